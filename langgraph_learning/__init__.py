@@ -1,0 +1,1 @@
+"""Turns any LangGraph agent into one that learns."""

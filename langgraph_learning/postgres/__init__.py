@@ -1,0 +1,1 @@
+"""Our `BaseStore` on Postgres."""
