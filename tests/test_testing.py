@@ -70,7 +70,7 @@ def test_the_end_of_the_script_says_what_was_asked():
     model = ScriptedModel(["only"])
     model.invoke("first")
 
-    with pytest.raises(EndOfScript, match="has 1 answers and this is call 2.*'second'"):
+    with pytest.raises(EndOfScript, match=r"has 1 answers and this is call 2.*'second'"):
         model.invoke("second")
 
 
