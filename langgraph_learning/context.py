@@ -89,7 +89,9 @@ def showing(shown: Shown) -> Iterator[None]:
         _shown.reset(token)
 
 
-def build(stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]], asked: Asked, budget: int) -> Flow[Shown]:
+def build(
+    stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]], asked: Asked, budget: int
+) -> Flow[Shown]:
     """Render what was recalled, at most `budget` tokens of it: every store gets a fair share, what it leaves goes on."""
     parts: dict[bool, list[str]] = {True: [], False: []}
     keys: list[tuple[Namespace, str]] = []
@@ -101,7 +103,11 @@ def build(stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learn
         if text:
             parts[store.stable].append(f"<{store.name}>\n{store.title}:\n{text}\n</{store.name}>")
             keys += [(learning.namespace, learning.key) for learning in kept]
-    return Shown(stable=_block("learned", parts[True]), relevant=_block("learned_for_this", parts[False]), learnings=tuple(keys))
+    if not keys:
+        return Shown()
+    # How to read all of it stands in the stable part, so that it is said once and cached.
+    stable = _block("learned", [PREAMBLE, *parts[True]])
+    return Shown(stable=stable, relevant=_block("learned_for_this_question", parts[False]), learnings=tuple(keys))
 
 
 def inject(messages: Sequence[AnyMessage], shown: Shown) -> list[AnyMessage]:
@@ -145,7 +151,9 @@ def strip(output: Any, given: Sequence[AnyMessage], seen: Sequence[AnyMessage]) 
     return restored(output)
 
 
-def _fitting(store: LearningStore, found: Sequence[Learning], asked: Asked, room: int) -> Flow[tuple[str, Sequence[Learning]]]:
+def _fitting(
+    store: LearningStore, found: Sequence[Learning], asked: Asked, room: int
+) -> Flow[tuple[str, Sequence[Learning]]]:
     """Return the text of the best that fits, with a mark where something was cut."""
     kept = list(found)
     while kept:
@@ -159,7 +167,7 @@ def _fitting(store: LearningStore, found: Sequence[Learning], asked: Asked, room
 
 
 def _block(name: str, parts: Sequence[str]) -> str:
-    return "\n".join([f"<{name}>", PREAMBLE, *parts, f"</{name}>"]) if parts else ""
+    return "\n".join([f"<{name}>", *parts, f"</{name}>"]) if parts else ""
 
 
 def _last_question(messages: Sequence[AnyMessage]) -> int | None:

@@ -16,7 +16,9 @@ RESERVED = ("edit", "message", "replaces")
 FORGET = "forget"
 
 _KEYWORDS = frozenset({"type", "description", "enum", "const", "anyOf", "items", "properties", "required"})
-_IGNORED = frozenset({"title", "default", "additionalProperties", "$defs", "format", "maxLength", "minLength", "pattern"})
+_IGNORED = frozenset(
+    {"title", "default", "additionalProperties", "$defs", "format", "maxLength", "minLength", "pattern"}
+)
 
 
 class Record(BaseModel):
@@ -98,12 +100,19 @@ def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     forget = _object(
         {
             "edit": {"type": "string", "enum": [FORGET]},
-            "replaces": {"type": "string", "description": "Key of the learning that no longer holds or must be forgotten."},
+            "replaces": {
+                "type": "string",
+                "description": "Key of the learning that no longer holds or must be forgotten.",
+            },
             "message": _MESSAGE,
         },
         "Something known turned out wrong, ended, or the user asked to forget it.",
     )
-    edits = {"type": "array", "items": {"anyOf": [*branches, forget]}, "description": "Empty when nothing is worth learning."}
+    edits = {
+        "type": "array",
+        "items": {"anyOf": [*branches, forget]},
+        "description": "Empty when nothing is worth learning.",
+    }
     return {"title": "learn", "description": "What to learn from the conversation.", **_object({"edits": edits})}
 
 
@@ -111,7 +120,9 @@ def edit_schema(record: type[BaseModel], kind: str) -> dict[str, Any]:
     """Return the schema of an edit that learns one record of this kind."""
     schema = record.model_json_schema()
     if taken := set(schema.get("properties", ())) & set(RESERVED):
-        raise Misconfigured(f"{record.__name__}.{taken.pop()}: the names {', '.join(RESERVED)} are taken by every edit.")
+        raise Misconfigured(
+            f"{record.__name__}.{taken.pop()}: the names {', '.join(RESERVED)} are taken by every edit."
+        )
     fields = _strict(schema, schema.get("$defs", {}), record.__name__)
     replaces = {"type": "string", "description": "Key of the known learning that this corrects or updates."}
     properties = {
@@ -130,7 +141,9 @@ def record_from(raw: Mapping[str, Any], record: type[BaseModel]) -> BaseModel:
     """
     given = {name: value for name, value in raw.items() if name not in RESERVED}
     optional = {name for name, field in record.model_fields.items() if not field.is_required()}
-    return record.model_validate({name: value for name, value in given.items() if value is not None or name not in optional})
+    return record.model_validate(
+        {name: value for name, value in given.items() if value is not None or name not in optional}
+    )
 
 
 def reason(error: ValidationError) -> str:
@@ -157,7 +170,9 @@ def _strict(schema: Any, definitions: Mapping[str, Any], where: str, inside: Seq
         found = _strict(definitions[name], definitions, where, (*inside, name))
         return {**found, "description": schema["description"]} if "description" in schema else found
     if unknown := set(schema) - _KEYWORDS - _IGNORED:
-        raise Misconfigured(f"{where}: JSON schema's {sorted(unknown)[0]!r} is not taken by every provider; use a plainer type.")
+        raise Misconfigured(
+            f"{where}: JSON schema's {sorted(unknown)[0]!r} is not taken by every provider; use a plainer type."
+        )
     strict: dict[str, Any] = {key: schema[key] for key in ("type", "description", "enum", "const") if key in schema}
     if "anyOf" in schema:
         strict["anyOf"] = [_strict(branch, definitions, where, inside) for branch in schema["anyOf"]]

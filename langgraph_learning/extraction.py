@@ -98,7 +98,9 @@ class Questioner:
         """Raise `Misconfigured` if the model supports no way of asking."""
         self.ways = [way for name in _METHODS[self.method] if (way := self._way(name))]
         if not self.ways:
-            raise Misconfigured(f"{type(self.model).__name__} takes neither a JSON schema nor tools, so it cannot extract.")
+            raise Misconfigured(
+                f"{type(self.model).__name__} takes neither a JSON schema nor tools, so it cannot extract."
+            )
 
     def ask(self, messages: Sequence[BaseMessage]) -> Flow[tuple[list[dict[str, Any]], BaseMessage]]:
         """Return the edits in the model's answer, and the answer itself. Raises `UnreadableAnswer`."""
@@ -179,7 +181,12 @@ class Extraction:
         return [learning for learnings in known for learning in learnings if learning.namespace[0] == ROOT], forgotten
 
     def _forgotten(self, turn: Turn) -> Flow[list[Learning]]:
-        places = [turn.caller.namespace(scope, s.name) for s in self.stores for scope in {s.scope, Scope.USER} if not _thread(s)]
+        places = [
+            turn.caller.namespace(scope, s.name)
+            for s in self.stores
+            for scope in {s.scope, Scope.USER}
+            if not _thread(s)
+        ]
         rejected = {"status": Status.REJECTED.value}
         results = yield from batch(*(SearchOp(place, rejected, limit=20) for place in places))
         return read_all((item for items in results for item in items or ()), places)  # type: ignore[union-attr,arg-type]
@@ -195,7 +202,8 @@ class Extraction:
         if not wrong:
             return edits, []
         sent_back = HumanMessage(
-            "These edits are not valid:\n" + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
+            "These edits are not valid:\n"
+            + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
             + "\nAnswer with corrected versions of these only; leave out what cannot be corrected."
         )
         said = AIMessage(answer.text or str(raws))
@@ -217,7 +225,12 @@ class Extraction:
         return [SystemMessage(system), HumanMessage(shown)]
 
     def _check(
-        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], raws: Sequence[dict[str, Any]], first: int = 0
+        self,
+        turn: Turn,
+        part: Sequence[Line],
+        keys: Mapping[str, Learning],
+        raws: Sequence[dict[str, Any]],
+        first: int = 0,
     ) -> tuple[list[Edit], list[tuple[dict[str, Any], str]]]:
         edits, wrong = [], []
         for number, raw in enumerate(raws, start=first):
@@ -260,7 +273,9 @@ class Extraction:
     def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
         from_tool = record is not None and line.channel == "user" and borrowed(text_of(record), part)
         channel = "tool" if from_tool else line.channel
-        return Source(channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,))
+        return Source(
+            channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,)
+        )
 
     def _process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
         flows = []

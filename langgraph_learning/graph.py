@@ -3,11 +3,13 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NotRequired, TypedDict, get_type_hints, is_typeddict
+from typing import Any, get_type_hints, is_typeddict
 
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph._internal._runnable import RunnableCallable  # the only node that serves both worlds and hides no subgraph
+from langgraph._internal._runnable import (
+    RunnableCallable,
+)  # the only node that serves both worlds and hides no subgraph
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.constants import END, START
 from langgraph.errors import ParentCommand
@@ -20,6 +22,7 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, Overwrite, RetryPolicy
 from pydantic import BaseModel
+from typing_extensions import NotRequired, TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning import context
 from langgraph_learning.errors import Misconfigured
@@ -39,16 +42,21 @@ def wrap(
         inner = _wrappable(agent, loop)
         store, checkpointer = store or inner.store, checkpointer or inner.checkpointer
         name, context_schema = name or inner.name, inner.context_schema
-        schemas = {"input_schema": inner.builder.input_schema, "output_schema": _output(inner)}
         state_schema, node = _everything(inner), _node(loop, _seeing(inner) if inject else _open(inner))
+        input_schema, output_schema = inner.builder.input_schema, inner.builder.output_schema
     elif isinstance(agent, PregelProtocol | StateGraph):
-        raise Misconfigured(f"A {type(agent).__name__} cannot be wrapped: compile it, or call it from a function and wrap that.")
+        raise Misconfigured(
+            f"A {type(agent).__name__} cannot be wrapped: compile it, or call it from a function and wrap that."
+        )
     else:
-        schemas, context_schema = {}, None
+        context_schema = None
         state_schema, node = _state_of(agent), Nodes(loop).agent(agent, inject=inject)
+        input_schema = output_schema = state_schema
     if not loop.context_from:
         context_schema = LearningContext
-    builder = StateGraph(state_schema, context_schema, **schemas)
+    builder = StateGraph(
+        state_schema, context_schema, input_schema=input_schema, output_schema=_with_errors(output_schema)
+    )
     add_loop(builder, Nodes(loop), node, on_error=loop.on_error)
     return builder.compile(store=store or loop.store, checkpointer=checkpointer, name=name)
 
@@ -126,8 +134,9 @@ def _everything(inner: Graph) -> type[Any]:
     return TypedDict("State", _hints(inner), total=False)  # type: ignore[operator,no-any-return]  # made at run time
 
 
-def _output(inner: Graph) -> type[Any]:
-    shown = get_type_hints(inner.builder.output_schema, include_extras=True)
+def _with_errors(output: type[Any]) -> type[Any]:
+    """Return the schema of an agent's answer, with what went wrong while learning from it."""
+    shown = get_type_hints(output, include_extras=True)
     return TypedDict("Output", {**shown, "learning_errors": NotRequired[list[str]]})  # type: ignore[operator,no-any-return]
 
 
@@ -147,7 +156,9 @@ def _open(inner: Graph) -> Graph:
     start = inner.nodes[START]
     # The first writer of a start node writes the input, the others name the nodes to begin with.
     writers = [everything.nodes[START].writers[0], *start.writers[1:]]
-    return inner.copy({"nodes": {**inner.nodes, START: start.copy({"writers": writers})}, "store": None, "checkpointer": None})
+    return inner.copy(
+        {"nodes": {**inner.nodes, START: start.copy({"writers": writers})}, "store": None, "checkpointer": None}
+    )
 
 
 def _seeing(inner: Graph) -> Graph:
@@ -165,7 +176,10 @@ def _seeing(inner: Graph) -> Graph:
 
 def _seeing_inside(bound: Any, subgraphs: Sequence[Any]) -> Any:
     if isinstance(bound, CompiledStateGraph):
-        nodes = {n: node if n == START else node.copy({"bound": _seeing_inside(node.bound, node.subgraphs)}) for n, node in bound.nodes.items()}
+        nodes = {
+            n: node if n == START else node.copy({"bound": _seeing_inside(node.bound, node.subgraphs)})
+            for n, node in bound.nodes.items()
+        }
         return bound.copy({"nodes": nodes})
     # A function that calls a graph would hand the view on as that graph's input, and there it would be saved.
     return bound if subgraphs or isinstance(bound, ToolNode) else View(bound)

@@ -149,15 +149,21 @@ class LearningStore:
 
     def _apply(self, edit: Edit, known: Sequence[Learning]) -> list[Learning]:
         if edit.record is None:
-            return [edit.replaces.model_copy(update={"status": Status.REJECTED, "valid_to": edit.at})] if edit.replaces else []
+            return (
+                [edit.replaces.model_copy(update={"status": Status.REJECTED, "valid_to": edit.at})]
+                if edit.replaces
+                else []
+            )
         new = edit.learning()
         about = self.about(new)
         active = [l for l in known if l.status is Status.ACTIVE and l.namespace == new.namespace and l.key != new.key]
         same = [learning for learning in active if self.about(learning) == about]
         if repeated := next((l for l in same if normal(l.text) == normal(new.text)), None):
-            return [] if edit.source in repeated.sources else [
-                repeated.model_copy(update={"sources": (*repeated.sources, edit.source)})
-            ]
+            return (
+                []
+                if edit.source in repeated.sources
+                else [repeated.model_copy(update={"sources": (*repeated.sources, edit.source)})]
+            )
         old = {l.key: l for l in (*same, *([edit.replaces] if edit.replaces else [])) if l.namespace == new.namespace}
         retired = [l.model_copy(update={"status": Status.SUPERSEDED, "valid_to": edit.at}) for l in old.values()]
         return [*retired, new.model_copy(update={"supersedes": tuple(old)})]
@@ -167,7 +173,9 @@ class LearningStore:
 
     def _check(self) -> None:
         if not self.name.isidentifier():
-            raise Misconfigured(f"{type(self).__name__} needs a name of letters, digits and underscores, not {self.name!r}.")
+            raise Misconfigured(
+                f"{type(self).__name__} needs a name of letters, digits and underscores, not {self.name!r}."
+            )
         if not self.records:
             raise Misconfigured(f"{self.name} needs a record: a pydantic model of what is learnt.")
         if self.mode not in self.modes:

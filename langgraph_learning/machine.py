@@ -133,7 +133,9 @@ class LearningMachine:
 
     def _required_store(self) -> BaseStore:
         if self.store is None:
-            raise Misconfigured("To look from outside a run, give the machine its store: LearningMachine(…, store=store).")
+            raise Misconfigured(
+                "To look from outside a run, give the machine its store: LearningMachine(…, store=store)."
+            )
         return self.store
 
 
@@ -147,6 +149,8 @@ def _check(stores: Sequence[LearningStore], context_budget: int, extraction_budg
     names = [store.name for store in stores]
     kinds = [kind for store in stores for kind in store.kinds]
     for repeated in [name for name in (*names, *kinds) if names.count(name) > 1 or kinds.count(name) > 1]:
-        raise Misconfigured(f"Two learning stores share the name {repeated!r}: give one of them another name and record.")
+        raise Misconfigured(
+            f"Two learning stores share the name {repeated!r}: give one of them another name and record."
+        )
     if context_budget < 100 or extraction_budget < 1_000:
         raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")

@@ -36,7 +36,9 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         run = self._loop.run()
         return await adrive(self._before(state, run), run.store, run.config)
 
-    def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]) -> Any:
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> Any:
         """Show the model what was learnt. The state does not change: nothing of it is saved."""
         run = self._loop.run()
         shown = drive(self._loop.shown(request.state, run), run.store, run.config)

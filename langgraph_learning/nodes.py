@@ -7,7 +7,9 @@ from typing import Any
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph._internal._runnable import RunnableCallable  # the only node that serves both worlds and hides no subgraph
+from langgraph._internal._runnable import (
+    RunnableCallable,
+)  # the only node that serves both worlds and hides no subgraph
 from langgraph.errors import NodeError
 from langgraph.pregel.protocol import PregelProtocol
 from langgraph.runtime import get_runtime

@@ -40,7 +40,9 @@ class Run:
         runtime, config = get_runtime(), get_config()
         store = runtime.store or default_store
         if store is None:
-            raise Misconfigured("There is no store to learn into: compile the graph with store=…, or give the machine one.")
+            raise Misconfigured(
+                "There is no store to learn into: compile the graph with store=…, or give the machine one."
+            )
         thread = config["configurable"].get("thread_id")
         return cls(
             caller=Caller.of(_context(runtime, context_from), str(thread) if thread is not None else None),

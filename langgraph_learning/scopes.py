@@ -125,7 +125,9 @@ class Caller:
         """
         owners = self.owners_of(scope)
         if not owners:
-            raise MissingOwner(f"{kind} belongs to a {scope.name}, but the run names none: {_REMEDY.get(scope, '')}".strip())
+            raise MissingOwner(
+                f"{kind} belongs to a {scope.name}, but the run names none: {_REMEDY.get(scope, '')}".strip()
+            )
         return self._namespace(scope, owners[0], kind)
 
     def readable(self, scope: Scope, kind: str) -> Iterator[Namespace]:

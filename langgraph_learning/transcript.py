@@ -76,7 +76,9 @@ def lines(messages: Sequence[AnyMessage], user: str) -> list[Line]:
     for number, message in enumerate(messages, start=1):
         tool_in_turn = isinstance(message, ToolMessage) or (tool_in_turn and not isinstance(message, HumanMessage))
         channel: Channel = "user" if isinstance(message, HumanMessage) else "tool" if tool_in_turn else "agent"
-        speaker = {"user": f"user {user}", "agent": "agent"}.get(channel, "tool" if isinstance(message, ToolMessage) else "agent")
+        speaker = {"user": f"user {user}", "agent": "agent"}.get(
+            channel, "tool" if isinstance(message, ToolMessage) else "agent"
+        )
         found.append(Line(number, message, f"[{number}] {_escape(speaker)}: {_escape(_cut(message))}", channel))
     return found
 
@@ -99,7 +101,9 @@ def text_of(message: AnyMessage) -> str:
     content = message.content if isinstance(message.content, list) else [message.content]
     said = [_block(block) for block in content]
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    said += [f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})" for call in calls]
+    said += [
+        f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})" for call in calls
+    ]
     return "\n".join(part for part in said if part)
 
 
@@ -132,7 +136,11 @@ def _block(block: Any) -> str:
     kind = block.get("type", "")
     if kind in ("text", "input_text", "output_text"):
         return str(block.get("text", ""))
-    return "" if kind in ("tool_use", "tool_call", "reasoning", "thinking") else f"[{kind.removesuffix('_url') or 'attachment'}]"
+    return (
+        ""
+        if kind in ("tool_use", "tool_call", "reasoning", "thinking")
+        else f"[{kind.removesuffix('_url') or 'attachment'}]"
+    )
 
 
 def _cut(message: AnyMessage) -> str:

@@ -105,7 +105,9 @@ class EntityMemory(LearningStore):
         statements = [l for l in found if l.kind != kind_of(Entity)]
         under: dict[str, list[Learning]] = {}
         for statement in statements:
-            for name in dict.fromkeys(self._known_as(statement.data.get(part), entities) for part in ("entity", "target")):
+            for name in dict.fromkeys(
+                self._known_as(statement.data.get(part), entities) for part in ("entity", "target")
+            ):
                 if name:
                     under.setdefault(name, []).append(statement)
         blocks = []

@@ -67,4 +67,6 @@ class LearnedKnowledge(LearningStore):
 def _read(document: Document, retriever: BaseRetriever, now: datetime) -> Learning:
     source = str(document.metadata.get("source") or document.id or retriever.get_name())
     namespace = (RETRIEVED, "", Scope.GLOBAL.name, "", "document")
-    return Learning(namespace=namespace, key=source, kind="document", text=document.page_content, data={}, learned_at=now)
+    return Learning(
+        namespace=namespace, key=source, kind="document", text=document.page_content, data={}, learned_at=now
+    )

@@ -84,7 +84,11 @@ class SessionContext(LearningStore):
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render the session line by line."""
-        return "\n".join(f"- {part}" for learning in found for part in super(SessionContext, self).build_context([learning], asked)[2:].split(" | "))
+        return "\n".join(
+            f"- {part}"
+            for learning in found
+            for part in super(SessionContext, self).build_context([learning], asked)[2:].split(" | ")
+        )
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
         """Write one version for what was read; the versions before it stay, for the branches that they belong to."""
