@@ -48,8 +48,8 @@ _shown: ContextVar[Shown | None] = ContextVar("langgraph_learning_shown", defaul
 def learned_context() -> str:
     """Return what was learnt that matters to this run, to be put into a prompt; empty if there is nothing.
 
-    To be called in the node that calls the model. Raises `Misconfigured` where no context was built in this run: outside
-    a graph that learns, or after an interrupt in a node that was not added as `machine.nodes.agent(…)`.
+    To be called in the node that calls the model. Raises `Misconfigured` where no context was built in this run:
+    outside a graph that learns, or after an interrupt in a node that was not added as `machine.nodes.agent(…)`.
     """
     if (shown := _shown.get()) is not None:
         return str(shown)
@@ -92,7 +92,7 @@ def showing(shown: Shown) -> Iterator[None]:
 def build(
     stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]], asked: Asked, budget: int
 ) -> Flow[Shown]:
-    """Render what was recalled, at most `budget` tokens of it: every store gets a fair share, what it leaves goes on."""
+    """Render at most `budget` tokens of what was recalled: every store gets a fair share, what it leaves goes on."""
     parts: dict[bool, list[str]] = {True: [], False: []}
     keys: list[tuple[Namespace, str]] = []
     # What rarely changes comes first and keeps its place in the prompt.
@@ -145,7 +145,7 @@ def strip(output: Any, given: Sequence[AnyMessage], seen: Sequence[AnyMessage]) 
         if isinstance(value, dict):
             return {key: restored(part) for key, part in value.items()}
         if isinstance(value, HumanMessage | SystemMessage) and value.id in changed and value in seen:
-            return originals.get(value.id, value)
+            return originals.get(value.id or "", value)
         return value
 
     return restored(output)

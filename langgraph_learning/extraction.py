@@ -12,12 +12,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import Runnable
 from langgraph.constants import TAG_NOSTREAM
-from langgraph.store.base import GetOp, Item, PutOp, SearchOp
+from langgraph.store.base import Item, PutOp, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.edits import FORGET, Edit, answer_schema, reason, record_from, text_of
 from langgraph_learning.errors import Misconfigured, UnreadableAnswer
-from langgraph_learning.flow import Flow, batch, call, flow_of, together
+from langgraph_learning.flow import Flow, call, flow_of, get, search, together
 from langgraph_learning.learning import Learning, Source, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
@@ -167,7 +167,7 @@ class Extraction:
         marks = fingerprints(messages)
         item: Item | None = None
         if turn.caller.thread:
-            (item,) = yield from batch(GetOp(*_cursor(turn.caller)))  # type: ignore[assignment]
+            item = yield from get(*_cursor(turn.caller))
         read = set(item.value["marks"]) if item else set()
         new = [m for m, mark in zip(messages, marks, strict=True) if worth_reading(m) and not read & set(mark)]
         return new, (marks, messages), item
@@ -188,8 +188,8 @@ class Extraction:
             if not _thread(s)
         ]
         rejected = {"status": Status.REJECTED.value}
-        results = yield from batch(*(SearchOp(place, rejected, limit=20) for place in places))
-        return read_all((item for items in results for item in items or ()), places)  # type: ignore[union-attr,arg-type]
+        found = yield from search(*(SearchOp(place, rejected, limit=20) for place in places))
+        return read_all(found, places)
 
     def _read(
         self, turn: Turn, part: Sequence[Line], known: Sequence[Learning], forgotten: Sequence[Learning]
@@ -217,8 +217,8 @@ class Extraction:
         words = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=words)
         blocks = {
-            "known": _within(self.budget // 4, (f"{key}: {l.kind} · {inert(l.text)}" for key, l in keys.items())),
-            "forgotten": _within(self.budget // 16, (f"- {inert(l.text)}" for l in forgotten)),
+            "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
+            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in forgotten)),
             "conversation": [line.text for line in part],
         }
         shown = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
@@ -282,7 +282,7 @@ class Extraction:
         for store in self.stores:
             own = [edit for edit in edits if self.kinds[edit.kind] is store]
             if own:
-                flows.append(flow_of(store.process(own, [l for l in known if l.kind in store.kinds])))
+                flows.append(flow_of(store.process(own, [one for one in known if one.kind in store.kinds])))
         written = yield from together(flows)
         return [learning for learnings in written for learning in learnings]
 

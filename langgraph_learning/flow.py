@@ -10,7 +10,7 @@ from types import GeneratorType
 from typing import Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.store.base import BaseStore, Op, Result
+from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchOp
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.transactions import Expected, TransactionalStore
@@ -54,6 +54,18 @@ def batch(*ops: Op, expected: Sequence[Expected] = (), by: str | None = None) ->
     return results
 
 
+def get(namespace: tuple[str, ...], key: str) -> Flow[Item | None]:
+    """Read one item."""
+    (item,) = yield from batch(GetOp(namespace, key))
+    return item if isinstance(item, Item) else None
+
+
+def search(*ops: SearchOp) -> Flow[list[Item]]:
+    """Carry out searches in one batch, and return what they found, in their order."""
+    results = yield from batch(*ops)
+    return [item for items in results if isinstance(items, list) for item in items if isinstance(item, Item)]
+
+
 def call(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
     """Ask a model or a retriever."""
     return (yield Call(runnable, input, tags))
@@ -62,9 +74,11 @@ def call(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -
 def flow_of(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
     """Return what a method gave as a flow, whether the method is plain, async or a flow itself."""
     if isinstance(result, GeneratorType):
-        return (yield from result)
+        flowed: T = yield from result
+        return flowed
     if inspect.isawaitable(result):
-        return (yield Await(result))  # type: ignore[no-any-return]  # an answer has no type on its way in
+        awaited: T = yield Await(result)
+        return awaited
     return result  # type: ignore[return-value]  # what is neither of the two is the value itself
 
 

@@ -1,9 +1,9 @@
 """A learning graph around any agent."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, get_type_hints, is_typeddict
+from typing import Any, NotRequired, get_type_hints, is_typeddict
 
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
@@ -17,12 +17,11 @@ from langgraph.graph import MessagesState, StateGraph
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
-from langgraph.pregel import Pregel
 from langgraph.pregel.protocol import PregelProtocol
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer, Overwrite, RetryPolicy
 from pydantic import BaseModel
-from typing_extensions import NotRequired, TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
+from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning import context
 from langgraph_learning.errors import Misconfigured
@@ -38,6 +37,7 @@ def wrap(
     loop: Loop, agent: Any, *, store: BaseStore | None, checkpointer: Checkpointer, name: str | None, inject: bool
 ) -> Graph:
     """Return a compiled graph that recalls before an agent answers and learns afterwards."""
+    node: Any
     if isinstance(agent, CompiledStateGraph):
         inner = _wrappable(agent, loop)
         store, checkpointer = store or inner.store, checkpointer or inner.checkpointer
@@ -63,7 +63,7 @@ def wrap(
 
 def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any, *, on_error: str) -> None:
     """Add the five nodes of the loop to a graph. There is nothing more to it: the README does the same by hand."""
-    handler = nodes.report if on_error == "report" else None
+    handler: Any = nodes.report if on_error == "report" else None
     builder.add_node("recall", nodes.recall, retry_policy=RetryPolicy())
     builder.add_node("build_context", nodes.build_context)
     builder.add_node("agent", agent)
@@ -77,7 +77,7 @@ _ORDER = ("recall", "build_context", "agent", "extract", "update")
 
 
 def _node(loop: Loop, inner: Graph) -> RunnableCallable:
-    """Return the node that lets a compiled agent answer. The graph is its closure variable, or Studio would not find it."""
+    """Return the node that lets a compiled agent answer. Studio finds the graph because it is a closure variable."""
     keys = [key for key in inner.builder.channels if key in inner.channels]
 
     def answer(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def _wrappable(agent: Graph, loop: Loop) -> Graph:
     schema = agent.context_schema
     if schema and not loop.context_from and not (inspect.isclass(schema) and issubclass(schema, LearningContext)):
         raise Misconfigured(
-            f"The agent has a context of its own, {schema.__name__}: give the machine context_from=, a function that makes "
-            "a LearningContext of it."
+            f"The agent has a context of its own, {schema.__name__}: give the machine context_from=, a function "
+            "that makes a LearningContext of it."
         )
     return agent
 
@@ -194,7 +194,7 @@ def _given(state: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _handed_back(inner: Graph, before: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the update that makes the outer state what the agent's state is: nothing is doubled, nothing comes back."""
+    """Return the update that makes the outer state what the agent's is: nothing is doubled, nothing comes back."""
     update: dict[str, Any] = {}
     for key, value in (after or {}).items():
         if key in before and _same(before[key], value):

@@ -92,19 +92,19 @@ class Learning(BaseModel):
     def put(self) -> PutOp:
         """Return the operation that writes it. Only the text is embedded, and only while it counts."""
         value = self.model_dump(mode="json", exclude={"namespace", "key", "score"})
-        index = ["text"] if self.status is Status.ACTIVE else False
-        return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, index)
+        counts = self.status is Status.ACTIVE
+        return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, ["text"] if counts else False)
 
     def valid(self, now: datetime) -> bool:
         """Whether it holds at this moment."""
         return (self.valid_from is None or self.valid_from <= now) and (self.valid_to is None or now < self.valid_to)
 
 
-def read_all(items: Iterable[Item | None], namespaces: Iterable[Namespace]) -> list[Learning]:
+def read_all(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Learning]:
     """Return the learnings among the items that lie in exactly these namespaces."""
     # A prefix search may return neighbours: LangGraph's PostgresStore once took ("foo",) for the start of ("foobar",).
     allowed = set(namespaces)
-    found = (Learning.read(item) for item in items if item is not None and item.namespace in allowed)
+    found = (Learning.read(item) for item in items if item.namespace in allowed)
     return [learning for learning in found if learning is not None]
 
 

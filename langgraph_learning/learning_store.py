@@ -8,18 +8,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-from langgraph.store.base import SearchOp
+from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel
 
 from langgraph_learning.edits import Edit, identity_of, kind_of
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.flow import Flow, batch
+from langgraph_learning.flow import Flow, search
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.scopes import Caller, Scope
 
 OVERFETCH = 3
 """How many times more items are read than shown: dates, duplicates and ranking are ours."""
-SCOPES_NARROW_FIRST = (Scope.THREAD, Scope.USER)
 
 
 class Mode(StrEnum):
@@ -133,18 +132,17 @@ class LearningStore:
         namespaces = list(asked.caller.readable(self.scope, self.name))
         query = asked.query if asked.query and not self.stable else None
         fetch = self.limit * OVERFETCH
-        results = yield from batch(
-            *(SearchOp(place, {"status": Status.ACTIVE.value}, limit=fetch, query=query) for place in namespaces)
-        )
-        return self.rank((item for items in results for item in items or ()), namespaces, asked)  # type: ignore[union-attr]
+        active = {"status": Status.ACTIVE.value}
+        found = yield from search(*(SearchOp(place, active, limit=fetch, query=query) for place in namespaces))
+        return self.rank(found, namespaces, asked)
 
-    def rank(self, items: Iterable[object], namespaces: Sequence[tuple[str, ...]], asked: Asked) -> list[Learning]:
-        """Return the learnings worth showing, best first: valid today, one about each thing, nearest or newest first."""
-        found = [learning for learning in read_all(items, namespaces) if learning.valid(asked.now)]  # type: ignore[arg-type]
+    def rank(self, items: Iterable[Item], namespaces: Sequence[tuple[str, ...]], asked: Asked) -> list[Learning]:
+        """Return the learnings worth showing: valid today, one about each thing, nearest or newest first."""
+        found = [learning for learning in read_all(items, namespaces) if learning.valid(asked.now)]
         newest_first = sorted(found, key=lambda learning: (learning.learned_at, learning.key), reverse=True)
         narrowest_first = sorted(newest_first, key=lambda learning: not learning.scope.private)
         one_each = {self.about(learning): learning for learning in reversed(narrowest_first)}
-        best = sorted(one_each.values(), key=lambda l: (l.score or 0.0, l.learned_at, l.key), reverse=True)
+        best = sorted(one_each.values(), key=lambda one: (one.score or 0.0, one.learned_at, one.key), reverse=True)
         return best[: self.limit]
 
     def _apply(self, edit: Edit, known: Sequence[Learning]) -> list[Learning]:
@@ -156,16 +154,24 @@ class LearningStore:
             )
         new = edit.learning()
         about = self.about(new)
-        active = [l for l in known if l.status is Status.ACTIVE and l.namespace == new.namespace and l.key != new.key]
+        active = [
+            one
+            for one in known
+            if one.status is Status.ACTIVE and one.namespace == new.namespace and one.key != new.key
+        ]
         same = [learning for learning in active if self.about(learning) == about]
-        if repeated := next((l for l in same if normal(l.text) == normal(new.text)), None):
+        if repeated := next((one for one in same if normal(one.text) == normal(new.text)), None):
             return (
                 []
                 if edit.source in repeated.sources
                 else [repeated.model_copy(update={"sources": (*repeated.sources, edit.source)})]
             )
-        old = {l.key: l for l in (*same, *([edit.replaces] if edit.replaces else [])) if l.namespace == new.namespace}
-        retired = [l.model_copy(update={"status": Status.SUPERSEDED, "valid_to": edit.at}) for l in old.values()]
+        old = {
+            one.key: one
+            for one in (*same, *([edit.replaces] if edit.replaces else []))
+            if one.namespace == new.namespace
+        }
+        retired = [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": edit.at}) for one in old.values()]
         return [*retired, new.model_copy(update={"supersedes": tuple(old)})]
 
     def _default_instructions(self) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime
 from langgraph.store.base import PutOp, SearchOp
 
 from langgraph_learning.errors import NotFound
-from langgraph_learning.flow import Flow, batch
+from langgraph_learning.flow import Flow, batch, search
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.scopes import Caller, Namespace, Scope
@@ -57,9 +57,9 @@ def _all(places: Sequence[Namespace]) -> Flow[list[Learning]]:
     for place in places:
         offset = 0
         while True:
-            (items,) = yield from batch(SearchOp(place, limit=PAGE, offset=offset))
-            found += read_all(items, [place])  # type: ignore[arg-type]  # a search returns items
-            if len(items) < PAGE:  # type: ignore[arg-type]
+            items = yield from search(SearchOp(place, limit=PAGE, offset=offset))
+            found += read_all(items, [place])
+            if len(items) < PAGE:
                 break
             offset += PAGE
     return sorted(found, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)

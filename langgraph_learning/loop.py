@@ -52,7 +52,9 @@ class Loop:
         found = (yield from self._found(state, run)) if run.caller.recall else {}
         run.tell({"recalled": [_event(learning) for learnings in found.values() for learning in learnings]})
         # The session is saved with the thread, so that a fork of the thread has the session as it was there.
-        session = [_dump(l) for learnings in found.values() for l in learnings if l.namespace[2] == Scope.THREAD.name]
+        session = [
+            _dump(one) for learnings in found.values() for one in learnings if one.namespace[2] == Scope.THREAD.name
+        ]
         recalled = {name: [_dump(learning) for learning in learnings] for name, learnings in found.items()}
         return {
             "learning_recalled": recalled,

@@ -34,7 +34,7 @@ class LearningMachine:
     extraction: how the model is asked; "auto" tries a JSON schema and falls back to tools.
     context_budget: how many tokens of what was learnt an agent is shown at most.
     extraction_budget: how many tokens of conversation one extraction reads at most.
-    on_error: "report" keeps the answer and tells of a failed extraction in the state and the stream; "raise" is for tests.
+    on_error: "report" keeps the answer and tells of a failed extraction in state and stream; "raise" is for tests.
     shadow: learn, but show nothing.
 
     Raises `Misconfigured` for anything that could only fail later.

@@ -144,7 +144,7 @@ def _answering(agent: Any, inject: bool) -> Runnable[Any, Any]:
         raise LearningError("A compiled graph is not a node of the loop: use machine.wrap(graph) instead.")
     if isinstance(agent, Runnable):
         runnable: Runnable[Any, Any] = Messages(agent)
-    elif inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(getattr(agent, "__call__", None)):
+    elif inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__):
         runnable = Messages(RunnableCallable(None, agent, name="agent", trace=False))
     elif callable(agent):
         runnable = Messages(RunnableCallable(agent, name="agent", trace=False))

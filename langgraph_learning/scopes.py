@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from langgraph_learning.errors import MissingOwner, Misconfigured, NotAllowed
+from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 
 ROOT = "learnings"
 

@@ -46,7 +46,8 @@ def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
 
     The id survives trimming and summarising; the digest survives a client that sends the history again without ids.
     """
-    digest, marks = blake2s(digest_size=8), []
+    digest = blake2s(digest_size=8)
+    marks: list[tuple[str, ...]] = []
     for message in messages:
         if not worth_reading(message):
             marks.append(())
@@ -58,7 +59,7 @@ def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
 
 
 def worth_reading(message: AnyMessage) -> bool:
-    """Whether something may be learnt from a message: not from instructions, nor from a summary of what was learnt from."""
+    """Whether a message may teach something: instructions do not, nor does a summary of what was read already."""
     summary = message.additional_kwargs.get("lc_source") == "summarization"
     return not isinstance(message, SystemMessage) and not summary
 

@@ -6,7 +6,7 @@ from typing import Literal
 from langgraph.store.base import SearchOp
 
 from langgraph_learning.edits import Record, kind_of
-from langgraph_learning.flow import Flow, batch
+from langgraph_learning.flow import Flow, search, together
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, inert, provenance
 
@@ -24,7 +24,7 @@ class Entity(Record):
     """Other names for it that were used; else empty."""
 
     def identity(self) -> str:
-        """A thing is known by its name."""
+        """Return the name: a thing is known by it."""
         return normal(self.entity)
 
     def as_text(self) -> str:
@@ -92,17 +92,17 @@ class EntityMemory(LearningStore):
         active = {"status": Status.ACTIVE.value}
         near = [SearchOp(place, active, limit=self.limit * 2, query=asked.query or None) for place in places]
         names = [SearchOp(place, entities, limit=DIRECTORY) for place in places]
-        results = yield from batch(*near, *names)
-        found = [item for items in results[: len(near)] for item in items or ()]  # type: ignore[union-attr]
+        found, directory = yield from together((search(*near), search(*names)))
         best = self.rank(found, places, asked)
         shown = {learning.key for learning in best}
-        directory = read_all([item for items in results[len(near) :] for item in items or ()], places)  # type: ignore[union-attr]
-        return [*best, *(learning for learning in directory if learning.key not in shown)][: self.limit + DIRECTORY]
+        return [*best, *(learning for learning in read_all(directory, places) if learning.key not in shown)][
+            : self.limit + DIRECTORY
+        ]
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render what is known under the name of what it is about, a relationship under both; then the directory."""
-        entities = {self.about(l): l for l in found if l.kind == kind_of(Entity)}
-        statements = [l for l in found if l.kind != kind_of(Entity)]
+        entities = {self.about(one): one for one in found if one.kind == kind_of(Entity)}
+        statements = [one for one in found if one.kind != kind_of(Entity)]
         under: dict[str, list[Learning]] = {}
         for statement in statements:
             for name in dict.fromkeys(
@@ -112,9 +112,9 @@ class EntityMemory(LearningStore):
                     under.setdefault(name, []).append(statement)
         blocks = []
         for name, about in under.items():
-            rows = [f"  - {inert(self._without(name, l))}{provenance(l, asked.caller)}" for l in about]
+            rows = [f"  - {inert(self._without(name, one))}{provenance(one, asked.caller)}" for one in about]
             blocks.append("\n".join([f"- {inert(self._title(name, entities))}", *rows]))
-        rest = [l.text for about, l in entities.items() if l.data["entity"] not in under]
+        rest = [one.text for about, one in entities.items() if one.data["entity"] not in under]
         return "\n".join([*blocks, *([f"- Also known: {inert('; '.join(rest))}"] if rest else [])])
 
     def _known_as(self, name: object, entities: dict[str, Learning]) -> str:
@@ -125,7 +125,7 @@ class EntityMemory(LearningStore):
         return str(name) if name else ""
 
     def _title(self, name: str, entities: dict[str, Learning]) -> str:
-        known = next((l for l in entities.values() if l.data["entity"] == name), None)
+        known = next((one for one in entities.values() if one.data["entity"] == name), None)
         return known.text if known else name
 
     def _without(self, name: str, learning: Learning) -> str:

@@ -60,7 +60,7 @@ class LearnedKnowledge(LearningStore):
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render the insights, and what was retrieved with its source."""
         own = [learning for learning in found if learning.namespace[0] != RETRIEVED]
-        rows = [f"- {inert(l.text)} (from {inert(l.key)})" for l in found if l.namespace[0] == RETRIEVED]
+        rows = [f"- {inert(one.text)} (from {inert(one.key)})" for one in found if one.namespace[0] == RETRIEVED]
         return "\n".join(part for part in (str(super().build_context(own, asked)), *rows) if part)
 
 

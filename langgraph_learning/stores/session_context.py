@@ -7,11 +7,12 @@ from langgraph.store.base import SearchOp
 from pydantic import BaseModel
 
 from langgraph_learning.edits import Edit, Record
-from langgraph_learning.flow import Flow, batch
+from langgraph_learning.flow import Flow, search
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore
+from langgraph_learning.learning_store import Asked, LearningStore, inert
 from langgraph_learning.scopes import Scope
 
+BREAK = " | "
 VERSIONS = 200
 """How many versions of one session are looked through for the one of this branch."""
 
@@ -55,7 +56,7 @@ class PlannedSession(Session):
         parts = [f"Goal: {self.goal}"] if self.goal else []
         parts.append(f"So far: {self.summary}")
         parts += [f"Step {number} ({step.status}): {step.text}" for number, step in enumerate(self.plan, start=1)]
-        return " | ".join([*parts, *([f"Progress: {self.progress}"] if self.progress else [])])
+        return BREAK.join([*parts, *([f"Progress: {self.progress}"] if self.progress else [])])
 
 
 class SessionContext(LearningStore):
@@ -77,18 +78,14 @@ class SessionContext(LearningStore):
     def recall(self, asked: Asked) -> Flow[list[Learning]]:
         """Find the newest version in this branch; what the thread's state holds counts if its messages are gone."""
         (place,) = asked.caller.readable(self.scope, self.name)
-        (items,) = yield from batch(SearchOp(place, {"status": Status.ACTIVE.value}, limit=VERSIONS))
-        versions = {learning.key: learning for learning in read_all(items, [place])}  # type: ignore[arg-type]
+        items = yield from search(SearchOp(place, {"status": Status.ACTIVE.value}, limit=VERSIONS))
+        versions = {learning.key: learning for learning in read_all(items, [place])}
         here = next((versions[id_] for id_ in reversed(asked.branch) if id_ in versions), None)
         return [here] if here else [learning for learning in asked.session if learning.kind in self.kinds]
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render the session line by line."""
-        return "\n".join(
-            f"- {part}"
-            for learning in found
-            for part in super(SessionContext, self).build_context([learning], asked)[2:].split(" | ")
-        )
+        return "\n".join(f"- {inert(part)}" for learning in found for part in learning.text.split(BREAK))
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
         """Write one version for what was read; the versions before it stay, for the branches that they belong to."""
@@ -96,4 +93,4 @@ class SessionContext(LearningStore):
         if last.record is None:
             gone = last.replaces
             return [gone.model_copy(update={"status": Status.REJECTED})] if gone else []
-        return [last.learning(key=last.covers, supersedes=tuple(l.key for l in known))]
+        return [last.learning(key=last.covers, supersedes=tuple(one.key for one in known))]

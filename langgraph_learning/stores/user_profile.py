@@ -1,5 +1,6 @@
 """Who the user is: a small form, each field corrected or cleared on its own."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -81,8 +82,8 @@ def _field_of(schema: type[BaseModel]) -> type[Record]:
         "ProfileField",
         __base__=ProfileField,
         __doc__=_Field.__doc__,
-        field=(Literal[names], ...),
-        value=(Union[tuple(sorted(types, key=str))], ...),  # noqa: UP007 - made of types known only at run time
+        field=(_literal(names), ...),
+        value=(_union(sorted(types, key=str)), ...),
     )
 
 
@@ -90,4 +91,13 @@ def _plain(annotation: Any) -> Any:
     """Return a field's type without None: a field is cleared by forgetting it."""
     args = [arg for arg in getattr(annotation, "__args__", ()) if arg is not type(None)]
     optional = type(None) in getattr(annotation, "__args__", ())
-    return Union[tuple(args)] if optional else annotation  # noqa: UP007 - made of types known only at run time
+    return _union(args) if optional else annotation
+
+
+# Types known only at run time, which a type checker cannot follow.
+def _union(types: Sequence[Any]) -> Any:
+    return Union[tuple(types)]  # noqa: UP007
+
+
+def _literal(names: tuple[str, ...]) -> Any:
+    return Literal[names]
