@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning import context
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.errors import LearningError, Misconfigured
 from langgraph_learning.flow import adrive, drive
 from langgraph_learning.loop import Loop
 from langgraph_learning.nodes import Nodes, View
@@ -64,13 +64,20 @@ def wrap(
 def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any, *, on_error: str) -> None:
     """Add the five nodes of the loop to a graph. There is nothing more to it: the README does the same by hand."""
     handler: Any = nodes.report if on_error == "report" else None
-    builder.add_node("recall", nodes.recall, retry_policy=RetryPolicy())
+    retry = RetryPolicy(retry_on=_passing)
+    builder.add_node("recall", nodes.recall, retry_policy=retry)
     builder.add_node("build_context", nodes.build_context)
     builder.add_node("agent", agent)
-    builder.add_node("extract", nodes.extract, defer=True, retry_policy=RetryPolicy(), error_handler=handler)
-    builder.add_node("update", nodes.update, defer=True, retry_policy=RetryPolicy(), error_handler=handler)
+    builder.add_node("extract", nodes.extract, defer=True, retry_policy=retry, error_handler=handler)
+    builder.add_node("update", nodes.update, defer=True, retry_policy=retry, error_handler=handler)
     for start, end in zip((START, *_ORDER), (*_ORDER, END), strict=True):
         builder.add_edge(start, end)
+
+
+def _passing(error: Exception) -> bool:
+    """Whether another try may help: it does not for an error of ours."""
+    passes = RetryPolicy().retry_on
+    return callable(passes) and bool(passes(error)) and not isinstance(error, LearningError)
 
 
 _ORDER = ("recall", "build_context", "agent", "extract", "update")

@@ -77,10 +77,10 @@ def lines(messages: Sequence[AnyMessage], user: str) -> list[Line]:
     for number, message in enumerate(messages, start=1):
         tool_in_turn = isinstance(message, ToolMessage) or (tool_in_turn and not isinstance(message, HumanMessage))
         channel: Channel = "user" if isinstance(message, HumanMessage) else "tool" if tool_in_turn else "agent"
-        speaker = {"user": f"user {user}", "agent": "agent"}.get(
-            channel, "tool" if isinstance(message, ToolMessage) else "agent"
-        )
-        found.append(Line(number, message, f"[{number}] {_escape(speaker)}: {_escape(_cut(message))}", channel))
+        speaker = f"user {user}" if channel == "user" else "tool" if isinstance(message, ToolMessage) else "agent"
+        # Only a line of ours begins at the margin with a number: what was said cannot pose as another message.
+        said = _escape(_cut(message)).replace("\n", "\n    ")
+        found.append(Line(number, message, f"[{number}] {' '.join(_escape(speaker).split())}: {said}", channel))
     return found
 
 
