@@ -37,6 +37,10 @@ class Shown(BaseModel):
     learnings: tuple[tuple[Namespace, str], ...] = ()
     """Namespace and key of everything shown."""
 
+    def with_question(self) -> "Shown":
+        """Return the same, all of it to go with the question."""
+        return Shown(relevant=str(self), learnings=self.learnings)
+
     def __str__(self) -> str:
         """Return both parts as one text."""
         return "\n\n".join(part for part in (self.stable, self.relevant) if part)

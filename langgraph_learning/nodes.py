@@ -15,7 +15,7 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph.runtime import get_runtime
 
 from langgraph_learning import context
-from langgraph_learning.errors import LearningError
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, adrive, drive
 from langgraph_learning.loop import Loop
 from langgraph_learning.run import Run
@@ -141,7 +141,7 @@ class Messages(Runnable[Any, Any]):
 
 def _answering(agent: Any, inject: bool) -> Runnable[Any, Any]:
     if isinstance(agent, PregelProtocol):
-        raise LearningError("A compiled graph is not a node of the loop: use machine.wrap(graph) instead.")
+        raise Misconfigured("A compiled graph is not a node of the loop: use machine.wrap(graph) instead.")
     if isinstance(agent, Runnable):
         runnable: Runnable[Any, Any] = Messages(agent)
     elif inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__):
@@ -149,7 +149,7 @@ def _answering(agent: Any, inject: bool) -> Runnable[Any, Any]:
     elif callable(agent):
         runnable = Messages(RunnableCallable(agent, name="agent", trace=False))
     else:
-        raise LearningError(f"{type(agent).__name__} is no agent: give a compiled graph, a Runnable or a function.")
+        raise Misconfigured(f"{type(agent).__name__} is no agent: give a compiled graph, a Runnable or a function.")
     return View(runnable) if inject else runnable
 
 
@@ -158,7 +158,8 @@ def _view(input: Any) -> tuple[list[Any], list[Any]]:
     shown = context.current()
     if not isinstance(messages, list) or shown is None:
         return [], []
-    return messages, context.inject(messages, shown)
+    # All of it goes with the question: the agent may have a system message that we do not see, and none wants two.
+    return messages, context.inject(messages, shown.with_question())
 
 
 def _with_messages(input: Any, seen: list[Any]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from openai_server import ALLOWED
 from people import five_stores
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from langgraph_learning import Record
 from langgraph_learning.edits import answer_schema, edit_schema, kind_of, record_from, text_of
@@ -18,7 +18,7 @@ class Place(Record):
     city: str
     """The town."""
     floor: int | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
 
 
 def walk(schema: Any) -> Any:
