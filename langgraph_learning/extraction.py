@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from langgraph_learning.edits import FORGET, Edit, answer_schema, reason, record_from, text_of
 from langgraph_learning.errors import Misconfigured, UnreadableAnswer
 from langgraph_learning.flow import Flow, call, flow_of, get, search, together
-from langgraph_learning.learning import Learning, Source, Status, read_all
+from langgraph_learning.learning import Learning, Source, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
 from langgraph_learning.transactions import Expected, version_of
@@ -31,6 +31,7 @@ from langgraph_learning.transcript import (
     lines,
     question,
     tokens_in,
+    words,
     worth_reading,
 )
 
@@ -200,7 +201,7 @@ class Extraction:
         raws, answer = yield from self.questioner.ask(prompt)
         edits, wrong = self._check(turn, part, keys, raws)
         if not wrong:
-            return edits, []
+            return _unforgotten(edits, part, forgotten), []
         sent_back = HumanMessage(
             "These edits are not valid:\n"
             + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
@@ -209,13 +210,13 @@ class Extraction:
         said = AIMessage(answer.text or str(raws))
         raws, _ = yield from self.questioner.ask([*prompt, said, sent_back])
         corrected, dropped = self._check(turn, part, keys, raws, first=len(edits))
-        return [*edits, *corrected], [f"dropped {raw}: {why}" for raw, why in dropped]
+        return _unforgotten([*edits, *corrected], part, forgotten), [f"dropped {raw}: {why}" for raw, why in dropped]
 
     def _prompt(
         self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], forgotten: Sequence[Learning]
     ) -> list[BaseMessage]:
-        words = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
-        system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=words)
+        kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
+        system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
             "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
             "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in forgotten)),
@@ -310,6 +311,22 @@ def _found(store: LearningStore, asked: Asked) -> Flow[list[Learning]]:
 
 def _learnt(edits: Sequence[Edit]) -> list[Learning]:
     return [edit.learning() for edit in edits if edit.record is not None]
+
+
+def _unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
+    """Leave out what the user asked to forget, unless they say it anew; what they forget right now, in any case."""
+    now = {normal(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
+    before = {normal(learning.text) for learning in forgotten}
+    said = {line.id: words([line.text]) for line in part if line.channel == "user"}
+
+    def wanted(edit: Edit) -> bool:
+        if edit.record is None:
+            return True
+        text = edit.learning().text
+        anew = words([text]) <= said.get(edit.source.messages[0], set())
+        return normal(text) not in now and (normal(text) not in before or anew)
+
+    return [edit for edit in edits if wanted(edit)]
 
 
 def _cursor(caller: Caller) -> tuple[Namespace, str]:
