@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -49,6 +50,23 @@ class User:
         if number is not None:
             self.process.send_signal(number)
         return self.process.communicate()[1]
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Path]:
+    """Give a database that was set up once, and does not wait for the disk."""
+    path = Path(tempfile.mkdtemp(prefix="learning-", dir="/var/tmp"))
+    with EmbeddedPostgres(path) as postgres, psycopg.connect(postgres.url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+    yield path / "data"
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def folder(empty_folder: Path, template: Path) -> Path:
+    """Give a folder with a database that nobody uses yet."""
+    subprocess.run(["cp", "-a", template, empty_folder], check=True)
+    return empty_folder
 
 
 @pytest.fixture
@@ -130,6 +148,7 @@ def test_two_users_in_one_process_share_a_server(folder):
 
 def test_racing_first_users_share_a_server(folder, user):
     """Four processes that come at once, to an empty folder, get one and the same server."""
+    shutil.rmtree(folder / "data")
     users = [user() for _ in range(4)]
 
     assert 1 == len({started_at(each.url()) for each in users})
@@ -209,6 +228,7 @@ def test_a_dead_postmaster_that_nobody_buried_is_no_server(folder):
 
 def test_a_killed_first_start_can_be_repeated(folder, user):
     """A database that was only half made is made anew."""
+    shutil.rmtree(folder / "data")
     first = user()
     wait_until(lambda: (folder / "data.new" / "PG_VERSION").exists())
     for process in processes(folder):
@@ -259,7 +279,7 @@ def test_root_is_told_which_folder_is_closed(folder):
     folder.chmod(0o700)
 
     with pytest.raises(Misconfigured, match=f"cannot enter {folder}.*set DATABASE_URL"):
-        EmbeddedPostgres(folder / "data").open()
+        EmbeddedPostgres(folder / "inner").open()
     assert 0o700 == folder.stat().st_mode & 0o777
 
 

@@ -100,8 +100,6 @@ class EmbeddedPostgres:
         try:
             _lock(self._users, shared=True)  # waits for a server that is just being stopped
             with self._alone("start"):
-                if not self._kept():
-                    self._start()
                 self._probe()
         except BaseException:
             self.close()
@@ -166,13 +164,16 @@ class EmbeddedPostgres:
             raise Misconfigured(_why(said))
 
     def _stop(self) -> None:
-        if not self._kept():
-            if not (self.folder / "data" / "postmaster.pid").exists():
-                return
-            self._start()  # its keeper was killed: another one takes over and knows how to stop it
-        os.kill(int((self.folder / "keeper").read_text()), signal.SIGTERM)
-        with self._alone("keeper"):
-            pass
+        running = self.folder / "data" / "postmaster.pid"
+        for _ in range(2):  # a keeper that was killed a moment ago may still seem to be there
+            if not self._kept():
+                if not running.exists():
+                    return
+                self._start()  # its keeper was killed: another one takes over and knows how to stop it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int((self.folder / "keeper").read_text()), signal.SIGTERM)
+            with self._alone("keeper"):
+                pass
 
     def _kept(self) -> bool:
         handle = _open(self.folder / "keeper")
@@ -200,9 +201,11 @@ class EmbeddedPostgres:
                 raise Misconfigured(OLD_PROCESSOR) from error
 
     def _connect(self) -> psycopg.Connection:
-        """Connect. A server that has crashed is being started again, and soon takes connections."""
-        deadline = time.monotonic() + 15
+        """Connect; start the server if nobody keeps it, and wait for one that is just being started again."""
+        deadline = time.monotonic() + 30
         while True:
+            if not self._kept():
+                self._start()
             try:
                 return psycopg.connect(self.url, autocommit=True)
             except psycopg.OperationalError as error:
