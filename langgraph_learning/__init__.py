@@ -1,1 +1,23 @@
-"""Turns any LangGraph agent into one that learns."""
+"""Turns any LangGraph agent into one that learns: from one person to the next, from one session to the next."""
+
+from langgraph_learning.context import learned_context
+from langgraph_learning.edits import Record
+from langgraph_learning.learning_store import LearningStore, Mode
+from langgraph_learning.machine import LearningMachine
+from langgraph_learning.scopes import LearningContext, Scope
+from langgraph_learning.stores import EntityMemory, LearnedKnowledge, SessionContext, UserMemory, UserProfile
+
+__all__ = [
+    "EntityMemory",
+    "LearnedKnowledge",
+    "LearningContext",
+    "LearningMachine",
+    "LearningStore",
+    "Mode",
+    "Record",
+    "Scope",
+    "SessionContext",
+    "UserMemory",
+    "UserProfile",
+    "learned_context",
+]

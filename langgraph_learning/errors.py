@@ -6,6 +6,7 @@ LearningError
 │   └── NotSetUp        the tables are missing
 ├── MissingOwner        nobody was named whom a learning could belong to
 ├── NotAllowed          the caller may not do this
+├── NotFound            nothing that the caller can see has this key
 ├── UnreadableAnswer    the model's answer is not a list of edits
 └── Conflict            what was read has changed since; nothing was written
 """
@@ -41,6 +42,10 @@ class MissingOwner(LearningError):
 
 class NotAllowed(LearningError):
     """The caller may not do this."""
+
+
+class NotFound(LearningError):
+    """Nothing that the caller can see has this key. List the keys with `machine.learnings(context)`."""
 
 
 class UnreadableAnswer(LearningError):

@@ -1,0 +1,206 @@
+"""What a model may ask for: edits of single learnings, as a JSON schema that every provider takes."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.learning import Learning, Source
+from langgraph_learning.scopes import Namespace
+
+RESERVED = ("edit", "message", "replaces")
+FORGET = "forget"
+
+_KEYWORDS = frozenset({"type", "description", "enum", "const", "anyOf", "items", "properties", "required"})
+_IGNORED = frozenset(
+    {"title", "default", "additionalProperties", "$defs", "format", "maxLength", "minLength", "pattern"}
+)
+
+
+class Record(BaseModel):
+    """What one kind of learning holds. Field docstrings are shown to the model; any pydantic model will do instead."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kind = cls.__dict__.get("kind", _snake(cls.__name__))
+
+    def as_text(self) -> str:
+        """Return the sentence that is embedded, searched and shown."""
+        return text_of(self)
+
+    def identity(self) -> str | None:
+        """Return what this record is about, if a later one about the same replaces it: a field's name, a thing's name.
+
+        None: records are the same only if their texts are.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One checked wish: learn `record`, in the place of `replaces` if given; without a record, forget `replaces`."""
+
+    kind: str
+    record: BaseModel | None
+    replaces: Learning | None
+    source: Source
+    namespace: Namespace
+    """Where it goes: decided by code from the store's scope and who said it."""
+    key: str
+    at: datetime
+    covers: str = ""
+    """Id of the last message that was read when this was asked for."""
+
+    def learning(self, **changes: Any) -> Learning:
+        """Return what the edit wants learnt, as a new learning."""
+        if self.record is None:
+            raise TypeError("An edit that forgets learns nothing.")
+        learning = Learning(
+            namespace=self.namespace,
+            key=self.key,
+            kind=self.kind,
+            text=text_of(self.record) if not isinstance(self.record, Record) else self.record.as_text(),
+            data=self.record.model_dump(mode="json"),
+            sources=(self.source,),
+            learned_at=self.at,
+        )
+        return learning.model_copy(update=changes)
+
+
+def kind_of(record: type[BaseModel]) -> str:
+    """Return the name of a kind of record."""
+    return record.kind if issubclass(record, Record) else _snake(record.__name__)
+
+
+def identity_of(record: BaseModel) -> str | None:
+    """Return what a record is about, for records that say so."""
+    return record.identity() if isinstance(record, Record) else None
+
+
+def text_of(record: BaseModel) -> str:
+    """Return a record's values as one line."""
+    values = [value for value in record.model_dump(mode="json").values() if value not in (None, "", [])]
+    return " · ".join(", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
+
+
+def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """Return the schema of an extraction's answer: a list of edits, each of one kind.
+
+    Raises `Misconfigured`, naming the field, for a record that not every provider can be asked for.
+    """
+    branches = [edit_schema(record, kind) for kind, record in records.items()]
+    forget = _object(
+        {
+            "edit": {"type": "string", "enum": [FORGET]},
+            "replaces": {
+                "type": "string",
+                "description": "Key of the learning that no longer holds or must be forgotten.",
+            },
+            "message": _MESSAGE,
+        },
+        "Something known turned out wrong, ended, or the user asked to forget it.",
+    )
+    edits = {
+        "type": "array",
+        "items": {"anyOf": [*branches, forget]},
+        "description": "Empty when nothing is worth learning.",
+    }
+    return {"title": "learn", "description": "What to learn from the conversation.", **_object({"edits": edits})}
+
+
+def edit_schema(record: type[BaseModel], kind: str) -> dict[str, Any]:
+    """Return the schema of an edit that learns one record of this kind."""
+    schema = record.model_json_schema()
+    if taken := set(schema.get("properties", ())) & set(RESERVED):
+        raise Misconfigured(
+            f"{record.__name__}.{taken.pop()}: the names {', '.join(RESERVED)} are taken by every edit."
+        )
+    fields = _strict(schema, schema.get("$defs", {}), record.__name__)
+    replaces = {"type": "string", "description": "Key of the known learning that this corrects or updates."}
+    properties = {
+        "edit": {"type": "string", "enum": [kind]},
+        **fields["properties"],
+        "replaces": {"anyOf": [replaces, {"type": "null"}]},
+        "message": _MESSAGE,
+    }
+    return _object(properties, " ".join((record.__doc__ or "").split()))
+
+
+def record_from(raw: Mapping[str, Any], record: type[BaseModel]) -> BaseModel:
+    """Return the record in an edit that a model sent. Null for a field with a default means that default.
+
+    Raises pydantic's `ValidationError`.
+    """
+    given = {name: value for name, value in raw.items() if name not in RESERVED}
+    optional = {name for name, field in record.model_fields.items() if not field.is_required()}
+    return record.model_validate(
+        {name: value for name, value in given.items() if value is not None or name not in optional}
+    )
+
+
+def reason(error: ValidationError) -> str:
+    """Return what was wrong with a record, in one line a model can act on."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'edit'}: {e['msg']}" for e in error.errors(include_url=False))
+
+
+_MESSAGE = {"type": "integer", "description": "Number of the message that this rests on."}
+
+
+def _object(properties: Mapping[str, Any], description: str = "") -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {**schema, "description": description} if description else schema
+
+
+def _strict(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a schema in the dialect that strict providers share: no references, no defaults, every field required."""
+    if schema == {} or set(schema) <= {"title", "default", "description"}:
+        raise Misconfigured(f"{where}: a field needs a type; Any cannot be asked of a model.")
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        if name in inside:
+            raise Misconfigured(f"{where}: a record cannot contain itself.")
+        found = _strict(definitions[name], definitions, where, (*inside, name))
+        return {**found, "description": schema["description"]} if "description" in schema else found
+    if unknown := set(schema) - _KEYWORDS - _IGNORED:
+        raise Misconfigured(
+            f"{where}: JSON schema's {sorted(unknown)[0]!r} is not taken by every provider; use a plainer type."
+        )
+    strict: dict[str, Any] = {key: schema[key] for key in ("type", "description", "enum", "const") if key in schema}
+    if "anyOf" in schema:
+        strict["anyOf"] = [_strict(branch, definitions, where, inside) for branch in schema["anyOf"]]
+    if schema.get("type") == "array":
+        strict["items"] = _strict(schema.get("items", {}), definitions, f"{where}[]", inside)
+    if schema.get("type") == "object":
+        return _strict_object(schema, definitions, where, inside)
+    return strict
+
+
+def _strict_object(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str]) -> dict[str, Any]:
+    if "properties" not in schema:
+        raise Misconfigured(f"{where}: a dict has no fixed fields; use a list of records with a name and a value.")
+    required = schema.get("required", ())
+    properties = {}
+    for name, field in schema["properties"].items():
+        strict = _strict(field, definitions, f"{where}.{name}", inside)
+        properties[name] = strict if name in required else _nullable(strict)
+    return _object(properties, " ".join(schema.get("description", "").split()))
+
+
+def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    branches = schema.get("anyOf", [schema])
+    if any(branch.get("type") == "null" for branch in branches):
+        return schema
+    kept = {"description": schema["description"]} if "anyOf" in schema and "description" in schema else {}
+    return {**kept, "anyOf": [*branches, {"type": "null"}]}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,354 @@
+"""What one conversation teaches: one structured question for all learning stores, whose answer is a list of edits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+from uuid import NAMESPACE_URL, uuid4, uuid5
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable
+from langgraph.constants import TAG_NOSTREAM
+from langgraph.store.base import Item, PutOp, SearchOp
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from langgraph_learning.edits import FORGET, Edit, answer_schema, reason, record_from, text_of
+from langgraph_learning.errors import Misconfigured, UnreadableAnswer
+from langgraph_learning.flow import Flow, call, flow_of, get, search, together
+from langgraph_learning.learning import Learning, Source, Status, normal, read_all
+from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
+from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
+from langgraph_learning.transactions import Expected, version_of
+from langgraph_learning.transcript import (
+    Line,
+    borrowed,
+    chunks,
+    fingerprints,
+    last_turn,
+    lines,
+    question,
+    tokens_in,
+    words,
+    worth_reading,
+)
+
+PROMPT = Template(Path(__file__).with_suffix(".md").read_text(encoding="utf-8"))
+CURSOR = "cursor"
+REMEMBERED = 4_000
+"""How many marks of messages a thread's cursor holds: the oldest are dropped, long after anyone sends them again."""
+MOST_CHUNKS = 4
+"""How many parts of a long conversation are read in one turn; the next turn reads on."""
+
+Method = Literal["auto", "json_schema", "tools"]
+_METHODS: Mapping[Method, tuple[str, ...]] = {
+    "auto": ("json_schema", "function_calling"),
+    "json_schema": ("json_schema",),
+    "tools": ("function_calling",),
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What an extraction is asked about."""
+
+    caller: Caller
+    messages: tuple[AnyMessage, ...]
+    now: datetime
+    run: str | None = None
+    session: tuple[Learning, ...] = ()
+    shown: tuple[tuple[Namespace, str], ...] = ()
+    """Which learnings the answer had in its context."""
+
+
+class Lesson(BaseModel):
+    """What an extraction found: what to write, all at once, if the cursor is still as it was read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    learnings: tuple[Learning, ...] = ()
+    errors: tuple[str, ...] = ()
+    """Edits that were dropped, and why."""
+    marks: tuple[tuple[Namespace, str, dict[str, Any]], ...] = ()
+    """What else is written: which messages were read, and what the answer was shown."""
+    cursor: tuple[Namespace, str, int] | None = None
+    """The version of the thread's cursor that was read."""
+    by: str | None = None
+
+    def ops(self) -> list[PutOp]:
+        """Return the operations that write it."""
+        return [*(learning.put() for learning in self.learnings), *(PutOp(*mark, index=False) for mark in self.marks)]
+
+    def conditions(self) -> list[Expected]:
+        """Return what must not have changed since."""
+        return [Expected(*self.cursor)] if self.cursor else []
+
+
+@dataclass
+class Questioner:
+    """Asks a chat model for an answer of a given schema, by whichever way the model and its server support."""
+
+    model: BaseChatModel
+    schema: dict[str, Any]
+    method: Method = "auto"
+    ways: list[Runnable[Any, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raise `Misconfigured` if the model supports no way of asking."""
+        self.ways = [way for name in _METHODS[self.method] if (way := self._way(name))]
+        if not self.ways:
+            raise Misconfigured(
+                f"{type(self.model).__name__} takes neither a JSON schema nor tools, so it cannot extract."
+            )
+
+    def ask(self, messages: Sequence[BaseMessage]) -> Flow[tuple[list[dict[str, Any]], BaseMessage]]:
+        """Return the edits in the model's answer, and the answer itself. Raises `UnreadableAnswer`."""
+        way, *others = self.ways
+        try:
+            answer = yield from call(way, list(messages), (TAG_NOSTREAM,))
+        except Exception as error:
+            if getattr(error, "status_code", None) != 400 or not others:
+                raise
+            # A server without JSON schemas answers 400. That is a fact about the server, so it is asked only once.
+            self.ways = others
+            return (yield from self.ask(messages))
+        parsed = answer["parsed"]
+        if not isinstance(parsed, dict) or not isinstance(parsed.get("edits"), list):
+            raise UnreadableAnswer(f"The model's answer is not a list of edits: {answer['raw'].text[:200]!r}")
+        return [edit for edit in parsed["edits"] if isinstance(edit, dict)], answer["raw"]
+
+    def _way(self, name: str) -> Runnable[Any, Any] | None:
+        for options in ({"strict": True}, {}):
+            try:
+                return self.model.with_structured_output(self.schema, method=name, include_raw=True, **options)
+            except (TypeError, ValueError, NotImplementedError):
+                continue  # the model does not know this option, or this way
+        return None
+
+
+class Extraction:
+    """Learns from conversations, for several learning stores at once."""
+
+    def __init__(self, stores: Sequence[LearningStore], model: BaseChatModel, method: Method, budget: int) -> None:
+        """Raise `Misconfigured` for records or models that cannot be asked."""
+        self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
+        self.kinds = {kind: store for store in self.stores for kind in store.kinds}
+        self.records: dict[str, type[BaseModel]] = {k: r for s in self.stores for k, r in s.kinds.items()}
+        self.budget = budget
+        self.questioner = Questioner(model, answer_schema(self.records), method)
+
+    def flow(self, turn: Turn) -> Flow[Lesson]:
+        """Read what was said since the last time, and return what is to be written."""
+        new, marks, version = yield from self._unread(turn)
+        if not any(isinstance(message, HumanMessage) for message in new):
+            return Lesson()
+        known, forgotten = yield from self._near(turn, new)
+        parts = chunks(lines(new, turn.caller.user), self.budget)[:MOST_CHUNKS]
+        edits: list[Edit] = []
+        errors: list[str] = []
+        for part in parts:
+            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], forgotten)
+            edits += checked
+            errors += dropped
+        learnings = yield from self._process(edits, known)
+        read = {id(line.message) for part in parts for line in part}
+        return Lesson(
+            learnings=tuple(learnings),
+            errors=tuple(errors),
+            marks=self._marks(turn, [m for m, message in zip(*marks, strict=True) if id(message) in read], version),
+            cursor=(*_cursor(turn.caller), version_of(version)) if turn.caller.thread else None,
+            by=turn.caller.user,
+        )
+
+    def _unread(self, turn: Turn) -> Flow[tuple[list[AnyMessage], tuple[Any, Any], Item | None]]:
+        """Return the messages not yet learnt from, every message with its marks, and the cursor as it was read."""
+        messages = turn.messages if turn.caller.thread else tuple(last_turn(turn.messages))
+        marks = fingerprints(messages)
+        item: Item | None = None
+        if turn.caller.thread:
+            item = yield from get(*_cursor(turn.caller))
+        read = set(item.value["marks"]) if item else set()
+        new = [m for m, mark in zip(messages, marks, strict=True) if worth_reading(m) and not read & set(mark)]
+        return new, (marks, messages), item
+
+    def _near(self, turn: Turn, new: Sequence[AnyMessage]) -> Flow[tuple[list[Learning], list[Learning]]]:
+        """Return what is known near to the new messages, and what must not be learnt again."""
+        branch = tuple(message.id or "" for message in turn.messages)
+        asked = Asked(turn.caller, question(new), turn.now, branch, turn.session, learning=True)
+        found = yield from together([*(_found(store, asked) for store in self.stores), self._forgotten(turn)])
+        *known, forgotten = found
+        return [learning for learnings in known for learning in learnings if learning.namespace[0] == ROOT], forgotten
+
+    def _forgotten(self, turn: Turn) -> Flow[list[Learning]]:
+        places = [
+            turn.caller.namespace(scope, s.name)
+            for s in self.stores
+            for scope in {s.scope, Scope.USER}
+            if not _thread(s)
+        ]
+        rejected = {"status": Status.REJECTED.value}
+        found = yield from search(*(SearchOp(place, rejected, limit=20) for place in places))
+        return read_all(found, places)
+
+    def _read(
+        self, turn: Turn, part: Sequence[Line], known: Sequence[Learning], forgotten: Sequence[Learning]
+    ) -> Flow[tuple[list[Edit], list[str]]]:
+        """Ask about one part of the conversation; an invalid edit is sent back once, then dropped."""
+        keys = {f"k{number}": learning for number, learning in enumerate(known, start=1)}
+        prompt = self._prompt(turn, part, keys, forgotten)
+        raws, answer = yield from self.questioner.ask(prompt)
+        edits, wrong = self._check(turn, part, keys, raws)
+        if not wrong:
+            return _unforgotten(edits, part, forgotten), []
+        sent_back = HumanMessage(
+            "These edits are not valid:\n"
+            + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
+            + "\nAnswer with corrected versions of these only; leave out what cannot be corrected."
+        )
+        said = AIMessage(answer.text or str(raws))
+        raws, _ = yield from self.questioner.ask([*prompt, said, sent_back])
+        corrected, dropped = self._check(turn, part, keys, raws, first=len(edits))
+        return _unforgotten([*edits, *corrected], part, forgotten), [f"dropped {raw}: {why}" for raw, why in dropped]
+
+    def _prompt(
+        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], forgotten: Sequence[Learning]
+    ) -> list[BaseMessage]:
+        kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
+        system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
+        blocks = {
+            "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
+            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in forgotten)),
+            "conversation": [line.text for line in part],
+        }
+        shown = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
+        return [SystemMessage(system), HumanMessage(shown)]
+
+    def _check(
+        self,
+        turn: Turn,
+        part: Sequence[Line],
+        keys: Mapping[str, Learning],
+        raws: Sequence[dict[str, Any]],
+        first: int = 0,
+    ) -> tuple[list[Edit], list[tuple[dict[str, Any], str]]]:
+        edits, wrong = [], []
+        for number, raw in enumerate(raws, start=first):
+            try:
+                edits.append(self._edit(turn, part, keys, raw, number))
+            except ValidationError as error:
+                wrong.append((raw, reason(error)))
+            except _InvalidEdit as error:
+                wrong.append((raw, str(error)))
+        return edits, wrong
+
+    def _edit(
+        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], raw: Mapping[str, Any], number: int
+    ) -> Edit:
+        """Return a raw edit as one that can be carried out. Raises `_InvalidEdit` or `ValidationError`."""
+        line = next((line for line in part if line.number == raw.get("message")), None)
+        if line is None:
+            raise _InvalidEdit(f"message: there is no message {raw.get('message')!r}")
+        replaces = keys.get(raw.get("replaces") or "")
+        if raw.get("replaces") and replaces is None:
+            raise _InvalidEdit(f"replaces: nothing known has the key {raw['replaces']!r}")
+        kind = replaces.kind if raw.get("edit") == FORGET and replaces else str(raw.get("edit"))
+        if kind not in self.kinds:
+            raise _InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
+        record = None if raw.get("edit") == FORGET else record_from(raw, self.records[kind])
+        if record is not None and not text_of(record).strip():
+            raise _InvalidEdit("an edit needs a text")
+        source = self._source(turn, part, line, record)
+        store = self.kinds[kind]
+        own_words = source.channel == "user"
+        scope = store.scope if own_words or store.scope.private else Scope.USER
+        if replaces and not own_words and not replaces.scope.private:
+            if record is None:
+                raise _InvalidEdit("only a user's own words can make something shared be forgotten")
+            replaces = None
+        key = _key(turn, line, kind, number)
+        place = turn.caller.namespace(scope, store.name)
+        return Edit(kind, record, replaces, source, place, key, turn.now, covers=part[-1].id)
+
+    def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
+        from_tool = record is not None and line.channel == "user" and borrowed(text_of(record), part)
+        channel = "tool" if from_tool else line.channel
+        return Source(
+            channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,)
+        )
+
+    def _process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
+        flows = []
+        for store in self.stores:
+            own = [edit for edit in edits if self.kinds[edit.kind] is store]
+            if own:
+                flows.append(flow_of(store.process(own, [one for one in known if one.kind in store.kinds])))
+        written = yield from together(flows)
+        return [learning for learnings in written for learning in learnings]
+
+    def _marks(self, turn: Turn, read: Sequence[tuple[str, ...]], cursor: Item | None) -> tuple[Any, ...]:
+        """Return the items that say which messages were learnt from, and what the last answer had in its context."""
+        if not turn.caller.thread:
+            return ()
+        before = list(cursor.value["marks"]) if cursor else []
+        marks = [*before, *(mark for message in read for mark in message)][-REMEMBERED:]
+        items: list[tuple[Namespace, str, dict[str, Any]]] = [(*_cursor(turn.caller), {"marks": marks})]
+        answer = next((m.id for m in reversed(turn.messages) if isinstance(m, AIMessage) and m.id), None)
+        if answer and turn.shown:
+            place = turn.caller.namespace(Scope.THREAD, "shown")
+            items.append((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}))
+        return tuple(items)
+
+
+class _InvalidEdit(ValueError):
+    """An edit that cannot be carried out; the model is told why."""
+
+
+def _found(store: LearningStore, asked: Asked) -> Flow[list[Learning]]:
+    return (yield from flow_of(store.recall(asked)))
+
+
+def _learnt(edits: Sequence[Edit]) -> list[Learning]:
+    return [edit.learning() for edit in edits if edit.record is not None]
+
+
+def _unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
+    """Leave out what the user asked to forget, unless they say it anew; what they forget right now, in any case."""
+    now = {normal(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
+    before = {normal(learning.text) for learning in forgotten}
+    said = {line.id: words([line.text]) for line in part if line.channel == "user"}
+
+    def wanted(edit: Edit) -> bool:
+        if edit.record is None:
+            return True
+        text = edit.learning().text
+        anew = words([text]) <= said.get(edit.source.messages[0], set())
+        return normal(text) not in now and (normal(text) not in before or anew)
+
+    return [edit for edit in edits if wanted(edit)]
+
+
+def _cursor(caller: Caller) -> tuple[Namespace, str]:
+    return caller.namespace(Scope.THREAD, CURSOR), "read"
+
+
+def _thread(store: LearningStore) -> bool:
+    return store.scope == Scope.THREAD
+
+
+def _key(turn: Turn, line: Line, kind: str, number: int) -> str:
+    """Return the key of a new learning: the same for the same place of the same conversation, whatever its words."""
+    if turn.caller.thread is None or not line.id:
+        return uuid4().hex
+    return uuid5(NAMESPACE_URL, "\0".join((turn.caller.thread, line.id, kind, str(number)))).hex
+
+
+def _within(budget: int, rows: Any) -> list[str]:
+    kept: list[str] = []
+    for row in rows:
+        budget -= tokens_in(row)
+        if budget < 0:
+            break
+        kept.append(row)
+    return kept

@@ -1,0 +1,162 @@
+"""Logic written once for both worlds: a flow yields what it needs and is handed the answer.
+
+A flow is a generator. It does no I/O itself, so the same lines serve `invoke` and `ainvoke`; two short drivers do.
+"""
+
+import inspect
+from collections.abc import Awaitable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from types import GeneratorType
+from typing import Any, TypeVar
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchOp
+
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.transactions import Expected, TransactionalStore
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Asks the store to carry out operations together."""
+
+    ops: tuple[Op, ...]
+    expected: tuple[Expected, ...] = ()
+    """What must still be as it was read, where the store can tell."""
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """Asks for the answer of a runnable: a model, a retriever."""
+
+    runnable: Runnable[Any, Any]
+    input: Any
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Await:
+    """Asks for the result of somebody's async function."""
+
+    awaitable: Awaitable[Any]
+
+
+Request = Batch | Call | Await
+Flow = Generator[Request, Any, T]
+
+
+def batch(*ops: Op, expected: Sequence[Expected] = (), by: str | None = None) -> Flow[list[Result]]:
+    """Carry out operations in one batch."""
+    results: list[Result] = (yield Batch(ops, tuple(expected), by)) if ops else []
+    return results
+
+
+def get(namespace: tuple[str, ...], key: str) -> Flow[Item | None]:
+    """Read one item."""
+    (item,) = yield from batch(GetOp(namespace, key))
+    return item if isinstance(item, Item) else None
+
+
+def search(*ops: SearchOp) -> Flow[list[Item]]:
+    """Carry out searches in one batch, and return what they found, in their order."""
+    results = yield from batch(*ops)
+    return [item for items in results if isinstance(items, list) for item in items if isinstance(item, Item)]
+
+
+def call(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
+    """Ask a model or a retriever."""
+    return (yield Call(runnable, input, tags))
+
+
+def flow_of(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
+    """Return what a method gave as a flow, whether the method is plain, async or a flow itself."""
+    if isinstance(result, GeneratorType):
+        flowed: T = yield from result
+        return flowed
+    if inspect.isawaitable(result):
+        awaited: T = yield Await(result)
+        return awaited
+    return result  # type: ignore[return-value]  # what is neither of the two is the value itself
+
+
+def together(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
+    """Run flows side by side: the batches that they ask for at the same step become one batch."""
+    waiting: dict[int, tuple[Flow[T], Request]] = {}
+    done: dict[int, T] = {}
+
+    def advance(place: int, flow: Flow[T], answer: Any) -> None:
+        try:
+            waiting[place] = (flow, flow.send(answer))
+        except StopIteration as stop:
+            done[place] = stop.value
+
+    for place, flow in enumerate(flows):
+        advance(place, flow, None)
+    while waiting:
+        step, waiting = waiting, {}
+        ops = [op for _, request in step.values() if isinstance(request, Batch) for op in request.ops]
+        results = iter((yield from batch(*ops)))
+        for place, (flow, request) in step.items():
+            answer = [next(results) for _ in request.ops] if isinstance(request, Batch) else (yield request)
+            advance(place, flow, answer)
+    return [done[place] for place in sorted(done)]
+
+
+def drive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None) -> T:
+    """Run a flow in the sync world."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = _perform(request, store, config)
+            except Exception as error:  # noqa: BLE001 - not handled here: handed to the flow, which raises what it does not expect
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+
+
+async def adrive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None) -> T:
+    """Run a flow in the async world."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                answer = await _aperform(request, store, config)
+            except Exception as error:  # noqa: BLE001 - not handled here: handed to the flow, which raises what it does not expect
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+
+
+def _perform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
+    if isinstance(request, Batch):
+        if (request.expected or request.by) and isinstance(store, TransactionalStore):
+            return store.transact(request.ops, expected=request.expected, by=request.by)
+        return store.batch(request.ops)
+    if isinstance(request, Call):
+        return request.runnable.invoke(request.input, _tagged(config, request.tags))
+    if inspect.iscoroutine(request.awaitable):
+        request.awaitable.close()
+    raise Misconfigured("A method of a learning store is async: run the graph with ainvoke or astream.")
+
+
+async def _aperform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
+    if isinstance(request, Batch):
+        if (request.expected or request.by) and isinstance(store, TransactionalStore):
+            return await store.atransact(request.ops, expected=request.expected, by=request.by)
+        return await store.abatch(request.ops)
+    if isinstance(request, Call):
+        return await request.runnable.ainvoke(request.input, _tagged(config, request.tags))
+    return await request.awaitable
+
+
+def _tagged(config: RunnableConfig | None, tags: tuple[str, ...]) -> RunnableConfig:
+    config = config or {}
+    return {**config, "tags": [*(config.get("tags") or []), *tags]}

@@ -1,0 +1,232 @@
+"""A learning graph around any agent."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NotRequired, get_type_hints, is_typeddict
+
+from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph._internal._runnable import (
+    RunnableCallable,
+)  # the only node that serves both worlds and hides no subgraph
+from langgraph.channels import BinaryOperatorAggregate
+from langgraph.constants import END, START
+from langgraph.errors import ParentCommand
+from langgraph.graph import MessagesState, StateGraph
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt import ToolNode
+from langgraph.pregel.protocol import PregelProtocol
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer, Overwrite, RetryPolicy
+from pydantic import BaseModel
+from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
+
+from langgraph_learning import context
+from langgraph_learning.errors import LearningError, Misconfigured
+from langgraph_learning.flow import adrive, drive
+from langgraph_learning.loop import Loop
+from langgraph_learning.nodes import Nodes, View
+from langgraph_learning.scopes import LearningContext
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+
+def wrap(
+    loop: Loop, agent: Any, *, store: BaseStore | None, checkpointer: Checkpointer, name: str | None, inject: bool
+) -> Graph:
+    """Return a compiled graph that recalls before an agent answers and learns afterwards."""
+    node: Any
+    if isinstance(agent, CompiledStateGraph):
+        inner = _wrappable(agent, loop)
+        store, checkpointer = store or inner.store, checkpointer or inner.checkpointer
+        name, context_schema = name or inner.name, inner.context_schema
+        state_schema, node = _everything(inner), _node(loop, _seeing(inner) if inject else _open(inner))
+        input_schema, output_schema = inner.builder.input_schema, inner.builder.output_schema
+    elif isinstance(agent, PregelProtocol | StateGraph):
+        raise Misconfigured(
+            f"A {type(agent).__name__} cannot be wrapped: compile it, or call it from a function and wrap that."
+        )
+    else:
+        context_schema = None
+        state_schema, node = _state_of(agent), Nodes(loop).agent(agent, inject=inject)
+        input_schema = output_schema = state_schema
+    if not loop.context_from:
+        context_schema = LearningContext
+    builder = StateGraph(
+        state_schema, context_schema, input_schema=input_schema, output_schema=_with_errors(output_schema)
+    )
+    add_loop(builder, Nodes(loop), node, on_error=loop.on_error)
+    return builder.compile(store=store or loop.store, checkpointer=checkpointer, name=name)
+
+
+def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any, *, on_error: str) -> None:
+    """Add the five nodes of the loop to a graph. There is nothing more to it: the README does the same by hand."""
+    handler: Any = nodes.report if on_error == "report" else None
+    retry = RetryPolicy(retry_on=_passing)
+    builder.add_node("recall", nodes.recall, retry_policy=retry)
+    builder.add_node("build_context", nodes.build_context)
+    builder.add_node("agent", agent)
+    builder.add_node("extract", nodes.extract, defer=True, retry_policy=retry, error_handler=handler)
+    builder.add_node("update", nodes.update, defer=True, retry_policy=retry, error_handler=handler)
+    for start, end in zip((START, *_ORDER), (*_ORDER, END), strict=True):
+        builder.add_edge(start, end)
+
+
+def _passing(error: Exception) -> bool:
+    """Whether another try may help: it does not for an error of ours."""
+    passes = RetryPolicy().retry_on
+    return callable(passes) and bool(passes(error)) and not isinstance(error, LearningError)
+
+
+_ORDER = ("recall", "build_context", "agent", "extract", "update")
+
+
+def _node(loop: Loop, inner: Graph) -> RunnableCallable:
+    """Return the node that lets a compiled agent answer. Studio finds the graph because it is a closure variable."""
+    keys = [key for key in inner.builder.channels if key in inner.channels]
+
+    def answer(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        run = loop.run()
+        with context.showing(drive(loop.shown(state, run), run.store, config)), _no_handoff():
+            after = inner.invoke(_given(state, keys), config, output_keys=keys)
+        return _handed_back(inner, state, after)
+
+    async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+        run = loop.run()
+        with context.showing(await adrive(loop.shown(state, run), run.store, config)), _no_handoff():
+            after = await inner.ainvoke(_given(state, keys), config, output_keys=keys)
+        return _handed_back(inner, state, after)
+
+    return RunnableCallable(answer, aanswer, name="agent", trace=False)
+
+
+@contextmanager
+def _no_handoff() -> Iterator[None]:
+    try:
+        yield
+    except ParentCommand as error:
+        raise Misconfigured(
+            "The wrapped agent hands over to a graph around it, which cannot pass through wrap: wrap the outermost "
+            "graph, and give members of a swarm middleware=[machine.middleware()] instead."
+        ) from error
+
+
+def _wrappable(agent: Graph, loop: Loop) -> Graph:
+    if "messages" not in agent.builder.channels:
+        raise Misconfigured("The agent's state has no `messages`: learning reads the conversation from there.")
+    if context.CHANNEL in agent.channels:
+        raise Misconfigured("This agent learns already: wrap it, or give it machine.middleware(), not both.")
+    if agent.checkpointer is True:
+        raise Misconfigured("Compile the agent without checkpointer=True: the graph around it keeps its state.")
+    schema = agent.context_schema
+    if schema and not loop.context_from and not (inspect.isclass(schema) and issubclass(schema, LearningContext)):
+        raise Misconfigured(
+            f"The agent has a context of its own, {schema.__name__}: give the machine context_from=, a function "
+            "that makes a LearningContext of it."
+        )
+    return agent
+
+
+def _hints(inner: Graph) -> dict[str, Any]:
+    """Return the annotations of every channel of the agent's state, private ones included."""
+    hints: dict[str, Any] = {}
+    for schema in (*inner.builder.schemas, inner.builder.state_schema):
+        hints |= get_type_hints(schema, include_extras=True)
+    return {key: hint for key, hint in hints.items() if key in inner.builder.channels}
+
+
+def _everything(inner: Graph) -> type[Any]:
+    return TypedDict("State", _hints(inner), total=False)  # type: ignore[operator,no-any-return]  # made at run time
+
+
+def _with_errors(output: type[Any]) -> type[Any]:
+    """Return the schema of an agent's answer, with what went wrong while learning from it."""
+    shown = get_type_hints(output, include_extras=True)
+    return TypedDict("Output", {**shown, "learning_errors": NotRequired[list[str]]})  # type: ignore[operator,no-any-return]
+
+
+def _state_of(agent: Any) -> type[Any]:
+    """Return the state that a function is annotated with."""
+    if not inspect.isroutine(agent):
+        return MessagesState
+    first = next(iter(inspect.signature(agent).parameters), "")
+    hint = get_type_hints(agent).get(first)
+    own = inspect.isclass(hint) and (is_typeddict(hint) or issubclass(hint, BaseModel))
+    return hint if own else MessagesState  # type: ignore[return-value]
+
+
+def _open(inner: Graph) -> Graph:
+    """Return the agent so that it takes all of its state as input, private keys too: they must outlive the turn."""
+    everything = StateGraph(_everything(inner)).add_node("any", _identity).add_edge(START, "any").compile()
+    start = inner.nodes[START]
+    # The first writer of a start node writes the input, the others name the nodes to begin with.
+    writers = [everything.nodes[START].writers[0], *start.writers[1:]]
+    return inner.copy(
+        {"nodes": {**inner.nodes, START: start.copy({"writers": writers})}, "store": None, "checkpointer": None}
+    )
+
+
+def _seeing(inner: Graph) -> Graph:
+    """Return the agent with what was learnt in view of the nodes that call a model."""
+    made_by_create_agent = (inner.config or {}).get("metadata", {}).get("ls_integration") == "langchain_create_agent"
+    opened = _open(inner)
+    nodes = {
+        name: node
+        if name == START or isinstance(node.bound, ToolNode) or (made_by_create_agent and name != "model")
+        else node.copy({"bound": _seeing_inside(node.bound, node.subgraphs)})
+        for name, node in opened.nodes.items()
+    }
+    return opened.copy({"nodes": nodes})
+
+
+def _seeing_inside(bound: Any, subgraphs: Sequence[Any]) -> Any:
+    if isinstance(bound, CompiledStateGraph):
+        nodes = {
+            n: node if n == START else node.copy({"bound": _seeing_inside(node.bound, node.subgraphs)})
+            for n, node in bound.nodes.items()
+        }
+        return bound.copy({"nodes": nodes})
+    # A function that calls a graph would hand the view on as that graph's input, and there it would be saved.
+    return bound if subgraphs or isinstance(bound, ToolNode) else View(bound)
+
+
+def _identity(state: Any) -> Any:
+    return state
+
+
+def _given(state: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: state[key] for key in keys if key in state}
+
+
+def _handed_back(inner: Graph, before: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the update that makes the outer state what the agent's is: nothing is doubled, nothing comes back."""
+    update: dict[str, Any] = {}
+    for key, value in (after or {}).items():
+        if key in before and _same(before[key], value):
+            continue
+        reduced = isinstance(inner.channels[key], BinaryOperatorAggregate)
+        if reduced and value and all(isinstance(message, BaseMessage) for message in value):
+            update[key] = _mirrored(before.get(key) or [], value)
+        else:
+            update[key] = Overwrite(value) if reduced else value
+    return update
+
+
+def _mirrored(before: Sequence[AnyMessage], after: Sequence[AnyMessage]) -> list[Any]:
+    """Return the messages that `add_messages` needs to turn one conversation into the other."""
+    known = {message.id: message for message in before}
+    ids = [message.id for message in after]
+    kept = [message.id for message in before if message.id in ids]
+    if ids[: len(kept)] != kept:
+        return [RemoveMessage(REMOVE_ALL_MESSAGES), *after]
+    gone = [RemoveMessage(str(message.id)) for message in before if message.id not in kept]
+    return [*gone, *(message for message in after if known.get(message.id) != message)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except (TypeError, ValueError):  # arrays, for one, have no single answer
+        return False

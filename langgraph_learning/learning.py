@@ -1,0 +1,113 @@
+"""A learning: one thing learnt, one item in the store."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from langgraph.store.base import Item, PutOp
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from langgraph_learning.scopes import Namespace, Scope, unescape
+
+SHAPE = 1
+"""The version of the shape below, written into every item."""
+
+Channel = Literal["user", "agent", "tool", "person", "import"]
+
+log = logging.getLogger(__name__)
+
+
+class Status(StrEnum):
+    """Whether a learning counts."""
+
+    ACTIVE = "active"
+    PROPOSED = "proposed"
+    """Waits for a person; recalled for nobody."""
+    SUPERSEDED = "superseded"
+    """A later learning took its place; kept as history."""
+    REJECTED = "rejected"
+    """Somebody asked to forget it, or a reviewer refused it: it is not learnt again."""
+
+
+class Source(BaseModel):
+    """What a learning rests on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channel: Channel
+    """Who said it. Decided by code from the message's role, never by a model."""
+    user: str
+    """Whose turn it was."""
+    thread: str | None = None
+    run: str | None = None
+    messages: tuple[str, ...] = ()
+    """Ids of the messages."""
+
+
+class Learning(BaseModel):
+    """One thing learnt. Frozen: change it by `model_copy` and put it again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    namespace: Namespace
+    key: str
+    kind: str
+    """Which record `data` holds."""
+    text: str
+    """What is embedded, searched and shown."""
+    data: Mapping[str, Any]
+    status: Status = Status.ACTIVE
+    sources: tuple[Source, ...] = ()
+    learned_at: datetime
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    supersedes: tuple[str, ...] = ()
+    derived_from: tuple[str, ...] = ()
+    score: float | None = None
+    """How near it is to the question that found it. Not stored."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whom it belongs to."""
+        return Scope(unescape(self.namespace[2]))
+
+    @property
+    def owner(self) -> str:
+        """The owner within the scope."""
+        return unescape(self.namespace[3])
+
+    @classmethod
+    def read(cls, item: Item) -> "Learning | None":
+        """Return the learning that an item holds, or None if the item is not of the shape we write."""
+        value = {key: part for key, part in item.value.items() if key != "version"}
+        found = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
+        try:
+            return cls.model_validate({**value, **found})
+        except ValidationError as error:
+            log.warning("Skipped %s %s: it is not a learning (%s)", item.namespace, item.key, error)
+            return None
+
+    def put(self) -> PutOp:
+        """Return the operation that writes it. Only the text is embedded, and only while it counts."""
+        value = self.model_dump(mode="json", exclude={"namespace", "key", "score"})
+        counts = self.status is Status.ACTIVE
+        return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, ["text"] if counts else False)
+
+    def valid(self, now: datetime) -> bool:
+        """Whether it holds at this moment."""
+        return (self.valid_from is None or self.valid_from <= now) and (self.valid_to is None or now < self.valid_to)
+
+
+def read_all(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Learning]:
+    """Return the learnings among the items that lie in exactly these namespaces."""
+    # A prefix search may return neighbours: LangGraph's PostgresStore once took ("foo",) for the start of ("foobar",).
+    allowed = set(namespaces)
+    found = (Learning.read(item) for item in items if item.namespace in allowed)
+    return [learning for learning in found if learning is not None]
+
+
+def normal(text: str) -> str:
+    """Return a text as it is compared: case, spaces and a final full stop make no difference."""
+    return " ".join(text.casefold().split()).rstrip(".!")

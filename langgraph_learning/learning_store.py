@@ -1,0 +1,220 @@
+"""A learning store: one kind of learning, how it is found, shown and kept."""
+
+import inspect
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from langgraph.store.base import Item, SearchOp
+from pydantic import BaseModel
+
+from langgraph_learning.edits import Edit, identity_of, kind_of
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.flow import Flow, search
+from langgraph_learning.learning import Learning, Status, normal, read_all
+from langgraph_learning.scopes import Caller, Scope
+
+OVERFETCH = 3
+"""How many times more items are read than shown: dates, duplicates and ranking are ours."""
+
+
+class Mode(StrEnum):
+    """Who decides that something is learnt."""
+
+    BACKGROUND = "background"
+    """Extraction after the answer."""
+    AGENTIC = "agentic"
+    """The agent, with tools."""
+    PROPOSE = "propose"
+    """Nothing counts before a person approves."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is recalled for: who asks what, when, and where in the thread."""
+
+    caller: Caller
+    query: str
+    now: datetime
+    branch: tuple[str, ...] = ()
+    """Ids of the messages in this branch of the thread, oldest first."""
+    session: tuple[Learning, ...] = ()
+    """What the thread's own state holds already: older messages may be gone from the branch."""
+    learning: bool = False
+    """True while an extraction asks what is known already; then only what could be edited is of use."""
+
+
+class LearningStore:
+    """One kind of learning. A store of one's own is a record, a name and a scope.
+
+    Subclass it to change how things are found (`recall`), shown (`build_context`) or kept (`process`); each of the
+    three may be plain, async or a flow. The words the model reads stand in a Markdown file beside the subclass's
+    module, or in the subclass's docstring where there is no such file.
+    """
+
+    name: str = ""
+    """Names the kind in namespaces and in the context; letters, digits and underscores."""
+    scope: Scope = Scope.USER
+    mode: Mode = Mode.BACKGROUND
+    records: tuple[type[BaseModel], ...] = ()
+    """What an edit may hold."""
+    title: str = ""
+    """The heading over what is shown to the agent."""
+    limit: int = 10
+    """How many learnings are shown at most."""
+    stable: bool = False
+    """True: everything known is shown whatever was asked, so that prompt caches hold. False: what is near to it."""
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.BACKGROUND})
+    """The modes this store can have."""
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        scope: Scope | None = None,
+        record: type[BaseModel] | None = None,
+        mode: Mode | None = None,
+        limit: int | None = None,
+        instructions: str | None = None,
+    ) -> None:
+        """Set what differs from the class. Raises `Misconfigured` for what cannot work."""
+        self.name = name or self.name
+        self.scope = scope or self.scope
+        self.mode = mode or self.mode
+        self.records = (record,) if record else self.records
+        self.limit = limit or self.limit
+        self.title = self.title or self.name.replace("_", " ").capitalize()
+        self.instructions = instructions or words_of(type(self)) or self._default_instructions()
+        self._check()
+
+    @property
+    def kinds(self) -> Mapping[str, type[BaseModel]]:
+        """The records by their kind."""
+        return {kind_of(record): record for record in self.records}
+
+    def recall(self, asked: Asked) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
+        """Find what this caller may know, best first: what is near to the question, or all for a stable store."""
+        return self._search(asked)
+
+    def build_context(self, found: Sequence[Learning], asked: Asked) -> Flow[str] | str | Awaitable[str]:
+        """Render what was found as the lines the agent reads; nothing for nothing."""
+        return "\n".join(bullet(learning, asked.caller) for learning in found)
+
+    def process(
+        self, edits: Sequence[Edit], known: Sequence[Learning]
+    ) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
+        """Turn edits into the learnings to write, each as it should be from now on.
+
+        What is known already gains a source; what is about the same thing as something known takes its place;
+        what is new is added; what is to be forgotten is rejected and stays, so that it is not learnt again.
+        """
+        written: dict[tuple[tuple[str, ...], str], Learning] = {}
+        for edit in edits:
+            view = {(learning.namespace, learning.key): learning for learning in known} | written
+            for learning in self._apply(edit, list(view.values())):
+                written[learning.namespace, learning.key] = learning
+        return list(written.values())
+
+    def record_of(self, learning: Learning) -> BaseModel:
+        """Return the record that a learning of this store holds."""
+        return self.kinds[learning.kind].model_validate(dict(learning.data))
+
+    def about(self, learning: Learning) -> str:
+        """Return what a learning is about: two with the same answer are one thing said twice, or said anew."""
+        record = self.kinds.get(learning.kind)
+        identity = identity_of(record.model_validate(dict(learning.data))) if record else None
+        return f"{learning.kind}:{identity or normal(learning.text)}"
+
+    def _search(self, asked: Asked) -> Flow[list[Learning]]:
+        namespaces = list(asked.caller.readable(self.scope, self.name))
+        query = asked.query if asked.query and not self.stable else None
+        fetch = self.limit * OVERFETCH
+        active = {"status": Status.ACTIVE.value}
+        found = yield from search(*(SearchOp(place, active, limit=fetch, query=query) for place in namespaces))
+        return self.rank(found, namespaces, asked)
+
+    def rank(self, items: Iterable[Item], namespaces: Sequence[tuple[str, ...]], asked: Asked) -> list[Learning]:
+        """Return the learnings worth showing: valid today, one about each thing, nearest or newest first."""
+        found = [learning for learning in read_all(items, namespaces) if learning.valid(asked.now)]
+        newest_first = sorted(found, key=lambda learning: (learning.learned_at, learning.key), reverse=True)
+        narrowest_first = sorted(newest_first, key=lambda learning: not learning.scope.private)
+        one_each = {self.about(learning): learning for learning in reversed(narrowest_first)}
+        best = sorted(one_each.values(), key=lambda one: (one.score or 0.0, one.learned_at, one.key), reverse=True)
+        return best[: self.limit]
+
+    def _apply(self, edit: Edit, known: Sequence[Learning]) -> list[Learning]:
+        if edit.record is None:
+            return (
+                [edit.replaces.model_copy(update={"status": Status.REJECTED, "valid_to": edit.at})]
+                if edit.replaces
+                else []
+            )
+        new = edit.learning()
+        about = self.about(new)
+        active = [
+            one
+            for one in known
+            if one.status is Status.ACTIVE and one.namespace == new.namespace and one.key != new.key
+        ]
+        same = [learning for learning in active if self.about(learning) == about]
+        if repeated := next((one for one in same if normal(one.text) == normal(new.text)), None):
+            return (
+                []
+                if edit.source in repeated.sources
+                else [repeated.model_copy(update={"sources": (*repeated.sources, edit.source)})]
+            )
+        old = {
+            one.key: one
+            for one in (*same, *([edit.replaces] if edit.replaces else []))
+            if one.namespace == new.namespace
+        }
+        retired = [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": edit.at}) for one in old.values()]
+        return [*retired, new.model_copy(update={"supersedes": tuple(old)})]
+
+    def _default_instructions(self) -> str:
+        return "\n\n".join(inspect.cleandoc(record.__doc__ or "") for record in self.records)
+
+    def _check(self) -> None:
+        if not self.name.isidentifier():
+            raise Misconfigured(
+                f"{type(self).__name__} needs a name of letters, digits and underscores, not {self.name!r}."
+            )
+        if not self.records:
+            raise Misconfigured(f"{self.name} needs a record: a pydantic model of what is learnt.")
+        if self.mode not in self.modes:
+            able = ", ".join(sorted(self.modes))
+            raise Misconfigured(f"{self.name} cannot have the mode {self.mode.value!r}; it can have {able}.")
+
+
+def bullet(learning: Learning, caller: Caller) -> str:
+    """Return a learning as one line: what, since when, and who said it if not the user themself."""
+    return f"- {inert(learning.text)}{provenance(learning, caller)}"
+
+
+def provenance(learning: Learning, caller: Caller) -> str:
+    """Return who said it and when, as a short note."""
+    first = learning.sources[0] if learning.sources else None
+    who = {"tool": ", from a tool", "agent": ", the agent's own conclusion", "import": ", imported"}.get(
+        first.channel if first else "", ""
+    )
+    if first and first.channel in ("user", "person") and first.user != caller.user:
+        who = f", said by {inert(first.user)}"
+    return f" ({learning.learned_at:%Y-%m-%d}{who})"
+
+
+def inert(text: str) -> str:
+    """Return stored text so that it stays data: on one line, and unable to open or close a block."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def words_of(store: type[LearningStore]) -> str:
+    """Return the words for the model that stand beside a learning store's module, or in its own docstring."""
+    if store is LearningStore:
+        return ""
+    beside = Path(inspect.getfile(store)).with_suffix(".md")
+    if beside.exists():
+        return beside.read_text(encoding="utf-8").strip()
+    return inspect.cleandoc(store.__doc__ or "")

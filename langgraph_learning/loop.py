@@ -1,0 +1,125 @@
+"""The loop: recall, build_context, then the agent, then extract, update. Each step is a flow over plain values."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from langgraph.store.base import BaseStore
+
+from langgraph_learning import context
+from langgraph_learning.context import Shown
+from langgraph_learning.errors import Conflict
+from langgraph_learning.extraction import Extraction, Lesson, Turn
+from langgraph_learning.flow import Flow, batch, flow_of, together
+from langgraph_learning.learning import Learning
+from langgraph_learning.learning_store import Asked, LearningStore
+from langgraph_learning.run import ContextFrom, Run, session_of
+from langgraph_learning.scopes import Scope
+
+State = Mapping[str, Any]
+OnError = Literal["report", "raise"]
+
+
+class Loop:
+    """The steps, for the learning stores of one machine."""
+
+    def __init__(
+        self,
+        stores: Sequence[LearningStore],
+        extraction: Extraction,
+        *,
+        store: BaseStore | None,
+        context_from: ContextFrom | None,
+        on_error: OnError,
+        budget: int,
+        shadow: bool,
+    ) -> None:
+        self.stores = tuple(stores)
+        self.store = store
+        self.context_from = context_from
+        self.on_error = on_error
+        self._extraction = extraction
+        self._budget = budget
+        self._shadow = shadow
+
+    def run(self) -> Run:
+        """Return the run that is going on."""
+        return Run.current(self.store, self.context_from)
+
+    def recall(self, state: State, run: Run) -> Flow[dict[str, Any]]:
+        """Read what all learning stores know, in one batch."""
+        for store in self.stores:
+            run.caller.namespace(store.scope, store.name)  # whoever is missing is missed before any model call
+        found = (yield from self._found(state, run)) if run.caller.recall else {}
+        run.tell({"recalled": [_event(learning) for learnings in found.values() for learning in learnings]})
+        # The session is saved with the thread, so that a fork of the thread has the session as it was there.
+        session = [
+            _dump(one) for learnings in found.values() for one in learnings if one.namespace[2] == Scope.THREAD.name
+        ]
+        recalled = {name: [_dump(learning) for learning in learnings] for name, learnings in found.items()}
+        return {
+            "learning_recalled": recalled,
+            "learning_session": session or list(state.get("learning_session") or ()),
+            "learning_errors": [],
+        }
+
+    def build_context(self, state: State, run: Run) -> Flow[dict[str, Any]]:
+        """Render what was recalled, within the budget."""
+        recalled = {
+            name: [Learning.model_validate(learning) for learning in learnings]
+            for name, learnings in (state.get("learning_recalled") or {}).items()
+        }
+        shown = yield from self._shown(recalled, run.asked(state))
+        return {"learning_context": shown.model_dump(mode="json")}
+
+    def shown(self, state: State, run: Run) -> Flow[Shown]:
+        """Return what the agent is shown."""
+        built = context.built(run.config)
+        if built is None:  # after an interrupt the channel is empty, for nothing of it is saved: recall once more
+            found = (yield from self._found(state, run)) if run.caller.recall else {}
+            built = yield from self._shown(found, run.asked(state))
+        return built
+
+    def extract(self, state: State, run: Run) -> Flow[dict[str, Any]]:
+        """Ask what the conversation taught."""
+        if not run.caller.learn:
+            return {"learning_lesson": {}}
+        shown = context.built(run.config) or Shown()
+        messages = tuple(state.get("messages") or ())
+        turn = Turn(run.caller, messages, run.now, run.id, session_of(state), shown.learnings)
+        lesson = yield from self._extraction.flow(turn)
+        return {"learning_lesson": lesson.model_dump(mode="json")}
+
+    def update(self, state: State, run: Run) -> Flow[dict[str, Any]]:
+        """Write what was learnt, and what was read, in one batch: all of it or nothing."""
+        lesson = Lesson.model_validate(state.get("learning_lesson") or {})
+        try:
+            yield from batch(*lesson.ops(), expected=lesson.conditions(), by=lesson.by)
+        except Conflict:
+            # Another extraction of this thread was quicker. What it did not read, the next turn reads.
+            return {}
+        run.tell({"learnt": [_event(learning) for learning in lesson.learnings]})
+        return {"learning_errors": [*(state.get("learning_errors") or ()), *lesson.errors]} if lesson.errors else {}
+
+    def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
+        asked = run.asked(state)
+        found = yield from together(flow_of(store.recall(asked)) for store in self.stores)
+        return {store.name: learnings for store, learnings in zip(self.stores, found, strict=True) if learnings}
+
+    def _shown(self, recalled: Mapping[str, Sequence[Learning]], asked: Asked) -> Flow[Shown]:
+        if self._shadow:
+            return Shown()
+        return (yield from context.build(self.stores, recalled, asked, self._budget))
+
+
+def _dump(learning: Learning) -> dict[str, Any]:
+    return learning.model_dump(mode="json")
+
+
+def _event(learning: Learning) -> dict[str, Any]:
+    return {
+        "kind": learning.kind,
+        "text": learning.text,
+        "status": learning.status.value,
+        "namespace": list(learning.namespace),
+        "key": learning.key,
+    }

@@ -1,0 +1,156 @@
+"""The learning machine: learning stores, the model that extracts, and the policy, together."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from langgraph.types import Checkpointer
+
+from langgraph_learning import graph, ledger
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.extraction import Extraction, Method
+from langgraph_learning.flow import Flow, T, adrive, drive
+from langgraph_learning.learning import Learning
+from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.loop import Loop, OnError
+from langgraph_learning.middleware import LearningMiddleware
+from langgraph_learning.nodes import Nodes
+from langgraph_learning.run import ContextFrom
+from langgraph_learning.scopes import Caller, LearningContext
+
+
+class LearningMachine:
+    """Makes an agent learn.
+
+    model: what extracts, a chat model or a name for `init_chat_model` such as "openai:gpt-5-mini".
+    stores: the kinds of learning, in the order in which they are shown.
+    store: where learnings are kept, for graphs that are compiled without a store and for looking from outside a run.
+    context_from: makes a `LearningContext` of the agent's own context, for agents that have one.
+    extraction: how the model is asked; "auto" tries a JSON schema and falls back to tools.
+    context_budget: how many tokens of what was learnt an agent is shown at most.
+    extraction_budget: how many tokens of conversation one extraction reads at most.
+    on_error: "report" keeps the answer and tells of a failed extraction in state and stream; "raise" is for tests.
+    shadow: learn, but show nothing.
+
+    Raises `Misconfigured` for anything that could only fail later.
+    """
+
+    def __init__(
+        self,
+        model: BaseChatModel | str,
+        stores: Sequence[LearningStore],
+        *,
+        store: BaseStore | None = None,
+        context_from: ContextFrom | None = None,
+        extraction: Method = "auto",
+        context_budget: int = 2_000,
+        extraction_budget: int = 12_000,
+        on_error: OnError = "report",
+        shadow: bool = False,
+    ) -> None:
+        _check(stores, context_budget, extraction_budget)
+        self.stores = tuple(stores)
+        self.store = store
+        chat_model = init_chat_model(model) if isinstance(model, str) else model
+        self._loop = Loop(
+            self.stores,
+            Extraction(self.stores, chat_model, extraction, extraction_budget),
+            store=store,
+            context_from=context_from,
+            on_error=on_error,
+            budget=context_budget,
+            shadow=shadow,
+        )
+
+    @property
+    def nodes(self) -> Nodes:
+        """The steps one by one, for a graph of one's own."""
+        return Nodes(self._loop)
+
+    def middleware(self) -> AgentMiddleware[Any, Any, Any]:
+        """Return the loop as a middleware for `create_agent`."""
+        return LearningMiddleware(self._loop)
+
+    def wrap(
+        self,
+        agent: Any,
+        *,
+        store: BaseStore | None = None,
+        checkpointer: Checkpointer = None,
+        name: str | None = None,
+        inject: bool = True,
+    ) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """Return a compiled graph that lets any agent learn: `recall → build_context → agent → extract → update`.
+
+        agent: a compiled graph (of `create_agent` or your own), a Runnable, or a function of the state, plain or async.
+        store, checkpointer, name: as for `compile`; by default the agent's own.
+        inject: False if the agent's nodes call `learned_context()` themselves.
+
+        Raises `Misconfigured` for an agent that cannot be wrapped.
+        """
+        return graph.wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
+
+    def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
+        """Return all that this caller could be shown, by kind, newest first; with a thread, its session too."""
+        return self._drive(ledger.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+
+    async def alearnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
+        """`learnings` for the async world."""
+        return await self._adrive(ledger.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+
+    def forget(self, context: LearningContext, *keys: str) -> int:
+        """Remove learnings by key, superseded ones too; without keys, all that is private to the user.
+
+        Returns how many were removed. Raises `NotFound` if the caller can see nothing with such a key; then none is.
+        """
+        return self._drive(ledger.forget(self.stores, _caller(context), keys))
+
+    async def aforget(self, context: LearningContext, *keys: str) -> int:
+        """`forget` for the async world."""
+        return await self._adrive(ledger.forget(self.stores, _caller(context), keys))
+
+    def forget_thread(self, context: LearningContext, thread_id: str) -> int:
+        """Remove a thread's session and all that this user taught in that thread and nowhere else.
+
+        What was read stays marked as read, so that it is not learnt again. Returns how many learnings were removed.
+        """
+        return self._drive(ledger.forget_thread(self.stores, _caller(context, thread_id)))
+
+    async def aforget_thread(self, context: LearningContext, thread_id: str) -> int:
+        """`forget_thread` for the async world."""
+        return await self._adrive(ledger.forget_thread(self.stores, _caller(context, thread_id)))
+
+    def _drive(self, flow: Flow[T]) -> T:
+        return drive(flow, self._required_store())
+
+    async def _adrive(self, flow: Flow[T]) -> T:
+        return await adrive(flow, self._required_store())
+
+    def _required_store(self) -> BaseStore:
+        if self.store is None:
+            raise Misconfigured(
+                "To look from outside a run, give the machine its store: LearningMachine(…, store=store)."
+            )
+        return self.store
+
+
+def _caller(context: LearningContext, thread_id: str | None = None) -> Caller:
+    return Caller.of(context, thread_id)
+
+
+def _check(stores: Sequence[LearningStore], context_budget: int, extraction_budget: int) -> None:
+    if not stores:
+        raise Misconfigured("A machine needs at least one learning store, such as UserMemory().")
+    names = [store.name for store in stores]
+    kinds = [kind for store in stores for kind in store.kinds]
+    for repeated in [name for name in (*names, *kinds) if names.count(name) > 1 or kinds.count(name) > 1]:
+        raise Misconfigured(
+            f"Two learning stores share the name {repeated!r}: give one of them another name and record."
+        )
+    if context_budget < 100 or extraction_budget < 1_000:
+        raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")

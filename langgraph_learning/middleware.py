@@ -1,0 +1,87 @@
+"""The loop for agents made by `create_agent`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.messages import SystemMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
+
+from langgraph_learning import context
+from langgraph_learning.flow import Flow, adrive, drive
+from langgraph_learning.loop import Loop
+from langgraph_learning.nodes import reported
+from langgraph_learning.run import Run
+from langgraph_learning.state import LearningAgentState
+
+
+class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Recalls before the agent answers, shows it to the model at every call, and learns afterwards."""
+
+    state_schema = LearningAgentState
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self.tools = []
+        self._loop = loop
+
+    def before_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Recall, and build what the model is shown."""
+        run = self._loop.run()
+        return drive(self._before(state, run), run.store, run.config)
+
+    async def abefore_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Recall, and build what the model is shown."""
+        run = self._loop.run()
+        return await adrive(self._before(state, run), run.store, run.config)
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> Any:
+        """Show the model what was learnt. The state does not change: nothing of it is saved."""
+        run = self._loop.run()
+        shown = drive(self._loop.shown(request.state, run), run.store, run.config)
+        return handler(_showing(request, shown))
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> Any:
+        """Show the model what was learnt. The state does not change: nothing of it is saved."""
+        run = self._loop.run()
+        shown = await adrive(self._loop.shown(request.state, run), run.store, run.config)
+        return await handler(_showing(request, shown))
+
+    def after_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Learn from what was said. If that fails the user keeps the answer, and the next turn tries again."""
+        run = self._loop.run()
+        return drive(self._after(state, run), run.store, run.config)
+
+    async def aafter_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Learn from what was said. If that fails the user keeps the answer, and the next turn tries again."""
+        run = self._loop.run()
+        return await adrive(self._after(state, run), run.store, run.config)
+
+    def _before(self, state: Any, run: Run) -> Flow[dict[str, Any]]:
+        recalled = yield from self._loop.recall(state, run)
+        built = yield from self._loop.build_context({**state, **recalled}, run)
+        return {**built, "learning_session": recalled["learning_session"], "learning_errors": []}
+
+    def _after(self, state: Any, run: Run) -> Flow[dict[str, Any]]:
+        try:
+            extracted = yield from self._loop.extract(state, run)
+            return (yield from self._loop.update({**state, **extracted}, run))
+        except GraphBubbleUp:
+            raise
+        except Exception as error:
+            if self._loop.on_error == "raise":
+                raise
+            return reported(error, "learning")
+
+
+def _showing(request: ModelRequest[Any], shown: context.Shown) -> ModelRequest[Any]:
+    given = [*([request.system_message] if request.system_message else []), *request.messages]
+    seen = context.inject(given, shown)
+    if seen and isinstance(seen[0], SystemMessage):
+        return request.override(system_message=seen[0], messages=seen[1:])
+    return request.override(messages=seen)

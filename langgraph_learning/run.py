@@ -1,0 +1,80 @@
+"""One run as the loop sees it: who asks, in which thread, and on which store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
+from langgraph.runtime import Runtime, get_runtime
+from langgraph.store.base import BaseStore
+
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.learning import Learning
+from langgraph_learning.learning_store import Asked
+from langgraph_learning.scopes import Caller, LearningContext, authenticated
+from langgraph_learning.transcript import question
+
+ContextFrom = Callable[[Any], LearningContext]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a step of the loop needs to know about the run it is part of."""
+
+    caller: Caller
+    store: BaseStore
+    config: RunnableConfig
+    id: str | None
+    now: datetime
+    tell: Callable[[Any], None]
+    """Writes to the run's custom stream."""
+
+    @classmethod
+    def current(cls, default_store: BaseStore | None, context_from: ContextFrom | None) -> "Run":
+        """Return the run that is going on.
+
+        Raises `MissingOwner` or `NotAllowed` if it is not clear who asks, `Misconfigured` if there is no store.
+        """
+        runtime, config = get_runtime(), get_config()
+        store = runtime.store or default_store
+        if store is None:
+            raise Misconfigured(
+                "There is no store to learn into: compile the graph with store=…, or give the machine one."
+            )
+        thread = config["configurable"].get("thread_id")
+        return cls(
+            caller=Caller.of(_context(runtime, context_from), str(thread) if thread is not None else None),
+            store=store,
+            config=config,
+            id=runtime.execution_info.run_id if runtime.execution_info else None,
+            now=datetime.now(UTC),
+            tell=lambda event: runtime.stream_writer({"learning": event}),
+        )
+
+    def asked(self, state: Mapping[str, Any]) -> Asked:
+        """Return what is recalled for."""
+        messages: Sequence[Any] = state.get("messages") or ()
+        branch = tuple(message.id for message in messages if message.id)
+        return Asked(self.caller, question(messages), self.now, branch, session_of(state))
+
+
+def session_of(state: Mapping[str, Any]) -> tuple[Learning, ...]:
+    """Return what the thread's state holds of its session."""
+    return tuple(Learning.model_validate(value) for value in state.get("learning_session") or ())
+
+
+def _context(runtime: Runtime[Any], context_from: ContextFrom | None) -> LearningContext:
+    given = context_from(runtime.context) if context_from else runtime.context
+    if given is None:
+        given = LearningContext()
+    elif isinstance(given, Mapping):
+        given = LearningContext.model_validate(given)
+    if not isinstance(given, LearningContext):
+        raise Misconfigured(
+            f"The run's context is a {type(given).__name__}, not a LearningContext: give the machine "
+            "context_from=, a function that makes the one of the other."
+        )
+    server = runtime.server_info
+    return authenticated(given, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping

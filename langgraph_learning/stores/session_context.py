@@ -1,0 +1,96 @@
+"""Where a session stands: what it is for, the plan, and how far it got."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from langgraph.store.base import SearchOp
+from pydantic import BaseModel
+
+from langgraph_learning.edits import Edit, Record
+from langgraph_learning.flow import Flow, search
+from langgraph_learning.learning import Learning, Status, read_all
+from langgraph_learning.learning_store import Asked, LearningStore, inert
+from langgraph_learning.scopes import Scope
+
+BREAK = " | "
+VERSIONS = 200
+"""How many versions of one session are looked through for the one of this branch."""
+
+
+class Session(Record):
+    """Where this session stands. Always the whole of it, as it should now be; what still holds is said again."""
+
+    summary: str
+    """What was discussed and settled, in a few sentences, with names and numbers."""
+
+    def identity(self) -> str:
+        """There is one session in a thread."""
+        return "session"
+
+    def as_text(self) -> str:
+        """Return the summary."""
+        return self.summary
+
+
+class Step(BaseModel):
+    """One step of the plan."""
+
+    text: str
+    status: Literal["open", "doing", "done", "dropped"]
+
+
+class PlannedSession(Session):
+    """Where this session stands. Always the whole of it, as it should now be; what still holds is said again."""
+
+    kind = "session"
+
+    goal: str | None
+    """What the user wants to reach; null if they did not say."""
+    plan: list[Step]
+    """The steps towards it, in order; empty if there is no plan."""
+    progress: str | None
+    """How far it got and what comes next; null if nothing was begun."""
+
+    def as_text(self) -> str:
+        """Return everything as one text, the goal first."""
+        parts = [f"Goal: {self.goal}"] if self.goal else []
+        parts.append(f"So far: {self.summary}")
+        parts += [f"Step {number} ({step.status}): {step.text}" for number, step in enumerate(self.plan, start=1)]
+        return BREAK.join([*parts, *([f"Progress: {self.progress}"] if self.progress else [])])
+
+
+class SessionContext(LearningStore):
+    """The session of one thread. Each learning step writes a version, keyed by the last message that it covers.
+
+    The version that counts is the newest whose message is in this branch of the thread, so a fork of the thread has
+    the session as it was at the fork.
+    """
+
+    name = "session_context"
+    scope = Scope.THREAD
+    title = "This session so far"
+    limit = 1
+
+    def __init__(self, *, planning: bool = False) -> None:
+        """planning: also keep the goal, the plan with the status of its steps, and the progress."""
+        super().__init__(record=PlannedSession if planning else Session)
+
+    def recall(self, asked: Asked) -> Flow[list[Learning]]:
+        """Find the newest version in this branch; what the thread's state holds counts if its messages are gone."""
+        (place,) = asked.caller.readable(self.scope, self.name)
+        items = yield from search(SearchOp(place, {"status": Status.ACTIVE.value}, limit=VERSIONS))
+        versions = {learning.key: learning for learning in read_all(items, [place])}
+        here = next((versions[id_] for id_ in reversed(asked.branch) if id_ in versions), None)
+        return [here] if here else [learning for learning in asked.session if learning.kind in self.kinds]
+
+    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+        """Render the session line by line."""
+        return "\n".join(f"- {inert(part)}" for learning in found for part in learning.text.split(BREAK))
+
+    def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
+        """Write one version for what was read; the versions before it stay, for the branches that they belong to."""
+        last = edits[-1]
+        if last.record is None:
+            gone = last.replaces
+            return [gone.model_copy(update={"status": Status.REJECTED})] if gone else []
+        return [last.learning(key=last.covers, supersedes=tuple(one.key for one in known))]

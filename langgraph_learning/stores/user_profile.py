@@ -1,0 +1,103 @@
+"""Who the user is: a small form, each field corrected or cleared on its own."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from langgraph_learning.edits import Record, reason
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.scopes import Scope
+
+
+class Profile(BaseModel):
+    """What is usually worth knowing about anybody."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str | None = None
+    """What they are called in full."""
+    preferred_name: str | None = None
+    """What they like to be called."""
+    role: str | None = None
+    """Their job or title."""
+    company: str | None = None
+    """Whom they work for."""
+    location: str | None = None
+    """Where they live or work."""
+    language: str | None = None
+    """The language they want to be answered in."""
+    timezone: str | None = None
+    """Where their clock stands, as they said it."""
+    expertise: str | None = None
+    """What they know well."""
+
+
+class UserProfile(LearningStore):
+    """Typed fields about the user; `schema` is a pydantic model with fields of your own, all optional."""
+
+    name = "user_profile"
+    title = "The user"
+    stable = True
+    limit = 50
+
+    def __init__(self, schema: type[BaseModel] = Profile, *, scope: Scope | None = None) -> None:
+        """Raise `Misconfigured` if the schema has no fields."""
+        if not schema.model_fields:
+            raise Misconfigured(f"{schema.__name__} has no fields: a profile needs at least one.")
+        super().__init__(record=_field_of(schema), scope=scope)
+        rows = "\n".join(f"- {name}: {field.description or ''}" for name, field in schema.model_fields.items())
+        self.instructions = f"{self.instructions}\nThe fields:\n{rows}"
+
+
+class _Field(Record):
+    """One field of the user's profile, as the user gave it."""
+
+    def identity(self) -> str:
+        return str(self.field)  # type: ignore[attr-defined]  # the schema's names make the field's type
+
+    def as_text(self) -> str:
+        value = self.value  # type: ignore[attr-defined]  # the schema's types make the value's type
+        return f"{self.identity()}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+
+
+def _field_of(schema: type[BaseModel]) -> type[Record]:
+    """Return the record of one field of a profile: which one, and a value of one of the profile's types."""
+    names = tuple(schema.model_fields)
+    types = {_plain(field.annotation) for field in schema.model_fields.values()}
+
+    class ProfileField(_Field):
+        __doc__ = _Field.__doc__
+
+        def model_post_init(self, context: Any, /) -> None:
+            """Hold the value to the type that the schema gives its field."""
+            name = self.identity()
+            try:
+                schema.__pydantic_validator__.validate_assignment(schema.model_construct(), name, self.value)  # type: ignore[attr-defined]
+            except ValidationError as error:
+                raise ValueError(reason(error)) from error
+
+    return create_model(
+        "ProfileField",
+        __base__=ProfileField,
+        __doc__=_Field.__doc__,
+        field=(_literal(names), ...),
+        value=(_union(sorted(types, key=str)), ...),
+    )
+
+
+def _plain(annotation: Any) -> Any:
+    """Return a field's type without None: a field is cleared by forgetting it."""
+    args = [arg for arg in getattr(annotation, "__args__", ()) if arg is not type(None)]
+    optional = type(None) in getattr(annotation, "__args__", ())
+    return _union(args) if optional else annotation
+
+
+# Types known only at run time, which a type checker cannot follow.
+def _union(types: Sequence[Any]) -> Any:
+    return Union[tuple(types)]  # noqa: UP007
+
+
+def _literal(names: tuple[str, ...]) -> Any:
+    return Literal[names]

@@ -1,0 +1,157 @@
+"""A conversation as the extraction reads it: framed, numbered, and within a budget."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2s
+from typing import Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+
+from langgraph_learning.learning import Channel
+
+CHARS_PER_TOKEN = 4
+"""The usual rule of thumb; a budget is a bound on cost, not an exact count."""
+MESSAGE_TOKENS = {"human": 4_000, "ai": 2_000, "tool": 500}
+"""How much of one message is read at most."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One message of the transcript."""
+
+    number: int
+    message: AnyMessage
+    text: str
+    channel: Channel
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return self.message.id or ""
+
+    @property
+    def tokens(self) -> int:
+        """How much of the budget it takes."""
+        return tokens_in(self.text)
+
+
+def tokens_in(text: str) -> int:
+    """Return about how many tokens a text has."""
+    return len(text) // CHARS_PER_TOKEN + 1
+
+
+def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
+    """Return the marks by which each message is known again: its id, and a digest of all that was said up to it.
+
+    The id survives trimming and summarising; the digest survives a client that sends the history again without ids.
+    """
+    digest = blake2s(digest_size=8)
+    marks: list[tuple[str, ...]] = []
+    for message in messages:
+        if not worth_reading(message):
+            marks.append(())
+            continue
+        digest.update(f"{message.type}\0{text_of(message)}\0".encode("utf-8", "replace"))
+        id_ = blake2s(message.id.encode(), digest_size=8).hexdigest() if message.id else ""
+        marks.append(tuple(mark for mark in (id_, digest.hexdigest()) if mark))
+    return marks
+
+
+def worth_reading(message: AnyMessage) -> bool:
+    """Whether a message may teach something: instructions do not, nor does a summary of what was read already."""
+    summary = message.additional_kwargs.get("lc_source") == "summarization"
+    return not isinstance(message, SystemMessage) and not summary
+
+
+def last_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
+    """Return the messages from the user's last question on."""
+    starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    return messages[starts[-1] :] if starts else messages
+
+
+def lines(messages: Sequence[AnyMessage], user: str) -> list[Line]:
+    """Return the messages as numbered lines, each with the channel that code reads off its role."""
+    found: list[Line] = []
+    tool_in_turn = False
+    for number, message in enumerate(messages, start=1):
+        tool_in_turn = isinstance(message, ToolMessage) or (tool_in_turn and not isinstance(message, HumanMessage))
+        channel: Channel = "user" if isinstance(message, HumanMessage) else "tool" if tool_in_turn else "agent"
+        speaker = f"user {user}" if channel == "user" else "tool" if isinstance(message, ToolMessage) else "agent"
+        # Only a line of ours begins at the margin with a number: what was said cannot pose as another message.
+        said = _escape(_cut(message)).replace("\n", "\n    ")
+        found.append(Line(number, message, f"[{number}] {' '.join(_escape(speaker).split())}: {said}", channel))
+    return found
+
+
+def chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
+    """Split a transcript into parts that fit the budget, oldest first; never in the middle of a message."""
+    parts: list[list[Line]] = []
+    room = 0
+    for line in lines:
+        if not parts or line.tokens > room:
+            parts.append([])
+            room = budget
+        parts[-1].append(line)
+        room -= line.tokens
+    return parts
+
+
+def text_of(message: AnyMessage) -> str:
+    """Return what a message says: its text, a mark for every image or file, and the tools it calls."""
+    content = message.content if isinstance(message.content, list) else [message.content]
+    said = [_block(block) for block in content]
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    said += [
+        f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})" for call in calls
+    ]
+    return "\n".join(part for part in said if part)
+
+
+def question(messages: Sequence[AnyMessage]) -> str:
+    """Return what the user asked last, to search by."""
+    asked = [text_of(message) for message in messages if isinstance(message, HumanMessage) and worth_reading(message)]
+    return asked[-1][: 500 * CHARS_PER_TOKEN] if asked else ""
+
+
+def words(texts: Iterable[str]) -> set[str]:
+    """Return the telling words in some texts: long enough to mean something, or numbers."""
+    cleaned = "".join(c if c.isalnum() else " " for text in texts for c in f"{text.casefold()} ")
+    return {word for word in cleaned.split() if len(word) > 3 or word.isdigit()}
+
+
+def borrowed(text: str, lines: Sequence[Line]) -> bool:
+    """Whether a statement takes telling words from tool output that no user said.
+
+    A tool's text may ask the model to name a user's message as its source; what it says gives it away.
+    """
+    said = words(line.text for line in lines if line.channel == "user")
+    from_tools = words(line.text for line in lines if isinstance(line.message, ToolMessage)) - said
+    telling = words([text])
+    return len(telling & from_tools) * 3 > len(telling)
+
+
+def _block(block: Any) -> str:
+    if isinstance(block, str):
+        return block
+    kind = block.get("type", "")
+    if kind in ("text", "input_text", "output_text"):
+        return str(block.get("text", ""))
+    return (
+        ""
+        if kind in ("tool_use", "tool_call", "reasoning", "thinking")
+        else f"[{kind.removesuffix('_url') or 'attachment'}]"
+    )
+
+
+def _cut(message: AnyMessage) -> str:
+    text, most = text_of(message), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN
+    if len(text) <= most:
+        return text
+    # The end of a long text holds its outcome as often as the start, so both are kept.
+    head, tail = most * 3 // 4, most // 4
+    return f"{text[:head]} [… {len(text) - most:,} characters cut …] {text[-tail:]}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,213 @@
+"""To look at what is known, to remove it, and to switch learning and showing off."""
+
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from people import (
+    ALEX,
+    NOTHING,
+    SAM,
+    echo,
+    edit,
+    edits,
+    learner,
+    machine,
+    notes_what_users_say,
+    observation,
+    prompt,
+    said,
+    thread,
+)
+
+from langgraph_learning import LearningContext, LearningMachine, Scope, SessionContext, UserMemory
+from langgraph_learning.errors import Misconfigured, NotFound
+from langgraph_learning.testing import ScriptedModel
+
+
+def talk_with(learning: LearningMachine, talk: ScriptedModel | None = None) -> Any:
+    return learning.wrap(create_agent(talk or echo(), []), checkpointer=InMemorySaver())
+
+
+def texts(learning: LearningMachine, context: LearningContext = ALEX) -> set[str]:
+    return {learnt.text for learnt in learning.learnings(context)}
+
+
+def test_learnings_lists_what_the_caller_could_be_shown(store: BaseStore):
+    """Across more items than fit on one page of the store."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
+    agent = talk_with(learning)
+    for n in range(3):
+        agent.invoke({"messages": [("user", f"Fact {n}.{part}") for part in range(200)]}, thread(str(n)), context=ALEX)
+
+    assert 600 == len(learning.learnings(SAM))
+    assert set() == texts(learning, LearningContext(user_id="eve", team_ids=("rival",)))
+
+
+def test_forget_removes_by_key_and_takes_the_history_along(store: BaseStore):
+    """What was superseded says the same thing in older words."""
+    learning = machine(
+        [edits(observation("Likes tea")), edits(observation("Likes coffee", replaces="k1"))], store=store
+    )
+    agent = talk_with(learning)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    agent.invoke(said("tea? No, coffee"), thread("a"), context=ALEX)
+    (learnt,) = learning.learnings(ALEX)
+
+    assert 2 == learning.forget(ALEX, learnt.key)
+    assert [] == store.search(learnt.namespace)
+
+
+def test_forget_without_keys_erases_all_that_is_private(store: BaseStore):
+    """What the user taught the team stays the team's."""
+    learning = machine(notes_what_users_say, store=store)
+    talk_with(learning).invoke(said("mine"), thread("a"), context=ALEX)
+    shared = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
+    talk_with(shared).invoke(said("ours"), thread("b"), context=ALEX)
+
+    assert 1 == learning.forget(ALEX)
+    assert {"ours"} == texts(learning)
+
+
+def test_nobody_removes_what_they_cannot_see(store: BaseStore):
+    """A key that somebody guessed or saw elsewhere is of no use."""
+    learning = machine(notes_what_users_say, store=store)
+    talk_with(learning).invoke(said("mine"), thread("a"), context=ALEX)
+    (learnt,) = learning.learnings(ALEX)
+
+    with pytest.raises(NotFound):
+        learning.forget(SAM, learnt.key)
+    assert {"mine"} == texts(learning)
+
+
+def test_forgetting_a_thread_keeps_what_other_threads_said_too(store: BaseStore):
+    """Only what rests on this thread alone goes; the session goes; and nothing of it is learnt again."""
+    answers = [
+        edits(observation("Likes tea"), observation("Has a cat"), edit("session", summary="Tea and cats")),
+        edits(observation("Likes tea")),
+        notes_what_users_say,
+    ]
+    learning = machine(answers, [UserMemory(), SessionContext()], store=store)
+    agent = talk_with(learning)
+    agent.invoke(said("tea, cat"), thread("a"), context=ALEX)
+    agent.invoke(said("tea"), thread("b"), context=ALEX)
+    removed = learning.forget_thread(ALEX, "a")
+
+    assert 2 == removed
+    assert {"Likes tea"} == texts(learning)
+    assert [] == store.search(("learnings", "default", "thread", "a", "session_context"))
+    agent.invoke(said("something new"), thread("a"), context=ALEX)
+    assert {"Likes tea", "something new"} == texts(learning)
+
+
+def test_what_the_user_asked_to_forget_is_not_learnt_again(store: BaseStore):
+    """It is retired, shown to nobody, and every later extraction is told to leave it."""
+    answers = [
+        edits(observation("Lives in Rome")),
+        edits({"edit": "forget", "replaces": "k1", "message": 1}),
+        edits(observation("Lives in Rome")),
+        NOTHING,
+    ]
+    learning, talk = machine(answers, store=store), echo()
+    agent = talk_with(learning, talk)
+    agent.invoke(said("I live in Rome"), thread("a"), context=ALEX)
+    agent.invoke(said("Forget where I live"), thread("a"), context=ALEX)
+    assert set() == texts(learning)
+
+    agent.invoke(said("What is new in town?"), thread("b"), context=ALEX)
+
+    assert "<forgotten>\n- Lives in Rome\n</forgotten>" in prompt(learner(learning).shown[2])
+    assert set() == texts(learning)
+    assert "Rome" not in prompt(talk.shown[-1])
+
+
+def test_what_was_forgotten_is_learnt_when_the_user_says_it_anew():
+    """They may change their mind."""
+    answers = [
+        edits(observation("Lives in Rome")),
+        edits({"edit": "forget", "replaces": "k1", "message": 1}),
+        edits(observation("Lives in Rome")),
+    ]
+    learning = machine(answers, store=InMemoryStore())
+    agent = talk_with(learning)
+    for text in ("I live in Rome", "Forget that I live in Rome", "By the way, she lives in Rome and so do I"):
+        agent.invoke(said(text), thread("a"), context=ALEX)
+
+    assert {"Lives in Rome"} == texts(learning)
+
+
+def test_what_is_forgotten_now_is_not_learnt_by_the_same_breath():
+    """A wish to forget names what it forgets, and still must not teach it."""
+    answers = [
+        edits(observation("Lives in Rome")),
+        edits({"edit": "forget", "replaces": "k1", "message": 1}, observation("Lives in Rome")),
+    ]
+    learning = machine(answers, store=InMemoryStore())
+    agent = talk_with(learning)
+    for text in ("I live in Rome", "Forget that she lives in Rome"):
+        agent.invoke(said(text), thread("a"), context=ALEX)
+
+    assert set() == texts(learning)
+
+
+def test_learning_can_be_switched_off(store: BaseStore):
+    """No model is asked and nothing is written; recall goes on."""
+    learning = machine([edits(observation("Likes tea"))], store=store)
+    talk = echo()
+    agent = talk_with(learning, talk)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    agent.invoke(said("tea? I like milk"), thread("b"), context=ALEX.model_copy(update={"learn": False}))
+
+    assert 1 == len(learner(learning).calls)
+    assert {"Likes tea"} == texts(learning)
+    assert "Likes tea" in prompt(talk.shown[-1])
+
+
+def test_recall_can_be_switched_off(store: BaseStore):
+    """The agent is shown nothing; learning goes on."""
+    learning, talk = machine(notes_what_users_say, store=store), echo()
+    agent = talk_with(learning, talk)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    agent.invoke(said("I like milk"), thread("b"), context=ALEX.model_copy(update={"recall": False}))
+
+    assert ["I like milk"] == [message.text for message in talk.shown[-1]]
+    assert {"I like tea", "I like milk"} == texts(learning)
+
+
+def test_a_shadow_machine_learns_and_shows_nothing(store: BaseStore):
+    """To see on real traffic what would be learnt, before anybody is shown it."""
+    learning, talk = machine(notes_what_users_say, store=store, shadow=True), echo()
+    agent = talk_with(learning, talk)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    events = list(agent.stream(said("tea?"), thread("b"), context=ALEX, stream_mode="custom"))
+
+    assert ["tea?"] == [message.text for message in talk.shown[-1]]
+    assert ["I like tea"] == [learnt["text"] for learnt in events[0]["learning"]["recalled"]]
+
+
+async def test_looking_and_forgetting_work_in_async_too(astore: BaseStore):
+    """The same lines."""
+    learning = machine(notes_what_users_say, store=astore)
+    await talk_with(learning).ainvoke(said("mine"), thread("a"), context=ALEX)
+
+    assert ["mine"] == [learnt.text for learnt in await learning.alearnings(ALEX)]
+    assert 1 == await learning.aforget_thread(ALEX, "a")
+    assert 0 == await learning.aforget(ALEX)
+
+
+def test_looking_without_a_store_says_what_to_do():
+    """Outside a run nobody brings one."""
+    with pytest.raises(Misconfigured, match="store=store"):
+        machine([]).learnings(ALEX)
+
+
+def test_an_item_that_is_no_learning_is_skipped_and_logged(caplog: pytest.LogCaptureFixture):
+    """Somebody's raw put into our namespace breaks no run, and is not silent."""
+    store = InMemoryStore()
+    store.put(("learnings", "default", "user", "alex", "user_memory"), "raw", {"status": "active", "text": "?"})
+
+    assert [] == machine([], store=store).learnings(ALEX)
+    assert "raw" in caplog.text

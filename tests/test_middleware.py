@@ -1,0 +1,128 @@
+"""The loop as a middleware of `create_agent`."""
+
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from people import ALEX, NOTHING, echo, edit, edits, machine, notes_what_users_say, observation, prompt, said, thread
+
+from langgraph_learning import LearningContext, LearningMachine, UserMemory, UserProfile
+from langgraph_learning.testing import ScriptedModel
+
+ROLE = edit("profile_field", field="role", value="CTO")
+
+
+def agent_of(learning: LearningMachine, talk: ScriptedModel, store: BaseStore, **options: Any) -> Any:
+    return create_agent(
+        talk,
+        [],
+        middleware=[learning.middleware()],
+        store=store,
+        checkpointer=InMemorySaver(),
+        context_schema=LearningContext,
+        **options,
+    )
+
+
+async def ask(agent: Any, way: str, text: str, config: Any) -> Any:
+    """Ask in one of the four ways that a graph has, and return the state afterwards."""
+    if way == "invoke":
+        return agent.invoke(said(text), config, context=ALEX)
+    if way == "ainvoke":
+        return await agent.ainvoke(said(text), config, context=ALEX)
+    if way == "stream":
+        return list(agent.stream(said(text), config, context=ALEX, stream_mode="values"))[-1]
+    return [part async for part in agent.astream(said(text), config, context=ALEX, stream_mode="values")][-1]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+async def test_all_four_ways_learn_and_know(way: str):
+    """Sync and async, at once or in a stream: the same."""
+    store, talk = InMemoryStore(), echo()
+    learning = machine([edits(observation("Likes tea")), NOTHING], store=store)
+    agent = agent_of(learning, talk, store)
+    await ask(agent, way, "I like tea", thread("a"))
+    await ask(agent, way, "tea?", thread("b"))
+
+    assert ["Likes tea"] == [learnt.text for learnt in learning.learnings(ALEX)]
+    assert "Likes tea" in prompt(talk.shown[-1])
+
+
+def test_what_rarely_changes_follows_the_agents_own_instructions():
+    """The system message is byte for byte the same from turn to turn, so that prompt caches hold."""
+    store, talk = InMemoryStore(), echo()
+    learning = machine(
+        [edits(ROLE, observation("Likes tea")), NOTHING, NOTHING], [UserMemory(), UserProfile()], store=store
+    )
+    agent = agent_of(learning, talk, store, system_prompt="Be brief.")
+    for text in ("I am CTO and like tea", "tea?", "and now?"):
+        agent.invoke(said(text), thread("a"), context=ALEX)
+    systems = [shown[0].text for shown in talk.shown]
+
+    assert systems[0] == "Be brief."
+    assert systems[1].startswith("Be brief.\n\n<learned>")
+    assert systems[1] == systems[2]
+    assert "role: CTO" in systems[2]
+    assert "Likes tea" not in systems[2]
+    assert "Likes tea" in talk.shown[2][-1].text
+
+
+def test_the_saved_conversation_is_what_was_said():
+    """Nothing of what the model was shown is in the state."""
+    store = InMemoryStore()
+    agent = agent_of(machine(notes_what_users_say, store=store), echo(), store)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    result = agent.invoke(said("tea?"), thread("a"), context=ALEX)
+
+    assert ["I like tea", "You said: I like tea", "tea?", "You said: tea?"] == [m.text for m in result["messages"]]
+    assert {"messages", "learning_errors"} == set(result)
+
+
+def test_tokens_stream_as_without_us():
+    """The agent's tokens, in its own namespace, and none of the extraction's."""
+    store = InMemoryStore()
+    talk = ScriptedModel(lambda _: "one two three")
+    agent = agent_of(machine([edits(observation("EXTRACTED"))], store=store), talk, store)
+    parts = agent.stream(said("count"), thread("a"), context=ALEX, stream_mode="messages")
+
+    assert ["one", " two", " three"] == [
+        chunk.text for chunk, _ in parts if chunk.type == "AIMessageChunk" and chunk.text
+    ]
+
+
+def test_a_failed_extraction_costs_no_answer():
+    """It is in the state and in the stream."""
+    store = InMemoryStore()
+    agent = agent_of(machine([ConnectionError("down")], store=store, on_error="report"), echo(), store)
+    parts = list(agent.stream(said("hi"), thread("a"), context=ALEX, stream_mode=["custom", "values"]))
+    events = [part["learning"]["error"] for mode, part in parts if mode == "custom" and "error" in part["learning"]]
+
+    assert "You said: hi" == parts[-1][1]["messages"][-1].text
+    assert parts[-1][1]["learning_errors"] == events
+    assert "ConnectionError: down" in events[0]
+
+
+def test_the_stream_tells_what_was_recalled_and_learnt():
+    """For a user interface that shows it: texts, and where they are stored."""
+    store = InMemoryStore()
+    agent = agent_of(machine([edits(observation("Likes tea")), NOTHING], store=store), echo(), store)
+    first = list(agent.stream(said("I like tea"), thread("a"), context=ALEX, stream_mode="custom"))
+    second = list(agent.stream(said("tea?"), thread("b"), context=ALEX, stream_mode="custom"))
+
+    assert ["Likes tea"] == [learnt["text"] for event in first for learnt in event["learning"].get("learnt", ())]
+    assert ["Likes tea"] == [learnt["text"] for event in second for learnt in event["learning"].get("recalled", ())]
+    assert ["learnings", "default", "user", "alex", "user_memory"] == second[0]["learning"]["recalled"][0]["namespace"]
+
+
+def test_two_machines_may_serve_one_store():
+    """What one agent learnt, another one with its own machine knows."""
+    store, talk = InMemoryStore(), echo()
+    agent_of(machine([edits(observation("Likes tea"))], store=store), echo(), store).invoke(
+        said("x"), thread("a"), context=ALEX
+    )
+    agent_of(machine([NOTHING], store=store), talk, store).invoke(said("tea?"), thread("b"), context=ALEX)
+
+    assert "Likes tea" in prompt(talk.shown[-1])

@@ -1,0 +1,109 @@
+"""Namespaces: who may read and write where."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langgraph.store.memory import InMemoryStore
+
+from langgraph_learning import LearningContext, Scope
+from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
+from langgraph_learning.scopes import Caller, authenticated, escape, unescape
+
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+
+
+@given(IDS)
+def test_any_id_can_be_a_namespace_label(id_: str):
+    """What LangGraph refuses in a label is escaped, and nothing is lost."""
+    InMemoryStore().put(("root", escape(id_)), "k", {})
+
+    assert unescape(escape(id_)) == id_
+
+
+@given(IDS, IDS)
+def test_different_ids_are_different_labels(one: str, other: str):
+    """No two people share a namespace."""
+    assert (escape(one) == escape(other)) is (one == other)
+
+
+@given(st.sets(IDS, min_size=2, max_size=2), st.sets(IDS, max_size=3))
+def test_nobody_reads_what_is_private_to_another(people: set[str], teams: set[str]):
+    """Whatever teams two people share, neither reads the other's own namespace, and each reads their own."""
+    one, other = (Caller.of(LearningContext(user_id=user, team_ids=tuple(teams))) for user in people)
+    private = one.namespace(Scope.USER, "user_memory")
+
+    assert private in set(one.readable(Scope.TEAM, "user_memory"))
+    assert private not in set(other.readable(Scope.TEAM, "user_memory"))
+
+
+def test_a_caller_reads_the_union_of_all_scopes():
+    """User, open scopes, teams, agent and everybody; never another's thread."""
+    context = LearningContext(user_id="u", team_ids=("a", "b"), agent_id="bot", owners={"project": "apollo"})
+
+    found = [place[2:4] for place in Caller.of(context, "t").readable(Scope.TEAM, "facts")]
+
+    assert [
+        ("user", "u"), ("project", "apollo"), ("team", "a"), ("team", "b"), ("agent", "bot"), ("global", "everybody"),
+    ] == found  # fmt: skip
+
+
+def test_tenants_share_nothing():
+    """The same user id in two tenants is two people."""
+    places = [
+        set(Caller.of(LearningContext(user_id="u", tenant_id=tenant)).readable(Scope.GLOBAL, "facts"))
+        for tenant in "ab"
+    ]
+
+    assert not places[0] & places[1]
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        LearningContext(),
+        LearningContext(user_id=""),
+        LearningContext(user_id="  "),
+        LearningContext(user_id="u", team_ids=("",)),
+        LearningContext(user_id="u", owners={"project": ""}),
+    ],
+)
+def test_an_id_that_names_nobody_is_refused(context: LearningContext):
+    """A missing id is an error, never a shared default."""
+    with pytest.raises(MissingOwner):
+        Caller.of(context)
+
+
+def test_a_scope_without_an_owner_says_what_to_pass():
+    """Whoever forgot the team is told how to name it."""
+    with pytest.raises(MissingOwner, match="team_ids"):
+        Caller.of(LearningContext(user_id="u")).namespace(Scope.TEAM, "facts")
+
+
+def test_an_open_scope_needs_a_name():
+    """An empty scope would be everybody's."""
+    with pytest.raises(Misconfigured):
+        Scope.of(" ")
+
+
+SERVER_USER = {"identity": "alex", "team_ids": ["acme", "ops"], "tenant_id": "t1"}
+
+
+def test_the_authenticated_user_is_the_user():
+    """On a server the context need not say who asks, and all the user's teams count."""
+    assert LearningContext(user_id="alex", team_ids=("acme", "ops"), tenant_id="t1") == authenticated(
+        LearningContext(), SERVER_USER
+    )
+
+
+def test_an_authenticated_user_may_choose_among_their_teams():
+    """A run may be for one team only."""
+    assert ("ops",) == authenticated(LearningContext(team_ids=("ops",)), SERVER_USER).team_ids
+
+
+@pytest.mark.parametrize(
+    "claim", [{"user_id": "eve"}, {"team_ids": ("rival",)}, {"tenant_id": "t2"}, {"owners": {"project": "apollo"}}]
+)
+def test_what_the_server_does_not_vouch_for_is_refused(claim: dict[str, object]):
+    """Nobody gets into another's learnings by naming them."""
+    with pytest.raises(NotAllowed):
+        authenticated(LearningContext.model_validate(claim), SERVER_USER)
