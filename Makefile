@@ -1,0 +1,70 @@
+# Everything here sets up what it needs, once: Python 3.11 to 3.13 and make are enough.
+
+# The first Python that will do; looked for only when the environment is made.
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,\
+	$(shell command -v $(python) >/dev/null 2>&1 && $(python) -c '$(SUITS)' 2>/dev/null && echo $(python))) python3)
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+VENV ?= .venv
+MODEL ?=
+IN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-long test-upstream lint format eval clean
+
+help:
+	@echo "make demo           watch an agent learn from one person and help another"
+	@echo "make test           run the tests"
+	@echo "make test-long      run all tests, also those that take their time"
+	@echo "make test-upstream  run LangGraph's own store tests on our store"
+	@echo "make lint           check style, types and the direction of imports"
+	@echo "make format         put the code into shape"
+	@echo "make eval MODEL=…   measure what a model learns from our conversations"
+	@echo "make clean          remove the environment and all caches"
+	@echo "PYTHON=python3.12 chooses a Python, DATABASE_URL=… a Postgres with pgvector of your own."
+
+demo: $(READY)
+	@echo "==> Running examples/three_sessions.py"
+	@$(IN)/python examples/three_sessions.py
+
+test: $(READY)
+	@echo "==> Running the tests, on a real Postgres"
+	@$(IN)/python -m pytest -m "not long"
+
+test-long: $(READY)
+	@echo "==> Running all tests, on a real Postgres"
+	@$(IN)/python -m pytest
+
+test-upstream: $(READY)
+	@echo "==> Running LangGraph's own tests on our store"
+	@PATH="$(abspath $(IN)):$$PATH" tests/upstream/run
+
+lint: $(READY)
+	@echo "==> Checking style"
+	@$(IN)/ruff check .
+	@$(IN)/ruff format --check .
+	@echo "==> Checking types"
+	@$(IN)/mypy
+	@echo "==> Checking the direction of imports"
+	@$(IN)/lint-imports
+
+format: $(READY)
+	@$(IN)/ruff check --fix .
+	@$(IN)/ruff format .
+
+eval: $(READY)
+	@test -n "$(MODEL)" || { echo "Which model? For example: make eval MODEL=openai:gpt-5-mini"; exit 2; }
+	@$(IN)/python -m evals --model "$(MODEL)"
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c '$(SUITS)' || { \
+		echo "This needs Python 3.11, 3.12 or 3.13. Choose one: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "==> Making the environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "This Python cannot make an environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "==> Installing the package and what its tests need (about a minute)"
+	@$(IN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
