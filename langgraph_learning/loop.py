@@ -52,9 +52,7 @@ class Loop:
         found = (yield from self._found(state, run)) if run.caller.recall else {}
         run.tell({"recalled": [_event(learning) for learnings in found.values() for learning in learnings]})
         # The session is saved with the thread, so that a fork of the thread has the session as it was there.
-        session = [
-            _dump(one) for learnings in found.values() for one in learnings if one.namespace[2] == Scope.THREAD.name
-        ]
+        session = [_dump(learning) for learnings in found.values() for learning in learnings if _of_thread(learning)]
         recalled = {name: [_dump(learning) for learning in learnings] for name, learnings in found.items()}
         return {
             "learning_recalled": recalled,
@@ -98,7 +96,9 @@ class Loop:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
             return {}
         run.tell({"learnt": [_event(learning) for learning in lesson.learnings]})
-        return {"learning_errors": [*(state.get("learning_errors") or ()), *lesson.errors]} if lesson.errors else {}
+        session = [_dump(learning) for learning in lesson.learnings if _of_thread(learning)]
+        errors = [*(state.get("learning_errors") or ()), *lesson.errors]
+        return {"learning_errors": errors, "learning_session": session or list(state.get("learning_session") or ())}
 
     def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         asked = run.asked(state)
@@ -109,6 +109,10 @@ class Loop:
         if self._shadow:
             return Shown()
         return (yield from context.build(self.stores, recalled, asked, self._budget))
+
+
+def _of_thread(learning: Learning) -> bool:
+    return learning.scope == Scope.THREAD
 
 
 def _dump(learning: Learning) -> dict[str, Any]:

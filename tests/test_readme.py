@@ -16,12 +16,16 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 def answer(messages: list[Any]) -> Any:
     """Extract one insight from the first conversation, and otherwise repeat what was shown."""
     if messages[0].text.startswith("You watch a conversation"):
-        cost = edit("insight", category="insight", title="Egress", insight="Cutting egress costs matters", when_to_apply=None)
+        cost = edit(
+            "insight", category="insight", title="Egress", insight="Cutting egress costs matters", when_to_apply=None
+        )
         return edits(cost) if "insight" in messages[0].text and "Cutting" in messages[-1].text else edits()
     return f"I was shown: {messages[-1].text}"
 
 
-def test_every_block_runs_in_order(database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_every_block_runs_in_order(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     """From the first program to the last, with the model that they name behind OpenAI's own protocol."""
     with OpenAIServer(answer) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
@@ -30,7 +34,9 @@ def test_every_block_runs_in_order(database_url: str, monkeypatch: pytest.Monkey
         shared: dict[str, Any] = {"my_model": ChatOpenAI(model="any")}
         for block in BLOCKS:
             exec(compile(block, "README.md", "exec"), shared)
-        last = shared["graph"].invoke({"messages": [("user", "hi")]}, {"configurable": {"thread_id": "t9"}}, context=shared["alex"])
+        last = shared["graph"].invoke(
+            {"messages": [("user", "hi")]}, {"configurable": {"thread_id": "t9"}}, context=shared["alex"]
+        )
 
     assert "Cutting egress costs matters" in capsys.readouterr().out
     assert "hi" in last["messages"][-1].text

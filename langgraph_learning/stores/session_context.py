@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from langgraph.store.base import SearchOp
+from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel
 
 from langgraph_learning.edits import Edit, Record
-from langgraph_learning.flow import Flow, search
+from langgraph_learning.flow import Flow, batch
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, inert
 from langgraph_learning.scopes import Scope
 
 BREAK = " | "
-VERSIONS = 200
-"""How many versions of one session are looked through for the one of this branch."""
+LOOK_BACK = 50
+"""How many messages back the newest version is looked for; an older one is in the thread's state."""
 
 
 class Session(Record):
@@ -76,12 +76,12 @@ class SessionContext(LearningStore):
         super().__init__(record=PlannedSession if planning else Session)
 
     def recall(self, asked: Asked) -> Flow[list[Learning]]:
-        """Find the newest version in this branch; what the thread's state holds counts if its messages are gone."""
+        """Find the newest version in this branch; what the thread's state holds counts if its message is far back."""
         (place,) = asked.caller.readable(self.scope, self.name)
-        items = yield from search(SearchOp(place, {"status": Status.ACTIVE.value}, limit=VERSIONS))
-        versions = {learning.key: learning for learning in read_all(items, [place])}
-        here = next((versions[id_] for id_ in reversed(asked.branch) if id_ in versions), None)
-        return [here] if here else [learning for learning in asked.session if learning.kind in self.kinds]
+        items = yield from batch(*(GetOp(place, id_) for id_ in reversed(asked.branch[-LOOK_BACK:])))
+        versions = read_all((item for item in items if isinstance(item, Item)), [place])
+        newest = versions[:1] or [learning for learning in asked.session if learning.kind in self.kinds]
+        return [learning for learning in newest if learning.status is Status.ACTIVE]
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render the session line by line."""
