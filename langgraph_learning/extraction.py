@@ -1,30 +1,25 @@
 """What one conversation teaches: one structured question for all learning stores, whose answer is a list of edits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import Runnable
-from langgraph.constants import TAG_NOSTREAM
 from langgraph.store.base import Item, PutOp, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.edits import FORGET, Edit, answer_schema, reason, record_from, text_of
-from langgraph_learning.errors import Misconfigured, UnreadableAnswer
-from langgraph_learning.flow import Flow, call, flow_of, get, search, together
-from langgraph_learning.learning import Learning, Source, Status, normal, read_all
+from langgraph_learning.checks import Checks, InvalidEdit, Turn
+from langgraph_learning.edits import Edit, answer_schema, reason
+from langgraph_learning.flow import Flow, flow_of, get, search, together
+from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
+from langgraph_learning.questioner import Method, Questioner
 from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
 from langgraph_learning.transactions import Expected, version_of
 from langgraph_learning.transcript import (
     Line,
-    borrowed,
     chunks,
     fingerprints,
     last_turn,
@@ -41,26 +36,6 @@ REMEMBERED = 4_000
 """How many marks of messages a thread's cursor holds: the oldest are dropped, long after anyone sends them again."""
 MOST_CHUNKS = 4
 """How many parts of a long conversation are read in one turn; the next turn reads on."""
-
-Method = Literal["auto", "json_schema", "tools"]
-_METHODS: Mapping[Method, tuple[str, ...]] = {
-    "auto": ("json_schema", "function_calling"),
-    "json_schema": ("json_schema",),
-    "tools": ("function_calling",),
-}
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What an extraction is asked about."""
-
-    caller: Caller
-    messages: tuple[AnyMessage, ...]
-    now: datetime
-    run: str | None = None
-    session: tuple[Learning, ...] = ()
-    shown: tuple[tuple[Namespace, str], ...] = ()
-    """Which learnings the answer had in its context."""
 
 
 class Lesson(BaseModel):
@@ -86,58 +61,15 @@ class Lesson(BaseModel):
         return [Expected(*self.cursor)] if self.cursor else []
 
 
-@dataclass
-class Questioner:
-    """Asks a chat model for an answer of a given schema, by whichever way the model and its server support."""
-
-    model: BaseChatModel
-    schema: dict[str, Any]
-    method: Method = "auto"
-    ways: list[Runnable[Any, Any]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Raise `Misconfigured` if the model supports no way of asking."""
-        self.ways = [way for name in _METHODS[self.method] if (way := self._way(name))]
-        if not self.ways:
-            raise Misconfigured(
-                f"{type(self.model).__name__} takes neither a JSON schema nor tools, so it cannot extract."
-            )
-
-    def ask(self, messages: Sequence[BaseMessage]) -> Flow[tuple[list[dict[str, Any]], BaseMessage]]:
-        """Return the edits in the model's answer, and the answer itself. Raises `UnreadableAnswer`."""
-        way, *others = self.ways
-        try:
-            answer = yield from call(way, list(messages), (TAG_NOSTREAM,))
-        except Exception as error:
-            if getattr(error, "status_code", None) != 400 or not others:
-                raise
-            # A server without JSON schemas answers 400. That is a fact about the server, so it is asked only once.
-            self.ways = others
-            return (yield from self.ask(messages))
-        parsed = answer["parsed"]
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("edits"), list):
-            raise UnreadableAnswer(f"The model's answer is not a list of edits: {answer['raw'].text[:200]!r}")
-        return [edit for edit in parsed["edits"] if isinstance(edit, dict)], answer["raw"]
-
-    def _way(self, name: str) -> Runnable[Any, Any] | None:
-        for options in ({"strict": True}, {}):
-            try:
-                return self.model.with_structured_output(self.schema, method=name, include_raw=True, **options)
-            except (TypeError, ValueError, NotImplementedError):
-                continue  # the model does not know this option, or this way
-        return None
-
-
 class Extraction:
     """Learns from conversations, for several learning stores at once."""
 
     def __init__(self, stores: Sequence[LearningStore], model: BaseChatModel, method: Method, budget: int) -> None:
         """Raise `Misconfigured` for records or models that cannot be asked."""
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
-        self.kinds = {kind: store for store in self.stores for kind in store.kinds}
-        self.records: dict[str, type[BaseModel]] = {k: r for s in self.stores for k, r in s.kinds.items()}
+        self.checks = Checks(self.stores)
         self.budget = budget
-        self.questioner = Questioner(model, answer_schema(self.records), method)
+        self.questioner = Questioner(model, answer_schema(self.checks.records), method)
 
     def flow(self, turn: Turn) -> Flow[Lesson]:
         """Read what was said since the last time, and return what is to be written."""
@@ -236,52 +168,17 @@ class Extraction:
         edits, wrong = [], []
         for number, raw in enumerate(raws, start=first):
             try:
-                edits.append(self._edit(turn, part, keys, raw, number))
+                edits.append(self.checks.edit(turn, part, keys, raw, number))
             except ValidationError as error:
                 wrong.append((raw, reason(error)))
-            except _InvalidEdit as error:
+            except InvalidEdit as error:
                 wrong.append((raw, str(error)))
         return edits, wrong
-
-    def _edit(
-        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], raw: Mapping[str, Any], number: int
-    ) -> Edit:
-        """Return a raw edit as one that can be carried out. Raises `_InvalidEdit` or `ValidationError`."""
-        line = next((line for line in part if line.number == raw.get("message")), None)
-        if line is None:
-            raise _InvalidEdit(f"message: there is no message {raw.get('message')!r}")
-        replaces = keys.get(raw.get("replaces") or "")
-        if raw.get("replaces") and replaces is None:
-            raise _InvalidEdit(f"replaces: nothing known has the key {raw['replaces']!r}")
-        kind = replaces.kind if raw.get("edit") == FORGET and replaces else str(raw.get("edit"))
-        if kind not in self.kinds:
-            raise _InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
-        record = None if raw.get("edit") == FORGET else record_from(raw, self.records[kind])
-        if record is not None and not text_of(record).strip():
-            raise _InvalidEdit("an edit needs a text")
-        source = self._source(turn, part, line, record)
-        store = self.kinds[kind]
-        own_words = source.channel == "user"
-        scope = store.scope if own_words or store.scope.private else Scope.USER
-        if replaces and not own_words and not replaces.scope.private:
-            if record is None:
-                raise _InvalidEdit("only a user's own words can make something shared be forgotten")
-            replaces = None
-        key = _key(turn, line, kind, number)
-        place = turn.caller.namespace(scope, store.name)
-        return Edit(kind, record, replaces, source, place, key, turn.now, covers=part[-1].id)
-
-    def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
-        from_tool = record is not None and line.channel == "user" and borrowed(text_of(record), part)
-        channel = "tool" if from_tool else line.channel
-        return Source(
-            channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,)
-        )
 
     def _process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
         flows = []
         for store in self.stores:
-            own = [edit for edit in edits if self.kinds[edit.kind] is store]
+            own = [edit for edit in edits if self.checks.kinds[edit.kind] is store]
             if own:
                 flows.append(flow_of(store.process(own, [one for one in known if one.kind in store.kinds])))
         written = yield from together(flows)
@@ -299,10 +196,6 @@ class Extraction:
             place = turn.caller.namespace(Scope.THREAD, "shown")
             items.append((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}))
         return tuple(items)
-
-
-class _InvalidEdit(ValueError):
-    """An edit that cannot be carried out; the model is told why."""
 
 
 def _found(store: LearningStore, asked: Asked) -> Flow[list[Learning]]:
@@ -335,13 +228,6 @@ def _cursor(caller: Caller) -> tuple[Namespace, str]:
 
 def _thread(store: LearningStore) -> bool:
     return store.scope == Scope.THREAD
-
-
-def _key(turn: Turn, line: Line, kind: str, number: int) -> str:
-    """Return the key of a new learning: the same for the same place of the same conversation, whatever its words."""
-    if turn.caller.thread is None or not line.id:
-        return uuid4().hex
-    return uuid5(NAMESPACE_URL, "\0".join((turn.caller.thread, line.id, kind, str(number)))).hex
 
 
 def _within(budget: int, rows: Any) -> list[str]:

@@ -6,9 +6,10 @@ from typing import Any, Literal
 from langgraph.store.base import BaseStore
 
 from langgraph_learning import context
+from langgraph_learning.checks import Turn
 from langgraph_learning.context import Shown
 from langgraph_learning.errors import Conflict
-from langgraph_learning.extraction import Extraction, Lesson, Turn
+from langgraph_learning.extraction import Extraction, Lesson
 from langgraph_learning.flow import Flow, batch, flow_of, together
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import Asked, LearningStore

@@ -13,13 +13,14 @@ from langgraph.types import Checkpointer
 
 from langgraph_learning import graph, ledger
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.extraction import Extraction, Method
+from langgraph_learning.extraction import Extraction
 from langgraph_learning.flow import Flow, T, adrive, drive
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
+from langgraph_learning.questioner import Method
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
 

@@ -43,7 +43,7 @@ def observation(text: str, message: int = 1, replaces: str | None = None) -> dic
 def conversation(shown: Sequence[BaseMessage]) -> list[tuple[int, str, str]]:
     """What an extraction was shown of the conversation: number, speaker and text of each message."""
     block = shown[1].text.split("<conversation>\n")[1].split("\n</conversation>")[0]
-    found = re.findall(r"^\[(\d+)\] ([^:\n]+): (.*?)(?=\n\[\d+\] |\Z)", block, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^\[(\d+)\] (user .*?|tool|agent): (.*?)(?=\n\[\d+\] |\Z)", block, re.DOTALL | re.MULTILINE)
     return [(int(number), speaker, text) for number, speaker, text in found]
 
 
