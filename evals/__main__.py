@@ -57,7 +57,11 @@ def _chosen(conversation: Conversation, options: argparse.Namespace) -> bool:
 
 
 def _model(options: argparse.Namespace) -> BaseChatModel:
-    settings = {"base_url": options.base_url, "temperature": options.temperature}
+    settings = {
+        "base_url": options.base_url,
+        "temperature": options.temperature,
+        "max_tokens": options.max_tokens,
+    }
     model: BaseChatModel = init_chat_model(options.model, **{k: v for k, v in settings.items() if v is not None})
     return model
 
@@ -67,6 +71,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="a name for init_chat_model, such as openai:gpt-5-mini")
     parser.add_argument("--base-url", help="of an OpenAI-compatible server, if it is not the provider's own")
     parser.add_argument("--temperature", type=float, help="the provider's own, if left out")
+    parser.add_argument("--max-tokens", type=int, help="of one answer, for small models that find no end")
     parser.add_argument("--only", action="append", metavar="NAME", help="conversations whose name contains this")
     parser.add_argument("--part", choices=["all", "tuned-on", "held-out"], default="all", help="which conversations")
     parser.add_argument("--no-answers", dest="answers", action="store_false", help="leave the questions out")
