@@ -1,0 +1,1 @@
+"""How well a model learns with the package: conversations, and the edits that should come of them."""

@@ -1,0 +1,135 @@
+"""One conversation learnt from, as a user of the package would: a machine around an agent, and what it knows then."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AnyMessage, HumanMessage
+from langgraph.graph import MessagesState
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+
+from evals.conversations import Conversation, Known
+from langgraph_learning import (
+    EntityMemory,
+    LearnedKnowledge,
+    LearningContext,
+    LearningMachine,
+    LearningStore,
+    Scope,
+    SessionContext,
+    UserMemory,
+    UserProfile,
+)
+from langgraph_learning.learning import Learning
+from langgraph_learning.testing import ScriptedModel
+
+WHO = LearningContext(user_id="u1", team_ids=("t1",))
+THREAD = "conversation"
+
+_UNSAID: Mapping[str, Any] = {
+    "type": "other",
+    "aliases": [],
+    "as_of": None,
+    "when": None,
+    "category": "insight",
+    "when_to_apply": None,
+}
+"""What a row in the data may leave out."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was known before and after, and what went wrong on the way."""
+
+    before: Mapping[str, Learning]
+    """By label; without one, by key."""
+    after: tuple[Learning, ...]
+    dropped: tuple[str, ...]
+    """Edits that were not valid, and failed extractions."""
+    seconds: float
+
+    @property
+    def new(self) -> list[Learning]:
+        """What was learnt."""
+        keys = {learning.key for learning in self.before.values()}
+        return [learning for learning in self.after if learning.key not in keys]
+
+    @property
+    def gone(self) -> list[str]:
+        """Labels of what is known no longer."""
+        keys = {learning.key for learning in self.after}
+        return [label for label, learning in self.before.items() if learning.key not in keys]
+
+
+def stores() -> list[LearningStore]:
+    """Return the learning stores that are evaluated, as a team would have them."""
+    team = Scope.TEAM
+    return [UserProfile(), UserMemory(), SessionContext(), EntityMemory(scope=team), LearnedKnowledge(scope=team)]
+
+
+def machine(model: BaseChatModel, store: BaseStore) -> LearningMachine:
+    """Return a machine that learns by this model."""
+    return LearningMachine(model, stores(), store=store)
+
+
+def learn(conversation: Conversation, model: BaseChatModel) -> Outcome:
+    """Let a machine learn from a conversation whose agent says what is written there."""
+    store = InMemoryStore()
+    before = know(conversation.known, store)
+    started = time.monotonic()
+    learner = machine(model, store)
+    errors = say(conversation.messages(), learner)
+    after = tuple(learner.learnings(WHO, thread_id=THREAD))
+    return Outcome(before, after, tuple(errors), time.monotonic() - started)
+
+
+def know(known: Sequence[Known], store: BaseStore) -> dict[str, Learning]:
+    """Learn what a conversation takes for granted, in threads of its own; return it by label."""
+    labelled = {}
+    for number, row in enumerate(known):
+        edit = {**_UNSAID, **row.fields, "edit": row.kind, "replaces": None, "message": 1}
+        kept = {"edit", "replaces", "message", *_fields_of(row.kind)}
+        teacher = machine(ScriptedModel([{"edits": [{k: edit[k] for k in edit if k in kept}]}]), store)
+        seen = {learning.key for learning in teacher.learnings(WHO)}
+        _raise(say([HumanMessage(" ".join(map(str, row.fields.values())))], teacher, f"before {number}"))
+        (learnt,) = [learning for learning in teacher.learnings(WHO) if learning.key not in seen]
+        if row.forgotten:
+            _forget(learnt, store, number)
+        else:
+            labelled[row.label or learnt.key] = learnt
+    return labelled
+
+
+def say(messages: Sequence[AnyMessage], learner: LearningMachine, thread: str = THREAD) -> list[str]:
+    """Play a conversation to a learning agent whose last words are scripted; return what went wrong."""
+    asked = max(place for place, message in enumerate(messages) if isinstance(message, HumanMessage)) + 1
+    answer = list(messages[asked:])
+
+    def agent(state: MessagesState) -> dict[str, Any]:
+        return {"messages": answer}
+
+    graph = learner.wrap(agent)
+    result = graph.invoke({"messages": list(messages[:asked])}, {"configurable": {"thread_id": thread}}, context=WHO)
+    return list(result.get("learning_errors") or ())
+
+
+def _forget(learnt: Learning, store: BaseStore, number: int) -> None:
+    def by_key(shown: list[Any]) -> dict[str, Any]:
+        rows = [row for row in shown[-1].text.splitlines() if row.endswith(learnt.text)]
+        (key,) = ["".join(takewhile(lambda c: c != ":", row)) for row in rows]
+        return {"edits": [{"edit": "forget", "replaces": key, "message": 1}]}
+
+    _raise(say([HumanMessage("Forget that.")], machine(ScriptedModel(by_key), store), f"forgotten {number}"))
+
+
+def _fields_of(kind: str) -> set[str]:
+    return {name for store in stores() if kind in store.kinds for name in store.kinds[kind].model_fields}
+
+
+def _raise(errors: Sequence[str]) -> None:
+    if errors:
+        raise ValueError(f"What is known beforehand could not be learnt: {errors[0]}")

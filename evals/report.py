@@ -1,0 +1,73 @@
+"""The figures of an evaluation, for people and for programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from evals.answers import Answered
+from evals.conversations import Conversation
+from evals.scoring import Score, total
+
+Scored = Sequence[tuple[Conversation, Score]]
+
+
+def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> str:
+    """Return the figures as a plain table, the totals last."""
+    width = max((len(conversation.name) for conversation, _ in scored), default=20)
+    rows = [f"{'conversation':<{width}}  right  wrong  expected  precision  recall  junk  dropped"]
+    for conversation, score in scored:
+        rows.append(_row(conversation.name, score, width))
+        if detail:
+            rows += [f"    missed  {missed}" for missed in score.missed]
+            rows += [f"    wrong   {mistake}" for mistake in score.mistakes]
+            rows += [f"    dropped {problem}" for problem in score.problems]
+    rows.append("")
+    rows += [_row(name, found, width) for name, found in totals(scored).items()]
+    for found in answered:
+        if found.telltale or found.used is False:
+            said = f"announces its memory: {found.telltale!r}" if found.telltale else "does not use what is known"
+            rows.append(f"    {found.question.name}: {said} in {found.text[:160]!r}")
+    if answered:
+        rows.append(_manners(answered))
+    return "\n".join(rows)
+
+
+def totals(scored: Scored) -> dict[str, Score]:
+    """Return the sums: of what the words were tuned on, of what was held out, and of all."""
+    parts = {
+        "tuned on": [score for conversation, score in scored if not conversation.held_out],
+        "held out": [score for conversation, score in scored if conversation.held_out],
+    }
+    return {**{name: total(scores) for name, scores in parts.items() if scores}, "all": total(s for _, s in scored)}
+
+
+def as_json(scored: Scored, answered: Sequence[Answered]) -> dict[str, Any]:
+    """Return the figures as JSON."""
+    return {
+        "totals": {name: _figures(score) for name, score in totals(scored).items()},
+        "conversations": {conversation.name: _figures(score) for conversation, score in scored},
+        "answers": [
+            {"question": a.question.name, "telltale": a.telltale, "used": a.used, "text": a.text} for a in answered
+        ],
+    }
+
+
+def _figures(score: Score) -> Mapping[str, Any]:
+    return {**asdict(score), "precision": score.precision, "recall": score.recall}
+
+
+def _row(name: str, score: Score, width: int) -> str:
+    counts = f"{score.right:>5}  {score.wrong:>5}  {score.expected:>8}"
+    shares = f"{_share(score.precision):>9}  {_share(score.recall):>6}"
+    return f"{name:<{width}}  {counts}  {shares}  {score.junk:>4}  {score.dropped:>7}"
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2f}"
+
+
+def _manners(answered: Sequence[Answered]) -> str:
+    announced = sum(bool(found.telltale) for found in answered)
+    usable = [found for found in answered if found.used is not None]
+    used = sum(bool(found.used) for found in usable)
+    return f"answers: {announced} of {len(answered)} announce their memory, {used} of {len(usable)} use what is known"

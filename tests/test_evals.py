@@ -1,0 +1,235 @@
+"""The evaluation measures what it says: a perfect model is perfect, a junk one is found out."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import BaseMessage
+
+from evals import __main__ as command
+from evals.answers import Answered, answer
+from evals.conversations import Conversation, Known, Question, Wanted, conversations, questions
+from evals.lesson import Outcome, learn
+from evals.report import as_json, table, totals
+from evals.scoring import Score, contains, score
+from langgraph_learning.testing import ScriptedModel
+
+Script = Callable[[list[BaseMessage]], dict[str, Any]]
+
+FILLED: dict[str, Callable[[str, str], dict[str, Any]]] = {
+    "profile_field": lambda words, field: {"field": field, "value": words},
+    "observation": lambda words, _: {"observation": words},
+    "session": lambda words, _: {"summary": words},
+    "entity": lambda words, _: {"entity": words, "type": "other", "aliases": []},
+    "fact": lambda words, _: {"entity": words, "fact": words, "as_of": None},
+    "event": lambda words, _: {"entity": words, "event": words, "when": None},
+    "relationship": lambda words, _: {"entity": words, "relation": "is", "target": words},
+    "insight": lambda words, _: {"category": "insight", "title": words, "insight": words, "when_to_apply": None},
+}
+
+
+def perfect(conversation: Conversation) -> Script:
+    """Answer with exactly what is expected."""
+
+    def answer(shown: list[BaseMessage]) -> dict[str, Any]:
+        return {"edits": [_edit(conversation, wanted, shown[-1].text) for wanted in conversation.expect]}
+
+    return answer
+
+
+def _edit(conversation: Conversation, wanted: Wanted, shown: str) -> dict[str, Any]:
+    label = wanted.replaces or wanted.forgets
+    known = next((row for row in conversation.known if label and row.label == label), None)
+    place = {"replaces": _key(known, shown) if known else None, "message": 1}
+    if wanted.forgets:
+        return {"edit": "forget", **place}
+    words = " ".join(word.split("|")[0] for word in wanted.words)
+    kind = wanted.kind.split("|")[0]
+    return {"edit": kind, **FILLED[kind](words, wanted.field.split("|")[0] or "expertise"), **place}
+
+
+def _key(known: Known, shown: str) -> str:
+    telling = [str(value) for name, value in known.fields.items() if name != "type"]
+    rows = [row for row in shown.splitlines() if row.startswith("k") and all(value in row for value in telling)]
+    return rows[0].partition(":")[0]
+
+
+def silent(conversation: Conversation) -> Script:
+    """Learn nothing."""
+    return lambda shown: {"edits": []}
+
+
+def chatty(conversation: Conversation) -> Script:
+    """Learn what was expected, and something that nobody said."""
+    junk = {"edit": "observation", "observation": "Likes talking to agents", "replaces": None, "message": 1}
+    return lambda shown: {"edits": [*perfect(conversation)(shown)["edits"], junk]}
+
+
+def evaluated(student: Callable[[Conversation], Script]) -> dict[str, Score]:
+    rows = [(c, score(c, learn(c, ScriptedModel(student(c))))) for c in conversations()]
+    return {"sum": totals(rows)["all"], **{conversation.name: found for conversation, found in rows}}
+
+
+def test_a_perfect_model_has_perfect_figures():
+    """Precision and recall are 1 in every conversation, with no junk and nothing dropped."""
+    scores = evaluated(perfect)
+
+    assert [] == [name for name, found in scores.items() if found.missed or found.mistakes or found.dropped]
+    assert (1, 1, 0) == (scores["sum"].precision, scores["sum"].recall, scores["sum"].junk)
+
+
+def test_a_silent_model_recalls_nothing():
+    """Who learns nothing makes no mistakes, and misses everything."""
+    found = evaluated(silent)["sum"]
+
+    assert (None, 0, 0) == (found.precision, found.recall, found.junk)
+
+
+def test_junk_costs_precision_and_not_recall():
+    """One made-up edit a conversation is counted in each, and as junk where nothing should be learnt."""
+    found = evaluated(chatty)["sum"]
+
+    assert 1 == found.recall
+    assert len(conversations()) == found.wrong
+    assert sum(not conversation.expect for conversation in conversations()) == found.junk
+    assert found.right / (found.right + found.wrong) == found.precision
+
+
+def test_a_third_of_the_conversations_teach_nothing_and_a_third_is_held_out():
+    """Whether a model holds back is measured as much as whether it learns; the words are not tuned on all of it."""
+    found = conversations()
+
+    assert len(found) >= 36
+    assert len(found) / 3 == pytest.approx(sum(not c.expect for c in found), abs=1)
+    assert len(found) / 3 == pytest.approx(sum(c.held_out for c in found), abs=1)
+
+
+def test_every_conversation_has_a_name_of_its_own():
+    """Figures are compared by name."""
+    names = Counter([row.name for row in conversations()] + [row.name for row in questions()])
+
+    assert [] == [name for name, count in names.items() if count > 1]
+
+
+@pytest.mark.parametrize("conversation", conversations(), ids=lambda c: c.name)
+def test_what_is_expected_was_said(conversation: Conversation):
+    """The words that an edit must contain stand in the conversation, or in what is known, at least one of each."""
+    known = " ".join(str(value) for row in conversation.known for value in row.fields.values())
+    words = [word for wanted in conversation.expect for word in wanted.words]
+
+    assert [] == [word for word in words if not contains(f"{conversation.text} {known}", word)]
+
+
+def test_what_is_forbidden_is_wrong_even_if_it_is_expected():
+    """A forbidden word spoils an edit that would have been right."""
+    known = learn(_conversation(), ScriptedModel(perfect(_conversation())))
+
+    assert (1, 0) == (score(_conversation(), known).right, score(_conversation(), known).wrong)
+    assert (0, 1) == (score(_conversation("Ada"), known).right, score(_conversation("Ada"), known).wrong)
+
+
+def test_what_is_lost_without_need_is_wrong():
+    """Something known that is gone, and that nobody asked to forget, is a mistake."""
+    known = (Known(kind="observation", label="cats", observation="Likes cats"),)
+    conversation = Conversation(name="n", said=("user: Hi", "agent: Hi"), known=known)
+    outcome = learn(conversation, ScriptedModel([{"edits": [{"edit": "forget", "replaces": "k1", "message": 1}]}]))
+
+    assert ("lost: Likes cats",) == score(conversation, outcome).mistakes
+
+
+def test_an_answer_that_cannot_be_read_counts_as_dropped():
+    """A model that answers nonsense fails no evaluation; it scores nothing."""
+    outcome = learn(_conversation(), ScriptedModel(lambda shown: "no JSON at all"))
+
+    assert (0, 1) == (score(_conversation(), outcome).right, score(_conversation(), outcome).dropped)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "found"),
+    [
+        ("Meets on 14 March", "14 march", True),
+        ("Costs 140", "14", False),
+        ("Costs 3140", "14", False),
+        ("Has 14% off", "14", True),
+        ("Unread", "read", False),
+        ("Migrating now", "migrat", True),
+        ("In 福岡", "福岡", True),
+        ("On May 17", "17 May|May 17", True),
+    ],
+)
+def test_words_are_found_as_people_would(text: str, words: str, found: bool):
+    """Case makes no difference, words may be inflected, and a number is never part of another."""
+    assert found is contains(text, words)
+
+
+def test_each_edit_meets_one_expectation():
+    """Two facts in one edit are one edit; which of them it meets is settled so that most are met."""
+    conversation = Conversation(
+        name="n",
+        said=("user: Ada and Bob", "agent: Hi"),
+        expect=(Wanted(kind="observation", words=("A",)), Wanted(kind="observation", words=("Ada",))),
+    )
+    both = _edits({"observation": "Ada"}, {"observation": "A"})
+
+    assert 2 == score(conversation, learn(conversation, both)).right
+    assert 1 == score(conversation, learn(conversation, _edits({"observation": "Ada"}))).right
+
+
+@pytest.mark.parametrize(
+    ("said", "announced", "used"),
+    [
+        ("Grafana, because it keeps egress low.", "", True),
+        ("As you told me, egress matters: Grafana.", "as you told me", True),
+        ("Datadog.", "", False),
+    ],
+)
+def test_an_answer_that_announces_its_memory_is_noticed(said: str, announced: str, used: bool):
+    """The agent is shown what is known; what it says is checked for telltale phrases."""
+    model = ScriptedModel([said])
+    known = (Known(kind="fact", entity="the team", fact="is cutting egress costs"),)
+    found = answer(Question(name="n", known=known, asked="Datadog or Grafana?", uses=("egress",)), model)
+
+    assert (announced, used) == (found.telltale.casefold(), found.used)
+    assert "cutting egress costs" in "".join(message.text for message in model.shown[0])
+
+
+def test_the_report_names_what_was_missed():
+    """Who reads the table sees the figures, and why they are not better."""
+    conversation = _conversation()
+    rows = [(conversation, score(conversation, learn(conversation, ScriptedModel(silent(conversation)))))]
+    answered = [Answered(questions()[0], "I remember that you cut egress.")]
+
+    assert "missed  profile_field: Ada" in table(rows, answered)
+    assert "1 of 1 announce their memory" in table(rows, answered)
+    assert 0 == as_json(rows, answered)["totals"]["all"]["recall"]
+
+
+def test_the_command_prints_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """`--json` puts nothing but JSON on standard output, progress goes to standard error."""
+    monkeypatch.setattr(command, "_model", lambda options: ScriptedModel(lambda shown: {"edits": []}))
+    command.main(["--model", "any", "--only", "penguins", "--json"])
+    out, err = capsys.readouterr()
+
+    assert ["a joke about penguins"] == list(json.loads(out)["conversations"])
+    assert "learning 1/1: a joke about penguins" in err
+
+
+def _conversation(*forbidden: str) -> Conversation:
+    expect = (Wanted(kind="profile_field", field="name", words=("Ada",)),)
+    return Conversation(name="n", said=("user: I am Ada", "agent: Hi"), expect=expect, forbidden=forbidden)
+
+
+def _edits(*edits: dict[str, Any]) -> ScriptedModel:
+    common = {"edit": "observation", "replaces": None, "message": 1}
+    return ScriptedModel([{"edits": [{**common, **edit} for edit in edits]}])
+
+
+def test_an_outcome_tells_what_is_new_and_what_is_gone():
+    """Both are told by key: a learning that gained a source is neither."""
+    outcome = learn(_conversation(), ScriptedModel(perfect(_conversation())))
+
+    assert ["name: Ada"] == [learning.text for learning in outcome.new]
+    assert [] == outcome.gone
+    assert isinstance(outcome, Outcome)
