@@ -85,6 +85,11 @@ def identity_of(record: BaseModel) -> str | None:
     return record.identity() if isinstance(record, Record) else None
 
 
+def has_identity(record: type[BaseModel]) -> bool:
+    """Return whether records of this type may say what they are about."""
+    return issubclass(record, Record) and record.identity is not Record.identity
+
+
 def text_of(record: BaseModel) -> str:
     """Return a record's values as one line."""
     values = [value for value in record.model_dump(mode="json").values() if value not in (None, "", [])]

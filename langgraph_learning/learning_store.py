@@ -11,7 +11,7 @@ from typing import ClassVar
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel
 
-from langgraph_learning.edits import Edit, identity_of, kind_of
+from langgraph_learning.edits import Edit, has_identity, identity_of, kind_of
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, search
 from langgraph_learning.learning import Learning, Status, normal, read_all
@@ -61,6 +61,8 @@ class LearningStore:
     mode: Mode = Mode.BACKGROUND
     records: tuple[type[BaseModel], ...] = ()
     """What an edit may hold."""
+    kinds: Mapping[str, type[BaseModel]]
+    """The records by their kind."""
     title: str = ""
     """The heading over what is shown to the agent."""
     limit: int = 10
@@ -85,15 +87,11 @@ class LearningStore:
         self.scope = scope or self.scope
         self.mode = mode or self.mode
         self.records = (record,) if record else self.records
+        self.kinds = {kind_of(record): record for record in self.records}
         self.limit = limit or self.limit
         self.title = self.title or self.name.replace("_", " ").capitalize()
         self.instructions = instructions or words_of(type(self)) or self._default_instructions()
         self._check()
-
-    @property
-    def kinds(self) -> Mapping[str, type[BaseModel]]:
-        """The records by their kind."""
-        return {kind_of(record): record for record in self.records}
 
     def recall(self, asked: Asked) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
         """Find what this caller may know, best first: what is near to the question, or all for a stable store."""
@@ -125,7 +123,8 @@ class LearningStore:
     def about(self, learning: Learning) -> str:
         """Return what a learning is about: two with the same answer are one thing said twice, or said anew."""
         record = self.kinds.get(learning.kind)
-        identity = identity_of(record.model_validate(dict(learning.data))) if record else None
+        # Every learning found in every turn passes here: only a record that has a say is made of its data.
+        identity = identity_of(self.record_of(learning)) if record and has_identity(record) else None
         return f"{learning.kind}:{identity or normal(learning.text)}"
 
     def _search(self, asked: Asked) -> Flow[list[Learning]]:

@@ -48,18 +48,9 @@ class Loop:
 
     def recall(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Read what all learning stores know, in one batch."""
-        for store in self.stores:
-            run.caller.namespace(store.scope, store.name)  # whoever is missing is missed before any model call
-        found = (yield from self._found(state, run)) if run.caller.recall else {}
-        run.tell({"recalled": [_event(learning) for learnings in found.values() for learning in learnings]})
-        # The session is saved with the thread, so that a fork of the thread has the session as it was there.
-        session = [_dump(learning) for learnings in found.values() for learning in learnings if _of_thread(learning)]
+        found = yield from self._recalled(state, run)
         recalled = {name: [_dump(learning) for learning in learnings] for name, learnings in found.items()}
-        return {
-            "learning_recalled": recalled,
-            "learning_session": session or list(state.get("learning_session") or ()),
-            "learning_errors": [],
-        }
+        return {"learning_recalled": recalled, **_remembered(found, state)}
 
     def build_context(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Render what was recalled, within the budget."""
@@ -69,6 +60,12 @@ class Loop:
         }
         shown = yield from self._shown(recalled, run.asked(state))
         return {"learning_context": shown.model_dump(mode="json")}
+
+    def prepare(self, state: State, run: Run) -> Flow[dict[str, Any]]:
+        """Recall and build in one step: what was found need not become JSON on its way."""
+        found = yield from self._recalled(state, run)
+        shown = yield from self._shown(found, run.asked(state))
+        return {"learning_context": shown.model_dump(mode="json"), **_remembered(found, state)}
 
     def shown(self, state: State, run: Run) -> Flow[Shown]:
         """Return what the agent is shown."""
@@ -101,6 +98,13 @@ class Loop:
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]
         return {"learning_errors": errors, "learning_session": session or list(state.get("learning_session") or ())}
 
+    def _recalled(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
+        for store in self.stores:
+            run.caller.namespace(store.scope, store.name)  # whoever is missing is missed before any model call
+        found = (yield from self._found(state, run)) if run.caller.recall else {}
+        run.tell({"recalled": [_event(learning) for learnings in found.values() for learning in learnings]})
+        return found
+
     def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         asked = run.asked(state)
         found = yield from together(flow_of(store.recall(asked)) for store in self.stores)
@@ -114,6 +118,12 @@ class Loop:
 
 def _of_thread(learning: Learning) -> bool:
     return learning.scope == Scope.THREAD
+
+
+def _remembered(found: Mapping[str, Sequence[Learning]], state: State) -> dict[str, Any]:
+    """Return what the thread keeps: its session, so that a fork of the thread has the session as it was there."""
+    session = [_dump(learning) for learnings in found.values() for learning in learnings if _of_thread(learning)]
+    return {"learning_session": session or list(state.get("learning_session") or ()), "learning_errors": []}
 
 
 def _dump(learning: Learning) -> dict[str, Any]:

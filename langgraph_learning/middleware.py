@@ -29,12 +29,12 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
     def before_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Recall, and build what the model is shown."""
         run = self._loop.run()
-        return drive(self._before(state, run), run.store, run.config)
+        return drive(self._loop.prepare(state, run), run.store, run.config)
 
     async def abefore_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Recall, and build what the model is shown."""
         run = self._loop.run()
-        return await adrive(self._before(state, run), run.store, run.config)
+        return await adrive(self._loop.prepare(state, run), run.store, run.config)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -61,11 +61,6 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         """Learn from what was said. If that fails the user keeps the answer, and the next turn tries again."""
         run = self._loop.run()
         return await adrive(self._after(state, run), run.store, run.config)
-
-    def _before(self, state: Any, run: Run) -> Flow[dict[str, Any]]:
-        recalled = yield from self._loop.recall(state, run)
-        built = yield from self._loop.build_context({**state, **recalled}, run)
-        return {**built, "learning_session": recalled["learning_session"], "learning_errors": []}
 
     def _after(self, state: Any, run: Run) -> Flow[dict[str, Any]]:
         try:

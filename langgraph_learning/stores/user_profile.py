@@ -65,6 +65,7 @@ class _Field(Record):
 def _field_of(schema: type[BaseModel]) -> type[Record]:
     """Return the record of one field of a profile: which one, and a value of one of the profile's types."""
     names = tuple(schema.model_fields)
+    blank = schema.model_construct()
     types = {_plain(field.annotation) for field in schema.model_fields.values()}
 
     class ProfileField(_Field):
@@ -74,7 +75,7 @@ def _field_of(schema: type[BaseModel]) -> type[Record]:
             """Hold the value to the type that the schema gives its field."""
             name = self.identity()
             try:
-                schema.__pydantic_validator__.validate_assignment(schema.model_construct(), name, self.value)  # type: ignore[attr-defined]
+                schema.__pydantic_validator__.validate_assignment(blank.model_copy(), name, self.value)  # type: ignore[attr-defined]
             except ValidationError as error:
                 raise ValueError(reason(error)) from error
 

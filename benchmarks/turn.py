@@ -1,0 +1,212 @@
+"""What learning costs in a turn: model calls, time before the first word, the whole turn, and the prompt's cache.
+
+    pip install -e '.[dev]'
+    pip install 'agno[postgres,pgvector]'     # the peer to compare with; without it ours runs alone
+    python -m benchmarks.turn
+
+Every agent has the same conversation, with models that answer at once, so that all of the time is the agent's own;
+`--latency` gives every model call a time. The turns of all agents alternate, and each turn is compared with the same
+turn of the same agent without learning.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from itertools import pairwise
+from statistics import mean, median, quantiles
+from uuid import uuid4
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from benchmarks.contender import Answered, Contender, Speaker
+from benchmarks.conversation import TURNS
+from benchmarks.ours import FORMS, STORES, Ours, storage
+from langgraph_learning.postgres.embedded import database_url
+
+Results = dict[str, dict[Speaker, list[Answered]]]
+
+COLUMNS = """
+model calls   calls of any model in one turn, the agent's own included: mean
+first word    milliseconds from the call until the first word of the answer: median
+added         the same, minus the same turn of the same agent without learning: median and 95th percentile
+whole turn    milliseconds until the run is over and all is learnt, minus the same without learning: median
+prompt kept   how much of the previous prompt is, byte by byte, the start of the next one of the thread: mean share.
+              A long text that never changes raises it, whatever becomes of the conversation behind that text
+read anew     bytes of the prompt behind that common start: mean. These no provider has in its cache
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure all contenders and print the table."""
+    options = _options(arguments)
+    agno = find_spec("agno") is not None and find_spec("greenlet") is not None
+    if not agno and not options.alone:
+        print(
+            "Agno is not installed, so ours runs alone. To compare: pip install 'agno[postgres,pgvector]'",
+            file=sys.stderr,
+        )
+    with ExitStack() as stack:
+        contenders = _ours(options.store or ["memory", "postgres"], options.latency / 1_000, stack)
+        if agno and not options.alone:
+            contenders += _agno(options.agno_knowledge, options.latency / 1_000, stack)
+        results = _measured(contenders, options.users, options.turns)
+    print(_table(contenders, results))
+    print(_ratios(contenders, results))
+    print(COLUMNS)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.turn", description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, default=8, help="how many people of one team talk, one after another")
+    parser.add_argument("--turns", type=int, default=len(TURNS), choices=range(1, len(TURNS) + 1), metavar="N")
+    parser.add_argument(
+        "--store", action="append", choices=STORES, help="where ours learns; may be given several times"
+    )
+    parser.add_argument("--latency", type=float, default=0.0, metavar="MS", help="how long every model call takes")
+    parser.add_argument("--agno-knowledge", choices=("agentic", "always"), default="agentic", help="mode of that store")
+    parser.add_argument("--alone", action="store_true", help="measure ours only")
+    return parser.parse_args(arguments)
+
+
+def _ours(stores: Sequence[str], latency: float, stack: ExitStack) -> list[Contender]:
+    made: list[Contender] = []
+    for name in stores:
+        for form in (None, *FORMS):
+            url = None if name == "memory" else stack.enter_context(_database())
+            made.append(Ours(name, form, *stack.enter_context(storage(name, url)), latency))
+    return made
+
+
+def _agno(knowledge: str, latency: float, stack: ExitStack) -> list[Contender]:
+    os.environ["AGNO_TELEMETRY"] = "false"
+    from agno.utils.log import set_log_level_to_warning
+
+    from benchmarks.agno_agent import Agno
+
+    set_log_level_to_warning()
+
+    alone = Agno(stack.enter_context(_database()), learning=False, latency=latency)
+    return [alone, Agno(stack.enter_context(_database()), learning=True, knowledge=knowledge, latency=latency)]
+
+
+@contextmanager
+def _database() -> Iterator[str]:
+    """Give the URL of a database of its own: nobody reads what another contender wrote."""
+    url, name = database_url(), f"benchmark_{uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        info = connection.info
+        try:
+            yield f"postgresql://{info.user}:{info.password}@/{name}?host={info.host}&port={info.port}"
+        finally:
+            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+def _measured(contenders: Sequence[Contender], users: int, turns: int) -> Results:
+    results: Results = {contender.name: {} for contender in contenders}
+    speakers = [Speaker(f"user{number}", f"thread{number}") for number in range(users)]
+    # The first turns make connections and tables; nobody is measured by them.
+    for contender in contenders:
+        contender.answer(Speaker("warm", "warm"), TURNS[0])
+    for number, (speaker, place) in enumerate((s, place) for s in speakers for place in range(turns)):
+        _progress(number, users * turns)
+        # Whoever comes first in one turn comes later in the next: no one always follows the same neighbour.
+        shift = number % len(contenders)
+        for contender in (*contenders[shift:], *contenders[:shift]):
+            answered = contender.answer(speaker, TURNS[place])
+            results[contender.name].setdefault(speaker, []).append(answered)
+    _progress(users * turns, users * turns)
+    return results
+
+
+def _progress(done: int, all_: int) -> None:
+    filled = 40 * done // all_
+    end = "\n" if done == all_ else "\r"
+    print(f"[{'#' * filled}{'.' * (40 - filled)}] turn {done} of {all_}", end=end, file=sys.stderr, flush=True)
+
+
+def _row(contender: Contender, results: Results) -> dict[str, float]:
+    own = _flat(results[contender.name])
+    row = {
+        "calls": mean(answered.calls for answered in own),
+        "first": median(answered.first for answered in own) * 1_000,
+        **_cached(results[contender.name]),
+    }
+    if contender.without:
+        pairs = list(zip(own, _flat(results[contender.without]), strict=True))
+        added = [(with_.first - without.first) * 1_000 for with_, without in pairs]
+        row |= {"added": median(added), "added95": _p95(added)}
+        row["whole"] = median((with_.whole - without.whole) * 1_000 for with_, without in pairs)
+    return row
+
+
+def _flat(answers: dict[Speaker, list[Answered]]) -> list[Answered]:
+    return [answered for thread in answers.values() for answered in thread]
+
+
+def _p95(values: Sequence[float]) -> float:
+    return quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
+
+
+def _cached(answers: dict[Speaker, list[Answered]]) -> dict[str, float]:
+    """Return the mean share of a prompt that the next one begins with, and how many bytes follow it there."""
+    pairs = [(before.prompt, after.prompt) for thread in answers.values() for before, after in pairwise(thread)]
+    if not pairs:
+        return {"kept": 1.0, "anew": 0.0}
+    same = [_same(before, after) for before, after in pairs]
+    return {
+        "kept": mean(kept / len(before) for kept, (before, _) in zip(same, pairs, strict=True)),
+        "anew": mean(len(after) - kept for kept, (_, after) in zip(same, pairs, strict=True)),
+    }
+
+
+def _same(one: bytes, other: bytes) -> int:
+    """Return how many bytes two prompts have in common from the start on."""
+    return next(
+        (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+
+
+def _table(contenders: Sequence[Contender], results: Results) -> str:
+    lines = [
+        "| agent | model calls | first word | added p50 | added p95 | whole turn added | prompt kept | read anew |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for contender in contenders:
+        row = _row(contender, results)
+        added = [f"{row[name]:.1f}" if name in row else "" for name in ("added", "added95", "whole")]
+        cells = [
+            contender.name,
+            f"{row['calls']:.2f}",
+            f"{row['first']:.1f}",
+            *added,
+            f"{row['kept']:.0%}",
+            f"{row['anew']:,.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _ratios(contenders: Sequence[Contender], results: Results) -> str:
+    """Say how many times more the last contender costs than each of ours: ratios hold on any machine, times do not."""
+    *ours, last = (contender for contender in contenders if contender.without)
+    if isinstance(last, Ours):
+        return ""
+    peer = _row(last, results)
+    lines = ["", f"{last.name}, divided by ours:"]
+    for contender in ours:
+        row = _row(contender, results)
+        calls, added, whole = (peer[name] / row[name] for name in ("calls", "added", "whole"))
+        lines.append(
+            f"- {contender.name}: {calls:.1f} times the model calls, {added:.1f} times the time before the first word, "
+            f"{whole:.1f} times the time of the whole turn"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
