@@ -9,6 +9,8 @@ from langgraph_learning.edits import Record, kind_of
 from langgraph_learning.flow import Flow, batch
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, inert, provenance
+from langgraph_learning.scopes import Namespace
+from langgraph_learning.transcript import words
 
 DIRECTORY = 60
 """How many names the directory of what is known lists at most."""
@@ -95,9 +97,33 @@ class EntityMemory(LearningStore):
         results = yield from batch(*near, *names)
         found = [item for items in results[: len(near)] for item in items or ()]  # type: ignore[union-attr]
         best = self.rank(found, places, asked)
+        best += yield from self._led_to(best, places, asked)
         shown = {learning.key for learning in best}
         directory = read_all([item for items in results[len(near) :] for item in items or ()], places)  # type: ignore[union-attr]
         return [*best, *(learning for learning in directory if learning.key not in shown)][: self.limit + DIRECTORY]
+
+    def _led_to(self, best: Sequence[Learning], places: Sequence[Namespace], asked: Asked) -> Flow[list[Learning]]:
+        """Find what is known of the things to which a relationship leads from the things that the question names.
+
+        The question alone does not find it: "what about the Acme project?" has no word of what its supplier announced.
+        """
+        related = [] if asked.learning else self._related(best, words([asked.query]))
+        if not related:
+            return []
+        query = ", ".join(related)
+        results = yield from batch(
+            *(SearchOp(place, {"status": Status.ACTIVE.value}, limit=self.limit, query=query) for place in places)
+        )
+        found = self.rank([item for items in results for item in items or ()], places, asked)  # type: ignore[union-attr]
+        known = {learning.key for learning in best}
+        names = {normal(name) for name in related}
+        return [l for l in found if l.key not in known and normal(str(l.data.get("entity"))) in names]
+
+    def _related(self, best: Sequence[Learning], named: set[str]) -> list[str]:
+        """Return the other ends of the relationships of which the question names one end."""
+        pairs = [(l.data["entity"], l.data["target"]) for l in best if l.kind == kind_of(Relationship)]
+        ends = [end for one, other in pairs for end, start in ((one, other), (other, one)) if words([start]) & named]
+        return list(dict.fromkeys(map(str, ends)))
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render what is known under the name of what it is about, a relationship under both; then the directory."""
