@@ -103,27 +103,23 @@ class EntityMemory(LearningStore):
         return [*best, *(learning for learning in directory if learning.key not in shown)][: self.limit + DIRECTORY]
 
     def _led_to(self, best: Sequence[Learning], places: Sequence[Namespace], asked: Asked) -> Flow[list[Learning]]:
-        """Find what is known of the things to which a relationship leads from the things that the question names.
+        """Find what is known of the things that the question names, and of those to which relationships lead from them.
 
         The question alone does not find it: "what about the Acme project?" has no word of what its supplier announced.
         """
-        related = [] if asked.learning else self._related(best, words([asked.query]))
-        if not related:
+        names = [] if asked.learning else self._names(best, words([asked.query]))
+        if not names:
             return []
-        query = ", ".join(related)
-        results = yield from batch(
-            *(SearchOp(place, {"status": Status.ACTIVE.value}, limit=self.limit, query=query) for place in places)
-        )
+        active, query = {"status": Status.ACTIVE.value}, ", ".join(names)
+        results = yield from batch(*(SearchOp(place, active, limit=self.limit * 2, query=query) for place in places))
         found = self.rank([item for items in results for item in items or ()], places, asked)  # type: ignore[union-attr]
-        known = {learning.key for learning in best}
-        names = {normal(name) for name in related}
-        return [l for l in found if l.key not in known and normal(str(l.data.get("entity"))) in names]
+        known, wanted = {learning.key for learning in best}, {normal(name) for name in names}
+        return [l for l in found if l.key not in known and normal(str(l.data.get("entity"))) in wanted]
 
-    def _related(self, best: Sequence[Learning], named: set[str]) -> list[str]:
-        """Return the other ends of the relationships of which the question names one end."""
-        pairs = [(l.data["entity"], l.data["target"]) for l in best if l.kind == kind_of(Relationship)]
-        ends = [end for one, other in pairs for end, start in ((one, other), (other, one)) if words([start]) & named]
-        return list(dict.fromkeys(map(str, ends)))
+    def _names(self, best: Sequence[Learning], asked: set[str]) -> list[str]:
+        """Return what the question names, and what is related to that in either direction."""
+        ends = [(str(l.data["entity"]), str(l.data.get("target", l.data["entity"]))) for l in best]
+        return list(dict.fromkeys(end for pair in ends if words(pair) & asked for end in pair))
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render what is known under the name of what it is about, a relationship under both; then the directory."""
