@@ -86,7 +86,8 @@ class Learning(BaseModel):
         try:
             return cls.model_validate({**value, **found})
         except ValidationError as error:
-            log.warning("Skipped %s %s: it is not a learning (%s)", item.namespace, item.key, error)
+            wrong = ", ".join(sorted({".".join(map(str, part["loc"])) for part in error.errors(include_url=False)}))
+            log.warning("Skipped %s %s: it is not a learning (see %s)", "/".join(item.namespace), item.key, wrong)
             return None
 
     def put(self) -> PutOp:

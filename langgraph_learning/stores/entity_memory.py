@@ -9,6 +9,8 @@ from langgraph_learning.edits import Record, kind_of
 from langgraph_learning.flow import Flow, search, together
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, inert, provenance
+from langgraph_learning.scopes import Namespace
+from langgraph_learning.transcript import words
 
 DIRECTORY = 60
 """How many names the directory of what is known lists at most."""
@@ -94,10 +96,30 @@ class EntityMemory(LearningStore):
         names = [SearchOp(place, entities, limit=DIRECTORY) for place in places]
         found, directory = yield from together((search(*near), search(*names)))
         best = self.rank(found, places, asked)
+        best += yield from self._led_to(best, places, asked)
         shown = {learning.key for learning in best}
         return [*best, *(learning for learning in read_all(directory, places) if learning.key not in shown)][
             : self.limit + DIRECTORY
         ]
+
+    def _led_to(self, best: Sequence[Learning], places: Sequence[Namespace], asked: Asked) -> Flow[list[Learning]]:
+        """Find what is known of the things that the question names, and of those to which relationships lead from them.
+
+        The question alone does not find it: "what about the Acme project?" has no word of what its supplier announced.
+        """
+        names = [] if asked.learning else self._names(best, words([asked.query]))
+        if not names:
+            return []
+        active, query = {"status": Status.ACTIVE.value}, ", ".join(names)
+        results = yield from batch(*(SearchOp(place, active, limit=self.limit * 2, query=query) for place in places))
+        found = self.rank([item for items in results for item in items or ()], places, asked)  # type: ignore[union-attr]
+        known, wanted = {learning.key for learning in best}, {normal(name) for name in names}
+        return [l for l in found if l.key not in known and normal(str(l.data.get("entity"))) in wanted]
+
+    def _names(self, best: Sequence[Learning], asked: set[str]) -> list[str]:
+        """Return what the question names, and what is related to that in either direction."""
+        ends = [(str(l.data["entity"]), str(l.data.get("target", l.data["entity"]))) for l in best]
+        return list(dict.fromkeys(end for pair in ends if words(pair) & asked for end in pair))
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render what is known under the name of what it is about, a relationship under both; then the directory."""

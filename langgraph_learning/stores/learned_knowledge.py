@@ -29,7 +29,8 @@ class Insight(Record):
 
     def as_text(self) -> str:
         """Return title, insight and when it applies."""
-        return f"{self.title}: {self.insight}{f' Applies when: {self.when_to_apply}' if self.when_to_apply else ''}"
+        applies = f". Applies when: {self.when_to_apply}" if self.when_to_apply else ""
+        return f"{self.title}: {self.insight.rstrip('. ') if applies else self.insight}{applies}"
 
 
 class LearnedKnowledge(LearningStore):

@@ -1,0 +1,61 @@
+"""A learning store of one's own is a record, a name and a scope: what must be known to work on a project."""
+
+from typing import Literal
+
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langgraph.store.base import BaseStore
+
+from langgraph_learning import LearningMachine, LearningStore, Record, Scope
+from stage import Agent, Saver, Scene, perform
+
+
+class ProjectNote(Record):
+    """What one must know to work on a project: where its code lives, how its tests run, which environment, gotchas."""
+
+    topic: Literal["code", "tests", "environment", "gotcha"]
+    note: str
+
+    def as_text(self) -> str:
+        """Return what is searched and shown."""
+        return self.note
+
+    def identity(self) -> str | None:
+        """Return what it is about: a later note on the same replaces it, but gotchas add up."""
+        return None if self.topic == "gotcha" else self.topic
+
+
+class ProjectContext(LearningStore):
+    """Note what somebody says that the next engineer on this project must know, with its paths and commands."""
+
+    name = "project_context"
+    scope = Scope.of("project")
+    records = (ProjectNote,)
+    stable = True
+
+
+APOLLO = {"project": "apollo"}
+SET_UP = Scene(
+    "Mia knows the project Apollo",
+    "mia",
+    [
+        "The code lives in services/apollo, the tests run with `make test`.",
+        "Use the staging environment. Mind that the seeds must be loaded first.",
+    ],
+    owners=APOLLO,
+)
+NEW_HERE = Scene("Jo is new on it", "jo", ["How do I run the tests, and what should I mind?"], owners=APOLLO)
+CHANGED = Scene("Jo changes something", "jo", ["By the way, the tests run with `just test` by now."], owners=APOLLO)
+ASKED_AGAIN = Scene("Mia hears of it", "mia", ["How do I run the tests?"], owners=APOLLO)
+ELSEWHERE = Scene("Jo works on another project", "jo", ["How do I run the tests?"], owners={"project": "zeus"})
+STORY = (SET_UP, NEW_HERE, CHANGED, ASKED_AGAIN, ELSEWHERE)
+
+
+def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
+    """Make an agent that learns nothing but this."""
+    machine = LearningMachine(model, [ProjectContext()], store=store)
+    return machine.wrap(create_agent(model), store=store, checkpointer=saver)
+
+
+if __name__ == "__main__":
+    perform(__doc__, STORY, build)

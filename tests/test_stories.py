@@ -1,0 +1,325 @@
+"""The stories that the examples tell come true on every store, and only because of what was learnt."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+from langgraph.store.postgres import PostgresStore
+
+import egress_costs
+import project_context
+import three_sessions
+from langgraph_learning.embeddings import LocalEmbeddings
+from langgraph_learning.learning import Learning, Source
+from langgraph_learning.scopes import ROOT
+from reader import Reader
+from stage import play
+from tests.conftest import POOL
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LEARNT_BY_JORDAN = ["Acme", "migration", "Alex leads", "three phases", "phase 2 is the most compute-heavy", "pricing"]
+PATTERN = "Move the data before the services"
+
+
+class Told:
+    """A story told scene by scene, on one store."""
+
+    def __init__(self, example, store, saver):
+        self.store = store
+        self.model = Reader()
+        self._agent = example.build(self.model, store, saver)
+        self._threads = 0
+
+    def __call__(self, scene, **changes):
+        """Play a scene in a thread of its own, and return its turns."""
+        self._threads += 1
+        changed = type(scene)(**{**vars(scene), **changes})
+        return list(play(self._agent, changed, tenant="t", thread=f"thread {self._threads}"))
+
+    def answer(self, scene, **changes):
+        """Play a scene and return the last answer."""
+        return self(scene, **changes)[-1].answer
+
+    def known(self, *place):
+        """Return the texts that count in a place, such as user, alex, user_profile."""
+        items = self.store.search((ROOT, "t", *place), limit=100)
+        return {item.value["text"] for item in items if item.value["status"] == "active"}
+
+    def empty(self):
+        """Empty the store."""
+        for place in self.store.list_namespaces(limit=1_000):
+            for item in self.store.search(place, limit=1_000):
+                self.store.delete(place, item.key)
+
+
+@pytest.fixture
+def saver(store, request):
+    """Give a checkpointer of the same kind as the store."""
+    return InMemorySaver() if isinstance(store, InMemoryStore) else request.getfixturevalue("checkpointer")
+
+
+@pytest.fixture
+def tell(store, saver):
+    """Give a function that begins a story."""
+    return lambda example: Told(example, store, saver)
+
+
+def planned(tell):
+    """Tell the story of the migration up to Alex's plan."""
+    story = tell(three_sessions)
+    story(three_sessions.EARLIER_PROJECT)
+    story(three_sessions.PLAN)
+    return story
+
+
+def surround(store, count):
+    """Put other learnings beside those of the team."""
+    sites = [
+        "warehouse",
+        "bakery",
+        "library",
+        "harbour",
+        "orchard",
+        "theatre",
+        "clinic",
+        "quarry",
+        "brewery",
+        "station",
+    ]
+    habits = ["repaints its doors", "counts its chairs", "waters the hedge", "tunes two pianos", "sharpens its saws"]
+    ops = []
+    for number in range(count):
+        kind = ("entity_memory", "fact", "learned_knowledge", "insight")[2 * (number % 2) :][:2]
+        name = f"{sites[number % 10].capitalize()} {number}"
+        text = f"{name}: {habits[number % 7 % 5]} every {number % 28 + 2} days"
+        data = {"entity": name, "fact": text, "as_of": None}
+        if kind[1] == "insight":
+            data = {"category": "insight", "title": name, "insight": text, "when_to_apply": None}
+        learning = Learning(
+            namespace=(ROOT, "t", "team", "acme", kind[0]),
+            key=f"other {number}",
+            kind=kind[1],
+            text=text,
+            data=data,
+            sources=(Source(channel="user", user="kim"),),
+            learned_at="2026-01-01T00:00:00Z",
+        )
+        ops.append(learning.put())
+    for start in range(0, count, 1_000):
+        store.batch(ops[start : start + 1_000])
+
+
+class TestThreeSessions:
+    def test_the_profile_has_who_alex_is(self, tell):
+        """What Alex says of themself is in the profile, and nobody else's."""
+        story = planned(tell)
+
+        assert {"name: Alex", "role: CTO", "company: Acme"} == story.known("user", "alex", "user_profile")
+        assert {"Wants short answers: I read this between meetings"} == story.known("user", "alex", "user_memory")
+
+    def test_the_team_knows_the_migration_and_who_leads_it(self, tell):
+        """Company, migration and phases belong to the team."""
+        entities = planned(tell).known("team", "acme", "entity_memory")
+
+        assert {"Acme (company)", "Acme's migration to GCP (project, also Acme migration)"} < entities
+        assert {"Alex leads Acme's migration to GCP", "Acme's migration to GCP: goes in three phases"} < entities
+        assert "Acme's migration to GCP: phase 2 is the most compute-heavy" in entities
+
+    def test_the_session_has_the_goal_and_three_phases(self, tell):
+        """The session of the planning has its goal, three steps, and which one is heavy."""
+        turns = planned(tell)(three_sessions.PLAN)
+        (session,) = [learning["text"] for learning in turns[-1].learnt if learning["kind"] == "session"]
+
+        assert session.startswith("Goal: a timeline for the board")
+        assert 3 == session.count("(open)")
+        assert "phase 2 is the most compute-heavy" in session
+
+    def test_the_plan_profits_from_an_earlier_project(self, tell):
+        """What Priya found out is said to Alex before the plan is made."""
+        story = tell(three_sessions)
+        story(three_sessions.EARLIER_PROJECT)
+
+        assert PATTERN in story(three_sessions.PLAN)[0].answer
+
+    def test_the_next_day_the_phases_are_known(self, tell):
+        """A new session needs no repetition."""
+        answer = planned(tell).answer(three_sessions.NEXT_DAY)
+
+        assert "Phase 2 is the most compute-heavy" in answer
+        assert "phase 2 moves the model training" in answer
+
+    def test_somebody_new_is_told_all_that_matters(self, tell):
+        """Jordan hears of company, migration, lead, phases, prices, and the lesson of another project."""
+        story = planned(tell)
+        story(three_sessions.NEXT_DAY)
+        answer = story.answer(three_sessions.NEWCOMER)
+
+        assert [] == [part for part in [*LEARNT_BY_JORDAN, PATTERN] if part not in answer]
+
+    def test_with_the_store_emptied_nobody_knows(self, tell):
+        """It was the store that knew: the same script without it does not."""
+        story = planned(tell)
+        story.empty()
+
+        assert story.answer(three_sessions.NEXT_DAY).startswith("I do not know your plans")
+        story.empty()
+        assert "I do not know anything about Acme." == story.answer(three_sessions.NEWCOMER)
+
+    def test_another_team_does_not_know(self, tell):
+        """What Alex teaches one team stays there; what Jordan's own team learnt is there."""
+        story = tell(three_sessions)
+        story(three_sessions.EARLIER_PROJECT)
+        for scene in (three_sessions.PLAN, three_sessions.NEXT_DAY):
+            story(scene, teams=("rivals",))
+        answer = story.answer(three_sessions.NEWCOMER)
+
+        assert answer.startswith("I do not know anything about Acme.")
+        assert PATTERN in answer
+        assert [] == [part for part in ("Alex", "phase", "pricing") if part in answer]
+
+    def test_private_learnings_reach_nobody_else(self, tell):
+        """Jordan is shown nothing that belongs to Alex."""
+        story = planned(tell)
+        (turn,) = story(three_sessions.NEWCOMER)
+
+        assert {"team"} == {learning["namespace"][2] for learning in turn.recalled}
+        assert "between meetings" not in str(story.model.shown[-2])
+
+    def test_a_turn_costs_one_model_call_more(self, tell):
+        """With five learning stores a turn has the agent's own call, and one that extracts."""
+        story = tell(three_sessions)
+        turns = [turn for scene in three_sessions.STORY for turn in story(scene)]
+
+        assert [False, True] * len(turns) == [call.schema is not None for call in story.model.calls]
+
+    def test_among_many_other_learnings_it_still_knows(self, tell):
+        """Hundreds of learnings about other things are in nobody's way."""
+        story = planned(tell)
+        surround(story.store, 600)
+        story(three_sessions.NEXT_DAY)
+        answer = story.answer(three_sessions.NEWCOMER)
+
+        assert [] == [part for part in [*LEARNT_BY_JORDAN, PATTERN] if part not in answer]
+
+
+class TestEgressCosts:
+    def test_what_a_colleague_said_is_brought_up_unasked(self, tell):
+        """Robin asks for a tool and hears of egress."""
+        story = tell(egress_costs)
+        story(egress_costs.SAVING)
+
+        assert "We are cutting egress costs this quarter" in story.answer(egress_costs.CHOOSING)
+
+    def test_without_it_nobody_brings_it_up(self, tell):
+        """With the store emptied, or said in another team, there is nothing to bring up."""
+        story = tell(egress_costs)
+        story(egress_costs.SAVING, teams=("rivals",))
+
+        assert story.answer(egress_costs.CHOOSING).startswith("I do not know what matters to you")
+        story(egress_costs.SAVING)
+        story.empty()
+        assert story.answer(egress_costs.CHOOSING).startswith("I do not know what matters to you")
+
+    def test_among_many_other_learnings_it_is_brought_up(self, tell):
+        """Hundreds of learnings about other things are in nobody's way."""
+        story = tell(egress_costs)
+        story(egress_costs.SAVING, teams=("acme",))
+        surround(story.store, 600)
+
+        assert "egress costs" in story.answer(egress_costs.CHOOSING, teams=("acme",))
+
+
+class TestProjectContext:
+    def test_a_second_engineer_profits(self, tell):
+        """Jo is told what Mia said of the project."""
+        story = tell(project_context)
+        story(project_context.SET_UP)
+
+        answer = story.answer(project_context.NEW_HERE)
+
+        assert "The tests run with `make test`." in answer
+        assert "Mind that the seeds must be loaded first." in answer
+        assert 4 == len(story.known("project", "apollo", "project_context"))
+
+    def test_what_changes_replaces_what_was(self, tell):
+        """There is one way to run the tests: the one said last."""
+        story = tell(project_context)
+        story(project_context.SET_UP)
+        story(project_context.CHANGED)
+
+        assert "The tests run with `just test`." == story.answer(project_context.ASKED_AGAIN)
+
+    def test_another_project_does_not_know(self, tell):
+        """What is learnt for one project is not said in another."""
+        story = tell(project_context)
+        story(project_context.SET_UP)
+
+        assert "I do not know that yet." == story.answer(project_context.ELSEWHERE)
+
+    def test_the_example_is_short(self):
+        """A learning store of one's own, and the story around it, take less than 60 lines."""
+        assert len((EXAMPLES / "project_context.py").read_text().splitlines()) < 60
+
+
+def run(program, url, *arguments):
+    """Run an example as a program, offline, on a database."""
+    away = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "COLUMNS")
+    environment = {name: value for name, value in os.environ.items() if name not in away} | {"DATABASE_URL": url}
+    command = [sys.executable, str(EXAMPLES / f"{program}.py"), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+
+
+@pytest.mark.parametrize("program", ["three_sessions", "egress_costs", "project_context"])
+def test_an_example_runs_as_a_program(program, empty_database_url):
+    """It says that it is offline, tells its story within 100 columns, and does so again from a clean slate."""
+    first = run(program, empty_database_url)
+    again = run(program, empty_database_url)
+
+    assert (0, "") == (first.returncode, first.stderr)
+    assert first.stdout.startswith("Offline: ")
+    assert max(map(len, first.stdout.splitlines())) <= 100
+    assert (0, first.stdout.count("learnt")) == (again.returncode, again.stdout.count("learnt"))
+
+
+def test_what_an_example_left_can_be_looked_at(empty_database_url):
+    """The items of a performance are listed, also the ones that no longer count."""
+    run("project_context", empty_database_url)
+    looked = run("look", empty_database_url, "project_context")
+
+    assert (0, "") == (looked.returncode, looked.stderr)
+    assert "active      The tests run with `just test`" in looked.stdout
+    assert "superseded  The tests run with `make test`" in looked.stdout
+
+
+def test_an_example_runs_without_postgres():
+    """With everything in memory there is nothing to set up."""
+    assert 0 == run("three_sessions", "postgresql://nowhere", "--in-memory").returncode
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["memory", "postgres"])
+def test_among_ten_thousand_other_learnings_it_still_knows(kind, empty_database_url):
+    """With a real embedding model, 10,000 learnings about other things are in nobody's way."""
+    embeddings = LocalEmbeddings()
+    index = {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"]}
+    if kind == "memory":
+        tell_all_among(InMemoryStore(index=index))
+    else:
+        with PostgresStore.from_conn_string(empty_database_url, pool_config=POOL, index=index) as store:
+            store.setup()
+            tell_all_among(store)
+
+
+def tell_all_among(store):
+    story = Told(three_sessions, store, InMemorySaver())
+    surround(store, 10_000)
+    for scene in three_sessions.STORY[:-1]:
+        story(scene)
+    answer = story.answer(three_sessions.NEWCOMER)
+
+    assert [] == [part for part in [*LEARNT_BY_JORDAN, PATTERN] if part not in answer]
