@@ -111,14 +111,14 @@ class EntityMemory(LearningStore):
         if not names:
             return []
         active, query = {"status": Status.ACTIVE.value}, ", ".join(names)
-        results = yield from batch(*(SearchOp(place, active, limit=self.limit * 2, query=query) for place in places))
-        found = self.rank([item for items in results for item in items or ()], places, asked)  # type: ignore[union-attr]
+        items = yield from search(*(SearchOp(place, active, limit=self.limit * 2, query=query) for place in places))
         known, wanted = {learning.key for learning in best}, {normal(name) for name in names}
-        return [l for l in found if l.key not in known and normal(str(l.data.get("entity"))) in wanted]
+        found = [one for one in self.rank(items, places, asked) if one.key not in known]
+        return [one for one in found if normal(str(one.data.get("entity"))) in wanted]
 
     def _names(self, best: Sequence[Learning], asked: set[str]) -> list[str]:
         """Return what the question names, and what is related to that in either direction."""
-        ends = [(str(l.data["entity"]), str(l.data.get("target", l.data["entity"]))) for l in best]
+        ends = [(str(one.data["entity"]), str(one.data.get("target", one.data["entity"]))) for one in best]
         return list(dict.fromkeys(end for pair in ends if words(pair) & asked for end in pair))
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
