@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from langgraph.store.base import Item, SearchOp
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from langgraph_learning.edits import Edit, has_identity, identity_of, kind_of
 from langgraph_learning.errors import Misconfigured
@@ -124,7 +124,10 @@ class LearningStore:
         """Return what a learning is about: two with the same answer are one thing said twice, or said anew."""
         record = self.kinds.get(learning.kind)
         # Every learning found in every turn passes here: only a record that has a say is made of its data.
-        identity = identity_of(self.record_of(learning)) if record and has_identity(record) else None
+        try:
+            identity = identity_of(self.record_of(learning)) if record and has_identity(record) else None
+        except ValidationError:  # learnt when the record had other fields: then its text is all there is to go by
+            identity = None
         return f"{learning.kind}:{identity or normal(learning.text)}"
 
     def _search(self, asked: Asked) -> Flow[list[Learning]]:
@@ -142,7 +145,8 @@ class LearningStore:
         narrowest_first = sorted(newest_first, key=lambda learning: not learning.scope.private)
         one_each = {self.about(learning): learning for learning in reversed(narrowest_first)}
         best = sorted(one_each.values(), key=lambda one: (one.score or 0.0, one.learned_at, one.key), reverse=True)
-        return best[: self.limit]
+        # What is always shown grows at its end, so that the prompt before it stays as it was.
+        return best[: self.limit][::-1] if self.stable else best[: self.limit]
 
     def _apply(self, edit: Edit, known: Sequence[Learning]) -> list[Learning]:
         if edit.record is None:

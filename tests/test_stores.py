@@ -42,13 +42,17 @@ ASKED = Asked(Caller("alex"), "?", NOW)
 
 
 def learns(
-    store: BaseStore, learning_store: LearningStore, *turns: dict[str, Any], context: LearningContext = ALEX
+    store: BaseStore,
+    learning_store: LearningStore,
+    *turns: dict[str, Any],
+    context: LearningContext = ALEX,
+    name: str = "a",
 ) -> Any:
     """Let a machine with one learning store go through extractions that answer like this."""
     learning = machine(list(turns), [learning_store], store=store)
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
     for number, _ in enumerate(turns):
-        agent.invoke(said(f"turn {number}"), thread("a"), context=context)
+        agent.invoke(said(f"turn {number}"), thread(name), context=context)
     return learning
 
 
@@ -112,6 +116,23 @@ def test_a_profile_refuses_what_its_schema_refuses(name: str, value: Any):
 
     assert [] == learning.learnings(ALEX)
     assert "dropped" in result["learning_errors"][0]
+
+
+def test_a_profile_outlives_a_change_of_its_schema(store: BaseStore):
+    """A field that the schema no longer has is still known, and breaks no turn."""
+    learns(store, UserProfile(), edits(field("company", "Acme")))
+    learns(store, UserProfile(Customer), edits(field("plan", "pro")), name="b")
+
+    assert "- company: Acme (" in shown(store, UserProfile(Customer), "hello")
+    assert "- plan: pro (" in shown(store, UserProfile(Customer), "hello")
+
+
+def test_what_is_always_shown_grows_at_its_end(store: BaseStore):
+    """So the prompt before it stays as it was, and caches hold."""
+    learns(store, UserProfile(), edits(field("name", "Ada")), edits(field("role", "CTO")))
+    view = shown(store, UserProfile(), "hello")
+
+    assert view.index("name: Ada") < view.index("role: CTO")
 
 
 PLAN = [{"text": "Inventory", "status": "done"}, {"text": "Move the data", "status": "doing"}]
