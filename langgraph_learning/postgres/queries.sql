@@ -66,6 +66,113 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
     OFFSET 0) item
  LIMIT %(limit)s OFFSET %(offset)s;
 
+-- search by words and meaning --
+-- All searches of a batch that ask the same, so that their scores can be compared: each leg is divided by its best score
+-- over all of them. The words' leg is BM25's idea in what Postgres has: rare words weigh more, repeated ones saturate
+-- (`ts_rank` of one word does that), long texts count less. A namespace with few texts is looked at whole; of a larger
+-- one both legs propose a pool. An item beside a good one in its sequence is lifted.
+WITH term AS MATERIALIZED (
+    SELECT lexeme, quote_literal(replace(lexeme, E'\\', ''))::tsquery AS query
+      FROM unnest(to_tsvector(%(language)s::regconfig, left(%(query)s, 20000)))
+),
+any_term AS MATERIALIZED (
+    SELECT string_agg(query::text, ' | ')::tsquery AS query FROM term
+),
+op AS MATERIALIZED (
+    SELECT given.*, %(exact_below)s::int > (
+               SELECT count(*) FROM (SELECT FROM learning_texts text
+                                      WHERE text.namespace >= given.first AND text.namespace < given."end"
+                                      LIMIT %(exact_below)s::int) counted) AS small
+      FROM (SELECT nth, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
+                   filter::jsonpath AS filter, wanted, skipped
+              FROM unnest(%(firsts)s::text[], %(ends)s::text[], %(filters)s::text[], %(limits)s::int[],
+                          %(offsets)s::int[]) WITH ORDINALITY AS row (first, "end", filter, wanted, skipped, nth)) given
+),
+found AS MATERIALIZED (
+    SELECT op.nth, op.small, near.item, near.field, near.words, near.similarity,
+           item.namespace, item.sequence, item.place
+      FROM op
+     CROSS JOIN LATERAL (
+           SELECT text.item, text.field, text.words, {similarity} AS similarity
+             FROM learning_texts text
+            WHERE op.small AND text.namespace >= op.first AND text.namespace < op."end"
+            UNION ALL
+           (SELECT text.item, text.field, text.words, {similarity} AS similarity
+              FROM learning_texts text
+             WHERE NOT op.small AND {has_vectors} AND text.namespace[1:cardinality(op.first)] = op.first
+               AND EXISTS (SELECT FROM learning_items item
+                            WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
+             ORDER BY {far} LIMIT 2 * (op.wanted + op.skipped) + 50)
+            UNION ALL
+           (SELECT text.item, text.field, text.words, {similarity} AS similarity
+              FROM learning_texts text, any_term
+             WHERE NOT op.small AND text.namespace >= op.first AND text.namespace < op."end"
+               AND text.words @@ any_term.query
+               AND EXISTS (SELECT FROM learning_items item
+                            WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
+             ORDER BY ts_rank(text.words, any_term.query) DESC LIMIT 2 * (op.wanted + op.skipped) + 50)
+           ) near
+      JOIN learning_items item ON item.id = near.item
+     WHERE (op.filter IS NULL OR item.value @@ op.filter)
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+),
+hit AS MATERIALIZED (
+    SELECT nth, item, field, words, similarity, namespace, sequence, place FROM found
+     UNION
+    -- Of a large namespace the neighbours have to be fetched; a small one is there as a whole.
+    SELECT found.nth, text.item, text.field, text.words, {similarity}, beside.namespace, beside.sequence, beside.place
+      FROM found
+      JOIN op ON op.nth = found.nth AND NOT op.small
+      JOIN learning_items beside ON beside.namespace = found.namespace AND beside.sequence = found.sequence
+                                AND beside.place BETWEEN found.place - 1 AND found.place + 1
+      JOIN learning_texts text ON text.item = beside.id
+     WHERE (op.filter IS NULL OR beside.value @@ op.filter)
+       AND (beside.expires_at IS NULL OR beside.expires_at > clock_timestamp() OR %(expired_too)s)
+),
+match AS MATERIALIZED (
+    SELECT hit.nth, hit.item, hit.field, term.lexeme, ts_rank(hit.words, term.query) AS often,
+           power(0.25 + 0.75 * length(hit.words) / (SELECT avg(length(words)) FROM hit), 0.75) AS long
+      FROM hit JOIN term ON hit.words @@ term.query
+),
+worded AS (
+    SELECT nth, item, max(score) AS score
+      FROM (SELECT nth, item, sum(often * rare) / min(long) AS score
+              FROM match
+              JOIN (SELECT lexeme, ln(1 + ((SELECT count(*) FROM hit) - count(*) + 0.5) / (count(*) + 0.5)) AS rare
+                      FROM match GROUP BY lexeme) weight USING (lexeme)
+             GROUP BY nth, item, field) fields
+     GROUP BY nth, item
+),
+leg AS MATERIALIZED (
+    SELECT nth, item, meant.sequence, meant.namespace, meant.place, meant.similarity, worded.score AS words
+      FROM (SELECT nth, item, min(namespace) AS namespace, min(sequence) AS sequence, min(place) AS place,
+                   greatest(max(similarity), 0) AS similarity
+              FROM hit GROUP BY nth, item) meant
+      LEFT JOIN worded USING (nth, item)
+),
+fused AS (
+    SELECT nth, item, sequence, namespace, place,
+           {words_weigh} * coalesce(words / (SELECT max(words) FROM leg), 0)
+           + (1 - {words_weigh}) * coalesce(similarity / nullif((SELECT max(similarity) FROM leg), 0), 0) AS score
+      FROM leg
+),
+lifted AS (
+    SELECT nth, item, CASE WHEN %(lift)s::float8 = 0 THEN score ELSE (score + %(lift)s * coalesce(
+               CASE WHEN sequence IS NOT NULL THEN max(score) OVER (
+                    PARTITION BY nth, namespace, sequence ORDER BY place
+                    RANGE BETWEEN 1::float8 PRECEDING AND 1::float8 FOLLOWING EXCLUDE CURRENT ROW) END, 0))
+           / (1 + %(lift)s) END AS score
+      FROM fused
+)
+SELECT ranked.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
+       item.id, item.ttl_minutes, ranked.score
+  FROM (SELECT nth, item, score, row_number() OVER (PARTITION BY nth ORDER BY score DESC, item) AS rank
+          FROM lifted WHERE score > 0 OR {has_vectors}) ranked
+  JOIN op USING (nth)
+  JOIN learning_items item ON item.id = ranked.item
+ WHERE ranked.rank > op.skipped AND ranked.rank <= op.skipped + op.wanted
+ ORDER BY ranked.nth, ranked.rank;
+
 -- list namespaces --
 -- Steps from one namespace to the next in the index, never from item to item. `depth` cuts, `stride` may also step over
 -- what would be cut to the same, which is right only when no pattern looks at the part that is cut.
@@ -152,8 +259,9 @@ DELETE FROM learning_texts
  WHERE learning_texts.item = item.id;
 
 -- index --
+-- A tsvector holds no more than a megabyte; of a longer text the beginning can be found by its words.
 INSERT INTO learning_texts (item, field, namespace, words{embedding_column})
-SELECT item.id, given.field, item.namespace, to_tsvector(%(language)s::regconfig, given.text){embedding_given}
+SELECT item.id, given.field, item.namespace, to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
   FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(fields)s::text[], %(texts)s::text[], %(vectors)s::{vectors}[])
        AS given (namespace, key, field, text, embedding)
   JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key;
@@ -231,7 +339,7 @@ WITH unchanged AS MATERIALIZED (
        FOR UPDATE SKIP LOCKED
 )
 INSERT INTO learning_texts (item, field, namespace, words{embedding_column})
-SELECT given.id, given.field, unchanged.namespace, to_tsvector(%(language)s::regconfig, given.text){embedding_given}
+SELECT given.id, given.field, unchanged.namespace, to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
   FROM unnest(%(ids)s::bigint[], %(fields)s::text[], %(texts)s::text[], %(vectors)s::{vectors}[])
        AS given (id, field, text, embedding)
   JOIN unchanged USING (id)

@@ -16,6 +16,10 @@ from langgraph_learning.postgres.steps import Plan, Rows
 from langgraph_learning.postgres.writes import set_for_transaction
 
 _ALL = 2**31 - 1
+_LIFT = 0.3
+"""So much of a neighbour's score is added to an item's own."""
+_WHOLE_BELOW = 5000
+"""Under a namespace with fewer texts every one is scored, by its words and by its meaning."""
 _DEEPEST = 200
 """Pages beyond this many items are not worth asking the index for: it would have to be nearly complete."""
 
@@ -85,6 +89,8 @@ def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: vectors.Bin
         "language": shape.language,
         "expired_too": shape.expired_too,
         "vector": vector,
+        "lift": _LIFT if shape.index and shape.index.sequence else 0.0,
+        "exact_below": _WHOLE_BELOW,
     }
     return Read(shape.statements("search by words and meaning", **parameters), place)
 

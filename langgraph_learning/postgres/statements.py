@@ -49,22 +49,36 @@ _WORDS_ONLY: dict[str, sql.Composable] = {
     "embedding_column": sql.SQL(""),
     "embedding_given": sql.SQL(""),
     "vectors": sql.SQL("text"),
+    "has_vectors": sql.SQL("false"),
+    "similarity": sql.SQL("NULL::float8"),
+    "far": sql.SQL("text.item"),
+    "words_weigh": sql.Literal(1.0),
 }
+_SIMILARITY = {"cosine": "1 - ({})", "l2": "1 / (1 + ({}))", "inner_product": "-({})"}
+_WORDS_WEIGH = 0.4
+"""Beside vectors. Measured on short and on long chats: from 0.3 to 0.5 both legs together beat either alone."""
 
 
 def _parts(index: Index | None) -> dict[str, sql.Composable]:
     if index is None or index.embeddings is None:
         return _WORDS_ONLY
-    size = sql.Literal(index.dims)
+    size, distance = sql.Literal(index.dims), sql.SQL(DISTANCES[index.distance][0])
+    vector = sql.SQL("{}({})").format(sql.SQL(index.vector_type), size)
+    half = sql.SQL("halfvec({})").format(size)
+    compared = sql.SQL("text.embedding {} %(vector)s::{}").format(distance, vector)
+    operators = {"cosine": "halfvec_cosine_ops", "l2": "halfvec_l2_ops", "inner_product": "halfvec_ip_ops"}
+    build = [sql.SQL("{} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in index.build.items()]
     return {
         "embedding_column": sql.SQL(", embedding"),
         "embedding_given": sql.SQL(", given.embedding"),
         "vectors": sql.SQL(index.vector_type),
-        "vector": sql.SQL("{}({})").format(sql.SQL(index.vector_type), size),
-        "half": sql.SQL("halfvec({})").format(size),
-        "distance": sql.SQL(DISTANCES[index.distance][0]),
-        "operators": sql.SQL({"cosine": "halfvec_cosine_ops", "l2": "halfvec_l2_ops"}.get(index.distance, "halfvec_ip_ops")),
-        "options": sql.SQL(", ").join(
-            sql.SQL("{} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in index.build.items()
-        ),
+        "vector": vector,
+        "half": half,
+        "distance": distance,
+        "has_vectors": sql.SQL("true"),
+        "similarity": sql.SQL(_SIMILARITY[index.distance]).format(compared),
+        "far": sql.SQL("text.embedding::{} {} %(vector)s::{}").format(half, distance, half),
+        "words_weigh": sql.Literal(_WORDS_WEIGH),
+        "operators": sql.SQL(operators[index.distance]),
+        "options": sql.SQL(", ").join(build),
     }

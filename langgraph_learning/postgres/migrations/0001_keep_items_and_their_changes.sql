@@ -19,6 +19,8 @@ CREATE TABLE learning_items (
 
 CREATE INDEX learning_items_expiry ON learning_items (expires_at) WHERE expires_at IS NOT NULL;
 
+CREATE INDEX learning_items_neighbours ON learning_items (namespace, sequence, place) WHERE sequence IS NOT NULL;
+
 CREATE TABLE learning_texts (
     item bigint NOT NULL REFERENCES learning_items ON DELETE CASCADE,
     field text COLLATE "C" NOT NULL,
