@@ -43,6 +43,7 @@ def batch(
         *statements,
         guard=_guard(expected) if expected else None,
         guarded=len(searches.settings) + len(reads) + writes.guarded,
+        repeatable=not writes.statements,
     )
     found = rows[len(searches.settings) :]
     for read, answer in zip(reads, found, strict=False):

@@ -36,6 +36,8 @@ class Run(NamedTuple):
     guarded: int = 0
     optional: bool = False
     """Whether a database that only reads may leave it undone."""
+    repeatable: bool = False
+    """Whether it only reads, so that a connection found dead is no reason to fail."""
 
     @property
     def alone(self) -> bool:
@@ -69,9 +71,10 @@ def run(
     guard: Callable[[Rows], None] | None = None,
     guarded: int = 0,
     optional: bool = False,
+    repeatable: bool = False,
 ) -> Plan[list[Rows]]:
     """Return the rows of each statement."""
-    return cast(list[Rows], (yield Run(statements, guard, guarded, optional)))
+    return cast(list[Rows], (yield Run(statements, guard, guarded, optional, repeatable)))
 
 
 def pause(seconds: float) -> Plan[None]:

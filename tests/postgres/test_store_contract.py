@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
+import psycopg
 import pytest
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres import PostgresStore
@@ -38,11 +39,13 @@ class TestInMemoryStore(StoreContract):
 
 class TestLangGraphsPostgresStore(StoreContract):
     @pytest.fixture
-    def make_store(self, empty_database: str) -> Iterator[Callable[..., Any]]:
+    def make_store(self, database: str) -> Iterator[Callable[..., Any]]:
+        with psycopg.connect(database, autocommit=True) as admin:
+            admin.execute("DROP TABLE IF EXISTS store, store_vectors, store_migrations, vector_migrations")
         with ExitStack() as opened:
 
             def make(index: Any = None) -> PostgresStore:
-                store = opened.enter_context(PostgresStore.from_conn_string(empty_database, index=index))
+                store = opened.enter_context(PostgresStore.from_conn_string(database, index=index))
                 store.setup()
                 return store
 
