@@ -1,11 +1,14 @@
 """Connections: few, shared by threads and event loops, and never held for long."""
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
@@ -135,7 +138,7 @@ def test_a_cancelled_task_leaves_the_store_usable(database):
 
 
 @pytest.fixture
-def pgbouncer(database, tmp_path):
+def pgbouncer(database):
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("pgbouncer is not installed")
@@ -144,27 +147,26 @@ def pgbouncer(database, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = " ".join(f"{key}={target[key]}" for key in ("host", "port", "dbname", "user", "password") if target.get(key))
-    settings = f"""
-        [databases]
-        app = {server}
-        [pgbouncer]
-        listen_addr = 127.0.0.1
-        listen_port = {port}
-        unix_socket_dir =
-        auth_type = any
-        pool_mode = transaction
-        default_pool_size = 2
-    """
-    (tmp_path / "pgbouncer.ini").write_text("\n".join(line.strip() for line in settings.splitlines()))
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:3]:
-        if parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
-    command = [program, "-q", str(tmp_path / "pgbouncer.ini")]
-    user = {"user": "nobody"} if __import__("os").geteuid() == 0 else {}
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, **user) as process:
-        yield f"postgresql://{target.get('user', 'postgres')}@127.0.0.1:{port}/app"
-        process.terminate()
+    settings = ["[databases]", f"app = {server}", "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}"]
+    settings += ["unix_socket_dir =", "auth_type = any", "pool_mode = transaction", "default_pool_size = 2"]
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        file = Path(folder) / "pgbouncer.ini"
+        file.write_text("\n".join(settings))
+        # It refuses to run as root; the owner of the server's socket may also use that.
+        socket_folder = Path(target.get("host") or "")
+        owner = socket_folder.stat().st_uid if socket_folder.is_absolute() else "nobody"
+        as_somebody = {"user": owner} if os.geteuid() == 0 else {}
+        with subprocess.Popen([program, "-q", str(file)], stderr=subprocess.DEVNULL, **as_somebody) as process:
+            while process.poll() is None and not _answers(port):
+                pass
+            yield f"postgresql://{target.get('user', 'postgres')}@127.0.0.1:{port}/app"
+            process.terminate()
+
+
+def _answers(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_it_works_behind_pgbouncer(pgbouncer):
