@@ -11,9 +11,14 @@ from pydantic import BaseModel
 
 from langgraph_learning.edits import FORGET, Edit, record_from, text_of
 from langgraph_learning.learning import Learning, Source
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.scopes import Caller, Namespace, Scope
+from langgraph_learning.sharing import CUT, Sharing
 from langgraph_learning.transcript import Line, borrowed
+from langgraph_learning.transcript import text_of as text_of_message
+
+LONGEST_QUOTE = 1_000
+"""How many characters of a message are kept for a reviewer to see."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,16 @@ class Checks:
         source = self._source(turn, part, line, record)
         store = self.kinds[kind]
         own_words = source.channel == "user"
-        scope = store.scope if own_words or store.scope.private else Scope.USER
-        if replaces and not own_words and not replaces.scope.private:
+        # Where a person approves, anything may be proposed. What is shared by count is the user's own until then.
+        trusted = (own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
+        scope = store.scope if trusted or store.scope.private else Scope.USER
+        if replaces and not own_words and not trusted and not replaces.scope.private:
             if record is None:
                 raise InvalidEdit("only a user's own words can make something shared be forgotten")
             replaces = None
         key = _key(turn, line, kind, number)
         place = turn.caller.namespace(scope, store.name)
-        return Edit(kind, record, replaces, source, place, key, turn.now, covers=part[-1].id)
+        return Edit(kind, record, replaces, source, place, key, turn.now, _quote(line), covers=part[-1].id)
 
     def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
         from_tool = record is not None and line.channel == "user" and borrowed(text_of(record), part)
@@ -74,6 +81,12 @@ class Checks:
         return Source(
             channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,)
         )
+
+
+def _quote(line: Line) -> str | None:
+    """Return a message as a reviewer is shown it; what is too long to have been typed is a document of somebody's."""
+    text = text_of_message(line.message)
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + CUT
 
 
 def _key(turn: Turn, line: Line, kind: str, number: int) -> str:

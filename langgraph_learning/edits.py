@@ -56,6 +56,8 @@ class Edit:
     """Where it goes: decided by code from the store's scope and who said it."""
     key: str
     at: datetime
+    quote: str | None = None
+    """The message that it rests on, as it was said, cut where it is very long."""
     covers: str = ""
     """Id of the last message that was read when this was asked for."""
 
@@ -67,9 +69,10 @@ class Edit:
             namespace=self.namespace,
             key=self.key,
             kind=self.kind,
-            text=text_of(self.record) if not isinstance(self.record, Record) else self.record.as_text(),
+            text=said_by(self.record),
             data=self.record.model_dump(mode="json"),
             sources=(self.source,),
+            quote=self.quote,
             learned_at=self.at,
         )
         return learning.model_copy(update=changes)
@@ -88,6 +91,11 @@ def identity_of(record: BaseModel) -> str | None:
 def has_identity(record: type[BaseModel]) -> bool:
     """Return whether records of this type may say what they are about."""
     return issubclass(record, Record) and record.identity is not Record.identity
+
+
+def said_by(record: BaseModel) -> str:
+    """Return what a record says: in its own words if it has a say, else all its values."""
+    return record.as_text() if isinstance(record, Record) else text_of(record)
 
 
 def text_of(record: BaseModel) -> str:

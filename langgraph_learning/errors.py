@@ -8,6 +8,7 @@ LearningError
 ├── NotAllowed          the caller may not do this
 ├── NotFound            nothing that the caller can see has this key
 ├── UnreadableAnswer    the model's answer is not a list of edits
+├── InvalidFields       values given to a record's fields do not fit it
 └── Conflict            what was read has changed since; nothing was written
 
 Those that whoever starts a run can put right (Misconfigured, MissingOwner, NotAllowed) are ValueErrors too: of other
@@ -57,6 +58,10 @@ class UnreadableAnswer(LearningError):
 
 class InvalidFilter(LearningError, ValueError):
     """The filter of this search cannot be understood."""
+
+
+class InvalidFields(LearningError):
+    """The values do not fit the record. The message names the field; nothing was written."""
 
 
 class Conflict(LearningError):

@@ -7,11 +7,12 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
-from langgraph.store.base import Item, PutOp, SearchOp
+from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.checks import Checks, InvalidEdit, Turn
 from langgraph_learning.edits import Edit, answer_schema, reason
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
@@ -32,6 +33,7 @@ from langgraph_learning.transcript import (
 
 PROMPT = Template(Path(__file__).with_suffix(".md").read_text(encoding="utf-8"))
 CURSOR = "cursor"
+_CLOSED = (Status.REJECTED, Status.PROPOSED)
 REMEMBERED = 4_000
 """How many marks of messages a thread's cursor holds: the oldest are dropped, long after anyone sends them again."""
 MOST_CHUNKS = 4
@@ -50,11 +52,6 @@ class Lesson(BaseModel):
     """What else is written: which messages were read, and what the answer was shown."""
     cursor: tuple[Namespace, str, int] | None = None
     """The version of the thread's cursor that was read."""
-    by: str | None = None
-
-    def ops(self) -> list[PutOp]:
-        """Return the operations that write it."""
-        return [*(learning.put() for learning in self.learnings), *(PutOp(*mark, index=False) for mark in self.marks)]
 
     def conditions(self) -> list[Expected]:
         """Return what must not have changed since."""
@@ -76,12 +73,12 @@ class Extraction:
         new, marks, version = yield from self._unread(turn)
         if not any(isinstance(message, HumanMessage) for message in new):
             return Lesson()
-        known, forgotten = yield from self._near(turn, new)
+        known, closed = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user), self.budget)[:MOST_CHUNKS]
         edits: list[Edit] = []
         errors: list[str] = []
         for part in parts:
-            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], forgotten)
+            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], closed)
             edits += checked
             errors += dropped
         learnings = yield from self._process(edits, known)
@@ -91,7 +88,6 @@ class Extraction:
             errors=tuple(errors),
             marks=self._marks(turn, [m for m, message in zip(*marks, strict=True) if id(message) in read], version),
             cursor=(*_cursor(turn.caller), version_of(version)) if turn.caller.thread else None,
-            by=turn.caller.user,
         )
 
     def _unread(self, turn: Turn) -> Flow[tuple[list[AnyMessage], tuple[Any, Any], Item | None]]:
@@ -109,31 +105,33 @@ class Extraction:
         """Return what is known near to the new messages, and what must not be learnt again."""
         branch = tuple(message.id or "" for message in turn.messages)
         asked = Asked(turn.caller, question(new), turn.now, branch, turn.session, learning=True)
-        found = yield from together([*(_found(store, asked) for store in self.stores), self._forgotten(turn)])
-        *known, forgotten = found
-        return [learning for learnings in known for learning in learnings if learning.namespace[0] == ROOT], forgotten
+        found = yield from together([*(_found(store, asked) for store in self.stores), self._closed(turn)])
+        *known, closed = found
+        editable = (one for learnings in known for one in learnings if one.namespace[0] == ROOT)
+        return [one for one in editable if one.status is Status.ACTIVE], closed
 
-    def _forgotten(self, turn: Turn) -> Flow[list[Learning]]:
+    def _closed(self, turn: Turn) -> Flow[list[Learning]]:
+        """Return what must not be asked for again: what was forgotten or refused, and what is proposed already."""
         places = [
-            turn.caller.namespace(scope, s.name)
-            for s in self.stores
-            for scope in {s.scope, Scope.USER}
-            if not _thread(s)
+            (turn.caller.namespace(scope, store.name), status)
+            for store in self.stores
+            for scope in {store.scope, Scope.USER}
+            for status in _CLOSED
+            if not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
         ]
-        rejected = {"status": Status.REJECTED.value}
-        found = yield from search(*(SearchOp(place, rejected, limit=20) for place in places))
-        return read_all(found, places)
+        found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
+        return read_all(found, [place for place, _ in places])
 
     def _read(
-        self, turn: Turn, part: Sequence[Line], known: Sequence[Learning], forgotten: Sequence[Learning]
+        self, turn: Turn, part: Sequence[Line], known: Sequence[Learning], closed: Sequence[Learning]
     ) -> Flow[tuple[list[Edit], list[str]]]:
         """Ask about one part of the conversation; an invalid edit is sent back once, then dropped."""
         keys = {f"k{number}": learning for number, learning in enumerate(known, start=1)}
-        prompt = self._prompt(turn, part, keys, forgotten)
+        prompt = self._prompt(turn, part, keys, closed)
         raws, answer = yield from self.questioner.ask(prompt)
         edits, wrong = self._check(turn, part, keys, raws)
         if not wrong:
-            return _unforgotten(edits, part, forgotten), []
+            return _unforgotten(edits, part, closed), []
         sent_back = HumanMessage(
             "These edits are not valid:\n"
             + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
@@ -142,16 +140,17 @@ class Extraction:
         said = AIMessage(answer.text or str(raws))
         raws, _ = yield from self.questioner.ask([*prompt, said, sent_back])
         corrected, dropped = self._check(turn, part, keys, raws, first=len(edits))
-        return _unforgotten([*edits, *corrected], part, forgotten), [f"dropped {raw}: {why}" for raw, why in dropped]
+        return _unforgotten([*edits, *corrected], part, closed), [f"dropped {raw}: {why}" for raw, why in dropped]
 
     def _prompt(
-        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], forgotten: Sequence[Learning]
+        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], closed: Sequence[Learning]
     ) -> list[BaseMessage]:
         kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
             "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
-            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in forgotten)),
+            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in closed if not _proposed(one))),
+            "proposed": _within(self.budget // 16, (f"- {inert(one.text)}" for one in closed if _proposed(one))),
             "conversation": [line.text for line in part],
         }
         shown = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
@@ -180,7 +179,7 @@ class Extraction:
         for store in self.stores:
             own = [edit for edit in edits if self.checks.kinds[edit.kind] is store]
             if own:
-                flows.append(flow_of(store.process(own, [one for one in known if one.kind in store.kinds])))
+                flows.append(_processed(store, own, known))
         written = yield from together(flows)
         return [learning for learnings in written for learning in learnings]
 
@@ -198,6 +197,13 @@ class Extraction:
         return tuple(items)
 
 
+def _processed(store: LearningStore, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
+    written = yield from flow_of(store.process(edits, [one for one in known if one.kind in store.kinds]))
+    if foreign := next((one for one in written if one.kept_by != store.name), None):
+        raise Misconfigured(f"{store.name}.process returned a learning of {foreign.kept_by}: each keeps its own.")
+    return written
+
+
 def _found(store: LearningStore, asked: Asked) -> Flow[list[Learning]]:
     return (yield from flow_of(store.recall(asked)))
 
@@ -209,7 +215,7 @@ def _learnt(edits: Sequence[Edit]) -> list[Learning]:
 def _unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
     """Leave out what the user asked to forget, unless they say it anew; what they forget right now, in any case."""
     now = {normal(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
-    before = {normal(learning.text) for learning in forgotten}
+    before = {normal(learning.text) for learning in forgotten if learning.status is Status.REJECTED}
     said = {line.id: words([line.text]) for line in part if line.channel == "user"}
 
     def wanted(edit: Edit) -> bool:
@@ -224,6 +230,10 @@ def _unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequenc
 
 def _cursor(caller: Caller) -> tuple[Namespace, str]:
     return caller.namespace(Scope.THREAD, CURSOR), "read"
+
+
+def _proposed(learning: Learning) -> bool:
+    return learning.status is Status.PROPOSED and not learning.retires
 
 
 def _thread(store: LearningStore) -> bool:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from langgraph_learning.edits import Edit, Record
 from langgraph_learning.flow import Flow, batch
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, inert
+from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import Scope
 
 BREAK = " | "
@@ -69,11 +69,12 @@ class SessionContext(LearningStore):
     name = "session_context"
     scope = Scope.THREAD
     title = "This session so far"
+    modes = frozenset({Mode.BACKGROUND})
     limit = 1
 
-    def __init__(self, *, planning: bool = False) -> None:
+    def __init__(self, *, planning: bool = False, mode: Mode | None = None) -> None:
         """planning: also keep the goal, the plan with the status of its steps, and the progress."""
-        super().__init__(record=PlannedSession if planning else Session)
+        super().__init__(record=PlannedSession if planning else Session, mode=mode)
 
     def recall(self, asked: Asked) -> Flow[list[Learning]]:
         """Find the newest version in this branch; what the thread's state holds counts if its message is far back."""

@@ -1,13 +1,14 @@
 """Who the user is: a small form, each field corrected or cleared on its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from langgraph_learning.edits import Record, reason
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.learning import Learning
+from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.scopes import Scope
 
 
@@ -42,13 +43,20 @@ class UserProfile(LearningStore):
     stable = True
     limit = 50
 
-    def __init__(self, schema: type[BaseModel] = Profile, *, scope: Scope | None = None) -> None:
+    def __init__(
+        self, schema: type[BaseModel] = Profile, *, scope: Scope | None = None, mode: Mode | None = None
+    ) -> None:
         """Raise `Misconfigured` if the schema has no fields."""
         if not schema.model_fields:
             raise Misconfigured(f"{schema.__name__} has no fields: a profile needs at least one.")
-        super().__init__(record=_field_of(schema), scope=scope)
+        super().__init__(record=_field_of(schema), scope=scope, mode=mode)
         rows = "\n".join(f"- {name}: {field.description or ''}" for name, field in schema.model_fields.items())
         self.instructions = f"{self.instructions}\nThe fields:\n{rows}"
+
+    def names_in(self, known: Iterable[Learning]) -> list[str]:
+        """Return the values of the fields that hold names."""
+        fields = ((str(one.data.get("field")), one.data.get("value")) for one in known if one.kind in self.kinds)
+        return [str(value) for field, value in fields if field.endswith("name") and value]
 
 
 class _Field(Record):
