@@ -34,11 +34,13 @@ class Loop:
         on_error: OnError,
         budget: int,
         shadow: bool,
+        four_eyes: bool = False,
     ) -> None:
         self.stores = tuple(stores)
         self.store = store
         self.context_from = context_from
         self.on_error = on_error
+        self.four_eyes = four_eyes
         self._extraction = extraction
         self._budget = budget
         self._shadow = shadow
@@ -96,11 +98,16 @@ class Loop:
             )
         except Conflict:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
-            return {}
+            return {"learning_proposed": []}
         run.tell({"learnt": [_event(learning) for learning in learnt]})
         session = [_dump(learning) for learning in learnt if _of_thread(learning)]
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]
-        return {"learning_errors": errors, "learning_session": session or list(state.get("learning_session") or ())}
+        return {
+            "learning_errors": errors,
+            "learning_session": session or list(state.get("learning_session") or ()),
+            # What waits for other people's voices is no matter for this conversation.
+            "learning_proposed": [one.key for one in learnt if one.status is Status.PROPOSED and not one.supporters],
+        }
 
     def _recalled(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         for store in self.stores:

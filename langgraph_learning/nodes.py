@@ -15,6 +15,7 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph.runtime import get_runtime
 
 from langgraph_learning import context
+from langgraph_learning.approval import Pause, review_graph
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, adrive, drive
 from langgraph_learning.loop import Loop
@@ -60,6 +61,11 @@ class Nodes:
         """Reads what was said since the last time; to be added with `defer=True`."""
         self.update = Node("update", loop.update, loop)
         """Writes what was learnt, all of it or nothing; to be added with `defer=True`."""
+
+    @property
+    def review(self) -> Pause:
+        """Pauses until a person has answered what this turn proposed; to be added after `update`."""
+        return Pause(review_graph(self._loop, Node))
 
     def agent(self, agent: Any, *, inject: bool = True) -> Runnable[Any, Any]:
         """Return the node in which an agent answers, knowing what was learnt.
