@@ -125,4 +125,3 @@ def _refresh(shape: Shape, ops: Sequence[Op], results: Sequence[Any], reads: Seq
     if ids:
         refresh = shape.statements("refresh", ids=ids, expired_too=shape.expired_too)
         yield from steps.run(refresh, optional=True)
-

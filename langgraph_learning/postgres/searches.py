@@ -46,7 +46,7 @@ def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Sea
             reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape.index, op, encoded[op.query])))
     if shape.hybrid and shape.index:
         reads += [_both(shape, [(n, op) for n, op in ops if op.query == q], encoded.get(q)) for q in asked]
-    return Searches([_index_settings(shape)] if by_meaning and asked and shape.index.ann else [], reads)
+    return Searches([_index_settings(shape)] if by_meaning and asked and shape.index and shape.index.ann else [], reads)
 
 
 def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, Any]) -> Read:

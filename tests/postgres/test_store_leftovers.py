@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from langgraph_learning.postgres import HybridPostgresStore, reembedding
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.postgres import HybridPostgresStore, reembedding
 from tests.postgres.letters import INDEX, letters
 
 
@@ -97,7 +97,9 @@ def test_an_interrupted_reembedding_goes_on_where_it_stopped(database, monkeypat
 
 def test_words_of_a_store_without_model_can_get_vectors(empty_database):
     """A model that comes later finds what was there before it."""
-    with HybridPostgresStore.from_conn_string(empty_database, index={"fields": ["text"]}, search_mode="hybrid") as store:
+    with HybridPostgresStore.from_conn_string(
+        empty_database, index={"fields": ["text"]}, search_mode="hybrid"
+    ) as store:
         store.setup()
         store.put(("a",), "k", {"text": "abc"})
     with HybridPostgresStore.from_conn_string(empty_database, index=INDEX, search_mode="hybrid") as store:
@@ -109,7 +111,9 @@ def test_words_of_a_store_without_model_can_get_vectors(empty_database):
 
 def test_a_very_long_text_can_be_kept_and_found(empty_database):
     """By its beginning."""
-    with HybridPostgresStore.from_conn_string(empty_database, index={"fields": ["text"]}, search_mode="hybrid") as store:
+    with HybridPostgresStore.from_conn_string(
+        empty_database, index={"fields": ["text"]}, search_mode="hybrid"
+    ) as store:
         store.setup()
         store.put(("a",), "k", {"text": " ".join(f"word{n}" for n in range(200_000))})
 
