@@ -52,5 +52,9 @@ class UnreadableAnswer(LearningError):
     """The model's answer is not a list of edits. Use a model that supports structured output or tool calls."""
 
 
+class InvalidFilter(LearningError, ValueError):
+    """The filter of this search cannot be understood."""
+
+
 class Conflict(LearningError):
     """What was read has changed since, so nothing was written. Read again and repeat."""

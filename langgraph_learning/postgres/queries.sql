@@ -1,0 +1,346 @@
+-- Every statement of the store. `%(name)s` is a parameter; `{name}` is a part that Postgres takes no parameter for
+-- (a type with its size, a distance operator), filled in once when the store is made.
+-- Namespaces travel as text joined with dots, which no label may contain.
+
+-- set for this transaction --
+SELECT set_config(name, value, true) FROM unnest(%(names)s::text[], %(values)s::text[]) AS setting (name, value);
+
+-- get --
+SELECT wanted.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
+       item.id, item.ttl_minutes
+  FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
+  JOIN learning_items item ON item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
+ WHERE item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s;
+
+-- search --
+-- Newest first, as there is no query to be near to.
+SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
+       item.id, item.ttl_minutes, NULL::float8 AS score
+  FROM learning_items item
+ WHERE item.namespace >= string_to_array(%(first)s, '.') AND item.namespace < string_to_array(%(end)s, '.')
+   AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
+   AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+ ORDER BY item.updated_at DESC, item.id DESC
+ LIMIT %(limit)s OFFSET %(offset)s;
+
+-- search by meaning --
+-- A namespace with few vectors is compared whole, which is exact. In a larger one the index proposes a pool; where its
+-- scan gave up before enough items passed the filter, the namespace is compared whole after all.
+WITH size AS MATERIALIZED (
+    SELECT count(*) AS vectors
+      FROM (SELECT FROM learning_texts
+             WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
+             LIMIT %(exact_below)s::int) counted
+),
+pool AS MATERIALIZED (
+    SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
+      FROM learning_texts text
+     -- Written as a slice, the namespace cannot lure the planner away from the vector index.
+     WHERE text.namespace[1:cardinality(string_to_array(%(first)s, '.'))] = string_to_array(%(first)s, '.')
+       AND (SELECT vectors >= %(exact_below)s::int FROM size)
+       AND EXISTS (SELECT FROM learning_items item
+                    WHERE item.id = text.item
+                      AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
+                      AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+                   OFFSET 0)
+     ORDER BY text.embedding::{half} {distance} %(vector)s::{half}
+     LIMIT %(pool)s
+),
+compared AS (
+    SELECT item, distance FROM pool
+     UNION ALL
+    SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
+      FROM learning_texts text
+     WHERE text.namespace >= string_to_array(%(first)s, '.') AND text.namespace < string_to_array(%(end)s, '.')
+       AND text.embedding IS NOT NULL
+       AND (SELECT count(DISTINCT item) < %(wanted)s FROM pool)
+)
+SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
+       item.id, item.ttl_minutes, %(best)s::float8 - nearest.distance AS score
+  FROM (SELECT item, min(distance) AS distance FROM compared GROUP BY item ORDER BY 2, 1) nearest
+ CROSS JOIN LATERAL (
+    SELECT * FROM learning_items item
+     WHERE item.id = nearest.item
+       AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+    OFFSET 0) item
+ LIMIT %(limit)s OFFSET %(offset)s;
+
+-- search by words and meaning --
+-- All searches of a batch that ask the same, so that their scores can be compared: each leg is divided by its best score
+-- over all of them. The words' leg is BM25's idea in what Postgres has: rare words weigh more, repeated ones saturate
+-- (`ts_rank` of one word does that), long texts count less. A namespace with few texts is looked at whole; of a larger
+-- one both legs propose a pool. An item beside a good one in its sequence is lifted.
+WITH term AS MATERIALIZED (
+    SELECT lexeme, quote_literal(replace(lexeme, E'\\', ''))::tsquery AS query
+      FROM unnest(to_tsvector(%(language)s::regconfig, left(%(query)s, 20000)))
+),
+any_term AS MATERIALIZED (
+    SELECT string_agg(query::text, ' | ')::tsquery AS query FROM term
+),
+op AS MATERIALIZED (
+    SELECT given.*, %(exact_below)s::int > (
+               SELECT count(*) FROM (SELECT FROM learning_texts text
+                                      WHERE text.namespace >= given.first AND text.namespace < given."end"
+                                      LIMIT %(exact_below)s::int) counted) AS small
+      FROM (SELECT nth, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
+                   filter::jsonpath AS filter, wanted, skipped
+              FROM unnest(%(firsts)s::text[], %(ends)s::text[], %(filters)s::text[], %(limits)s::int[],
+                          %(offsets)s::int[]) WITH ORDINALITY AS row (first, "end", filter, wanted, skipped, nth)) given
+),
+found AS MATERIALIZED (
+    SELECT op.nth, op.small, near.item, near.field, near.words, near.similarity,
+           item.namespace, item.sequence, item.place
+      FROM op
+     CROSS JOIN LATERAL (
+           SELECT text.item, text.field, text.words, {similarity} AS similarity
+             FROM learning_texts text
+            WHERE op.small AND text.namespace >= op.first AND text.namespace < op."end"
+            UNION ALL
+           (SELECT text.item, text.field, text.words, {similarity} AS similarity
+              FROM learning_texts text
+             WHERE NOT op.small AND {has_vectors} AND text.namespace[1:cardinality(op.first)] = op.first
+               AND EXISTS (SELECT FROM learning_items item
+                            WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
+             ORDER BY {far} LIMIT 2 * (op.wanted + op.skipped) + 50)
+            UNION ALL
+           (SELECT text.item, text.field, text.words, {similarity} AS similarity
+              FROM learning_texts text, any_term
+             WHERE NOT op.small AND text.namespace >= op.first AND text.namespace < op."end"
+               AND text.words @@ any_term.query
+               AND EXISTS (SELECT FROM learning_items item
+                            WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
+             ORDER BY ts_rank(text.words, any_term.query) DESC LIMIT 2 * (op.wanted + op.skipped) + 50)
+           ) near
+      JOIN learning_items item ON item.id = near.item
+     WHERE (op.filter IS NULL OR item.value @@ op.filter)
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+),
+hit AS MATERIALIZED (
+    SELECT nth, item, field, words, similarity, namespace, sequence, place FROM found
+     UNION
+    -- Of a large namespace the neighbours have to be fetched; a small one is there as a whole.
+    SELECT found.nth, text.item, text.field, text.words, {similarity}, beside.namespace, beside.sequence, beside.place
+      FROM found
+      JOIN op ON op.nth = found.nth AND NOT op.small
+      JOIN learning_items beside ON beside.namespace = found.namespace AND beside.sequence = found.sequence
+                                AND beside.place BETWEEN found.place - 1 AND found.place + 1
+      JOIN learning_texts text ON text.item = beside.id
+     WHERE (op.filter IS NULL OR beside.value @@ op.filter)
+       AND (beside.expires_at IS NULL OR beside.expires_at > clock_timestamp() OR %(expired_too)s)
+),
+match AS MATERIALIZED (
+    SELECT hit.nth, hit.item, hit.field, term.lexeme, ts_rank(hit.words, term.query) AS often,
+           power(0.25 + 0.75 * length(hit.words) / (SELECT avg(length(words)) FROM hit), 0.75) AS long
+      FROM hit JOIN term ON hit.words @@ term.query
+),
+worded AS (
+    SELECT nth, item, max(score) AS score
+      FROM (SELECT nth, item, sum(often * rare) / min(long) AS score
+              FROM match
+              JOIN (SELECT lexeme, ln(1 + ((SELECT count(*) FROM hit) - count(*) + 0.5) / (count(*) + 0.5)) AS rare
+                      FROM match GROUP BY lexeme) weight USING (lexeme)
+             GROUP BY nth, item, field) fields
+     GROUP BY nth, item
+),
+leg AS MATERIALIZED (
+    SELECT nth, item, meant.sequence, meant.namespace, meant.place, meant.similarity, worded.score AS words
+      FROM (SELECT nth, item, min(namespace) AS namespace, min(sequence) AS sequence, min(place) AS place,
+                   greatest(max(similarity), 0) AS similarity
+              FROM hit GROUP BY nth, item) meant
+      LEFT JOIN worded USING (nth, item)
+),
+fused AS (
+    SELECT nth, item, sequence, namespace, place,
+           {words_weigh} * coalesce(words / (SELECT max(words) FROM leg), 0)
+           + (1 - {words_weigh}) * coalesce(similarity / nullif((SELECT max(similarity) FROM leg), 0), 0) AS score
+      FROM leg
+),
+lifted AS (
+    SELECT nth, item, CASE WHEN %(lift)s::float8 = 0 THEN score ELSE (score + %(lift)s * coalesce(
+               CASE WHEN sequence IS NOT NULL THEN max(score) OVER (
+                    PARTITION BY nth, namespace, sequence ORDER BY place
+                    RANGE BETWEEN 1::float8 PRECEDING AND 1::float8 FOLLOWING EXCLUDE CURRENT ROW) END, 0))
+           / (1 + %(lift)s) END AS score
+      FROM fused
+)
+SELECT ranked.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
+       item.id, item.ttl_minutes, ranked.score
+  FROM (SELECT nth, item, score, row_number() OVER (PARTITION BY nth ORDER BY score DESC, item) AS rank
+          FROM lifted WHERE score > 0 OR {has_vectors}) ranked
+  JOIN op USING (nth)
+  JOIN learning_items item ON item.id = ranked.item
+ WHERE ranked.rank > op.skipped AND ranked.rank <= op.skipped + op.wanted
+ ORDER BY ranked.nth, ranked.rank;
+
+-- list namespaces --
+-- Steps from one namespace to the next in the index, never from item to item. `depth` cuts, `stride` may also step over
+-- what would be cut to the same, which is right only when no pattern looks at the part that is cut.
+WITH RECURSIVE walk (namespace) AS (
+    (SELECT namespace FROM learning_items
+      WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
+        AND (expires_at IS NULL OR expires_at > clock_timestamp() OR %(expired_too)s)
+      ORDER BY namespace LIMIT 1)
+     UNION ALL
+    SELECT (SELECT item.namespace FROM learning_items item
+             WHERE item.namespace >= CASE WHEN cardinality(walk.namespace) >= %(stride)s::int
+                                     THEN walk.namespace[1:%(stride)s::int - 1]
+                                          || (walk.namespace[%(stride)s::int] || E'\x01')
+                                     ELSE array_append(walk.namespace, '') END
+               AND item.namespace < string_to_array(%(end)s, '.')
+               AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+             ORDER BY item.namespace LIMIT 1)
+      FROM walk WHERE walk.namespace IS NOT NULL
+)
+SELECT DISTINCT namespace[1:coalesce(%(depth)s::int, cardinality(namespace))] AS namespace
+  FROM walk
+ WHERE namespace IS NOT NULL
+   AND NOT EXISTS (
+       SELECT FROM unnest(%(patterns)s::text[], %(from_end)s::boolean[]) AS wanted (pattern, from_end),
+              unnest(string_to_array(wanted.pattern, '.')) WITH ORDINALITY AS part (label, nth)
+        WHERE part.label <> '*'
+          AND part.label IS DISTINCT FROM walk.namespace[CASE WHEN wanted.from_end THEN cardinality(walk.namespace)
+                  - cardinality(string_to_array(wanted.pattern, '.')) ELSE 0 END + part.nth]
+           OR cardinality(string_to_array(wanted.pattern, '.')) > cardinality(walk.namespace))
+ ORDER BY 1
+ LIMIT %(limit)s OFFSET %(offset)s;
+
+-- claim --
+-- Locks every key of a batch in one fixed order, also those that do not exist yet: a placeholder of version 0 stands
+-- in for them until the end of the transaction, so of two who would create the same key one waits.
+INSERT INTO learning_items (namespace, key, value, version)
+SELECT wanted.namespace, wanted.key, 'null', 0
+  FROM (SELECT string_to_array(namespace, '.') AS namespace, key
+          FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) AS row (namespace, key)) wanted
+ ORDER BY wanted.namespace COLLATE "C", wanted.key COLLATE "C"
+    ON CONFLICT (namespace, key) DO UPDATE SET key = excluded.key WHERE false;
+
+-- versions --
+SELECT wanted.nth, CASE WHEN item.expires_at <= clock_timestamp() AND NOT %(expired_too)s THEN 0 ELSE item.version END
+       AS version
+  FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
+  JOIN learning_items item ON item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
+ ORDER BY wanted.nth;
+
+-- put --
+-- A key that was deleted goes on counting where the change log saw it end.
+INSERT INTO learning_items AS item (namespace, key, value, version, indexed, sequence, place, ttl_minutes, expires_at)
+SELECT given.namespace, given.key, given.value::jsonb,
+       1 + coalesce((SELECT change.version FROM learning_changes change
+                      WHERE change.namespace = given.namespace AND change.key = given.key
+                      ORDER BY change.version DESC LIMIT 1), 0),
+       string_to_array(given.indexed, E'\x1f'), given.sequence, given.place, given.ttl,
+       clock_timestamp() + given.ttl * interval '1 minute'
+  FROM (SELECT string_to_array(namespace, '.') AS namespace, key, value, indexed, sequence, place, ttl
+          FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(values)s::text[], %(indexed)s::text[],
+                      %(sequences)s::text[], %(places)s::float8[], %(ttls)s::float8[])
+               AS row (namespace, key, value, indexed, sequence, place, ttl)) given
+ ORDER BY given.namespace COLLATE "C", given.key COLLATE "C"
+    ON CONFLICT (namespace, key) DO UPDATE
+   SET value = excluded.value, version = greatest(item.version + 1, excluded.version), indexed = excluded.indexed,
+       sequence = excluded.sequence, place = excluded.place,
+       created_at = CASE WHEN item.expires_at <= clock_timestamp() THEN excluded.created_at ELSE item.created_at END,
+       updated_at = clock_timestamp(), ttl_minutes = excluded.ttl_minutes, expires_at = excluded.expires_at;
+
+-- delete --
+DELETE FROM learning_items item
+ USING unnest(%(namespaces)s::text[], %(keys)s::text[]) AS gone (namespace, key)
+ WHERE item.namespace = string_to_array(gone.namespace, '.') AND item.key = gone.key;
+
+-- unclaim --
+DELETE FROM learning_items item
+ USING unnest(%(namespaces)s::text[], %(keys)s::text[]) AS claimed (namespace, key)
+ WHERE item.namespace = string_to_array(claimed.namespace, '.') AND item.key = claimed.key AND item.version = 0;
+
+-- forget texts --
+DELETE FROM learning_texts
+ USING unnest(%(namespaces)s::text[], %(keys)s::text[]) AS changed (namespace, key)
+  JOIN learning_items item ON item.namespace = string_to_array(changed.namespace, '.') AND item.key = changed.key
+ WHERE learning_texts.item = item.id;
+
+-- index --
+-- A tsvector holds no more than a megabyte; of a longer text the beginning can be found by its words.
+INSERT INTO learning_texts (item, field, namespace, words{embedding_column})
+SELECT item.id, given.field, item.namespace, to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
+  FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(fields)s::text[], %(texts)s::text[], %(vectors)s::{vectors}[])
+       AS given (namespace, key, field, text, embedding)
+  JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key;
+
+-- refresh --
+-- Rows that somebody is writing are left alone: their writer sets the time anew, and nobody waits for anybody.
+UPDATE learning_items SET expires_at = clock_timestamp() + ttl_minutes * interval '1 minute'
+ WHERE id IN (SELECT id FROM learning_items
+               WHERE id = ANY (%(ids)s) AND (expires_at > clock_timestamp() OR %(expired_too)s)
+                 FOR UPDATE SKIP LOCKED);
+
+-- sweep --
+DELETE FROM learning_items
+ WHERE id IN (SELECT id FROM learning_items WHERE expires_at <= clock_timestamp()
+               ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id;
+
+-- history --
+SELECT id, at, by, namespace, key, before, after, version
+  FROM learning_changes
+ WHERE namespace = string_to_array(%(namespace)s, '.') AND (%(key)s::text IS NULL OR key = %(key)s)
+ ORDER BY id DESC LIMIT %(limit)s;
+
+-- prune history --
+WITH pruned AS (
+    DELETE FROM learning_changes
+     WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
+       AND (%(before)s::timestamptz IS NULL OR at < %(before)s)
+    RETURNING id
+)
+SELECT count(*) FROM pruned;
+
+-- change tables one at a time --
+SELECT pg_advisory_xact_lock(7305806520961);
+
+-- migrations --
+CREATE TABLE IF NOT EXISTS learning_migrations (
+    number int PRIMARY KEY,
+    name text NOT NULL,
+    done_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- migrations done --
+SELECT number FROM learning_migrations;
+
+-- state of the tables --
+SELECT to_regclass('learning_migrations') IS NOT NULL AS migrated,
+       (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+         WHERE attrelid = to_regclass('learning_texts') AND attname = 'embedding' AND NOT attisdropped) AS vectors,
+       to_regclass('learning_texts_embedding') IS NOT NULL AS indexed,
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS extension;
+
+-- type of vectors --
+SELECT atttypid::int8 AS oid FROM pg_attribute
+ WHERE attrelid = to_regclass('learning_texts') AND attname = 'embedding' AND NOT attisdropped;
+
+-- forget all texts --
+TRUNCATE learning_texts;
+
+-- count to index --
+SELECT count(*) FROM learning_items item
+ WHERE item.indexed IS DISTINCT FROM '{{}}' AND NOT EXISTS (SELECT FROM learning_texts text WHERE text.item = item.id);
+
+-- next to index --
+SELECT id, version, value, indexed FROM learning_items item
+ WHERE id > %(after)s AND item.indexed IS DISTINCT FROM '{{}}'
+   AND NOT EXISTS (SELECT FROM learning_texts text WHERE text.item = item.id)
+ ORDER BY id LIMIT %(limit)s;
+
+-- index again --
+-- What somebody else is writing, or has written since it was read, they index themselves.
+WITH unchanged AS MATERIALIZED (
+    SELECT item.id, item.namespace FROM learning_items item
+     WHERE (item.id, item.version) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[]))
+       FOR UPDATE SKIP LOCKED
+)
+INSERT INTO learning_texts (item, field, namespace, words{embedding_column})
+SELECT given.id, given.field, unchanged.namespace, to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
+  FROM unnest(%(ids)s::bigint[], %(fields)s::text[], %(texts)s::text[], %(vectors)s::{vectors}[])
+       AS given (id, field, text, embedding)
+  JOIN unchanged USING (id)
+    ON CONFLICT (item, field) DO NOTHING;

@@ -1,0 +1,96 @@
+-- The store's tables as they are, for people to read; `migrations/` makes them. A change goes into both.
+-- Where the index has an embedding model, `setup()` adds the column `learning_texts.embedding`, of the size of the model's
+-- vectors, and the index `learning_texts_embedding` over it in half precision (see `vectors.sql`).
+
+-- Which migrations this database has seen.
+CREATE TABLE learning_migrations (
+    number int PRIMARY KEY,
+    name text NOT NULL,
+    done_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row for each item: what `get` returns. Labels and keys sort by code point, which makes all that is under a prefix
+-- one range of the index. `tenant` is there for row-level security. `version` counts the changes of the key.
+-- `indexed` holds what a put said about indexing: NULL the store's own fields, {} nothing.
+-- `sequence` and `place` say which items are neighbours, where the index settings name them.
+
+CREATE TABLE learning_items (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    namespace text[] COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    tenant text GENERATED ALWAYS AS (CASE WHEN namespace[1] = 'learnings' THEN namespace[2] END) STORED,
+    value jsonb NOT NULL,
+    version bigint NOT NULL,
+    indexed text[],
+    sequence text,
+    place double precision,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ttl_minutes double precision,
+    expires_at timestamptz,
+    UNIQUE (namespace, key)
+);
+
+CREATE INDEX learning_items_expiry ON learning_items (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE INDEX learning_items_neighbours ON learning_items (namespace, sequence, place) WHERE sequence IS NOT NULL;
+
+-- One row for each text of an item that can be searched. It goes when its item goes, or is put again.
+CREATE TABLE learning_texts (
+    item bigint NOT NULL REFERENCES learning_items ON DELETE CASCADE,
+    field text COLLATE "C" NOT NULL,
+    namespace text[] COLLATE "C" NOT NULL,
+    tenant text GENERATED ALWAYS AS (CASE WHEN namespace[1] = 'learnings' THEN namespace[2] END) STORED,
+    words tsvector NOT NULL,
+    PRIMARY KEY (item, field)
+);
+
+CREATE INDEX learning_texts_namespace ON learning_texts (namespace);
+CREATE INDEX learning_texts_words ON learning_texts USING gin (words);
+
+-- The log: who changed which item when, and how. Written by the triggers below, so nobody can forget to.
+CREATE TABLE learning_changes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    by text,
+    namespace text[] COLLATE "C" NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    tenant text GENERATED ALWAYS AS (CASE WHEN namespace[1] = 'learnings' THEN namespace[2] END) STORED,
+    version bigint NOT NULL,
+    before jsonb,
+    after jsonb
+);
+
+CREATE INDEX learning_changes_of_a_key ON learning_changes (namespace, key, version);
+
+-- `learning.by` and `learning.log` are settings of the writing transaction. Version 0 is a placeholder that locks a key
+-- which does not exist (yet); what happens to it is no change.
+CREATE FUNCTION learning_log_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    who text := nullif(current_setting('learning.by', true), '');
+BEGIN
+    IF current_setting('learning.log', true) = 'off' THEN
+        RETURN NULL;
+    END IF;
+    IF tg_op = 'INSERT' THEN
+        INSERT INTO learning_changes (by, namespace, key, version, after)
+        SELECT who, namespace, key, version, value FROM new_rows WHERE version > 0;
+    ELSIF tg_op = 'UPDATE' THEN
+        INSERT INTO learning_changes (by, namespace, key, version, before, after)
+        SELECT who, n.namespace, n.key, n.version, CASE WHEN o.version > 0 THEN o.value END, n.value
+          FROM new_rows n JOIN old_rows o USING (id)
+         WHERE n.version <> o.version;
+    ELSE
+        INSERT INTO learning_changes (by, namespace, key, version, before)
+        SELECT who, namespace, key, version + 1, value FROM old_rows WHERE version > 0;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER log_inserts AFTER INSERT ON learning_items REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION learning_log_changes();
+CREATE TRIGGER log_updates AFTER UPDATE ON learning_items REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION learning_log_changes();
+CREATE TRIGGER log_deletes AFTER DELETE ON learning_items REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION learning_log_changes();

@@ -1,0 +1,100 @@
+"""How searches are answered: by filter, by meaning, or by meaning and words together."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from langgraph.store.base import SearchOp
+
+from langgraph_learning.postgres import namespaces as ns
+from langgraph_learning.postgres import steps, vectors
+from langgraph_learning.postgres.filters import to_jsonpath
+from langgraph_learning.postgres.items import search_item_of
+from langgraph_learning.postgres.settings import DISTANCES, Index
+from langgraph_learning.postgres.shape import Read, Shape
+from langgraph_learning.postgres.statements import Statement
+from langgraph_learning.postgres.steps import Plan, Rows
+from langgraph_learning.postgres.writes import set_for_transaction
+
+_ALL = 2**31 - 1
+_LIFT = 0.3
+"""So much of a neighbour's score is added to an item's own."""
+_WHOLE_BELOW = 5000
+"""Under a namespace with fewer texts every one is scored, by its words and by its meaning."""
+_DEEPEST = 200
+"""Pages beyond this many items are not worth asking the index for: it would have to be nearly complete."""
+
+
+class Searches(NamedTuple):
+    """The searches of one batch."""
+
+    settings: list[Statement]
+    """What must be set before them, for the time of the transaction."""
+    reads: list[Read]
+
+
+def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Searches]:
+    """Plan all searches of a batch. Each query is embedded once, however many namespaces it is asked of."""
+    asked = list(dict.fromkeys(op.query for _, op in ops if op.query and shape.index))
+    by_meaning = bool(shape.index and shape.index.embeddings)
+    found = (yield from steps.embed_queries(asked)) if by_meaning else []
+    encoded = {text: shape.index.encode(numbers) for text, numbers in zip(asked, found, strict=False) if shape.index}
+    reads = []
+    for nth, op in ops:
+        if not (op.query and shape.index):
+            reads.append(_one(shape, nth, op, "search", {}))
+        elif not shape.hybrid:
+            reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape.index, op, encoded[op.query])))
+    if shape.hybrid and shape.index:
+        reads += [_both(shape, [(n, op) for n, op in ops if op.query == q], encoded.get(q)) for q in asked]
+    return Searches([_index_settings(shape)] if by_meaning and asked and shape.index and shape.index.ann else [], reads)
+
+
+def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
+    first, end = ns.bounds(op.namespace_prefix)
+    common = {"first": first, "end": end, "limit": op.limit, "offset": op.offset, "expired_too": shape.expired_too}
+
+    def place(rows: Rows, results: list[Any]) -> None:
+        results[nth] = [search_item_of(row) for row in rows]
+
+    return Read(shape.statements(statement, **common, **more, filter=to_jsonpath(op.filter)), place)
+
+
+def _meaning(index: Index, op: SearchOp, vector: vectors.Binary) -> dict[str, Any]:
+    wanted = op.limit + op.offset
+    return {
+        "vector": vector,
+        "best": DISTANCES[index.distance][1],
+        "exact_below": index.exact_below if index.ann and wanted <= _DEEPEST else _ALL,
+        "wanted": wanted,
+        "pool": 2 * wanted + 20,
+    }
+
+
+def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: vectors.Binary | None) -> Read:
+    bounds = [ns.bounds(op.namespace_prefix) for _, op in ops]
+
+    def place(rows: Rows, results: list[Any]) -> None:
+        for nth, _ in ops:
+            results[nth] = []
+        for row in rows:
+            results[ops[row["nth"] - 1][0]].append(search_item_of(row))
+
+    parameters = {
+        "firsts": [first for first, _ in bounds],
+        "ends": [end for _, end in bounds],
+        "filters": [to_jsonpath(op.filter) for _, op in ops],
+        "limits": [op.limit for _, op in ops],
+        "offsets": [op.offset for _, op in ops],
+        "query": (ops[0][1].query or "").replace("\x00", " "),
+        "language": shape.language,
+        "expired_too": shape.expired_too,
+        "vector": vector,
+        "lift": _LIFT if shape.index and shape.index.sequence else 0.0,
+        "exact_below": _WHOLE_BELOW,
+    }
+    return Read(shape.statements("search by words and meaning", **parameters), place)
+
+
+def _index_settings(shape: Shape) -> Statement:
+    # Without iterative scans the index proposes its nearest of all namespaces, and the filter leaves few of them.
+    return set_for_transaction(shape, {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100"})

@@ -1,0 +1,119 @@
+"""What a batch writes: each key once, in one order that all writers keep, so that no two wait for each other."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langgraph.store.base import PutOp
+
+from langgraph_learning.postgres import namespaces as ns
+from langgraph_learning.postgres import steps, vectors
+from langgraph_learning.postgres.shape import Shape
+from langgraph_learning.postgres.statements import Statement
+from langgraph_learning.postgres.steps import Plan
+from langgraph_learning.transactions import Expected
+
+_ROWS = 1000
+"""So many rows in one statement: large enough to be quick, small enough for any memory."""
+
+
+class Writes:
+    """The puts and deletes of one batch, with the conditions that they depend on."""
+
+    def __init__(self, shape: Shape, puts: Sequence[PutOp], expected: Sequence[Expected], by: str | None) -> None:
+        self._shape = shape
+        last = {(tuple(op.namespace), op.key): op for op in puts}
+        self._puts = {key: last[key] for key in sorted(last) if last[key].value is not None}
+        self._gone = [key for key in sorted(last) if last[key].value is None]
+        self._expected = expected
+        self._by = by
+        self._texts = [
+            (key, field, text)
+            for key, op in self._puts.items()
+            for field, text in (shape.index.texts(_value(op), op.index) if shape.index else ())
+        ]
+        self._vectors: dict[str, vectors.Binary] = {}
+        self._vector_oid = 0
+        self._head = list(self._claims())
+
+    @property
+    def statements(self) -> list[Statement]:
+        """All that is to be sent, in order."""
+        return [*self._head, *self._body()]
+
+    @property
+    def guarded(self) -> int:
+        """Which of the statements tells the versions that were found."""
+        return len(self._head) - 1
+
+    def embed(self) -> Plan[None]:
+        """Fetch the vectors of what will be searched: before any connection is taken, and each text once."""
+        index = self._shape.index
+        if index and index.embeddings and self._texts:
+            texts = list(dict.fromkeys(text for _, _, text in self._texts))
+            found = yield from steps.embed_documents(texts)
+            self._vectors = dict(zip(texts, map(index.encode, found), strict=True))
+            self._vector_oid = yield from self._shape.vector_oid()
+
+    def _claims(self) -> Iterator[Statement]:
+        if not (self._puts or self._gone or self._expected):
+            return
+        if self._by is not None or not self._shape.log:
+            settings = {"learning.by": self._by or "", "learning.log": "on" if self._shape.log else "off"}
+            yield set_for_transaction(self._shape, settings)
+        if self._gone or self._expected:
+            keys = sorted({*self._puts, *self._gone, *((tuple(e.namespace), e.key) for e in self._expected)})
+            yield from (self._shape.statements("claim", **_columns(part)) for part in _parts(keys))
+        if self._expected:
+            keys = [(tuple(e.namespace), e.key) for e in self._expected]
+            yield self._shape.statements("versions", **_columns(keys), expired_too=self._shape.expired_too)
+
+    def _body(self) -> Iterator[Statement]:
+        say = self._shape.statements
+        yield from (say("put", **self._rows(part)) for part in _parts(list(self._puts)))
+        yield from (say("delete", **_columns(part)) for part in _parts(self._gone))
+        if self._expected:
+            yield say("unclaim", **_columns([(tuple(e.namespace), e.key) for e in self._expected]))
+        if self._shape.index:
+            yield from (say("forget texts", **_columns(part)) for part in _parts(list(self._puts)))
+        yield from (self._index(part) for part in _parts(self._texts))
+
+    def _rows(self, keys: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, Any]:
+        ops = [self._puts[key] for key in keys]
+        places = [self._shape.index.place(_value(op)) if self._shape.index else (None, None) for op in ops]
+        return {
+            **_columns(keys),
+            "values": [json.dumps(_value(op), default=dict, ensure_ascii=False) for op in ops],
+            "indexed": [None if op.index is None else "\x1f".join(op.index or ()) for op in ops],
+            "sequences": [sequence for sequence, _ in places],
+            "places": [place for _, place in places],
+            "ttls": [None if op.ttl is None else float(op.ttl) for op in ops],
+        }
+
+    def _index(self, texts: Sequence[tuple[tuple[tuple[str, ...], str], str, str]]) -> Statement:
+        known = [self._vectors.get(text) for _, _, text in texts]
+        return self._shape.statements(
+            "index",
+            **_columns([key for key, _, _ in texts]),
+            fields=[field for _, field, _ in texts],
+            texts=[text.replace("\x00", " ") for _, _, text in texts],
+            vectors=vectors.vectors(known, self._vector_oid) if self._vectors else known,
+            language=self._shape.language,
+        )
+
+
+def set_for_transaction(shape: Shape, settings: Mapping[str, str]) -> Statement:
+    """Return a statement that makes settings which end with the transaction."""
+    return shape.statements("set for this transaction", names=list(settings), values=list(settings.values()))
+
+
+def _value(op: PutOp) -> dict[str, Any]:
+    return dict(op.value or {})
+
+
+def _columns(keys: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, list[str]]:
+    return {"namespaces": [ns.text(namespace) for namespace, _ in keys], "keys": [key for _, key in keys]}
+
+
+def _parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (rows[at : at + _ROWS] for at in range(0, len(rows), _ROWS))

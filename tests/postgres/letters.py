@@ -1,0 +1,13 @@
+"""An embedding that can be worked out by hand: how often each letter occurs."""
+
+import string
+from typing import Any
+
+DIMS = 26
+
+
+def letters(texts: list[str]) -> list[list[float]]:
+    return [[float(text.lower().count(letter)) for letter in string.ascii_lowercase] for text in texts]
+
+
+INDEX: dict[str, Any] = {"dims": DIMS, "embed": letters, "fields": ["text"]}

@@ -1,0 +1,201 @@
+"""Connections: few, shared by threads and event loops, and never held for long."""
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from langgraph.store.base import GetOp, PutOp, SearchOp
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.postgres import HybridPostgresStore
+from tests.postgres.letters import DIMS, INDEX, letters
+
+
+class Counting:
+    """Embeds letters, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, texts):
+        self.asked.append(texts)
+        return letters(texts)
+
+
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
+def test_a_query_asked_of_many_namespaces_is_embedded_once(database, mode):
+    """However many searches of a batch ask it; a text that is stored twice too."""
+    embed = Counting()
+    with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": embed}, search_mode=mode) as store:
+        store.batch([PutOp((str(n),), "k", {"text": "abc"}) for n in range(10)])
+        store.batch([SearchOp((str(n),), query="cab", filter={"x": None}) for n in range(10)] + [GetOp(("1",), "k")])
+
+    assert embed.asked == [["abc"], ["cab"]]
+
+
+async def test_one_connection_is_enough_for_any_batch(database):
+    """In threads and in event loops."""
+    ops = [PutOp(("a",), "k", {"text": "abc"}), GetOp(("a",), "k"), SearchOp(("a",), query="a"), SearchOp(("a",))]
+    async with HybridPostgresStore.from_conn_string(
+        database, index=INDEX, pool={"min_size": 1, "max_size": 1, "timeout": 5}
+    ) as store:
+        await asyncio.gather(*(store.abatch(ops) for _ in range(10)))
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(store.batch, [ops] * 10))
+
+
+def test_no_connection_is_held_while_a_text_is_embedded(database):
+    """With one connection, a get goes through while another thread waits for its model."""
+    asked, may_go_on = threading.Event(), threading.Event()
+
+    def slow(texts):
+        asked.set()
+        assert may_go_on.wait(30)
+        return letters(texts)
+
+    with HybridPostgresStore.from_conn_string(
+        database, index={**INDEX, "embed": slow}, pool={"min_size": 1, "max_size": 1}
+    ) as store:
+        store.put(("a",), "k", {"n": 1})
+        searching = threading.Thread(target=store.search, args=(("a",),), kwargs={"query": "abc"})
+        searching.start()
+        asked.wait(30)
+        assert store.get(("a",), "k") is not None
+        may_go_on.set()
+        searching.join()
+
+
+def test_a_pool_of_ones_own_stays_open_and_as_it_was(database):
+    """Whether its connections commit by themselves or not; the async methods use it too."""
+    with ConnectionPool(database, min_size=1, max_size=2, open=True) as pool:
+        with HybridPostgresStore(pool, index=INDEX) as store:
+            store.put(("a",), "k", {"text": "abc"})
+            assert asyncio.run(store.aget(("a",), "k")).value == {"text": "abc"}
+        with pool.connection() as connection:
+            assert not connection.autocommit
+            assert connection.execute("SELECT count(*) FROM learning_items").fetchone() == (1,)
+
+
+async def test_an_async_pool_of_ones_own_serves_its_loop_and_threads(database):
+    """A sync call inside the loop itself cannot work, and says so."""
+    async with AsyncConnectionPool(database, min_size=1, max_size=2, open=False) as pool:
+        store = HybridPostgresStore(pool, index=INDEX)
+        await store.aput(("a",), "k", {"text": "abc"})
+        assert (await asyncio.to_thread(store.get, ("a",), "k")).value == {"text": "abc"}
+        with pytest.raises(Misconfigured, match="async methods"):
+            store.get(("a",), "k")
+
+
+def test_each_event_loop_has_its_own_connections(database):
+    """One store, used from the loops of several threads, as a server does."""
+
+    async def use(store, n):
+        await store.aput(("a",), str(n), {"n": n})
+        found = await store.asearch(("a",), filter={"n": n})
+        await store.aclose()
+        return [item.key for item in found]
+
+    store = HybridPostgresStore.from_conn_string(database)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda n: asyncio.run(use(store, n)), range(4)))
+    assert found == [["0"], ["1"], ["2"], ["3"]]
+
+
+async def test_tasks_do_not_fail_for_one_another(database):
+    """Of a hundred at once one asks for nonsense."""
+    async with HybridPostgresStore.from_conn_string(database) as store:
+        puts = [store.aput(("a",), str(n), {"text": "nul \x00" if n == 50 else "fine"}) for n in range(100)]
+        outcomes = await asyncio.gather(*puts, return_exceptions=True)
+
+        assert [n for n, outcome in enumerate(outcomes) if outcome is not None] == [50]
+        assert len(await store.asearch(("a",), limit=200)) == 99
+
+
+def test_a_cancelled_task_leaves_the_store_usable(database):
+    """Its connection goes back clean."""
+
+    async def main():
+        async with HybridPostgresStore.from_conn_string(database, pool={"max_size": 1}) as store:
+            for delay in (0.0, 0.001, 0.003, 0.01):
+                ops = [PutOp(("a",), str(n), {"n": n}) for n in range(500)]
+                task = asyncio.create_task(store.abatch(ops))
+                await asyncio.sleep(delay)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            await store.aput(("b",), "k", {"n": 1})
+            assert len(await store.asearch(("a",), limit=1000)) in (0, 500)
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def pgbouncer(database):
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        pytest.skip("pgbouncer is not installed")
+    target = conninfo_to_dict(database)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = " ".join(
+        f"{key}={target[key]}" for key in ("host", "port", "dbname", "user", "password") if target.get(key)
+    )
+    settings = ["[databases]", f"app = {server}", "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}"]
+    settings += ["unix_socket_dir =", "auth_type = any", "pool_mode = transaction", "default_pool_size = 2"]
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o755)
+        file = Path(folder) / "pgbouncer.ini"
+        file.write_text("\n".join(settings))
+        # It refuses to run as root; the owner of the server's socket may also use that.
+        socket_folder = Path(target.get("host") or "")
+        owner = socket_folder.stat().st_uid if socket_folder.is_absolute() else "nobody"
+        as_somebody = {"user": owner} if os.geteuid() == 0 else {}
+        with subprocess.Popen([program, "-q", str(file)], stderr=subprocess.DEVNULL, **as_somebody) as process:
+            while process.poll() is None and not _answers(port):
+                pass
+            yield f"postgresql://{target.get('user', 'postgres')}@127.0.0.1:{port}/app"
+            process.terminate()
+
+
+def _answers(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_it_works_behind_pgbouncer(pgbouncer):
+    """With transaction pooling and fewer server connections than threads: nothing is prepared, nothing is left set."""
+    with HybridPostgresStore.from_conn_string(
+        pgbouncer,
+        index={**INDEX, "exact_below": 1},
+        search_mode="hybrid",
+        pool={"min_size": 4, "max_size": 8, "timeout": 20},
+    ) as store:
+        store.setup()
+
+        def use(n):
+            for turn in range(8):
+                store.put((f"n{n}",), str(turn), {"text": "abc" * turn})
+                store.update((f"n{n}",), "sum", lambda value: {"n": (value or {"n": 0})["n"] + 1})
+                store.batch([SearchOp((f"n{n}",), query="abc"), GetOp((f"n{n}",), "0")])
+            return store.get((f"n{n}",), "sum").value["n"]
+
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(use, range(8))) == [8] * 8
+
+
+def test_many_texts_travel_as_binary(database):
+    """And come out as they went in."""
+    with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
+        store.batch([PutOp(("a",), str(n), {"text": "a" * (n % 7) + "b"}) for n in range(2500)])
+
+        assert store.search(("a",), query="aaab", limit=1)[0].score == pytest.approx(1)
+        assert DIMS == 26

@@ -1,0 +1,196 @@
+"""What is found, by filter, by meaning, by words, and by both."""
+
+import itertools
+
+import pytest
+
+from langgraph_learning.errors import InvalidFilter, Misconfigured
+from langgraph_learning.postgres import HybridPostgresStore
+from tests.postgres.letters import INDEX, letters
+
+ITEMS = {
+    "ten": {"n": 10, "s": "b", "tags": ["x", "y"], "who": {"name": "Ann", "age": 30}, "ok": True},
+    "nine": {"n": 9, "s": "a", "tags": [], "who": {"name": "Bob"}, "ok": False},
+    "text": {"n": "10", "none": None},
+    "bare": {},
+}
+
+
+@pytest.fixture
+def hybrid(database):
+    with HybridPostgresStore.from_conn_string(database, index=INDEX, search_mode="hybrid") as store:
+        yield store
+
+
+@pytest.fixture
+def by_words(empty_database):
+    settings = {"fields": ["text"], "sequence": {"by": "session", "order": "turn"}}
+    with HybridPostgresStore.from_conn_string(empty_database, index=settings, search_mode="hybrid") as store:
+        store.setup()
+        yield store
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ({"n": 10}, {"ten"}),
+        ({"n": "10"}, {"text"}),
+        ({"n": {"$gt": 9}}, {"ten"}),
+        ({"s": {"$gte": "a", "$lt": "b"}}, {"nine"}),
+        ({"n": {"$ne": 10}}, {"nine", "text", "bare"}),
+        ({"n": {"$in": [9, "10"]}}, {"nine", "text"}),
+        ({"n": {"$in": []}}, set()),
+        ({"n": {"$nin": [9, 10]}}, {"text", "bare"}),
+        ({"none": {"$exists": True}}, {"text"}),
+        ({"n": {"$exists": False}}, {"bare"}),
+        ({"none": None}, {"ten", "nine", "text", "bare"}),
+        ({"s": None}, {"text", "bare"}),
+        ({"tags": ["x", "y"]}, {"ten"}),
+        ({"tags": []}, {"nine"}),
+        ({"who": {"name": "Ann"}}, {"ten"}),
+        ({"who": {"age": {"$lt": 31}}}, {"ten"}),
+        ({"who": {"$eq": {"name": "Bob"}}}, {"nine"}),
+        ({"ok": True}, {"ten"}),
+        ({"ok": 1}, set()),
+        ({"$and": [{"n": {"$gt": 1}}, {"ok": False}]}, {"nine"}),
+        ({"$or": [{"n": 9}, {"none": {"$exists": True}}]}, {"nine", "text"}),
+        ({"$not": {"n": {"$gt": 9}}}, {"nine", "text", "bare"}),
+        ({"n": {"$not": {"$gt": 9}}}, {"nine", "text", "bare"}),
+        ({"n": {"$or": [{"$lt": 10}, {"$eq": "10"}]}}, {"nine", "text"}),
+        ({'odd " key\\': {"$exists": False}, "n": 9}, {"nine"}),
+    ],
+)
+def test_filters(store, filter, expected):
+    """Compare by JSON type; what is missing equals nothing but None."""
+    for key, value in ITEMS.items():
+        store.put(("a",), key, value)
+
+    assert {item.key for item in store.search(("a",), filter=filter)} == expected
+
+
+@pytest.mark.parametrize(
+    "filter", [{"n": {"$near": 1}}, {"$nor": []}, {"n": {"$in": "abc"}}, {"n": {"$gt": [1]}}, {"n": object()}]
+)
+def test_a_filter_that_cannot_be_understood_says_so(store, filter):
+    """Rather than finding nothing, or everything."""
+    with pytest.raises(InvalidFilter):
+        store.search(("a",), filter=filter)
+
+
+def test_words_find_what_meaning_does_not(hybrid):
+    """The word stands there, spelled like nothing else; its inflection counts too."""
+    hybrid.put(("a",), "right", {"text": "grafana dashboards were chosen"})
+    for n in range(5):
+        hybrid.put(("a",), f"near {n}", {"text": "dashboard: a fan"[::-1]})
+
+    assert hybrid.search(("a",), query="dashboard")[0].key == "right"
+
+
+def test_scores_of_one_call_compare_between_namespaces(hybrid):
+    """The better match has the better score, wherever the other was the best there was."""
+    from langgraph.store.base import SearchOp
+
+    hybrid.put(("a",), "exact", {"text": "egress costs of the cloud"})
+    hybrid.put(("b",), "vague", {"text": "costs of lunch"})
+
+    (a,), (b,) = hybrid.batch([SearchOp(("a",), query="egress costs"), SearchOp(("b",), query="egress costs")])
+    assert a.score > b.score > 0
+
+
+def test_without_a_model_only_words_are_searched(by_words):
+    """What has none of them is not found; stop words are none; a full stop of a query does no harm."""
+    by_words.put(("a",), "k", {"text": "The migration has three phases."})
+    by_words.put(("a",), "l", {"text": "Lunch is at noon."})
+
+    assert [item.key for item in by_words.search(("a",), query="which phase?")] == ["k"]
+    assert by_words.search(("a",), query="is the") == []
+    for query in ["' | & ! <-> :* \\", "it's \\'k\\'", "\x00", "http://x.y/?a=1&b=2|c"]:
+        by_words.search(("a",), query=query)
+
+
+def test_a_match_lifts_its_neighbours(by_words):
+    """The answer to a question has other words than the question."""
+    turns = ["hello there", "where do you live?", "in Lisbon, by the river", "nice weather"]
+    for n, text in enumerate(turns):
+        by_words.put(("a",), str(n), {"text": text, "session": "s1", "turn": n})
+        by_words.put(("a",), f"other {n}", {"text": "unrelated", "session": "s2", "turn": n})
+
+    assert [item.key for item in by_words.search(("a",), query="live")] == ["1", "0", "2"]
+
+
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
+def test_filters_and_pages_hold_in_every_mode(database, mode):
+    """Ten pages, nothing twice, nothing missing, nothing that does not pass."""
+    with HybridPostgresStore.from_conn_string(database, index=INDEX, search_mode=mode) as store:
+        for n in range(60):
+            store.put(("a", str(n % 3)), str(n), {"text": f"{'a' * n} b", "even": n % 2 == 0})
+
+        pages = [store.search(("a",), query="a", filter={"even": True}, limit=3, offset=at) for at in range(0, 33, 3)]
+        assert sorted(int(i.key) for page in pages for i in page) == list(range(0, 60, 2))
+        scores = [item.score for page in pages for item in page]
+        assert scores == sorted(scores, reverse=True)
+
+
+def _texts(count):
+    return [
+        "".join(pair) * 3 + "zyx"[: n % 3]
+        for n, pair in enumerate(itertools.islice(itertools.permutations("abcdefghij", 3), count))
+    ]
+
+
+def test_a_large_namespace_is_searched_through_the_index(database):
+    """And finds nearly what comparing everything finds, under a filter and beside other namespaces."""
+    texts = _texts(700)
+    with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": 50}) as store:
+        for n, text in enumerate(texts):
+            store.put(("large" if n % 7 else "other",), str(n), {"text": text, "even": n % 2 == 0})
+        with HybridPostgresStore.from_conn_string(database, index=INDEX) as exact:
+            found, truth = (
+                [item.score for item in s.search(("large",), query="abcabz", filter={"even": True}, limit=20)]
+                for s in (store, exact)
+            )
+
+    assert len(found) == 20
+    assert sum(found) == pytest.approx(sum(truth), rel=0.01)
+
+
+def test_a_filter_that_hardly_anything_passes_still_finds_all(database):
+    """Where the index gives up, everything is compared."""
+    with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": 50}) as store:
+        for n, text in enumerate(_texts(400)):
+            store.put(("large",), str(n), {"text": text, "n": n})
+
+        assert {i.key for i in store.search(("large",), query="abc", filter={"n": {"$lt": 3}})} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize(("distance", "score"), [("cosine", 0.6), ("l2", -(20**0.5)), ("inner_product", 15.0)])
+@pytest.mark.parametrize("precision", ["vector", "halfvec"])
+def test_scores_are_those_of_the_distance(empty_database, distance, score, precision):
+    """To the digit: cosine, negative distance, inner product."""
+    index = {**INDEX, "distance_type": distance, "ann_index_config": {"vector_type": precision}}
+    with HybridPostgresStore.from_conn_string(empty_database, index=index) as store:
+        store.setup()
+        store.put(("a",), "k", {"text": "aaabbbb"})
+
+        (item,) = store.search((), query="aaaaa")
+        assert item.score == pytest.approx(score)
+
+
+def test_the_same_model_must_fill_the_index(store):
+    """A vector of another length is refused before anything is sent."""
+    with (
+        HybridPostgresStore("unused", index={"dims": 3, "embed": letters}) as other,
+        pytest.raises(Misconfigured, match="26"),
+    ):
+        other.put(("a",), "k", {"text": "x"})
+
+
+def test_another_language(empty_database):
+    """Stems its words its own way."""
+    with HybridPostgresStore.from_conn_string(
+        empty_database, index={"fields": ["text"]}, search_mode="hybrid", language="german"
+    ) as store:
+        store.setup()
+        store.put(("a",), "k", {"text": "Die Häuser wurden verkauft"})
+
+        assert [item.key for item in store.search((), query="Haus verkaufen")] == ["k"]

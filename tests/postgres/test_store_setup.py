@@ -1,0 +1,125 @@
+"""The tables come to be once, whoever asks, and are what `schema.sql` says."""
+
+import multiprocessing
+from importlib.resources import files
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from langgraph_learning.errors import Misconfigured, NotSetUp
+from langgraph_learning.postgres import HybridPostgresStore
+from tests.postgres.letters import INDEX
+
+SHAPE = """
+    SELECT 'column', table_name || '.' || column_name,
+           concat_ws(' ', data_type, udt_name, collation_name, is_nullable, is_identity, column_default,
+                     generation_expression)
+      FROM information_schema.columns WHERE table_schema = 'public'
+     UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+     UNION ALL SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
+      FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+     UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+     UNION ALL SELECT 'function', proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+     ORDER BY 1, 2, 3
+"""
+
+
+def _set_up(url):
+    with HybridPostgresStore.from_conn_string(url, index=INDEX) as store:
+        store.setup()
+
+
+def test_ten_processes_may_set_up_at_once(empty_database):
+    """None fails, and it is done once."""
+    with multiprocessing.get_context("spawn").Pool(10) as processes:
+        processes.map(_set_up, [empty_database] * 10)
+
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT count(*) FROM learning_migrations").fetchone() == (1,)
+
+
+def test_the_schema_for_people_is_the_one_that_migrations_make(empty_database, new_database):
+    """Column by column, index by index."""
+    for_people = new_database()
+    with psycopg.connect(for_people) as connection:
+        connection.execute(files("langgraph_learning.postgres").joinpath("schema.sql").read_text("utf-8"))
+        described = connection.execute(SHAPE).fetchall()
+    with HybridPostgresStore.from_conn_string(empty_database) as store:
+        store.setup()
+    with psycopg.connect(empty_database) as connection:
+        assert described == connection.execute(SHAPE).fetchall()
+
+
+def test_without_tables_it_says_what_to_do(empty_database):
+    """For reads and writes."""
+    with HybridPostgresStore.from_conn_string(empty_database) as store:
+        with pytest.raises(NotSetUp, match="setup"):
+            store.get(("a",), "k")
+        with pytest.raises(NotSetUp, match="setup"):
+            store.put(("a",), "k", {"n": 1})
+
+
+def test_a_role_that_may_not_change_tables_is_enough(empty_database):
+    """Once somebody else has set up; its own `setup()` does no harm."""
+    _set_up(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as admin:
+        role = f"plain_{admin.info.dbname}"
+        name = sql.Identifier(role)
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
+        admin.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}").format(name))
+        with HybridPostgresStore.from_conn_string(
+            empty_database, index=INDEX, pool={"kwargs": {"user": role}}
+        ) as store:
+            store.setup()
+            store.put(("a",), "k", {"text": "abc"}, ttl=0.0001)
+            store.put(("a",), "l", {"text": "abc"})
+            store.search(("a",), query="abc")
+            store.delete(("a",), "l")
+            store.sweep_ttl()
+            assert store.history(("a",))
+        admin.execute(sql.SQL("DROP OWNED BY {}").format(name))
+        admin.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+def test_no_extension_is_needed_for_words_alone(empty_database):
+    """Nor for a store without index."""
+    with HybridPostgresStore.from_conn_string(empty_database, search_mode="hybrid") as store:
+        store.setup()
+        store.put(("a",), "k", {"text": "plain words"})
+        assert [item.key for item in store.search((), query="word")] == ["k"]
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT * FROM pg_extension WHERE extname = 'vector'").fetchall() == []
+
+
+def test_an_index_without_any_tree_is_a_setting(empty_database):
+    """`flat` compares everything; options of the index reach Postgres."""
+    index = {**INDEX, "ann_index_config": {"kind": "flat"}}
+    with HybridPostgresStore.from_conn_string(empty_database, index=index) as store:
+        store.setup()
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT to_regclass('learning_texts_embedding')").fetchone() == (None,)
+    index = {**INDEX, "ann_index_config": {"m": 8, "ef_construction": 32}}
+    with HybridPostgresStore.from_conn_string(empty_database, index=index) as store:
+        store.setup()
+    with psycopg.connect(empty_database) as connection:
+        (options,) = connection.execute(
+            "SELECT reloptions FROM pg_class WHERE relname = 'learning_texts_embedding'"
+        ).fetchone()
+        assert options == ["m=8", "ef_construction=32"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"index": {"dims": 3}},
+        {"index": {"fields": ["text"]}},
+        {"index": {**INDEX, "distance_type": "hamming"}},
+        {"index": {**INDEX, "ann_index_config": {"kind": "ivf"}}},
+        {"ttl": {"defualt_ttl": 1}},
+    ],
+)
+def test_settings_that_cannot_work_are_refused_at_once(settings):
+    """Before anything is connected."""
+    with pytest.raises(Misconfigured):
+        HybridPostgresStore("postgresql://nowhere", **settings)

@@ -1,0 +1,206 @@
+"""Batches are atomic, may depend on what was read, and leave a log."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from random import Random
+
+import psycopg
+import pytest
+from langgraph.store.base import GetOp, PutOp
+
+from langgraph_learning.errors import Conflict
+from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.transactions import Expected, TransactionalStore, version_of
+
+
+def test_it_speaks_our_protocol(store):
+    """The loop finds out by asking for it."""
+    assert isinstance(store, TransactionalStore)
+
+
+def test_versions_count_from_one(store):
+    """With every change of the key, also over its deletion."""
+    store.put(("a",), "k", {"n": 1})
+    assert version_of(store.get(("a",), "k")) == 1
+    store.put(("a",), "k", {"n": 2})
+    assert [version_of(item) for item in store.search(("a",))] == [2]
+    store.delete(("a",), "k")
+    store.put(("a",), "k", {"n": 3})
+    assert version_of(store.get(("a",), "k")) == 4
+
+
+def test_a_batch_on_a_version_that_holds_is_carried_out(store):
+    """Reads and writes alike."""
+    store.put(("a",), "k", {"n": 1})
+
+    (before, _) = store.transact(
+        [GetOp(("a",), "k"), PutOp(("a",), "k", {"n": 2})], expected=[Expected(("a",), "k", 1)]
+    )
+    assert before.value == {"n": 1}
+    assert store.get(("a",), "k").value == {"n": 2}
+
+
+@pytest.mark.parametrize(("key", "version"), [("k", 2), ("k", 0), ("missing", 1)])
+def test_a_batch_on_a_version_that_is_gone_writes_nothing(store, key, version):
+    """Neither its puts nor its deletes."""
+    store.put(("a",), "k", {"n": 1})
+
+    with pytest.raises(Conflict, match="nothing was written"):
+        store.transact(
+            [PutOp(("a",), "new", {"n": 2}), PutOp(("a",), "k", None)], expected=[Expected(("a",), key, version)]
+        )
+    assert [item.key for item in store.search(("a",))] == ["k"]
+    assert len(store.history(("a",))) == 1
+
+
+def test_a_key_expected_to_be_missing_may_be_created(store):
+    """Or only be looked at: nothing is left of the look."""
+    store.transact([PutOp(("a",), "k", {"n": 1})], expected=[Expected(("a",), "k", 0), Expected(("b",), "x", 0)])
+
+    assert [item.key for item in store.search(())] == ["k"]
+    assert version_of(store.get(("a",), "k")) == 1
+    assert store.list_namespaces() == [("a",)]
+
+
+def test_of_two_who_create_the_same_key_one_does(store):
+    """Both expect it to be missing, at the same time."""
+
+    def create(n):
+        try:
+            store.transact([PutOp(("a",), "k", {"n": n})], expected=[Expected(("a",), "k", 0)])
+        except Conflict:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(create, range(16))) == 1
+
+
+def test_two_hundred_increments_of_four_threads_count_to_two_hundred(store):
+    """None is lost, whoever comes between."""
+
+    def increment(_):
+        for _ in range(50):
+            store.update(("a",), "k", lambda value: {"n": (value or {"n": 0})["n"] + 1})
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(increment, range(4)))
+    assert store.get(("a",), "k").value == {"n": 200}
+
+
+async def test_an_update_in_an_event_loop(store):
+    """Returns what was written; None deletes."""
+    assert await store.aupdate(("a",), "k", lambda value: {"was": value}) == {"was": None}
+    assert await store.aupdate(("a",), "k", lambda value: None) is None
+    assert await store.aget(("a",), "k") is None
+    await store.aclose()
+
+
+def test_overlapping_batches_never_wait_for_each_other_in_a_circle(database):
+    """160 batches of puts and deletes over the same keys, each in its own order, some conditional."""
+
+    def write(seed):
+        random = Random(seed)
+        keys = random.sample([str(n) for n in range(12)], 8)
+        ops = [PutOp(("a",), key, None if random.random() < 0.3 else {"by": seed}) for key in keys]
+        expected = [Expected(("b",), key, 0) for key in keys[:2]] if seed % 4 == 0 else []
+        store.transact(ops, expected=expected)
+
+    with (
+        HybridPostgresStore.from_conn_string(database, pool={"max_size": 8}) as store,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        assert len(list(threads.map(write, range(160)))) == 160
+
+
+def test_a_batch_with_one_bad_operation_does_nothing(store):
+    """It fails alone; others' operations of the same time are carried out."""
+    with ThreadPoolExecutor(4) as threads:
+        good = threads.map(lambda n: store.put(("good",), str(n), {"n": n}), range(20))
+        with pytest.raises(psycopg.Error):
+            store.batch([PutOp(("bad",), "k", {"n": 1}), PutOp(("bad",), "l", {"text": "nul \x00"})])
+        list(good)
+
+    assert store.search(("bad",)) == []
+    assert len(store.search(("good",), limit=100)) == 20
+
+
+def test_a_backend_killed_in_mid_batch_leaves_all_or_nothing(database, store):
+    """And the next call works."""
+    store.put(("a",), "0", {"n": -1})
+    with psycopg.connect(database) as blocker:
+        blocker.execute("SELECT 1 FROM learning_items WHERE key = '0' FOR UPDATE")
+
+        def batch():
+            with pytest.raises(psycopg.OperationalError):
+                store.batch([PutOp(("a",), str(n), {"n": n}) for n in range(10)])
+
+        writer = threading.Thread(target=batch)
+        writer.start()
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        with psycopg.connect(database, autocommit=True) as admin:
+            while not (pids := admin.execute(waiting).fetchall()):
+                pass
+            admin.execute("SELECT pg_terminate_backend(%s)", pids[0])
+        writer.join()
+
+    assert [item.value for item in store.search(("a",))] == [{"n": -1}]
+    store.put(("a",), "1", {"n": 1})
+    assert len(store.search(("a",))) == 2
+
+
+def test_connections_that_were_closed_by_the_server_are_replaced(database, store):
+    """All of them, while they were idle."""
+    store.put(("a",), "k", {"n": 1})
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    assert store.get(("a",), "k").value == {"n": 1}
+
+
+def test_the_log_tells_who_changed_what(store):
+    """Newest first, with the value before and after."""
+    store.transact([PutOp(("a",), "k", {"n": 1})], by="ann")
+    store.transact([PutOp(("a",), "k", {"n": 2})], by="bob")
+    store.delete(("a",), "k")
+    store.put(("a", "b"), "k", {"other": "namespace"})
+
+    changes = store.history(("a",), "k")
+    assert [(c.by, c.before, c.after, c.version) for c in changes] == [
+        (None, {"n": 2}, None, 3),
+        ("bob", {"n": 1}, {"n": 2}, 2),
+        ("ann", None, {"n": 1}, 1),
+    ]
+    assert store.history(("a",), limit=1) == changes[:1]
+
+
+def test_reading_and_lengthening_a_life_is_no_change(store):
+    """The log holds what was written."""
+    store.put(("a",), "k", {"n": 1}, ttl=10)
+    store.get(("a",), "k")
+
+    assert len(store.history(("a",))) == 1
+
+
+def test_the_log_can_be_pruned(store):
+    """By time, or all there is of a namespace and those under it."""
+    store.put(("a",), "k", {"n": 1})
+    store.put(("a", "b"), "k", {"n": 1})
+    store.put(("ab",), "k", {"n": 1})
+
+    assert store.prune_history(before=datetime(2000, 1, 1, tzinfo=UTC)) == 0
+    assert store.prune_history(("a",)) == 2
+    assert len(store.history(("ab",))) == 1
+
+
+def test_the_log_can_be_switched_off(database):
+    """Then nothing is kept of what was."""
+    with HybridPostgresStore.from_conn_string(database, log_changes=False) as store:
+        store.put(("a",), "k", {"n": 1})
+        store.delete(("a",), "k")
+
+        assert store.history(("a",)) == []
