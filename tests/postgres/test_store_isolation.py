@@ -8,7 +8,7 @@ from langgraph.store.base import PutOp, SearchOp
 from psycopg import sql
 
 from langgraph_learning.postgres import HybridPostgresStore, statements
-from tests.postgres.letters import INDEX
+from letters import INDEX
 
 NASTY = [
     "foo",

@@ -6,7 +6,7 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import INDEX, letters
+from letters import INDEX, letters
 
 
 @pytest.fixture

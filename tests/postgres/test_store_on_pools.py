@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import DIMS, INDEX, letters
+from letters import DIMS, INDEX, letters
 
 
 class Counting:

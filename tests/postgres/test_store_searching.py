@@ -6,7 +6,7 @@ import pytest
 
 from langgraph_learning.errors import InvalidFilter, Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import INDEX, letters
+from letters import INDEX, letters
 
 ITEMS = {
     "ten": {"n": 10, "s": "b", "tags": ["x", "y"], "who": {"name": "Ann", "age": 30}, "ok": True},

@@ -9,7 +9,7 @@ from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured, NotSetUp
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import INDEX
+from letters import INDEX
 
 SHAPE = """
     SELECT 'column', table_name || '.' || column_name,
