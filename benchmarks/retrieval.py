@@ -18,9 +18,9 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
-from langgraph_learning.embeddings import LocalEmbeddings
 from store import bar, databases
 
+from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
 
 DEPTHS = (5, 10, 20)

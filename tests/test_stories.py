@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
-from langgraph.store.postgres import PostgresStore
 
 import egress_costs
 import project_context
 import three_sessions
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.learning import Learning, Source
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.scopes import ROOT
 from reader import Reader
 from stage import play
@@ -310,7 +310,9 @@ def test_among_ten_thousand_other_learnings_it_still_knows(kind, empty_database_
     if kind == "memory":
         tell_all_among(InMemoryStore(index=index))
     else:
-        with PostgresStore.from_conn_string(empty_database_url, pool_config=POOL, index=index) as store:
+        with HybridPostgresStore.from_conn_string(
+            empty_database_url, pool=POOL, index=index, search_mode="hybrid"
+        ) as store:
             store.setup()
             tell_all_among(store)
 

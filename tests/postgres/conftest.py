@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from letters import INDEX
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from langgraph_learning.postgres import HybridPostgresStore
-from letters import INDEX
 
 
 @pytest.fixture(scope="session")

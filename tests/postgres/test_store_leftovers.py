@@ -3,10 +3,10 @@
 import psycopg
 import pytest
 from langgraph.store.base import PutOp
+from letters import INDEX, letters
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from letters import INDEX, letters
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
+from letters import DIMS, INDEX, letters
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from letters import DIMS, INDEX, letters
 
 
 class Counting:

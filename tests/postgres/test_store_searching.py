@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
+from letters import INDEX, letters
 
 from langgraph_learning.errors import InvalidFilter, Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from letters import INDEX, letters
 
 ITEMS = {
     "ten": {"n": 10, "s": "b", "tags": ["x", "y"], "who": {"name": "Ann", "age": 30}, "ok": True},

@@ -5,11 +5,11 @@ from importlib.resources import files
 
 import psycopg
 import pytest
+from letters import INDEX
 from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured, NotSetUp
 from langgraph_learning.postgres import HybridPostgresStore
-from letters import INDEX
 
 SHAPE = """
     SELECT 'column', table_name || '.' || column_name,
