@@ -34,7 +34,7 @@ def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     machine = LearningMachine(model, stores, store=store)
     return create_agent(
         model,
-        system_prompt="You advise engineers.",
+        system_prompt="You advise engineers, in two or three sentences.",
         middleware=[machine.middleware()],
         context_schema=LearningContext,
         store=store,

@@ -51,7 +51,8 @@ def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     private = [UserProfile(), UserMemory(), SessionContext(planning=True)]
     shared = [EntityMemory(scope=Scope.TEAM), LearnedKnowledge(scope=Scope.TEAM)]
     machine = LearningMachine(model, [*private, *shared], store=store)
-    return machine.wrap(create_agent(model, system_prompt="You advise engineers."), store=store, checkpointer=saver)
+    agent = create_agent(model, system_prompt="You advise engineers, in two or three sentences.")
+    return machine.wrap(agent, store=store, checkpointer=saver)
 
 
 if __name__ == "__main__":
