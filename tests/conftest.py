@@ -13,17 +13,14 @@ import psycopg
 import pytest
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from langgraph.store.base import BaseStore, IndexConfig
+from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres import PostgresStore
+from people import INDEX, POOL
 from psycopg.sql import SQL, Identifier
 
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import EmbeddedPostgres
-from langgraph_learning.testing import HashEmbeddings
-
-INDEX: IndexConfig = {"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]}
-POOL = {"min_size": 1, "max_size": 8}
 
 
 class Databases:
