@@ -30,7 +30,7 @@ def test_every_block_runs_in_order(
     with OpenAIServer(answer) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        monkeypatch.setenv("DATABASE_URL", database_url)
+        monkeypatch.setenv("DATABASE_URL", empty_database_url)
         shared: dict[str, Any] = {"my_model": ChatOpenAI(model="any")}
         for block in BLOCKS:
             exec(compile(block, "README.md", "exec"), shared)
