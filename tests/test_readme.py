@@ -24,7 +24,7 @@ def answer(messages: list[Any]) -> Any:
 
 
 def test_every_block_runs_in_order(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """From the first program to the last, with the model that they name behind OpenAI's own protocol."""
     with OpenAIServer(answer) as server:
