@@ -1,4 +1,4 @@
-"""Who may do what on the server. Replace `authenticate` by a check of your own tokens; the rest can stay.
+"""Who may do what on the server. Replace `authenticate` by a check of your tokens, and `person` by a look-up.
 
 As it stands it proves nobody's identity, so it lets nobody in. To try the server on your own machine, name some people
 and their teams in LEARNING_DEMO_USERS, such as "alex:acme,sam:acme,kim:other": then "Bearer alex" is taken for Alex.
@@ -16,13 +16,14 @@ speak for one of them, by naming them in the context, and look at all items. To 
 
 import os
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from langgraph_sdk import Auth
 
 from langgraph_learning.scopes import Caller, LearningContext, Scope, authenticated
 
 TENANT = "default"
+STUDIO_TEAM = "studio"
 NAMED = [part.strip().partition(":") for part in os.environ.get("LEARNING_DEMO_USERS", "").split(",")]
 DEMO_USERS = {name: team for name, _, team in NAMED if name}
 """The team of every demo user."""
@@ -40,11 +41,12 @@ async def authenticate(authorization: str | None) -> dict[str, Any]:
             detail="Nobody is known by this token. Write your own check in graphs/auth.py, or, on your own machine "
             "only, name demo users in LEARNING_DEMO_USERS.",
         )
-    return person(token, DEMO_USERS[token])
+    return person(token)
 
 
-def person(identity: str, team: str) -> dict[str, Any]:
-    """Return what the authentication vouches for."""
+def person(identity: str) -> dict[str, Any]:
+    """Return what is vouched for of somebody. Replace this: look up their tenant and their teams."""
+    team = DEMO_USERS.get(identity, STUDIO_TEAM)
     return {"identity": identity, "tenant_id": TENANT, "team_ids": [team] if team else []}
 
 
@@ -69,12 +71,12 @@ async def own_crons(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> dict[
 @auth.on.threads.create_run
 async def own_runs(ctx: Auth.types.AuthContext, value: Auth.types.RunsCreate) -> dict[str, str]:
     """Let everyone run the agent in their own threads, as themselves; Studio also as a demo user whom it names."""
-    kwargs, user = value["kwargs"], cast(Any, ctx.user)
+    kwargs, identity = value["kwargs"], ctx.user.identity
     context = kwargs.get("context") or {}
-    if isinstance(user, Auth.types.StudioUser):
-        named = str(context.get("user_id"))
-        user = person(named, DEMO_USERS[named]) if named in DEMO_USERS else person(user.identity, "studio")
-        kwargs["config"]["configurable"]["langgraph_auth_user"] = user
+    if isinstance(ctx.user, Auth.types.StudioUser) and context.get("user_id") in list(DEMO_USERS):
+        identity = context["user_id"]
+    # Of Studio's user, and of the user of a planned run, the server knows no more than the identity.
+    user = kwargs["config"]["configurable"]["langgraph_auth_user"] = person(identity)
     _vouched(context, user)  # the machine does the same when the run begins; here the answer is a plain 403
     return _owned(ctx, value)
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from langgraph_sdk import Auth
@@ -51,6 +52,17 @@ async def test_without_demo_users_studio_is_a_person_like_others(monkeypatch):
     assert not await auth.own_items(studio, {"namespace": ("learnings", "default", "user", "alex")})
     with pytest.raises(Auth.exceptions.HTTPException, match="leave user_id out"):
         await auth.own_runs(studio, {"kwargs": {"context": {"user_id": "alex"}, "config": {"configurable": {}}}})
+
+
+async def test_a_planned_run_has_the_teams_of_whoever_planned_it(monkeypatch):
+    """The server runs it for an identity alone; who that is, is looked up again."""
+    auth = loaded(monkeypatch, "alex:acme")
+    user = SimpleNamespace(identity="alex")
+    planned = Auth.types.AuthContext(user=user, permissions=[], resource="threads", action="create_run")
+    run = {"kwargs": {"config": {"configurable": {}}}, "metadata": {}}
+
+    assert {"owner": "alex"} == await auth.own_runs(planned, run) == run["metadata"]
+    assert ["acme"] == run["kwargs"]["config"]["configurable"]["langgraph_auth_user"]["team_ids"]
 
 
 async def test_nothing_is_allowed_that_nobody_thought_of(monkeypatch):
