@@ -96,7 +96,7 @@ def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: vectors.Bin
 
 
 def _settings(shape: Shape, index: Index) -> Statement:
-    # Compiling these statements takes longer than carrying them out; and one namespace of many is read through the index
+    # Compiling these statements takes longer than carrying them out; and one namespace is read through the index
     # over namespaces, which the planner avoids where it believes in slow disks.
     settings = {"jit": "off", "random_page_cost": "1.1"}
     if index.embeddings and index.ann:
