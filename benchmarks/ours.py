@@ -27,6 +27,7 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import HashEmbeddings, ScriptedModel
 
 STORES = {"memory": "InMemoryStore", "postgres": "PostgresStore", "hybrid": "HybridPostgresStore"}
@@ -138,11 +139,7 @@ def storage(name: str, url: str | None) -> Iterator[tuple[BaseStore, BaseCheckpo
 def _postgres_store(name: str, url: str) -> Any:
     if name == "postgres":
         return PostgresStore.from_conn_string(url, pool_config=POOL, index=INDEX)
-    import langgraph_learning.postgres as package
-
-    if not hasattr(package, "HybridPostgresStore"):
-        raise SystemExit("This version of langgraph-learning has no HybridPostgresStore yet: choose another --store.")
-    return package.HybridPostgresStore.from_conn_string(url, index=INDEX, pool=POOL)
+    return HybridPostgresStore.from_conn_string(url, index=INDEX, pool=POOL, search_mode="hybrid")
 
 
 def _message(part: Any) -> Any:

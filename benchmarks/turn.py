@@ -10,12 +10,14 @@ turn of the same agent without learning.
 """
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from itertools import pairwise
+from random import Random
 from statistics import mean, median, quantiles
 from uuid import uuid4
 
@@ -112,13 +114,16 @@ def _measured(contenders: Sequence[Contender], users: int, turns: int) -> Result
     # The first turns make connections and tables; nobody is measured by them.
     for contender in contenders:
         contender.answer(Speaker("warm", "warm"), TURNS[0])
+    gc.freeze()
+    order = Random(users * turns)
     for number, (speaker, place) in enumerate((s, place) for s in speakers for place in range(turns)):
         _progress(number, users * turns)
-        # Whoever comes first in one turn comes later in the next: no one always follows the same neighbour.
-        shift = number % len(contenders)
-        for contender in (*contenders[shift:], *contenders[:shift]):
+        # In an order drawn for each turn, and with the rubbish taken out: nobody pays for the one who came before.
+        for contender in order.sample(contenders, len(contenders)):
+            gc.collect()
             answered = contender.answer(speaker, TURNS[place])
             results[contender.name].setdefault(speaker, []).append(answered)
+    gc.unfreeze()
     _progress(users * turns, users * turns)
     return results
 

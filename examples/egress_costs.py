@@ -1,4 +1,4 @@
-"""One engineer says what the team is saving on; another asks about something else, and hears of it unasked."""
+"""One engineer says what the team saves on; another asks about other things, and hears of it."""
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
@@ -34,7 +34,7 @@ def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     machine = LearningMachine(model, stores, store=store)
     return create_agent(
         model,
-        system_prompt="You advise engineers.",
+        system_prompt="You advise engineers, in two or three sentences.",
         middleware=[machine.middleware()],
         context_schema=LearningContext,
         store=store,

@@ -1,4 +1,4 @@
-"""A learning store of one's own is a record, a name and a scope: what must be known to work on a project."""
+"""A learning store of one's own is a record, a name and a scope: here, what a project needs."""
 
 from typing import Literal
 
@@ -35,26 +35,22 @@ class ProjectContext(LearningStore):
 
 
 APOLLO = {"project": "apollo"}
-SET_UP = Scene(
-    "Mia knows the project Apollo",
-    "mia",
-    [
-        "The code lives in services/apollo, the tests run with `make test`.",
-        "Use the staging environment. Mind that the seeds must be loaded first.",
-    ],
-    owners=APOLLO,
-)
-NEW_HERE = Scene("Jo is new on it", "jo", ["How do I run the tests, and what should I mind?"], owners=APOLLO)
-CHANGED = Scene("Jo changes something", "jo", ["By the way, the tests run with `just test` by now."], owners=APOLLO)
+SAID = [
+    "The code lives in services/apollo, the tests run with `make test`.",
+    "Use the staging environment. Mind that the seeds must be loaded first.",
+]
+SET_UP = Scene("Mia knows the project Apollo", "mia", SAID, owners=APOLLO)
+ASKED = ["How do I run the tests, and what should I mind?", "By the way, the tests run with `just test` by now."]
+NEW_HERE = Scene("Jo is new on it, and changes something", "jo", ASKED, owners=APOLLO)
 ASKED_AGAIN = Scene("Mia hears of it", "mia", ["How do I run the tests?"], owners=APOLLO)
 ELSEWHERE = Scene("Jo works on another project", "jo", ["How do I run the tests?"], owners={"project": "zeus"})
-STORY = (SET_UP, NEW_HERE, CHANGED, ASKED_AGAIN, ELSEWHERE)
+STORY = (SET_UP, NEW_HERE, ASKED_AGAIN, ELSEWHERE)
 
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     """Make an agent that learns nothing but this."""
     machine = LearningMachine(model, [ProjectContext()], store=store)
-    return machine.wrap(create_agent(model), store=store, checkpointer=saver)
+    return machine.wrap(create_agent(model), checkpointer=saver)
 
 
 if __name__ == "__main__":

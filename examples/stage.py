@@ -19,10 +19,10 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.store.postgres import PostgresStore
 
 from langgraph_learning import LearningContext
 from langgraph_learning.embeddings import LocalEmbeddings
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
 from langgraph_learning.scopes import ROOT
 from reader import Reader
@@ -102,7 +102,7 @@ def open_store() -> Iterator[BaseStore]:
     """Open the store on `DATABASE_URL`, or on an embedded Postgres that stops with this process."""
     embeddings = LocalEmbeddings()
     index: Any = {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"]}
-    with PostgresStore.from_conn_string(database_url(), index=index) as store:
+    with HybridPostgresStore.from_conn_string(database_url(), index=index, search_mode="hybrid") as store:
         store.setup()
         yield store
 

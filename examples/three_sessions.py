@@ -48,15 +48,11 @@ STORY = (EARLIER_PROJECT, PLAN, NEXT_DAY, NEWCOMER)
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     """Make an agent, and let it learn."""
-    stores = [
-        UserProfile(),
-        UserMemory(),
-        SessionContext(planning=True),
-        EntityMemory(scope=Scope.TEAM),
-        LearnedKnowledge(scope=Scope.TEAM),
-    ]
-    machine = LearningMachine(model, stores, store=store)
-    return machine.wrap(create_agent(model, system_prompt="You advise engineers."), store=store, checkpointer=saver)
+    private = [UserProfile(), UserMemory(), SessionContext(planning=True)]
+    shared = [EntityMemory(scope=Scope.TEAM), LearnedKnowledge(scope=Scope.TEAM)]
+    machine = LearningMachine(model, [*private, *shared], store=store)
+    agent = create_agent(model, system_prompt="You advise engineers, in two or three sentences.")
+    return machine.wrap(agent, store=store, checkpointer=saver)
 
 
 if __name__ == "__main__":

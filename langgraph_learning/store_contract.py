@@ -68,7 +68,14 @@ class StoreContract:
 
     def test_what_was_put_is_got(self, store: BaseStore) -> None:
         """A value comes back as it was, whatever JSON it holds."""
-        value = {"text": "é 日本 🎉 ' \" \\ % _", "n": 1.5, "yes": True, "none": None, "list": [1, {"a": []}], "": "empty"}
+        value = {
+            "text": "é 日本 🎉 ' \" \\ % _",
+            "n": 1.5,
+            "yes": True,
+            "none": None,
+            "list": [1, {"a": []}],
+            "": "empty",
+        }
         store.put(("a", "b"), "k", value)
 
         item = store.get(("a", "b"), "k")
@@ -291,7 +298,9 @@ class StoreContract:
         for n in range(30):
             searchable.put(("a",), str(n), {"text": "a" * (n + 1) + "b"})
 
-        pages = [i.key for offset in range(0, 36, 4) for i in searchable.search(("a",), query="a", limit=4, offset=offset)]
+        pages = [
+            i.key for offset in range(0, 36, 4) for i in searchable.search(("a",), query="a", limit=4, offset=offset)
+        ]
         assert sorted(pages) == sorted(str(n) for n in range(30))
 
     def test_text_that_was_replaced_is_not_found(self, searchable: BaseStore) -> None:

@@ -36,6 +36,15 @@ Script: TypeAlias = Sequence[Answer] | Callable[[list[BaseMessage]], Answer]
 """Answers in the order in which they are given, or one function that gives them all."""
 
 
+def __getattr__(name: str) -> Any:
+    """Give `StoreContract`, the tests that any store can be held to; they need pytest, the stand-ins do not."""
+    if name == "StoreContract":
+        from langgraph_learning.store_contract import StoreContract
+
+        return StoreContract
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 class EndOfScript(AssertionError):
     """The model was called more often than it has answers."""
 

@@ -13,16 +13,14 @@ import psycopg
 import pytest
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from langgraph.store.base import BaseStore, IndexConfig
+from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.store.postgres import AsyncPostgresStore, PostgresStore
+from langgraph.store.postgres import PostgresStore
+from people import INDEX, POOL
 from psycopg.sql import SQL, Identifier
 
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import EmbeddedPostgres
-from langgraph_learning.testing import HashEmbeddings
-
-INDEX: IndexConfig = {"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]}
-POOL = {"min_size": 1, "max_size": 8}
 
 
 class Databases:
@@ -71,9 +69,11 @@ class Databases:
 
 
 def set_up(url: str) -> None:
-    """Make the tables of LangGraph's own store and checkpointer."""
-    with PostgresStore.from_conn_string(url, index=INDEX) as store, PostgresSaver.from_conn_string(url) as saver:
+    """Make the tables of our store, of LangGraph's own, and of the checkpointer."""
+    with HybridPostgresStore.from_conn_string(url, index=INDEX, search_mode="hybrid") as store:
         store.setup()
+    with PostgresStore.from_conn_string(url, index=INDEX) as theirs, PostgresSaver.from_conn_string(url) as saver:
+        theirs.setup()
         saver.setup()
 
 
@@ -121,8 +121,15 @@ def database_url(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def postgres_store(database_url: str) -> Iterator[PostgresStore]:
-    """Give LangGraph's store on a real Postgres."""
+def postgres_store(database_url: str) -> Iterator[HybridPostgresStore]:
+    """Give our store on a real Postgres."""
+    with HybridPostgresStore.from_conn_string(database_url, pool=POOL, index=INDEX, search_mode="hybrid") as store:
+        yield store
+
+
+@pytest.fixture
+def langgraphs_store(database_url: str) -> Iterator[PostgresStore]:
+    """Give LangGraph's own store on a real Postgres: the loop knows any store."""
     with PostgresStore.from_conn_string(database_url, pool_config=POOL, index=INDEX) as store:
         yield store
 
@@ -135,13 +142,6 @@ def store(request: pytest.FixtureRequest) -> BaseStore:
     return request.getfixturevalue("postgres_store")
 
 
-@pytest.fixture
-async def postgres_astore(database_url: str) -> AsyncIterator[AsyncPostgresStore]:
-    """Give LangGraph's async store on a real Postgres."""
-    async with AsyncPostgresStore.from_conn_string(database_url, pool_config=POOL, index=INDEX) as store:
-        yield store
-
-
 @pytest.fixture(params=["memory", "postgres"])
 async def astore(request: pytest.FixtureRequest) -> AsyncIterator[BaseStore]:
     """Give a store that embeds the field `text`, for async tests: a test runs on each."""
@@ -149,7 +149,7 @@ async def astore(request: pytest.FixtureRequest) -> AsyncIterator[BaseStore]:
         yield InMemoryStore(index=INDEX)
         return
     url = request.getfixturevalue("database_url")
-    async with AsyncPostgresStore.from_conn_string(url, pool_config=POOL, index=INDEX) as store:
+    async with HybridPostgresStore.from_conn_string(url, pool=POOL, index=INDEX, search_mode="hybrid") as store:
         yield store
 
 

@@ -16,7 +16,10 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.testing import ScriptedModel
+from langgraph_learning.testing import HashEmbeddings, ScriptedModel
+
+INDEX: Any = {"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]}
+POOL = {"min_size": 1, "max_size": 8}
 
 ALEX = LearningContext(user_id="alex", team_ids=("acme",))
 SAM = LearningContext(user_id="sam", team_ids=("acme",))

@@ -15,7 +15,7 @@ PROGRAM = """
 import sys, time
 from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.postgres import PostgresSaver
-from langgraph.store.postgres import PostgresStore
+from langgraph_learning.postgres import HybridPostgresStore
 from people import ALEX, machine, notes_what_users_say, thread
 from langgraph_learning.testing import ScriptedModel
 
@@ -25,7 +25,7 @@ def slowly(answer):
         return answer(shown)
     return answered
 
-with PostgresStore.from_conn_string(sys.argv[1]) as store, PostgresSaver.from_conn_string(sys.argv[1]) as saver:
+with HybridPostgresStore.from_conn_string(sys.argv[1]) as store, PostgresSaver.from_conn_string(sys.argv[1]) as saver:
     learning = machine(slowly(notes_what_users_say), store=store)
     talk = ScriptedModel(slowly(lambda shown: "Understood: " + shown[-1].text.splitlines()[0]))
     agent = learning.wrap(talk, checkpointer=saver)
@@ -79,10 +79,11 @@ def test_a_kill_at_a_random_moment_loses_nothing(database_url: str, attempt: int
 def test_a_database_that_ends_a_connection_costs_no_learning(database_url: str):
     """The batch is all or nothing: what the failed one held, the next turn writes."""
     from langgraph.checkpoint.memory import InMemorySaver
-    from langgraph.store.postgres import PostgresStore
     from people import ALEX, echo, machine, notes_what_users_say, said, thread
 
-    with PostgresStore.from_conn_string(database_url, pool_config={"min_size": 1, "max_size": 2}) as store:
+    from langgraph_learning.postgres import HybridPostgresStore
+
+    with HybridPostgresStore.from_conn_string(database_url, pool={"min_size": 1, "max_size": 2}) as store:
         ended = []
 
         def extract_and_cut(shown: object) -> object:

@@ -206,7 +206,7 @@ async def _acheck(connection: AsyncConnection[Any]) -> None:
 
 
 def _has_something_to_say(socket: int) -> bool:
-    """Whether a connection at rest was sent anything: mostly its end. Asking the server costs a round trip; this none."""
+    """Whether a connection at rest was sent anything, mostly its end. Asking the server would cost a round trip."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(socket, select.POLLIN)

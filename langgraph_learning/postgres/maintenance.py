@@ -1,9 +1,8 @@
 """What is done beside reading and writing: the log read and pruned, the expired swept, vectors made anew."""
 
-from collections.abc import Callable
 from datetime import datetime
 
-from langgraph.store.base import validate_op_namespace, SearchOp
+from langgraph.store.base import SearchOp, validate_op_namespace
 
 from langgraph_learning.postgres import namespaces as ns
 from langgraph_learning.postgres import steps
@@ -28,7 +27,7 @@ def prune_history(shape: Shape, prefix: tuple[str, ...], before: datetime | None
     validate_op_namespace(SearchOp(prefix))
     first, end = ns.bounds(prefix)
     (rows,) = yield from steps.run(shape.statements("prune history", first=first, end=end, before=before))
-    return rows[0]["count"]
+    return int(rows[0]["count"])
 
 
 def sweep(shape: Shape) -> Plan[int]:

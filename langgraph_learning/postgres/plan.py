@@ -25,13 +25,13 @@ from langgraph_learning.transactions import Expected
 
 
 def batch(
-    shape: Shape, ops: Iterable[Op], expected: Sequence[Expected] = (), by: str | None = None
+    shape: Shape, ops: Iterable[Op], expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
 ) -> Plan[list[Result]]:
     """Carry out a batch, if every expectation holds."""
     ops = list(ops)
     for op in ops:
         validate_op_namespace(op)
-    writes = Writes(shape, [op for op in ops if isinstance(op, PutOp)], expected, by)
+    writes = Writes(shape, [op for op in ops if isinstance(op, PutOp)], expected, by, erase)
     searches = yield from plan_searches(shape, [(nth, op) for nth, op in enumerate(ops) if isinstance(op, SearchOp)])
     reads = [*_gets(shape, ops), *searches.reads, *_lists(shape, ops)]
     yield from writes.embed()
@@ -84,6 +84,7 @@ def _list(shape: Shape, nth: int, op: ListNamespacesOp) -> Read:
         from_end=[pattern.match_type == "suffix" for pattern in patterns],
         depth=op.max_depth,
         stride=None if patterns else op.max_depth,
+        enough=None if patterns and op.max_depth else op.limit + op.offset,
         limit=op.limit,
         offset=op.offset,
         expired_too=shape.expired_too,
@@ -125,4 +126,3 @@ def _refresh(shape: Shape, ops: Sequence[Op], results: Sequence[Any], reads: Seq
     if ids:
         refresh = shape.statements("refresh", ids=ids, expired_too=shape.expired_too)
         yield from steps.run(refresh, optional=True)
-

@@ -77,7 +77,9 @@ def _set_up_vectors(shape: Shape, index: Index, state: State) -> Plan[None]:
         yield from steps.run(*one_at_a_time(shape), shape.statements("vector extension"))
         state = yield from look(shape)
     if tuple(int(part) for part in (state.extension or "0").split(".")[:2]) < (0, 8):
-        raise Misconfigured(f"pgvector is {state.extension} here; searching needs 0.8 or newer: ALTER EXTENSION vector UPDATE.")
+        raise Misconfigured(
+            f"pgvector is {state.extension} here; searching needs 0.8 or newer: ALTER EXTENSION vector UPDATE."
+        )
     if state.vectors is None:
         yield from steps.run(*one_at_a_time(shape), shape.statements("add vectors"), *index_vectors(shape, index))
         return

@@ -73,14 +73,16 @@ class Index:
     def encode(self, numbers: Sequence[float]) -> Binary:
         """Return a vector as it is sent."""
         if len(numbers) != self.dims:
-            raise Misconfigured(f"The embedding model returns {len(numbers)} dimensions; the index settings say {self.dims}.")
+            raise Misconfigured(
+                f"The embedding model returns {len(numbers)} dimensions; the index settings say {self.dims}."
+            )
         return (halfvec if self.vector_type == "halfvec" else vector)(numbers)
 
     def place(self, value: Mapping[str, Any]) -> tuple[str | None, float | None]:
         """Return the sequence that an item belongs to, and its place in it."""
         if self.sequence is None:
             return None, None
-        name, order = (_texts(value, self.sequence[part])[:1] for part in ("by", "order"))  # type: ignore[literal-required]  # both are keys of it
+        name, order = (_texts(value, self.sequence[part])[:1] for part in ("by", "order"))
         return (name[0][1], _number(order[0][1], self.sequence["order"])) if name and order else (None, None)
 
 
@@ -102,7 +104,7 @@ def index_of(settings: IndexSettings | Mapping[str, Any] | None, mode: SearchMod
         ann=_one_of(("hnsw", "flat"), ann.get("kind", "hnsw"), "kind") == "hnsw" and dims <= LARGEST_INDEXED,
         build={name: int(ann[name]) for name in ("m", "ef_construction") if ann.get(name)},
         sequence=given.get("sequence"),
-        exact_below=int(given.get("exact_below") or 20_000),
+        exact_below=int(given.get("exact_below") or 25_000),
     )
 
 

@@ -1,6 +1,7 @@
 """What plans know of the store that they are made for."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from langgraph_learning.postgres import steps
@@ -9,7 +10,8 @@ from langgraph_learning.postgres.statements import Statement, Statements
 from langgraph_learning.postgres.steps import Plan, Rows
 
 
-class Shape(NamedTuple):
+@dataclass(frozen=True)
+class Shape:
     """All that a plan has to know of its store."""
 
     statements: Statements

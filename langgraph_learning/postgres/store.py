@@ -110,28 +110,37 @@ class HybridPostgresStore(BaseStore):
         await self._connections.aclose()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Carry out operations in one transaction: reads see the state before the writes, the last put of a key wins."""
+        """Carry out operations in one transaction: reads see what was before the writes, the last put of a key wins."""
         return self._drive(plan.batch(self._shape, ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """`batch` for the async world."""
         return await self._adrive(plan.batch(self._shape, ops))
 
-    def transact(self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None) -> list[Result]:
+    def transact(
+        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
+    ) -> list[Result]:
         """Carry out a batch if every item still has the version that was read; else raise `Conflict`, nothing written.
 
-        `by` is written to the change log.
+        `by` is written to the change log. With `erase` the log keeps that deleted items were there, and not what they
+        said.
         """
-        return self._drive(plan.batch(self._shape, ops, expected, by))
+        return self._drive(plan.batch(self._shape, ops, expected, by, erase))
 
     async def atransact(
-        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None
+        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
         """`transact` for the async world."""
-        return await self._adrive(plan.batch(self._shape, ops, expected, by))
+        return await self._adrive(plan.batch(self._shape, ops, expected, by, erase))
 
     def update(
-        self, namespace: tuple[str, ...], key: str, change: updates.Change, *, by: str | None = None, attempts: int = 100
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        change: updates.Change,
+        *,
+        by: str | None = None,
+        attempts: int = 100,
     ) -> dict[str, Any] | None:
         """Read a value, change it and write it back, again if somebody else wrote in between; return what was written.
 
@@ -140,7 +149,13 @@ class HybridPostgresStore(BaseStore):
         return self._drive(updates.update(self._shape, namespace, key, change, self._default_ttl, by, attempts))
 
     async def aupdate(
-        self, namespace: tuple[str, ...], key: str, change: updates.Change, *, by: str | None = None, attempts: int = 100
+        self,
+        namespace: tuple[str, ...],
+        key: str,
+        change: updates.Change,
+        *,
+        by: str | None = None,
+        attempts: int = 100,
     ) -> dict[str, Any] | None:
         """`update` for the async world."""
         return await self._adrive(updates.update(self._shape, namespace, key, change, self._default_ttl, by, attempts))
@@ -166,7 +181,7 @@ class HybridPostgresStore(BaseStore):
         self._drive(setting_up.setup(self._shape))
 
     async def asetup(self) -> None:
-        """`setup` for the async world."""
+        """Do as `setup`, in the async world."""
         await self._adrive(setting_up.setup(self._shape))
 
     def reembed(self, *, resume: bool = False, progress: reembedding.Progress | None = None) -> int:

@@ -31,7 +31,7 @@ def update(
             if attempt == attempts:
                 raise
             # Not all at once again: each waits a little, and at random.
-            yield from steps.pause(random.uniform(0, 0.002 * min(attempt, 10)))  # noqa: S311
+            yield from steps.pause(random.uniform(0, 0.002 * min(attempt, 10)))
         else:
             return dict(value) if value is not None else None
     raise Conflict

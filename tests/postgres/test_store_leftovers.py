@@ -2,10 +2,11 @@
 
 import psycopg
 import pytest
+from langgraph.store.base import PutOp
+from letters import INDEX, letters
 
-from langgraph_learning.postgres import HybridPostgresStore, reembedding
 from langgraph_learning.errors import Misconfigured
-from tests.postgres.letters import INDEX, letters
+from langgraph_learning.postgres import HybridPostgresStore
 
 
 @pytest.fixture
@@ -73,9 +74,8 @@ def test_a_new_model_takes_over_every_vector(empty_database):
         assert len(store.search(("a",), query="a")) == 6
 
 
-def test_an_interrupted_reembedding_goes_on_where_it_stopped(database, monkeypatch):
+def test_an_interrupted_reembedding_goes_on_where_it_stopped(database):
     """And does not ask the model again for what it has."""
-    monkeypatch.setattr(reembedding, "_ITEMS_AT_ONCE", 2)
     calls = []
 
     def breaking(texts):
@@ -85,19 +85,22 @@ def test_an_interrupted_reembedding_goes_on_where_it_stopped(database, monkeypat
         return letters(texts)
 
     with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
-        for n in range(7):
-            store.put(("a",), str(n), {"text": "a" * n + "b"})
-    with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": breaking}) as store:
-        with pytest.raises(ConnectionError):
-            store.reembed()
+        store.batch([PutOp(("a",), str(n), {"text": f"a{n}"}) for n in range(600)])
+    with (
+        HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": breaking}) as store,
+        pytest.raises(ConnectionError),
+    ):
+        store.reembed()
     with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
-        assert store.reembed(resume=True) == 3
-        assert len(store.search(("a",), query="a")) == 7
+        assert store.reembed(resume=True) == 600 - 512
+        assert len(store.search(("a",), query="a", limit=1000)) == 600
 
 
 def test_words_of_a_store_without_model_can_get_vectors(empty_database):
     """A model that comes later finds what was there before it."""
-    with HybridPostgresStore.from_conn_string(empty_database, index={"fields": ["text"]}, search_mode="hybrid") as store:
+    with HybridPostgresStore.from_conn_string(
+        empty_database, index={"fields": ["text"]}, search_mode="hybrid"
+    ) as store:
         store.setup()
         store.put(("a",), "k", {"text": "abc"})
     with HybridPostgresStore.from_conn_string(empty_database, index=INDEX, search_mode="hybrid") as store:
@@ -109,7 +112,9 @@ def test_words_of_a_store_without_model_can_get_vectors(empty_database):
 
 def test_a_very_long_text_can_be_kept_and_found(empty_database):
     """By its beginning."""
-    with HybridPostgresStore.from_conn_string(empty_database, index={"fields": ["text"]}, search_mode="hybrid") as store:
+    with HybridPostgresStore.from_conn_string(
+        empty_database, index={"fields": ["text"]}, search_mode="hybrid"
+    ) as store:
         store.setup()
         store.put(("a",), "k", {"text": " ".join(f"word{n}" for n in range(200_000))})
 

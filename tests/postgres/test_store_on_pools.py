@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
+from letters import DIMS, INDEX, letters
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import DIMS, INDEX, letters
 
 
 class Counting:
@@ -146,7 +146,9 @@ def pgbouncer(database):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = " ".join(f"{key}={target[key]}" for key in ("host", "port", "dbname", "user", "password") if target.get(key))
+    server = " ".join(
+        f"{key}={target[key]}" for key in ("host", "port", "dbname", "user", "password") if target.get(key)
+    )
     settings = ["[databases]", f"app = {server}", "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}"]
     settings += ["unix_socket_dir =", "auth_type = any", "pool_mode = transaction", "default_pool_size = 2"]
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
@@ -172,7 +174,10 @@ def _answers(port):
 def test_it_works_behind_pgbouncer(pgbouncer):
     """With transaction pooling and fewer server connections than threads: nothing is prepared, nothing is left set."""
     with HybridPostgresStore.from_conn_string(
-        pgbouncer, index={**INDEX, "exact_below": 1}, search_mode="hybrid", pool={"min_size": 4, "max_size": 8, "timeout": 20}
+        pgbouncer,
+        index={**INDEX, "exact_below": 1},
+        search_mode="hybrid",
+        pool={"min_size": 4, "max_size": 8, "timeout": 20},
     ) as store:
         store.setup()
 

@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
+from letters import INDEX, letters
 
 from langgraph_learning.errors import InvalidFilter, Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import INDEX, letters
 
 ITEMS = {
     "ten": {"n": 10, "s": "b", "tags": ["x", "y"], "who": {"name": "Ann", "age": 30}, "ok": True},
@@ -68,7 +68,9 @@ def test_filters(store, filter, expected):
     assert {item.key for item in store.search(("a",), filter=filter)} == expected
 
 
-@pytest.mark.parametrize("filter", [{"n": {"$near": 1}}, {"$nor": []}, {"n": {"$in": "abc"}}, {"n": {"$gt": [1]}}, {"n": object()}])
+@pytest.mark.parametrize(
+    "filter", [{"n": {"$near": 1}}, {"$nor": []}, {"n": {"$in": "abc"}}, {"n": {"$gt": [1]}}, {"n": object()}]
+)
 def test_a_filter_that_cannot_be_understood_says_so(store, filter):
     """Rather than finding nothing, or everything."""
     with pytest.raises(InvalidFilter):
@@ -130,7 +132,10 @@ def test_filters_and_pages_hold_in_every_mode(database, mode):
 
 
 def _texts(count):
-    return ["".join(pair) * 3 + "zyx"[: n % 3] for n, pair in enumerate(itertools.islice(itertools.permutations("abcdefghij", 3), count))]
+    return [
+        "".join(pair) * 3 + "zyx"[: n % 3]
+        for n, pair in enumerate(itertools.islice(itertools.permutations("abcdefghij", 3), count))
+    ]
 
 
 def test_a_large_namespace_is_searched_through_the_index(database):
@@ -173,7 +178,10 @@ def test_scores_are_those_of_the_distance(empty_database, distance, score, preci
 
 def test_the_same_model_must_fill_the_index(store):
     """A vector of another length is refused before anything is sent."""
-    with HybridPostgresStore("unused", index={"dims": 3, "embed": letters}) as other, pytest.raises(Misconfigured, match="26"):
+    with (
+        HybridPostgresStore("unused", index={"dims": 3, "embed": letters}) as other,
+        pytest.raises(Misconfigured, match="26"),
+    ):
         other.put(("a",), "k", {"text": "x"})
 
 

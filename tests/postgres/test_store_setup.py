@@ -5,15 +5,16 @@ from importlib.resources import files
 
 import psycopg
 import pytest
+from letters import INDEX
 from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured, NotSetUp
 from langgraph_learning.postgres import HybridPostgresStore
-from tests.postgres.letters import INDEX
 
 SHAPE = """
     SELECT 'column', table_name || '.' || column_name,
-           concat_ws(' ', data_type, udt_name, collation_name, is_nullable, column_default, is_identity, generation_expression)
+           concat_ws(' ', data_type, udt_name, collation_name, is_nullable, is_identity, column_default,
+                     generation_expression)
       FROM information_schema.columns WHERE table_schema = 'public'
      UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
      UNION ALL SELECT 'constraint', conrelid::regclass || '.' || conname, pg_get_constraintdef(oid)
@@ -67,7 +68,9 @@ def test_a_role_that_may_not_change_tables_is_enough(empty_database):
         name = sql.Identifier(role)
         admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(name))
         admin.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}").format(name))
-        with HybridPostgresStore.from_conn_string(empty_database, index=INDEX, pool={"kwargs": {"user": role}}) as store:
+        with HybridPostgresStore.from_conn_string(
+            empty_database, index=INDEX, pool={"kwargs": {"user": role}}
+        ) as store:
             store.setup()
             store.put(("a",), "k", {"text": "abc"}, ttl=0.0001)
             store.put(("a",), "l", {"text": "abc"})

