@@ -143,6 +143,17 @@ def test_who_takes_it_back_is_not_counted(store: BaseStore):
     assert (set(), {FROZEN}) == (before, knows(learning, "newcomer"))
 
 
+def test_who_is_erased_is_not_counted(store: BaseStore):
+    """Nor is their mark left behind."""
+    learning = sharing(store, Sharing.after(2))
+    hears(learning, "alex", FROZEN)
+    learning.forget(ALEX)
+    hears(learning, "sam", FROZEN)
+
+    assert set() == knows(learning, "newcomer")
+    assert 1 == len(learning.review.list(SAM)[0].supporters)
+
+
 def test_one_user_cannot_undo_what_is_shared(store: BaseStore):
     """To forget or to change what several said, a person has to approve it."""
     learning = sharing(store, Sharing.after(2))
