@@ -16,6 +16,7 @@ from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
 from langgraph_learning.questioner import Method, Questioner
+from langgraph_learning.saved import Saved, names, repeats, saved
 from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
 from langgraph_learning.transactions import Expected, version_of
 from langgraph_learning.transcript import (
@@ -68,6 +69,8 @@ class Extraction:
         """Raise `Misconfigured` for records or models that cannot be asked."""
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
         self.checks = Checks(self.stores)
+        self._own_tools = names(stores)
+        self._saved_by_tools = {kind: record for store in stores if store.tools for kind, record in store.kinds.items()}
         self.budget = budget
         self.questioner = Questioner(model, answer_schema(self.checks.records), method)
 
@@ -76,16 +79,20 @@ class Extraction:
         new, marks, version = yield from self._unread(turn)
         if not any(isinstance(message, HumanMessage) for message in new):
             return Lesson()
+        if not self.stores:
+            return Lesson(marks=self._shown(turn), by=turn.caller.user)
         known, forgotten = yield from self._near(turn, new)
-        parts = chunks(lines(new, turn.caller.user), self.budget)[:MOST_CHUNKS]
+        parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
+        unread = {id(line.message) for part in parts[MOST_CHUNKS:] for line in part}
+        noted = saved(new, self._saved_by_tools)
         edits: list[Edit] = []
         errors: list[str] = []
-        for part in parts:
-            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], forgotten)
-            edits += checked
+        for part in parts[:MOST_CHUNKS]:
+            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], forgotten, noted)
+            edits += [edit for edit in checked if not repeats(edit, noted, new)]
             errors += dropped
         learnings = yield from self._process(edits, known)
-        read = {id(line.message) for part in parts for line in part}
+        read = {id(message) for message in new} - unread
         return Lesson(
             learnings=tuple(learnings),
             errors=tuple(errors),
@@ -109,31 +116,27 @@ class Extraction:
         """Return what is known near to the new messages, and what must not be learnt again."""
         branch = tuple(message.id or "" for message in turn.messages)
         asked = Asked(turn.caller, question(new), turn.now, branch, turn.session, learning=True)
-        found = yield from together([*(_found(store, asked) for store in self.stores), self._forgotten(turn)])
-        *known, forgotten = found
-        return [learning for learnings in known for learning in learnings if learning.namespace[0] == ROOT], forgotten
-
-    def _forgotten(self, turn: Turn) -> Flow[list[Learning]]:
-        places = [
-            turn.caller.namespace(scope, s.name)
-            for s in self.stores
-            for scope in {s.scope, Scope.USER}
-            if not _thread(s)
-        ]
-        rejected = {"status": Status.REJECTED.value}
-        found = yield from search(*(SearchOp(place, rejected, limit=20) for place in places))
-        return read_all(found, places)
+        found = yield from together(
+            [*(_found(store, asked) for store in self.stores), forgotten(self.stores, turn.caller)]
+        )
+        *known, rejected = found
+        return [learning for learnings in known for learning in learnings if learning.namespace[0] == ROOT], rejected
 
     def _read(
-        self, turn: Turn, part: Sequence[Line], known: Sequence[Learning], forgotten: Sequence[Learning]
+        self,
+        turn: Turn,
+        part: Sequence[Line],
+        known: Sequence[Learning],
+        forgotten: Sequence[Learning],
+        noted: Sequence[Saved],
     ) -> Flow[tuple[list[Edit], list[str]]]:
         """Ask about one part of the conversation; an invalid edit is sent back once, then dropped."""
         keys = {f"k{number}": learning for number, learning in enumerate(known, start=1)}
-        prompt = self._prompt(turn, part, keys, forgotten)
+        prompt = self._prompt(turn, part, keys, forgotten, noted)
         raws, answer = yield from self.questioner.ask(prompt)
         edits, wrong = self._check(turn, part, keys, raws)
         if not wrong:
-            return _unforgotten(edits, part, forgotten), []
+            return unforgotten(edits, part, forgotten), []
         sent_back = HumanMessage(
             "These edits are not valid:\n"
             + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
@@ -142,16 +145,22 @@ class Extraction:
         said = AIMessage(answer.text or str(raws))
         raws, _ = yield from self.questioner.ask([*prompt, said, sent_back])
         corrected, dropped = self._check(turn, part, keys, raws, first=len(edits))
-        return _unforgotten([*edits, *corrected], part, forgotten), [f"dropped {raw}: {why}" for raw, why in dropped]
+        return unforgotten([*edits, *corrected], part, forgotten), [f"dropped {raw}: {why}" for raw, why in dropped]
 
     def _prompt(
-        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], forgotten: Sequence[Learning]
+        self,
+        turn: Turn,
+        part: Sequence[Line],
+        keys: Mapping[str, Learning],
+        forgotten: Sequence[Learning],
+        noted: Sequence[Saved],
     ) -> list[BaseMessage]:
         kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
             "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
             "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in forgotten)),
+            "saved": _within(self.budget // 16, (f"- {one.kind} · {inert(one.text)}" for one in noted)),
             "conversation": [line.text for line in part],
         }
         shown = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
@@ -185,17 +194,28 @@ class Extraction:
         return [learning for learnings in written for learning in learnings]
 
     def _marks(self, turn: Turn, read: Sequence[tuple[str, ...]], cursor: Item | None) -> tuple[Any, ...]:
-        """Return the items that say which messages were learnt from, and what the last answer had in its context."""
+        """Return the items that say which messages were learnt from, and what the answer had in its context."""
         if not turn.caller.thread:
             return ()
         before = list(cursor.value["marks"]) if cursor else []
         marks = [*before, *(mark for message in read for mark in message)][-REMEMBERED:]
-        items: list[tuple[Namespace, str, dict[str, Any]]] = [(*_cursor(turn.caller), {"marks": marks})]
+        return ((*_cursor(turn.caller), {"marks": marks}), *self._shown(turn))
+
+    def _shown(self, turn: Turn) -> tuple[Any, ...]:
+        """Return the item that says what the last answer had in its context."""
         answer = next((m.id for m in reversed(turn.messages) if isinstance(m, AIMessage) and m.id), None)
-        if answer and turn.shown:
-            place = turn.caller.namespace(Scope.THREAD, "shown")
-            items.append((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}))
-        return tuple(items)
+        if not (turn.caller.thread and answer and turn.shown):
+            return ()
+        place = turn.caller.namespace(Scope.THREAD, "shown")
+        return ((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}),)
+
+
+def forgotten(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
+    """Return what must not be learnt again."""
+    places = [caller.namespace(scope, s.name) for s in stores for scope in {s.scope, Scope.USER} if not _thread(s)]
+    rejected = {"status": Status.REJECTED.value}
+    found = yield from search(*(SearchOp(place, rejected, limit=20) for place in places))
+    return read_all(found, places)
 
 
 def _found(store: LearningStore, asked: Asked) -> Flow[list[Learning]]:
@@ -206,7 +226,7 @@ def _learnt(edits: Sequence[Edit]) -> list[Learning]:
     return [edit.learning() for edit in edits if edit.record is not None]
 
 
-def _unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
+def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
     """Leave out what the user asked to forget, unless they say it anew; what they forget right now, in any case."""
     now = {normal(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
     before = {normal(learning.text) for learning in forgotten}

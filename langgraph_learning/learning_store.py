@@ -69,7 +69,9 @@ class LearningStore:
     """How many learnings are shown at most."""
     stable: bool = False
     """True: everything known is shown whatever was asked, so that prompt caches hold. False: what is near to it."""
-    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.BACKGROUND})
+    tools: bool = False
+    """Whether the agent gets tools to search, save and forget here, beside what the mode does. AGENTIC implies it."""
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.BACKGROUND, Mode.AGENTIC})
     """The modes this store can have."""
 
     def __init__(
@@ -79,6 +81,7 @@ class LearningStore:
         scope: Scope | None = None,
         record: type[BaseModel] | None = None,
         mode: Mode | None = None,
+        tools: bool | None = None,
         limit: int | None = None,
         instructions: str | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class LearningStore:
         self.name = name or self.name
         self.scope = scope or self.scope
         self.mode = mode or self.mode
+        self.tools = self.mode is Mode.AGENTIC or (self.tools if tools is None else tools)
         self.records = (record,) if record else self.records
         self.kinds = {kind_of(record): record for record in self.records}
         self.limit = limit or self.limit

@@ -7,6 +7,7 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
@@ -23,6 +24,7 @@ from langgraph_learning.nodes import Nodes
 from langgraph_learning.questioner import Method
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
+from langgraph_learning.tools import Toolbox, equipped
 
 
 class LearningMachine:
@@ -67,6 +69,8 @@ class LearningMachine:
             budget=context_budget,
             shadow=shadow,
         )
+        self._toolbox = Toolbox(self._loop)
+        self._toolbox.tools()  # a record that tools cannot take is told now
 
     @property
     def nodes(self) -> Nodes:
@@ -74,8 +78,12 @@ class LearningMachine:
         return Nodes(self._loop)
 
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
-        """Return the loop as a middleware for `create_agent`."""
-        return LearningMiddleware(self._loop)
+        """Return the loop as a middleware for `create_agent`. It brings the tools along."""
+        return LearningMiddleware(self._loop, self.tools())
+
+    def tools(self) -> list[BaseTool]:
+        """Return what an agent searches, saves and forgets with: the tools of all stores that have some."""
+        return self._toolbox.tools()
 
     def wrap(
         self,
@@ -88,12 +96,14 @@ class LearningMachine:
     ) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Return a compiled graph that lets any agent learn: `recall → build_context → agent → extract → update`.
 
-        agent: a compiled graph (of `create_agent` or your own), a Runnable, or a function of the state, plain or async.
+        agent: a compiled graph (of `create_agent` or your own), a Runnable, or a function of the state, plain or async;
+            where the agent needs the machine's tools, a function of `tools` that makes it.
         store, checkpointer, name: as for `compile`; by default the agent's own.
         inject: False if the agent's nodes call `learned_context()` themselves.
 
         Raises `Misconfigured` for an agent that cannot be wrapped.
         """
+        agent = equipped(agent, self.tools(), self.stores)
         return graph.wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:

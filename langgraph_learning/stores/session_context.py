@@ -1,7 +1,7 @@
 """Where a session stands: what it is for, the plan, and how far it got."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from langgraph_learning.edits import Edit, Record
 from langgraph_learning.flow import Flow, batch
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, inert
+from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import Scope
 
 BREAK = " | "
@@ -70,6 +70,7 @@ class SessionContext(LearningStore):
     scope = Scope.THREAD
     title = "This session so far"
     limit = 1
+    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.BACKGROUND})
 
     def __init__(self, *, planning: bool = False) -> None:
         """planning: also keep the goal, the plan with the status of its steps, and the progress."""
