@@ -26,6 +26,8 @@ class Batch:
     expected: tuple[Expected, ...] = ()
     """What must still be as it was read, where the store can tell."""
     by: str | None = None
+    erase: bool = False
+    """Whether the store's change log is to lose what deleted items said."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ Request = Batch | Call | Await
 Flow = Generator[Request, Any, T]
 
 
-def batch(*ops: Op, expected: Sequence[Expected] = (), by: str | None = None) -> Flow[list[Result]]:
+def batch(
+    *ops: Op, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
+) -> Flow[list[Result]]:
     """Carry out operations in one batch."""
-    results: list[Result] = (yield Batch(ops, tuple(expected), by)) if ops else []
+    results: list[Result] = (yield Batch(ops, tuple(expected), by, erase)) if ops else []
     return results
 
 
@@ -138,7 +142,7 @@ async def adrive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None 
 def _perform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
     if isinstance(request, Batch):
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
-            return store.transact(request.ops, expected=request.expected, by=request.by)
+            return store.transact(request.ops, expected=request.expected, by=request.by, erase=request.erase)
         return store.batch(request.ops)
     if isinstance(request, Call):
         return request.runnable.invoke(request.input, _tagged(config, request.tags))
@@ -150,7 +154,7 @@ def _perform(request: Request, store: BaseStore, config: RunnableConfig | None) 
 async def _aperform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
     if isinstance(request, Batch):
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
-            return await store.atransact(request.ops, expected=request.expected, by=request.by)
+            return await store.atransact(request.ops, expected=request.expected, by=request.by, erase=request.erase)
         return await store.abatch(request.ops)
     if isinstance(request, Call):
         return await request.runnable.ainvoke(request.input, _tagged(config, request.tags))

@@ -30,7 +30,7 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
     gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
-    yield from batch(*(PutOp(learning.namespace, learning.key, None) for learning in gone), by=caller.user)
+    yield from batch(*(PutOp(learning.namespace, learning.key, None) for learning in gone), by=caller.user, erase=True)
     return len(gone)
 
 
@@ -45,7 +45,7 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
             gone += 1
         elif others != learning.sources:
             ops.append(learning.model_copy(update={"sources": others}).put())
-    yield from batch(*ops, by=caller.user)
+    yield from batch(*ops, by=caller.user, erase=True)
     return gone
 
 

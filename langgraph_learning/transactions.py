@@ -40,15 +40,18 @@ class Change(NamedTuple):
 class TransactionalStore(Protocol):
     """A store whose batches can depend on what was read, and which logs every change."""
 
-    def transact(self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None) -> list[Result]:
+    def transact(
+        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
+    ) -> list[Result]:
         """Carry out a batch as `BaseStore.batch` does, if and only if every expectation holds.
 
-        `by` is written to the change log. Raises `Conflict`, having written nothing, if an item has another version.
+        `by` is written to the change log. With `erase` the log keeps that deleted items were there, and not what they
+        said. Raises `Conflict`, having written nothing, if an item has another version.
         """
         ...
 
     async def atransact(
-        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None
+        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
         """`transact` for the async world."""
         ...

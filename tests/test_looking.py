@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
@@ -25,6 +26,7 @@ from people import (
 
 from langgraph_learning import LearningContext, LearningMachine, Scope, SessionContext, UserMemory
 from langgraph_learning.errors import Misconfigured, NotFound
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import ScriptedModel
 
 
@@ -70,6 +72,20 @@ def test_forget_without_keys_erases_all_that_is_private(store: BaseStore):
 
     assert 1 == learning.forget(ALEX)
     assert {"ours"} == texts(learning)
+
+
+def test_what_was_removed_is_nowhere_in_the_database(postgres_store: HybridPostgresStore, database_url: str):
+    """Not as an item, not as words or a vector, not in the change log; that somebody removed something stays there."""
+    learning = machine(notes_what_users_say, store=postgres_store)
+    talk_with(learning).invoke(said("My secret is Xylophone"), thread("a"), context=ALEX)
+    (learnt,) = learning.learnings(ALEX)
+    learning.forget(ALEX, learnt.key)
+
+    with psycopg.connect(database_url) as connection:
+        tables = ("learning_items", "learning_texts", "learning_changes")
+        rows = str([connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]).casefold()
+    assert "xylophon" not in rows
+    assert ["alex", "alex"] == [change.by for change in postgres_store.history(learnt.namespace, learnt.key)]
 
 
 def test_nobody_removes_what_they_cannot_see(store: BaseStore):

@@ -25,13 +25,13 @@ from langgraph_learning.transactions import Expected
 
 
 def batch(
-    shape: Shape, ops: Iterable[Op], expected: Sequence[Expected] = (), by: str | None = None
+    shape: Shape, ops: Iterable[Op], expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
 ) -> Plan[list[Result]]:
     """Carry out a batch, if every expectation holds."""
     ops = list(ops)
     for op in ops:
         validate_op_namespace(op)
-    writes = Writes(shape, [op for op in ops if isinstance(op, PutOp)], expected, by)
+    writes = Writes(shape, [op for op in ops if isinstance(op, PutOp)], expected, by, erase)
     searches = yield from plan_searches(shape, [(nth, op) for nth, op in enumerate(ops) if isinstance(op, SearchOp)])
     reads = [*_gets(shape, ops), *searches.reads, *_lists(shape, ops)]
     yield from writes.embed()

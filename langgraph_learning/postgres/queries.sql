@@ -285,6 +285,13 @@ SELECT id, at, by, namespace, key, before, after, version
  WHERE namespace = string_to_array(%(namespace)s, '.') AND (%(key)s::text IS NULL OR key = %(key)s)
  ORDER BY id DESC LIMIT %(limit)s;
 
+-- erase history --
+-- That something was there, when, and who deleted it stays; what it said does not.
+UPDATE learning_changes c
+   SET before = NULL, after = NULL
+  FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) AS gone (namespace, key)
+ WHERE c.namespace = string_to_array(gone.namespace, '.') AND c.key = gone.key;
+
 -- prune history --
 WITH pruned AS (
     DELETE FROM learning_changes

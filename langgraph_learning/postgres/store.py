@@ -117,18 +117,21 @@ class HybridPostgresStore(BaseStore):
         """`batch` for the async world."""
         return await self._adrive(plan.batch(self._shape, ops))
 
-    def transact(self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None) -> list[Result]:
+    def transact(
+        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
+    ) -> list[Result]:
         """Carry out a batch if every item still has the version that was read; else raise `Conflict`, nothing written.
 
-        `by` is written to the change log.
+        `by` is written to the change log. With `erase` the log keeps that deleted items were there, and not what they
+        said.
         """
-        return self._drive(plan.batch(self._shape, ops, expected, by))
+        return self._drive(plan.batch(self._shape, ops, expected, by, erase))
 
     async def atransact(
-        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None
+        self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
         """`transact` for the async world."""
-        return await self._adrive(plan.batch(self._shape, ops, expected, by))
+        return await self._adrive(plan.batch(self._shape, ops, expected, by, erase))
 
     def update(
         self,

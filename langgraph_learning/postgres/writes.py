@@ -20,13 +20,16 @@ _ROWS = 1000
 class Writes:
     """The puts and deletes of one batch, with the conditions that they depend on."""
 
-    def __init__(self, shape: Shape, puts: Sequence[PutOp], expected: Sequence[Expected], by: str | None) -> None:
+    def __init__(
+        self, shape: Shape, puts: Sequence[PutOp], expected: Sequence[Expected], by: str | None, erase: bool
+    ) -> None:
         self._shape = shape
         last = {(tuple(op.namespace), op.key): op for op in puts}
         self._puts = {key: last[key] for key in sorted(last) if last[key].value is not None}
         self._gone = [key for key in sorted(last) if last[key].value is None]
         self._expected = expected
         self._by = by
+        self._erase = erase
         self._texts = [
             (key, field, text)
             for key, op in self._puts.items()
@@ -72,6 +75,8 @@ class Writes:
         say = self._shape.statements
         yield from (say("put", **self._rows(part)) for part in _parts(list(self._puts)))
         yield from (say("delete", **_columns(part)) for part in _parts(self._gone))
+        if self._erase:
+            yield from (say("erase history", **_columns(part)) for part in _parts(self._gone))
         if self._expected:
             yield say("unclaim", **_columns([(tuple(e.namespace), e.key) for e in self._expected]))
         if self._shape.index:
