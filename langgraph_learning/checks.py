@@ -11,9 +11,14 @@ from pydantic import BaseModel
 
 from langgraph_learning.edits import FORGET, Edit, record_from, text_of
 from langgraph_learning.learning import Channel, Learning, Source
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.scopes import Caller, Namespace, Scope
+from langgraph_learning.sharing import CUT, Sharing
 from langgraph_learning.transcript import Line, borrowed, said_by_user, speaker
+from langgraph_learning.transcript import text_of as text_of_message
+
+LONGEST_QUOTE = 1_000
+"""How many characters of a message are kept for a reviewer to see."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class Checks:
         source = self._source(turn, part, line, record)
         edit = self._carried(turn, kind, record, replaces, source, _key(turn, line, kind, number))
         # What was learnt together keeps its order: a microsecond each.
-        return replace(edit, at=turn.now + timedelta(microseconds=number), covers=part[-1].id)
+        at = turn.now + timedelta(microseconds=number)
+        return replace(edit, at=at, quote=_quote(line.message), covers=part[-1].id)
 
     def asked(
         self, turn: Turn, said: Sequence[Line], raw: Mapping[str, Any], replaces: Learning | None, call: tuple[str, str]
@@ -74,7 +80,9 @@ class Checks:
         line = said_by_user(told, said, quoted=known if record else "")
         source = _of(turn, "user", line.id) if line else _of(turn, speaker(said), call[0])
         key = _hash(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
-        return self._carried(turn, kind, record, replaces, source, key)
+        rests_on = next((one for one in turn.messages if one.id in source.messages), None)
+        edit = self._carried(turn, kind, record, replaces, source, key)
+        return replace(edit, quote=_quote(rests_on) if rests_on else None)
 
     def _record(self, kind: str, raw: Mapping[str, Any]) -> BaseModel:
         record = record_from(raw, self.records[kind])
@@ -94,8 +102,10 @@ class Checks:
         """Return the edit, where it goes decided by who said it."""
         store = self.kinds[kind]
         own_words = source.channel == "user"
-        scope = store.scope if own_words or store.scope.private else Scope.USER
-        if replaces and not own_words and not replaces.scope.private:
+        # Where a person approves, anything may be proposed. What is shared by count is the user's own until then.
+        trusted = (own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
+        scope = store.scope if trusted or store.scope.private else Scope.USER
+        if replaces and not own_words and not trusted and not replaces.scope.private:
             if record is None:
                 raise InvalidEdit("only a user's own words can make something shared be forgotten")
             replaces = None
@@ -109,6 +119,12 @@ class Checks:
 
 def _of(turn: Turn, channel: Channel, message: str) -> Source:
     return Source(channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(message,))
+
+
+def _quote(message: AnyMessage) -> str:
+    """Return a message as a reviewer is shown it; what is too long to have been typed is a document of somebody's."""
+    text = text_of_message(message)
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + CUT
 
 
 def _key(turn: Turn, line: Line, kind: str, number: int) -> str:

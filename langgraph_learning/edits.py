@@ -56,6 +56,8 @@ class Edit:
     """Where it goes: decided by code from the store's scope and who said it."""
     key: str
     at: datetime
+    quote: str | None = None
+    """The message that it rests on, as it was said, cut where it is very long."""
     covers: str = ""
     """Id of the last message that was read when this was asked for."""
 
@@ -70,6 +72,7 @@ class Edit:
             text=said_by(self.record),
             data=self.record.model_dump(mode="json"),
             sources=(self.source,),
+            quote=self.quote,
             learned_at=self.at,
         )
         return learning.model_copy(update=changes)

@@ -8,7 +8,11 @@ LearningError
 ├── NotAllowed          the caller may not do this
 ├── NotFound            nothing that the caller can see has this key
 ├── UnreadableAnswer    the model's answer is not a list of edits
+├── InvalidFields       values given to a record's fields do not fit it
 └── Conflict            what was read has changed since; nothing was written
+
+Those that whoever starts a run can put right (Misconfigured, MissingOwner, NotAllowed) are ValueErrors too: of other
+errors LangGraph's server tells its clients no more than that there was one.
 """
 
 import inspect
@@ -21,7 +25,7 @@ class LearningError(Exception):
         super().__init__(message or inspect.cleandoc(type(self).__doc__ or ""))
 
 
-class Misconfigured(LearningError):
+class Misconfigured(LearningError, ValueError):
     """This set-up cannot work."""
 
 
@@ -36,11 +40,11 @@ class NotSetUp(Misconfigured):
     """The tables are missing. Call `store.setup()` once before the first use."""
 
 
-class MissingOwner(LearningError):
+class MissingOwner(LearningError, ValueError):
     """A learning needs an owner. Pass `context=LearningContext(user_id=…)` with the run."""
 
 
-class NotAllowed(LearningError):
+class NotAllowed(LearningError, ValueError):
     """The caller may not do this."""
 
 
@@ -54,6 +58,10 @@ class UnreadableAnswer(LearningError):
 
 class InvalidFilter(LearningError, ValueError):
     """The filter of this search cannot be understood."""
+
+
+class InvalidFields(LearningError):
+    """The values do not fit the record. The message names the field; nothing was written."""
 
 
 class Conflict(LearningError):

@@ -7,11 +7,12 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
-from langgraph.store.base import Item, PutOp, SearchOp
+from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.checks import Checks, InvalidEdit, Turn
 from langgraph_learning.edits import Edit, answer_schema, reason
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
@@ -33,6 +34,7 @@ from langgraph_learning.transcript import (
 
 PROMPT = Template(Path(__file__).with_suffix(".md").read_text(encoding="utf-8"))
 CURSOR = "cursor"
+_CLOSED = (Status.REJECTED, Status.PROPOSED)
 REMEMBERED = 4_000
 """How many marks of messages a thread's cursor holds: the oldest are dropped, long after anyone sends them again."""
 MOST_CHUNKS = 4
@@ -51,11 +53,6 @@ class Lesson(BaseModel):
     """What else is written: which messages were read, and what the answer was shown."""
     cursor: tuple[Namespace, str, int] | None = None
     """The version of the thread's cursor that was read."""
-    by: str | None = None
-
-    def ops(self) -> list[PutOp]:
-        """Return the operations that write it."""
-        return [*(learning.put() for learning in self.learnings), *(PutOp(*mark, index=False) for mark in self.marks)]
 
     def conditions(self) -> list[Expected]:
         """Return what must not have changed since."""
@@ -80,15 +77,15 @@ class Extraction:
         if not any(isinstance(message, HumanMessage) for message in new):
             return Lesson()
         if not self.stores:
-            return Lesson(marks=self._shown(turn), by=turn.caller.user)
-        known, forgotten = yield from self._near(turn, new)
+            return Lesson(marks=self._shown(turn))
+        known, shut = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
         unread = {id(line.message) for part in parts[MOST_CHUNKS:] for line in part}
         noted = saved(new, self._saved_by_tools)
         edits: list[Edit] = []
         errors: list[str] = []
         for part in parts[:MOST_CHUNKS]:
-            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], forgotten, noted)
+            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], shut, noted)
             edits += [edit for edit in checked if not repeats(edit, noted, new)]
             errors += dropped
         learnings = yield from self._process(edits, known)
@@ -98,7 +95,6 @@ class Extraction:
             errors=tuple(errors),
             marks=self._marks(turn, [m for m, message in zip(*marks, strict=True) if id(message) in read], version),
             cursor=(*_cursor(turn.caller), version_of(version)) if turn.caller.thread else None,
-            by=turn.caller.user,
         )
 
     def _unread(self, turn: Turn) -> Flow[tuple[list[AnyMessage], tuple[Any, Any], Item | None]]:
@@ -116,27 +112,27 @@ class Extraction:
         """Return what is known near to the new messages, and what must not be learnt again."""
         branch = tuple(message.id or "" for message in turn.messages)
         asked = Asked(turn.caller, question(new), turn.now, branch, turn.session, learning=True)
-        found = yield from together(
-            [*(_found(store, asked) for store in self.stores), forgotten(self.stores, turn.caller)]
-        )
-        *known, rejected = found
-        return [learning for learnings in known for learning in learnings if learning.namespace[0] == ROOT], rejected
+        flows = [*(_found(store, asked) for store in self.stores), closed(self.stores, turn.caller)]
+        found = yield from together(flows)
+        *known, shut = found
+        editable = (one for learnings in known for one in learnings if one.namespace[0] == ROOT)
+        return [one for one in editable if one.status is Status.ACTIVE], shut
 
     def _read(
         self,
         turn: Turn,
         part: Sequence[Line],
         known: Sequence[Learning],
-        forgotten: Sequence[Learning],
+        shut: Sequence[Learning],
         noted: Sequence[Saved],
     ) -> Flow[tuple[list[Edit], list[str]]]:
         """Ask about one part of the conversation; an invalid edit is sent back once, then dropped."""
         keys = {f"k{number}": learning for number, learning in enumerate(known, start=1)}
-        prompt = self._prompt(turn, part, keys, forgotten, noted)
+        prompt = self._prompt(turn, part, keys, shut, noted)
         raws, answer = yield from self.questioner.ask(prompt)
         edits, wrong = self._check(turn, part, keys, raws)
         if not wrong:
-            return unforgotten(edits, part, forgotten), []
+            return unforgotten(edits, part, shut), []
         sent_back = HumanMessage(
             "These edits are not valid:\n"
             + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
@@ -145,21 +141,22 @@ class Extraction:
         said = AIMessage(answer.text or str(raws))
         raws, _ = yield from self.questioner.ask([*prompt, said, sent_back])
         corrected, dropped = self._check(turn, part, keys, raws, first=len(edits))
-        return unforgotten([*edits, *corrected], part, forgotten), [f"dropped {raw}: {why}" for raw, why in dropped]
+        return unforgotten([*edits, *corrected], part, shut), [f"dropped {raw}: {why}" for raw, why in dropped]
 
     def _prompt(
         self,
         turn: Turn,
         part: Sequence[Line],
         keys: Mapping[str, Learning],
-        forgotten: Sequence[Learning],
+        shut: Sequence[Learning],
         noted: Sequence[Saved],
     ) -> list[BaseMessage]:
         kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
             "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
-            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in forgotten)),
+            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in shut if not _proposed(one))),
+            "proposed": _within(self.budget // 16, (f"- {inert(one.text)}" for one in shut if _proposed(one))),
             "saved": _within(self.budget // 16, (f"- {one.kind} · {inert(one.text)}" for one in noted)),
             "conversation": [line.text for line in part],
         }
@@ -189,7 +186,7 @@ class Extraction:
         for store in self.stores:
             own = [edit for edit in edits if self.checks.kinds[edit.kind] is store]
             if own:
-                flows.append(flow_of(store.process(own, [one for one in known if one.kind in store.kinds])))
+                flows.append(processed(store, own, known))
         written = yield from together(flows)
         return [learning for learnings in written for learning in learnings]
 
@@ -210,12 +207,25 @@ class Extraction:
         return ((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}),)
 
 
-def forgotten(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
-    """Return what must not be learnt again."""
-    places = [caller.namespace(scope, s.name) for s in stores for scope in {s.scope, Scope.USER} if not _thread(s)]
-    rejected = {"status": Status.REJECTED.value}
-    found = yield from search(*(SearchOp(place, rejected, limit=20) for place in places))
-    return read_all(found, places)
+def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
+    """Return what must not be asked for again: what was forgotten or refused, and what is proposed already."""
+    places = [
+        (caller.namespace(scope, store.name), status)
+        for store in stores
+        for scope in {store.scope, Scope.USER}
+        for status in _CLOSED
+        if not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
+    ]
+    found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
+    return read_all(found, [place for place, _ in places])
+
+
+def processed(store: LearningStore, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
+    """Return what a learning store wants written for edits of its own."""
+    written = yield from flow_of(store.process(edits, [one for one in known if one.kind in store.kinds]))
+    if foreign := next((one for one in written if one.kept_by != store.name), None):
+        raise Misconfigured(f"{store.name}.process returned a learning of {foreign.kept_by}: each keeps its own.")
+    return written
 
 
 def _found(store: LearningStore, asked: Asked) -> Flow[list[Learning]]:
@@ -229,7 +239,7 @@ def _learnt(edits: Sequence[Edit]) -> list[Learning]:
 def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
     """Leave out what the user asked to forget, unless they say it anew; what they forget right now, in any case."""
     now = {normal(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
-    before = {normal(learning.text) for learning in forgotten}
+    before = {normal(learning.text) for learning in forgotten if learning.status is Status.REJECTED}
     said = {line.id: words([line.text]) for line in part if line.channel == "user"}
 
     def wanted(edit: Edit) -> bool:
@@ -244,6 +254,10 @@ def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence
 
 def _cursor(caller: Caller) -> tuple[Namespace, str]:
     return caller.namespace(Scope.THREAD, CURSOR), "read"
+
+
+def _proposed(learning: Learning) -> bool:
+    return learning.status is Status.PROPOSED and not learning.retires
 
 
 def _thread(store: LearningStore) -> bool:

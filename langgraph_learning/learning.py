@@ -1,13 +1,15 @@
 """A learning: one thing learnt, one item in the store."""
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2s
 from typing import Any, Literal
 
 from langgraph.store.base import Item, PutOp
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langgraph_learning.scopes import Namespace, Scope, unescape
 
@@ -46,6 +48,18 @@ class Source(BaseModel):
     """Ids of the messages."""
 
 
+class Decision(BaseModel):
+    """What was decided about a learning: by whom, when and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: str
+    """The reviewer, or "sharing" where the policy of a learning store decided."""
+    at: datetime
+    verdict: Literal["approved", "rejected", "promoted", "demoted"]
+    why: str | None = None
+
+
 class Learning(BaseModel):
     """One thing learnt. Frozen: change it by `model_copy` and put it again."""
 
@@ -65,6 +79,16 @@ class Learning(BaseModel):
     valid_to: datetime | None = None
     supersedes: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()
+    quote: str | None = None
+    """The message that it rests on, kept while it is proposed so that a reviewer can see it."""
+    base: Mapping[str, str] = Field(default_factory=dict)
+    """What a proposal would change: key and digest, as it was when it was proposed."""
+    retires: str | None = None
+    """Key of what a proposal asks to forget."""
+    supporters: tuple[str, ...] = ()
+    """Marks of the users who said it, while it waits for more of them; a mark names nobody."""
+    decisions: tuple[Decision, ...] = ()
+    """What was decided about it, oldest first."""
     score: float | None = None
     """How near it is to the question that found it. Not stored."""
 
@@ -95,6 +119,21 @@ class Learning(BaseModel):
         value = self.model_dump(mode="json", exclude={"namespace", "key", "score"})
         counts = self.status is Status.ACTIVE
         return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, ["text"] if counts else False)
+
+    @property
+    def kept_by(self) -> str:
+        """The name of the learning store that keeps it."""
+        return self.namespace[-1]
+
+    @property
+    def place(self) -> tuple[Namespace, str]:
+        """Where it lies: no two learnings share it."""
+        return self.namespace, self.key
+
+    def digest(self) -> str:
+        """Return a mark of what it says and whether it counts: what an approval must find unchanged."""
+        said = json.dumps([self.status, self.text, dict(self.data)], sort_keys=True, default=str)
+        return blake2s(said.encode(), digest_size=8).hexdigest()
 
     def valid(self, now: datetime) -> bool:
         """Whether it holds at this moment."""

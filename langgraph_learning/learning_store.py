@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.edits import Edit, has_identity, identity_of, kind_of
+from langgraph_learning.edits import Edit, has_identity, identity_of, kind_of, said_by
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, search
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.scopes import Caller, Scope
+from langgraph_learning.sharing import Sharing
 
 OVERFETCH = 3
 """How many times more items are read than shown: dates, duplicates and ranking are ours."""
@@ -59,6 +60,8 @@ class LearningStore:
     """Names the kind in namespaces and in the context; letters, digits and underscores."""
     scope: Scope = Scope.USER
     mode: Mode = Mode.BACKGROUND
+    sharing: Sharing = Sharing.AT_ONCE
+    """When a user's own words count for others, where the scope is shared."""
     records: tuple[type[BaseModel], ...] = ()
     """What an edit may hold."""
     kinds: Mapping[str, type[BaseModel]]
@@ -71,7 +74,7 @@ class LearningStore:
     """True: everything known is shown whatever was asked, so that prompt caches hold. False: what is near to it."""
     tools: bool = False
     """Whether the agent gets tools to search, save and forget here, beside what the mode does. AGENTIC implies it."""
-    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.BACKGROUND, Mode.AGENTIC})
+    modes: ClassVar[frozenset[Mode]] = frozenset(Mode)
     """The modes this store can have."""
 
     def __init__(
@@ -84,12 +87,14 @@ class LearningStore:
         tools: bool | None = None,
         limit: int | None = None,
         instructions: str | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         """Set what differs from the class. Raises `Misconfigured` for what cannot work."""
         self.name = name or self.name
         self.scope = scope or self.scope
         self.mode = mode or self.mode
         self.tools = self.mode is Mode.AGENTIC or (self.tools if tools is None else tools)
+        self.sharing = sharing or self.sharing
         self.records = (record,) if record else self.records
         self.kinds = {kind_of(record): record for record in self.records}
         self.limit = limit or self.limit
@@ -134,6 +139,15 @@ class LearningStore:
             identity = None
         return f"{learning.kind}:{identity or normal(learning.text)}"
 
+    def names_in(self, known: Iterable[Learning]) -> list[str]:
+        """Return the names that the user goes by, where a store knows them: what holds one is not shared by itself."""
+        return []
+
+    def with_fields(self, learning: Learning, fields: Mapping[str, Any]) -> Learning:
+        """Return a learning with other values for some fields of its record. Raises pydantic's `ValidationError`."""
+        record = self.kinds[learning.kind].model_validate({**learning.data, **fields})
+        return learning.model_copy(update={"data": record.model_dump(mode="json"), "text": said_by(record)})
+
     def _search(self, asked: Asked) -> Flow[list[Learning]]:
         namespaces = list(asked.caller.readable(self.scope, self.name))
         query = asked.query if asked.query and not self.stable else None
@@ -155,7 +169,7 @@ class LearningStore:
     def _apply(self, edit: Edit, known: Sequence[Learning]) -> list[Learning]:
         if edit.record is None:
             return (
-                [edit.replaces.model_copy(update={"status": Status.REJECTED, "valid_to": edit.at})]
+                [edit.replaces.model_copy(update={"status": Status.REJECTED, "valid_to": edit.at, **_asked(edit)})]
                 if edit.replaces
                 else []
             )
@@ -168,11 +182,7 @@ class LearningStore:
         ]
         same = [learning for learning in active if self.about(learning) == about]
         if repeated := next((one for one in same if normal(one.text) == normal(new.text)), None):
-            return (
-                []
-                if edit.source in repeated.sources
-                else [repeated.model_copy(update={"sources": (*repeated.sources, edit.source)})]
-            )
+            return [] if edit.source in repeated.sources else [repeated.model_copy(update=_asked(edit, repeated))]
         old = {
             one.key: one
             for one in (*same, *([edit.replaces] if edit.replaces else []))
@@ -194,6 +204,18 @@ class LearningStore:
         if self.mode not in self.modes:
             able = ", ".join(sorted(self.modes))
             raise Misconfigured(f"{self.name} cannot have the mode {self.mode.value!r}; it can have {able}.")
+        if self.tools and Mode.AGENTIC not in self.modes:
+            raise Misconfigured(f"{self.name} is nothing for tools: leave `tools` out.")
+        if self.sharing != Sharing.AT_ONCE and self.scope.private:
+            raise Misconfigured(f"{self.name} belongs to a {self.scope.name} alone, so there is nothing to share.")
+        if self.sharing != Sharing.AT_ONCE and self.mode is Mode.PROPOSE:
+            raise Misconfigured(f"{self.name} shares nothing without approval already: leave sharing out.")
+
+
+def _asked(edit: Edit, said: Learning | None = None) -> dict[str, Any]:
+    """Return what changes in a learning that is said again or is to be forgotten: who asked, and by which words."""
+    before = (said or edit.replaces or edit.learning()).sources
+    return {"sources": (*before, edit.source), "quote": edit.quote}
 
 
 def bullet(learning: Learning, caller: Caller) -> str:

@@ -17,7 +17,7 @@ PAGE = 500
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
     """Return all that a caller could be shown, by kind, newest first."""
     found = yield from _all(_places(stores, caller))
-    older = {key for learning in found for key in learning.supersedes}
+    older = {key for learning in found if learning.status is Status.ACTIVE for key in learning.supersedes}
     return [one for one in found if one.status is Status.ACTIVE and one.valid(now) and one.key not in older]
 
 

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from langgraph.store.base import BaseStore
+from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_learning import context
 from langgraph_learning.checks import Turn
 from langgraph_learning.context import Shown
 from langgraph_learning.errors import Conflict
 from langgraph_learning.extraction import Extraction, Lesson
-from langgraph_learning.flow import Flow, batch, flow_of, together
-from langgraph_learning.learning import Learning
+from langgraph_learning.flow import Flow, flow_of, together
+from langgraph_learning.gates import write
+from langgraph_learning.learning import Learning, Status
 from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.run import ContextFrom, Run, session_of
 from langgraph_learning.scopes import Scope
@@ -89,12 +90,15 @@ class Loop:
         """Write what was learnt, and what was read, in one batch: all of it or nothing."""
         lesson = Lesson.model_validate(state.get("learning_lesson") or {})
         try:
-            yield from batch(*lesson.ops(), expected=lesson.conditions(), by=lesson.by)
+            marks = [PutOp(*mark, index=False) for mark in lesson.marks]
+            learnt = yield from write(
+                self.stores, run.caller, lesson.learnings, *marks, expected=lesson.conditions(), at=run.now
+            )
         except Conflict:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
             return {}
-        run.tell({"learnt": [event(learning) for learning in lesson.learnings]})
-        session = [_dump(learning) for learning in lesson.learnings if _of_thread(learning)]
+        run.tell({"learnt": [event(learning) for learning in learnt]})
+        session = [_dump(learning) for learning in learnt if _of_thread(learning)]
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]
         return {"learning_errors": errors, "learning_session": session or list(state.get("learning_session") or ())}
 
@@ -108,7 +112,9 @@ class Loop:
     def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         asked = run.asked(state)
         found = yield from together(flow_of(store.recall(asked)) for store in self.stores)
-        return {store.name: learnings for store, learnings in zip(self.stores, found, strict=True) if learnings}
+        # Whatever a learning store finds, only what counts is shown.
+        active = [[one for one in learnings if one.status is Status.ACTIVE] for learnings in found]
+        return {store.name: learnings for store, learnings in zip(self.stores, active, strict=True) if learnings}
 
     def _shown(self, recalled: Mapping[str, Sequence[Learning]], asked: Asked) -> Flow[Shown]:
         if self._shadow:

@@ -22,6 +22,7 @@ from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
 from langgraph_learning.questioner import Method
+from langgraph_learning.review import Review
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
 from langgraph_learning.tools import Toolbox, equipped
@@ -39,6 +40,7 @@ class LearningMachine:
     extraction_budget: how many tokens of conversation one extraction reads at most.
     on_error: "report" keeps the answer and tells of a failed extraction in state and stream; "raise" is for tests.
     shadow: learn, but show nothing.
+    four_eyes: nobody approves what rests on their own words.
 
     Raises `Misconfigured` for anything that could only fail later.
     """
@@ -55,10 +57,12 @@ class LearningMachine:
         extraction_budget: int = 12_000,
         on_error: OnError = "report",
         shadow: bool = False,
+        four_eyes: bool = False,
     ) -> None:
         _check(stores, context_budget, extraction_budget)
         self.stores = tuple(stores)
         self.store = store
+        self.four_eyes = four_eyes
         chat_model = init_chat_model(model) if isinstance(model, str) else model
         self._loop = Loop(
             self.stores,
@@ -76,6 +80,11 @@ class LearningMachine:
     def nodes(self) -> Nodes:
         """The steps one by one, for a graph of one's own."""
         return Nodes(self._loop)
+
+    @property
+    def review(self) -> Review:
+        """What waits for approval: to be listed, seen, approved and rejected."""
+        return Review(self.stores, self._required_store, four_eyes=self.four_eyes)
 
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
         """Return the loop as a middleware for `create_agent`. It brings the tools along."""

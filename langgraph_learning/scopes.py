@@ -118,8 +118,8 @@ class Caller:
         found = known.get(scope, tuple(owner for name, owner in self.owners if name == scope.name))
         return tuple(owner for owner in found if owner is not None)
 
-    def namespace(self, scope: Scope, kind: str) -> Namespace:
-        """Return where a new learning of this caller goes.
+    def folder(self, scope: Scope, kind: str = "What is learnt") -> Namespace:
+        """Return where all that is learnt by this caller in a scope lies, whatever its kind.
 
         Raises `MissingOwner` if the caller names nobody for this scope.
         """
@@ -128,7 +128,14 @@ class Caller:
             raise MissingOwner(
                 f"{kind} belongs to a {scope.name}, but the run names none: {_REMEDY.get(scope, '')}".strip()
             )
-        return self._namespace(scope, owners[0], kind)
+        return self._folder(scope, owners[0])
+
+    def namespace(self, scope: Scope, kind: str) -> Namespace:
+        """Return where a new learning of this caller goes.
+
+        Raises `MissingOwner` if the caller names nobody for this scope.
+        """
+        return (*self.folder(scope, kind), kind)
 
     def readable(self, scope: Scope, kind: str) -> Iterator[Namespace]:
         """Yield every namespace with this kind of learning that the caller may read, the narrowest first.
@@ -137,14 +144,14 @@ class Caller:
         """
         for readable in (Scope.THREAD,) if scope == Scope.THREAD else self._shared(scope):
             for owner in self.owners_of(readable):
-                yield self._namespace(readable, owner, kind)
+                yield (*self._folder(readable, owner), kind)
 
     def _shared(self, scope: Scope) -> tuple[Scope, ...]:
         opened = (Scope(name) for name, _ in self.owners)
         return tuple(dict.fromkeys((Scope.USER, *opened, scope, Scope.TEAM, Scope.AGENT, Scope.GLOBAL)))
 
-    def _namespace(self, scope: Scope, owner: str, kind: str) -> Namespace:
-        return (ROOT, escape(self.tenant), escape(scope.name), escape(owner), kind)
+    def _folder(self, scope: Scope, owner: str) -> Namespace:
+        return (ROOT, escape(self.tenant), escape(scope.name), escape(owner))
 
 
 _REMEDY = {

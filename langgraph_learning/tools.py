@@ -19,8 +19,9 @@ from langgraph_learning import saved
 from langgraph_learning.checks import Checks, InvalidEdit, Turn
 from langgraph_learning.edits import FORGET, Edit, fields_of, object_schema, reason
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.extraction import forgotten, unforgotten
+from langgraph_learning.extraction import closed, processed, unforgotten
 from langgraph_learning.flow import Flow, adrive, batch, drive, flow_of, together
+from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert, provenance
 from langgraph_learning.loop import Loop, event
@@ -129,10 +130,10 @@ class Toolbox:
         edit = self._checked(asking, said, raw, replaces)
         known, rejected = yield from self._near(edit, asking)
         if not unforgotten([edit], said, rejected):
-            raise ToolException("Not saved: the user wants this forgotten. Save it only if they say it anew.")
+            raise ToolException("Not saved: it was forgotten or refused before. Save it only if the user says it anew.")
         store = self._checks.kinds[edit.kind]
-        written = yield from flow_of(store.process([edit], known))
-        yield from batch(*(learning.put() for learning in written), by=asking.turn.caller.user)
+        wanted = yield from processed(store, [edit], known)
+        written = yield from write(self._loop.stores, asking.turn.caller, wanted, at=asking.turn.now)
         asking.run.tell({"learnt": [event(learning) for learning in written]})
         return _happened(edit, written, known, store)
 
@@ -160,8 +161,8 @@ class Toolbox:
             return [edit.replaces] if edit.replaces else [], []
         store = self._checks.kinds[edit.kind]
         asked = asking.about(edit.learning().text, learning=True)
-        found, rejected = yield from together([flow_of(store.recall(asked)), forgotten([store], asking.turn.caller)])
-        near = [one for one in found if one.namespace[0] == ROOT]
+        found, rejected = yield from together([flow_of(store.recall(asked)), closed([store], asking.turn.caller)])
+        near = [one for one in found if one.namespace[0] == ROOT and one.status is Status.ACTIVE]
         return [*near, *([edit.replaces] if edit.replaces and edit.replaces not in near else [])], rejected
 
     def _saves(self, store: LearningStore, kind: str, record: type[BaseModel]) -> BaseTool:
@@ -250,19 +251,34 @@ def _words(store: LearningStore) -> list[str]:
 
 
 def _happened(edit: Edit, written: Sequence[Learning], known: Sequence[Learning], store: LearningStore) -> str:
-    """Return what has happened to an edit, told by what was written."""
+    """Return what has happened to an edit, told by what was written and by nothing else."""
+    active = {one.key: one for one in written if one.status is Status.ACTIVE}
+    waiting = next((one.key for one in written if one.status is Status.PROPOSED), None)
     if edit.record is None:
-        return f"Forgotten: {inert(edit.replaces.text) if edit.replaces else ''}"
-    gone = [one.key for one in written if one.status is Status.SUPERSEDED]
-    new = next((one for one in written if one.key == edit.key), None)
-    if new is None:
-        same = next((one.key for one in written), None) or _same(edit, known, store)
-        return f"Known already, with the key {same}."
-    told = f"Saved with the key {new.key}" + (f", in the place of {', '.join(gone)}" if gone else "")
-    only = "" if new.scope == store.scope else " For this user only: others see what the user said in their own words."
-    return f"{told}.{only} Go on without mentioning it."
-
-
-def _same(edit: Edit, known: Sequence[Learning], store: LearningStore) -> str:
+        return _forgotten(edit, written, waiting)
+    if new := active.get(edit.key):
+        gone = ", ".join(one.key for one in written if one.status is Status.SUPERSEDED)
+        place = f", in the place of {gone}" if gone else ""
+        return f"Saved with the key {new.key}{place}.{_reach(new, store)} Go on without mentioning it."
     about = store.about(edit.learning())
-    return next((one.key for one in known if store.about(one) == about), "it had")
+    if same := next((one.key for one in (*active.values(), *known) if store.about(one) == about), None):
+        return f"Known already, with the key {same}."
+    if waiting:
+        return f"Proposed with the key {waiting}: it counts once a person has approved it."
+    return "It was proposed already: a person decides."
+
+
+def _forgotten(edit: Edit, written: Sequence[Learning], waiting: str | None) -> str:
+    text = inert(edit.replaces.text) if edit.replaces else ""
+    if any(one.status is Status.REJECTED for one in written):
+        return f"Forgotten: {text}"
+    return f"Proposed{f' with the key {waiting}' if waiting else ' already'}: to forget {text!r}. A person decides."
+
+
+def _reach(new: Learning, store: LearningStore) -> str:
+    """Return whom it reaches, where that is less than the store's scope."""
+    if new.scope == store.scope:
+        return ""
+    if new.sources[-1].channel != "user":
+        return " For this user only: others see what the user said in their own words."
+    return " For this user only, until it is approved for all or others say the same."

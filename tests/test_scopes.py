@@ -107,3 +107,19 @@ def test_what_the_server_does_not_vouch_for_is_refused(claim: dict[str, object])
     """Nobody gets into another's learnings by naming them."""
     with pytest.raises(NotAllowed):
         authenticated(LearningContext.model_validate(claim), SERVER_USER)
+
+
+def test_all_that_is_private_to_a_user_lies_in_one_folder():
+    """What a server may show of a user's raw items begins with it; what is another's does not."""
+    alex = Caller.of(LearningContext(user_id="alex@acme.com", team_ids=("acme",)))
+
+    assert ("learnings", "default", "user", "alex@acme%2Ecom") == alex.folder(Scope.USER)
+    assert alex.folder(Scope.TEAM) == alex.namespace(Scope.TEAM, "facts")[:-1]
+    with pytest.raises(MissingOwner, match="names none"):
+        alex.folder(Scope.AGENT)
+
+
+@pytest.mark.parametrize("error", [Misconfigured, MissingOwner, NotAllowed])
+def test_what_a_caller_can_put_right_is_a_value_error(error: type[Exception]):
+    """LangGraph's server passes on the sentence of a ValueError, and of hardly anything else."""
+    assert issubclass(error, ValueError)

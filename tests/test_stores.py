@@ -317,7 +317,7 @@ async def test_methods_may_be_plain_async_or_flows(kind: type[LearningStore], ex
     [
         (lambda: LearningStore(name="a b", record=Runbook), "letters, digits"),
         (lambda: LearningStore(name="x"), "needs a record"),
-        (lambda: LearningStore(name="x", record=Runbook, mode=Mode.PROPOSE), "cannot have the mode"),
+        (lambda: SessionContext(mode=Mode.PROPOSE), "cannot have the mode"),
         (lambda: machine([], [UserMemory(), UserMemory()]), "share the name"),
         (lambda: machine([], [UserMemory(), LearningStore(name="other", record=Observation)]), "share the name"),
         (lambda: machine([], five_stores(), context_budget=1), "Budgets"),

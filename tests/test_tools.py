@@ -34,6 +34,7 @@ from langgraph_learning import (
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.learning import Status
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.sharing import Sharing
 from langgraph_learning.testing import ScriptedModel
 
 
@@ -532,14 +533,66 @@ def test_a_session_is_nothing_for_tools():
     class Agentic(SessionContext):
         mode = Mode.AGENTIC
 
+    class WithTools(SessionContext):
+        tools = True
+
     with pytest.raises(Misconfigured, match="agentic"):
         Agentic()
+    with pytest.raises(Misconfigured, match="tools"):
+        WithTools()
 
 
 @pytest.mark.parametrize("kind", [UserProfile, UserMemory, EntityMemory, LearnedKnowledge])
 def test_every_other_store_can_be_agentic(kind: type[LearningStore]):
     """Mode and tools are everybody's."""
     assert kind(mode=Mode.AGENTIC).tools
+
+
+def test_no_tool_gets_past_a_person(store: BaseStore):
+    """What an agent saves where approval is wanted waits, and the tool does not call it saved."""
+    learning = machine([NOTHING, NOTHING], [UserMemory(mode=Mode.PROPOSE, tools=True, scope=TEAM)], store=store)
+    answers = [calls(notes("Deploys are frozen in May")), calls(notes("Deploys are frozen in May")), "Good."]
+    state = talk(learning, answers).invoke(said("Deploys are frozen in May"), thread("a"), context=ALEX)
+
+    assert ["Proposed with the key", "It was proposed already"] == [
+        r.text[:n] for r, n in zip(results(state), (21, 23), strict=True)
+    ]
+    assert set() == texts(learning)
+    (proposal,) = learning.review.list(ALEX)
+    assert "Deploys are frozen in May" == proposal.quote
+
+
+def test_to_forget_what_a_person_approved_is_proposed_too(store: BaseStore):
+    """An approved learning stays until a person lets it go."""
+    learning = machine([NOTHING, NOTHING], [UserMemory(mode=Mode.PROPOSE, tools=True, scope=TEAM)], store=store)
+    answers = [
+        calls(notes("Deploys are frozen in May")),
+        "Good.",
+        calls(call("search_learnings", query="deploys")),
+        lambda shown: calls(call("forget_learning", key=keys(shown)[0])),
+        "Good.",
+    ]
+    agent = talk(learning, answers)
+    agent.invoke(said("Deploys are frozen in May"), thread("a"), context=ALEX)
+    learning.review.approve(SAM, learning.review.list(SAM)[0].key)
+    state = agent.invoke(said("Forget the deploys"), thread("b"), context=ALEX)
+
+    assert results(state)[1].text.startswith("Proposed with the key")
+    assert {"Deploys are frozen in May"} == texts(learning)
+
+
+def test_what_must_be_said_by_several_is_the_users_until_then(store: BaseStore):
+    """The tool says how far it reaches."""
+    learning = agentic(store, scope=TEAM, sharing=Sharing.after(2))
+    agent = talk(learning, [calls(notes("Deploys are frozen in May")), "Good."] * 2)
+    state = agent.invoke(said("Deploys are frozen in May"), thread("a"), context=ALEX)
+    assert "For this user only, until" in results(state)[0].text
+    assert set() == texts(learning, SAM)
+
+    agent.invoke(said("Deploys are frozen in May"), thread("b"), context=SAM)
+
+    dana = LearningContext(user_id="dana", team_ids=("acme",))
+    assert {"Deploys are frozen in May"} == texts(learning, dana)
 
 
 def test_a_field_that_tools_use_is_an_error():

@@ -1,7 +1,7 @@
 """Where a session stands: what it is for, the plan, and how far it got."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Literal
 
 from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel
@@ -69,12 +69,12 @@ class SessionContext(LearningStore):
     name = "session_context"
     scope = Scope.THREAD
     title = "This session so far"
+    modes = frozenset({Mode.BACKGROUND})
     limit = 1
-    modes: ClassVar[frozenset[Mode]] = frozenset({Mode.BACKGROUND})
 
-    def __init__(self, *, planning: bool = False) -> None:
+    def __init__(self, *, planning: bool = False, mode: Mode | None = None) -> None:
         """planning: also keep the goal, the plan with the status of its steps, and the progress."""
-        super().__init__(record=PlannedSession if planning else Session)
+        super().__init__(record=PlannedSession if planning else Session, mode=mode)
 
     def recall(self, asked: Asked) -> Flow[list[Learning]]:
         """Find the newest version in this branch; what the thread's state holds counts if its message is far back."""

@@ -1,12 +1,13 @@
 """Who the user is: a small form, each field corrected or cleared on its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from langgraph_learning.edits import Record, reason
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import LearningStore
 
 
@@ -48,6 +49,11 @@ class UserProfile(LearningStore):
         super().__init__(record=_field_of(schema), **options)
         rows = "\n".join(f"- {name}: {field.description or ''}" for name, field in schema.model_fields.items())
         self.instructions = f"{self.instructions}\nThe fields:\n{rows}"
+
+    def names_in(self, known: Iterable[Learning]) -> list[str]:
+        """Return the values of the fields that hold names."""
+        fields = ((str(one.data.get("field")), one.data.get("value")) for one in known if one.kind in self.kinds)
+        return [str(value) for field, value in fields if field.endswith("name") and value]
 
 
 class _Field(Record):

@@ -1,0 +1,42 @@
+"""An agent that learns: whatever one member of a team teaches it about their work, it knows for the others.
+
+With MODEL (any name for `init_chat_model`) or OPENAI_API_KEY it runs live. With neither it runs offline on a model that
+says only what it is shown, and says so in every answer.
+"""
+
+import os
+
+from langchain.agents import create_agent
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
+
+from graphs.offline import OfflineModel
+from langgraph_learning import (
+    EntityMemory,
+    LearnedKnowledge,
+    LearningMachine,
+    Scope,
+    SessionContext,
+    UserMemory,
+    UserProfile,
+)
+
+
+def model() -> BaseChatModel:
+    """Return the model that the environment names, or the one that needs none."""
+    name = os.environ.get("MODEL") or ("openai:gpt-5-mini" if os.environ.get("OPENAI_API_KEY") else None)
+    return init_chat_model(name) if name else OfflineModel()
+
+
+machine = LearningMachine(
+    model=model(),
+    stores=[
+        UserProfile(),
+        UserMemory(),
+        SessionContext(planning=True),
+        EntityMemory(scope=Scope.TEAM),
+        LearnedKnowledge(scope=Scope.TEAM),
+    ],
+)
+agent = create_agent(model(), [], system_prompt="You help a team with its work. Answer briefly.")
+graph = machine.wrap(agent, name="learning_agent")

@@ -1,0 +1,144 @@
+"""The one way to the store: whoever asks that something be learnt, what is written is decided here."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from langgraph.store.base import GetOp, Item, PutOp, SearchOp
+
+from langgraph_learning.errors import Conflict, Misconfigured
+from langgraph_learning.flow import Flow, batch, get, search
+from langgraph_learning.learning import Learning, Status, read_all
+from langgraph_learning.learning_store import LearningStore, Mode
+from langgraph_learning.proposals import Place, proposed, refused, unanswered
+from langgraph_learning.scopes import Caller, Scope
+from langgraph_learning.sharing import Sharing, candidate_key, counted
+from langgraph_learning.transactions import Expected, version_of
+
+ATTEMPTS = 20
+"""How often a write is tried when others change the same proposals at the same time."""
+
+
+@dataclass(frozen=True)
+class Gated:
+    """What may be written, and what must still be as it was when that was decided."""
+
+    learnings: tuple[Learning, ...] = ()
+    expected: tuple[Expected, ...] = ()
+
+
+def write(
+    stores: Sequence[LearningStore],
+    caller: Caller,
+    asked: Sequence[Learning],
+    *others: PutOp,
+    expected: Sequence[Expected] = (),
+    at: datetime,
+) -> Flow[tuple[Learning, ...]]:
+    """Write what the gate lets through, together with other items, all or nothing; return the learnings written.
+
+    Raises `Conflict`, having written nothing, if what the caller expects no longer holds. Where only the gate's own
+    reading was overtaken, it decides again.
+    """
+    for _ in range(ATTEMPTS):
+        gated = yield from gate(stores, caller, asked, at)
+        ops = [*(learning.put() for learning in gated.learnings), *others]
+        try:
+            yield from batch(*ops, expected=[*expected, *gated.expected], by=caller.user)
+        except Conflict:
+            if not (yield from _hold(expected)):
+                raise
+        else:
+            return gated.learnings
+    raise Conflict
+
+
+def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learning], at: datetime) -> Flow[Gated]:
+    """Return what may be written of what was asked for, by an extraction, a tool or a learning store of one's own.
+
+    A store that proposes gets proposals. Nothing that waits for a person, or was refused by one, is touched. Where
+    sharing needs others, what one user said is theirs, and is counted for the others.
+    """
+    by_name = {store.name: store for store in stores}
+    _check(by_name, caller, asked)
+    stored, _ = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
+    let = [one for one in asked if not _waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
+    wishes = [one for one in asked if _waits(by_name[one.kept_by], one)]
+    wishes += [_for_all(by_name[one.kept_by], one, caller) for one in let if _to_approve(by_name[one.kept_by], one)]
+    proposals = proposed(wishes, stored, at)
+    made, versions = yield from _read(one.place for one in proposals)
+    candidates, candidates_were = yield from _counted(by_name, caller, let)
+    new = [*unanswered(proposals, made), *candidates]
+    versions |= candidates_were
+    return Gated((*map(_kept, let), *new), tuple(Expected(*one.place, versions[one.place]) for one in new))
+
+
+def _counted(
+    by_name: Mapping[str, LearningStore], caller: Caller, let: Sequence[Learning]
+) -> Flow[tuple[list[Learning], dict[Place, int]]]:
+    """Return the candidates that change by what this user said, and the versions that were read."""
+    count = [(one, by_name[one.kept_by]) for one in let if (by_name[one.kept_by].sharing.users or 0) > 1]
+    shared = [(one, store.sharing.users or 0, caller.namespace(store.scope, store.name)) for one, store in count]
+    waiting, versions = yield from _read((place, candidate_key(one, place)) for one, _, place in shared)
+    names = (yield from _names(by_name.values(), caller, let)) if shared else []
+    changed: dict[Place, Learning] = {}
+    for one, users, place in shared:
+        at = place, candidate_key(one, place)
+        candidate = counted(one, changed.get(at, waiting.get(at)), place, caller, names, users)
+        changed |= {at: candidate} if candidate else {}
+    return list(changed.values()), versions
+
+
+def _names(stores: Iterable[LearningStore], caller: Caller, let: Sequence[Learning]) -> Flow[list[str]]:
+    """Return the names that the user goes by, as far as the learning stores know them."""
+    places = [caller.namespace(Scope.USER, store.name) for store in stores]
+    found = yield from search(*(SearchOp(place, {"status": Status.ACTIVE.value}, limit=100) for place in places))
+    return [name for store in stores for name in store.names_in([*read_all(found, places), *let])]
+
+
+def _read(places: Iterable[Place]) -> Flow[tuple[dict[Place, Learning], dict[Place, int]]]:
+    """Return what lies at these places, and its version, 0 where nothing lies."""
+    wanted = sorted(set(places))
+    items = yield from batch(*(GetOp(*place) for place in wanted))
+    found = {place: item if isinstance(item, Item) else None for place, item in zip(wanted, items, strict=True)}
+    learnings = {place: Learning.read(item) for place, item in found.items() if item}
+    return {p: one for p, one in learnings.items() if one}, {p: version_of(item) for p, item in found.items()}
+
+
+def _waits(store: LearningStore, one: Learning) -> bool:
+    """Whether a person must approve it: all that a proposing store is asked, and all that changes what is shared."""
+    return store.mode is Mode.PROPOSE or (store.sharing != Sharing.AT_ONCE and not one.scope.private)
+
+
+def _closed(old: Learning | None) -> bool:
+    """Whether only a reviewer may change what is there."""
+    return old is not None and (old.status is Status.PROPOSED or refused(old))
+
+
+def _to_approve(store: LearningStore, one: Learning) -> bool:
+    return store.sharing == Sharing.APPROVED and one.status is Status.ACTIVE
+
+
+def _for_all(store: LearningStore, one: Learning, caller: Caller) -> Learning:
+    """Return what a user learnt for themself as the wish that all should know it."""
+    place = caller.namespace(store.scope, store.name)
+    return one.model_copy(update={"namespace": place, "supersedes": (), "sources": one.sources[-1:]})
+
+
+def _kept(one: Learning) -> Learning:
+    return one.model_copy(update={"quote": None})
+
+
+def _hold(expected: Iterable[Expected]) -> Flow[bool]:
+    """Whether what was expected is still as it was."""
+    for namespace, key, version in expected:
+        if version_of((yield from get(namespace, key))) != version:
+            return False
+    return True
+
+
+def _check(by_name: Mapping[str, LearningStore], caller: Caller, asked: Iterable[Learning]) -> None:
+    for one in asked:
+        store = by_name.get(one.kept_by)
+        if store is None or one.namespace not in caller.readable(store.scope, store.name):
+            raise Misconfigured(f"A learning store may write only where this caller may read, not to {one.namespace}.")
