@@ -5,6 +5,7 @@ from langgraph_learning.edits import Record
 from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.machine import LearningMachine
 from langgraph_learning.scopes import LearningContext, Scope
+from langgraph_learning.sharing import Sharing
 from langgraph_learning.stores import EntityMemory, LearnedKnowledge, SessionContext, UserMemory, UserProfile
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Record",
     "Scope",
     "SessionContext",
+    "Sharing",
     "UserMemory",
     "UserProfile",
     "learned_context",
