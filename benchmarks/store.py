@@ -186,7 +186,8 @@ def single_calls(ours: Any, theirs: Any, spaces: dict[tuple[str, ...], int]) -> 
         "get": lambda store: store.get(middle, "k7"),
         "filter search, namespace of 300": lambda store: store.search(middle, filter={"status": "old"}),
         f"filter search, namespace of {spaces[large]:,}": lambda store: store.search(large, filter={"status": "old"}),
-        "list_namespaces": lambda store: store.list_namespaces(prefix=("bench",), limit=1000),
+        "list_namespaces": lambda store: store.list_namespaces(),
+        "list_namespaces, all under a prefix": lambda store: store.list_namespaces(prefix=("bench",), limit=10_000),
         "list_namespaces, max_depth=2": lambda store: store.list_namespaces(max_depth=2),
         "batch of 10 searches and 5 gets": lambda store: store.batch(mixed),
     }

@@ -168,7 +168,7 @@ class Line(NamedTuple):
 
 
 def _reply(messages: list[BaseMessage]) -> str:
-    question = messages[-1].text.split("\n\n<learned_for_this_question>")[0]
+    question = messages[-1].text.split("\n\n<learned")[0]
     lines = list(_shown("\n".join(message.text for message in messages)))
     for pattern, answer in REPLIES:
         if re.search(pattern, question):

@@ -1,5 +1,7 @@
 """An agent that learns: whatever one member of a team teaches it about their work, it knows for the others.
 
+Lessons wait until somebody approves them: graphs/review.py.
+
 With MODEL (any name for `init_chat_model`) or OPENAI_API_KEY it runs live. With neither it runs offline on a model that
 says only what it is shown, and says so in every answer.
 """
@@ -15,6 +17,7 @@ from langgraph_learning import (
     EntityMemory,
     LearnedKnowledge,
     LearningMachine,
+    Mode,
     Scope,
     SessionContext,
     UserMemory,
@@ -35,7 +38,7 @@ machine = LearningMachine(
         UserMemory(),
         SessionContext(planning=True),
         EntityMemory(scope=Scope.TEAM),
-        LearnedKnowledge(scope=Scope.TEAM),
+        LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE),
     ],
 )
 agent = create_agent(model(), [], system_prompt="You help a team with its work. Answer briefly.")

@@ -5,37 +5,30 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-
-from langgraph.store.postgres import AsyncPostgresStore, PostgresStore
-from langgraph.store.postgres.base import PostgresIndexConfig
+from typing import Any
 
 from langgraph_learning.embeddings import LocalEmbeddings
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
 
 _first = threading.Lock()
 
 
 @asynccontextmanager
-async def store() -> AsyncIterator[AsyncPostgresStore]:
+async def store() -> AsyncIterator[HybridPostgresStore]:
     """Open the store; the server does so once for each of its threads."""
     url, index = await asyncio.to_thread(_ready)
-    async with AsyncPostgresStore.from_conn_string(
-        url, index=index, pool_config={"min_size": 1, "max_size": 10}
-    ) as opened:
+    async with HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid") as opened:
+        await opened.asetup()
         yield opened
 
 
-def _ready() -> tuple[str, PostgresIndexConfig]:
-    with _first:
-        return _set_up()
+def _ready() -> tuple[str, dict[str, Any]]:
+    with _first:  # two threads of the server share one embedding model
+        return database_url(), _index()
 
 
 @cache
-def _set_up() -> tuple[str, PostgresIndexConfig]:
-    """Start the database if need be, make its tables, and load the embedding model."""
+def _index() -> dict[str, Any]:
     embeddings = LocalEmbeddings()
-    index: PostgresIndexConfig = {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"]}
-    url = database_url()
-    with PostgresStore.from_conn_string(url, index=index) as opened:
-        opened.setup()
-    return url, index
+    return {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"]}

@@ -1,6 +1,7 @@
 """A learning graph around any agent."""
 
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NotRequired, get_type_hints, is_typeddict
@@ -57,20 +58,18 @@ def wrap(
     builder = StateGraph(
         state_schema, context_schema, input_schema=input_schema, output_schema=_with_errors(output_schema)
     )
-    add_loop(builder, Nodes(loop), node, on_error=loop.on_error)
+    add_loop(builder, Nodes(loop), node)
     return builder.compile(store=store or loop.store, checkpointer=checkpointer, name=name)
 
 
-def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any, *, on_error: str) -> None:
+def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any) -> None:
     """Add the five nodes of the loop to a graph. There is nothing more to it: the README does the same by hand."""
-    handler: Any = nodes.report if on_error == "report" else None
-    retry = RetryPolicy(retry_on=_passing)
-    builder.add_node("recall", nodes.recall, retry_policy=retry)
+    builder.add_node("recall", nodes.recall, retry_policy=RetryPolicy(retry_on=_passing))
     builder.add_node("build_context", nodes.build_context)
     builder.add_node("agent", agent)
-    builder.add_node("extract", nodes.extract, defer=True, retry_policy=retry, error_handler=handler)
-    builder.add_node("update", nodes.update, defer=True, retry_policy=retry, error_handler=handler)
-    for start, end in zip((START, *_ORDER), (*_ORDER, END), strict=True):
+    builder.add_node("extract", nodes.extract, defer=True)
+    builder.add_node("update", nodes.update, defer=True)
+    for start, end in itertools.pairwise((START, "recall", "build_context", "agent", "extract", "update", END)):
         builder.add_edge(start, end)
 
 
@@ -78,9 +77,6 @@ def _passing(error: Exception) -> bool:
     """Whether another try may help: it does not for an error of ours."""
     passes = RetryPolicy().retry_on
     return callable(passes) and bool(passes(error)) and not isinstance(error, LearningError)
-
-
-_ORDER = ("recall", "build_context", "agent", "extract", "update")
 
 
 def _node(loop: Loop, inner: Graph) -> RunnableCallable:

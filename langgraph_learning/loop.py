@@ -1,8 +1,9 @@
 """The loop: recall, build_context, then the agent, then extract, update. Each step is a flow over plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_learning import context
@@ -19,6 +20,7 @@ from langgraph_learning.scopes import Scope
 
 State = Mapping[str, Any]
 OnError = Literal["report", "raise"]
+Step = Callable[[State, Run], Flow[dict[str, Any]]]
 
 
 class Loop:
@@ -34,11 +36,13 @@ class Loop:
         on_error: OnError,
         budget: int,
         shadow: bool,
+        four_eyes: bool = False,
     ) -> None:
         self.stores = tuple(stores)
         self.store = store
         self.context_from = context_from
         self.on_error = on_error
+        self.four_eyes = four_eyes
         self._extraction = extraction
         self._budget = budget
         self._shadow = shadow
@@ -96,11 +100,41 @@ class Loop:
             )
         except Conflict:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
-            return {}
+            return {"learning_proposed": []}
         run.tell({"learnt": [event(learning) for learning in learnt]})
         session = [_dump(learning) for learning in learnt if _of_thread(learning)]
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]
-        return {"learning_errors": errors, "learning_session": session or list(state.get("learning_session") or ())}
+        return {
+            "learning_errors": errors,
+            "learning_session": session or list(state.get("learning_session") or ()),
+            # What waits for other people's voices is no matter for this conversation.
+            "learning_proposed": [one.key for one in learnt if one.status is Status.PROPOSED and not one.supporters],
+        }
+
+    def learn(self, state: State, run: Run) -> Flow[dict[str, Any]]:
+        """Extract and update in one step."""
+        extracted = yield from self.extract(state, run)
+        return (yield from self.update({**state, **extracted}, run))
+
+    def sparing(self, step: Step) -> Step:
+        """Return a step whose failure costs nobody the answer: the state and the stream tell of it, the run goes on.
+
+        Nothing is lost either: the cursor stays, so the next turn reads the same messages again.
+        """
+
+        def spared(state: State, run: Run) -> Flow[dict[str, Any]]:
+            try:
+                return (yield from step(state, run))
+            except GraphBubbleUp:
+                raise
+            except Exception as error:
+                if self.on_error == "raise":
+                    raise
+                message = f"{step.__name__} failed, the next turn tries again: {type(error).__name__}: {error}"
+                run.tell({"error": message})
+                return {"learning_errors": [message]}
+
+        return spared
 
     def _recalled(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         for store in self.stores:

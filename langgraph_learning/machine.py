@@ -62,7 +62,6 @@ class LearningMachine:
         _check(stores, context_budget, extraction_budget)
         self.stores = tuple(stores)
         self.store = store
-        self.four_eyes = four_eyes
         chat_model = init_chat_model(model) if isinstance(model, str) else model
         self._loop = Loop(
             self.stores,
@@ -72,6 +71,7 @@ class LearningMachine:
             on_error=on_error,
             budget=context_budget,
             shadow=shadow,
+            four_eyes=four_eyes,
         )
         self._toolbox = Toolbox(self._loop)
         self._toolbox.tools()  # a record that tools cannot take is told now
@@ -84,7 +84,7 @@ class LearningMachine:
     @property
     def review(self) -> Review:
         """What waits for approval: to be listed, seen, approved and rejected."""
-        return Review(self.stores, self._required_store, four_eyes=self.four_eyes)
+        return Review(self.stores, self._required_store, four_eyes=self._loop.four_eyes)
 
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
         """Return the loop as a middleware for `create_agent`. It brings the tools along."""

@@ -6,13 +6,11 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import SystemMessage
 from langchain_core.tools import BaseTool
-from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from langgraph_learning import context
 from langgraph_learning.flow import Flow, adrive, drive
 from langgraph_learning.loop import Loop
-from langgraph_learning.nodes import reported
 from langgraph_learning.run import Run
 from langgraph_learning.state import LearningAgentState
 
@@ -64,15 +62,7 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         return await adrive(self._after(state, run), run.store, run.config)
 
     def _after(self, state: Any, run: Run) -> Flow[dict[str, Any]]:
-        try:
-            extracted = yield from self._loop.extract(state, run)
-            return (yield from self._loop.update({**state, **extracted}, run))
-        except GraphBubbleUp:
-            raise
-        except Exception as error:
-            if self._loop.on_error == "raise":
-                raise
-            return reported(error, "learning")
+        return (yield from self._loop.sparing(self._loop.learn)(state, run))
 
 
 def _showing(request: ModelRequest[Any], shown: context.Shown) -> ModelRequest[Any]:

@@ -1,7 +1,7 @@
 """The steps of the loop as nodes of a graph."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
@@ -10,18 +10,14 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph._internal._runnable import (
     RunnableCallable,
 )  # the only node that serves both worlds and hides no subgraph
-from langgraph.errors import NodeError
 from langgraph.pregel.protocol import PregelProtocol
-from langgraph.runtime import get_runtime
 
 from langgraph_learning import context
+from langgraph_learning.approval import Pause, review_graph
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.flow import Flow, adrive, drive
-from langgraph_learning.loop import Loop
-from langgraph_learning.run import Run
+from langgraph_learning.flow import adrive, drive
+from langgraph_learning.loop import Loop, Step
 from langgraph_learning.state import LearningState
-
-Step = Callable[[Mapping[str, Any], Run], Flow[dict[str, Any]]]
 
 
 class Node(Runnable[Any, Any]):
@@ -56,10 +52,15 @@ class Nodes:
         """Finds what was learnt that matters to the question."""
         self.build_context = Node("build_context", loop.build_context, loop)
         """Makes of it what the agent is shown."""
-        self.extract = Node("extract", loop.extract, loop)
+        self.extract = Node("extract", loop.sparing(loop.extract), loop)
         """Reads what was said since the last time; to be added with `defer=True`."""
-        self.update = Node("update", loop.update, loop)
+        self.update = Node("update", loop.sparing(loop.update), loop)
         """Writes what was learnt, all of it or nothing; to be added with `defer=True`."""
+
+    @property
+    def review(self) -> Pause:
+        """Pauses until a person has answered what this turn proposed; to be added after `update`."""
+        return Pause(review_graph(self._loop, Node))
 
     def agent(self, agent: Any, *, inject: bool = True) -> Runnable[Any, Any]:
         """Return the node in which an agent answers, knowing what was learnt.
@@ -82,21 +83,6 @@ class Nodes:
                 return await answering.ainvoke(state, config)
 
         return RunnableCallable(answer, aanswer, name="agent", trace=False)
-
-    @staticmethod
-    def report(state: LearningState, error: NodeError) -> dict[str, Any]:
-        """Say in the state and in the stream that learning failed; the `error_handler` of extract and update.
-
-        The user keeps the answer. Nothing is lost either: the next turn reads the same messages again.
-        """
-        return reported(error.error, error.node)
-
-
-def reported(error: BaseException, step: str) -> dict[str, Any]:
-    """Return the state's update that tells of a failed step, having told the stream."""
-    message = f"{step} failed, the next turn tries again: {type(error).__name__}: {error}"
-    get_runtime().stream_writer({"learning": {"error": message}})
-    return {"learning_errors": [message]}
 
 
 class View(Runnable[Any, Any]):

@@ -19,6 +19,7 @@ class LearningState(TypedDict, total=False):
     learning_lesson: Annotated[dict[str, Any], UntrackedValue]
     learning_session: list[dict[str, Any]]
     learning_errors: list[str]
+    learning_proposed: list[str]
 
 
 class LearningAgentState(AgentState[Any]):

@@ -6,7 +6,9 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import MessagesState, StateGraph
 from langgraph.store.base import BaseStore
+from langgraph.types import Command
 from people import (
     ALEX,
     EVE,
@@ -341,3 +343,84 @@ def test_a_session_cannot_be_proposed():
     """The error comes at construction, and says what can be had."""
     with pytest.raises(Misconfigured, match="it can have background"):
         SessionContext(mode=Mode.PROPOSE)
+
+
+def reviewing(learning: Any) -> Any:
+    """A conversation that pauses for approval of what each turn proposed."""
+    nodes = learning.nodes
+    builder = StateGraph(MessagesState, LearningContext)
+    builder.add_sequence(
+        [
+            ("recall", nodes.recall),
+            ("build_context", nodes.build_context),
+            ("agent", nodes.agent(echo())),
+            ("extract", nodes.extract),
+            ("update", nodes.update),
+            ("review", nodes.review),
+        ]
+    )
+    builder.set_entry_point("recall")
+    return builder.compile(store=learning.store, checkpointer=InMemorySaver())
+
+
+def test_a_conversation_can_pause_for_approval(store: BaseStore):
+    """The turn that proposed shows what it proposed and nothing else; resumed with a verdict, it is done."""
+    learning = proposing(store, "Merges are frozen")
+    agent = reviewing(learning)
+    paused = agent.invoke(said("Deploys are frozen"), thread("pause"), context=ALEX)
+    (asked,) = paused["__interrupt__"][0].value["proposals"]
+    better = {"observation": "Deploys are frozen today"}
+    answer = [{"key": asked["key"], "verdict": "approve", "why": "yes", "fields": better}]
+    agent.invoke(Command(resume=answer), thread("pause"), context=ALEX)
+
+    assert ("Deploys are frozen", "You said: Deploys are frozen") == (asked["quote"], paused["messages"][-1].text)
+    assert ["Deploys are frozen today"] == texts(learning)
+    assert ["Merges are frozen"] == [waits.text for waits in learning.review.list(ALEX)]
+
+
+def test_a_turn_that_proposes_nothing_does_not_pause(store: BaseStore):
+    """Neither what waits from other turns nor small talk stops anybody."""
+    learning = proposing(store, "Merges are frozen")
+    answers(learning, NOTHING)
+
+    assert "__interrupt__" not in reviewing(learning).invoke(said("Hi"), thread("pause"), context=ALEX)
+
+
+def test_who_resumes_must_say_who_they_are(store: BaseStore):
+    """Nobody's verdict is nobody's; the pause goes on, and the next one who answers is who approved."""
+    learning = proposing(store, "Deploys are frozen", four_eyes=True)
+
+    review = learning.nodes.review.graph.copy({"checkpointer": InMemorySaver()})
+    (asked,) = review.invoke({}, thread("desk"), context=SAM)["__interrupt__"][0].value["proposals"]
+    nobodys, sams = ([{"key": asked["key"], "verdict": verdict}] for verdict in ("reject", "approve"))
+
+    with pytest.raises(MissingOwner):
+        review.invoke(Command(resume=nobodys), thread("desk"))
+    assert {asked["key"]: "approved"} == review.invoke(Command(resume=sams), thread("desk"), context=SAM)[
+        "learning_reviewed"
+    ]
+    assert "sam" == learning.learnings(SAM)[0].decisions[0].by
+
+
+@pytest.mark.parametrize(
+    ("answer", "said_so"),
+    [
+        ({"verdict": "approve"}, "your own words"),
+        ({"verdict": "maybe"}, "verdict: Input should be 'approve' or 'reject'"),
+        ({"verdict": "approve", "fields": {"nonsense": 1}}, "refused"),
+    ],
+)
+def test_a_verdict_that_cannot_be_carried_out_is_answered(store: BaseStore, answer: Any, said_so: str):
+    """With a sentence that says why; the proposal goes on waiting."""
+    learning = proposing(store, "Deploys are frozen", four_eyes=True)
+    review = learning.nodes.review.graph.copy({"checkpointer": InMemorySaver()})
+    (asked,) = review.invoke({}, thread("desk"), context=ALEX)["__interrupt__"][0].value["proposals"]
+    done = review.invoke(
+        Command(resume=[{"key": asked["key"], **answer}, {"key": "other", "verdict": "approve"}]),
+        thread("desk"),
+        context=ALEX,
+    )
+
+    assert said_so in done["learning_reviewed"][asked["key"]]
+    assert "refused: was not shown" == done["learning_reviewed"]["other"]
+    assert 1 == len(learning.review.list(ALEX))

@@ -24,13 +24,13 @@ def answer(messages: list[Any]) -> Any:
 
 
 def test_every_block_runs_in_order(
-    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """From the first program to the last, with the model that they name behind OpenAI's own protocol."""
     with OpenAIServer(answer) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        monkeypatch.setenv("DATABASE_URL", database_url)
+        monkeypatch.setenv("DATABASE_URL", empty_database_url)
         shared: dict[str, Any] = {"my_model": ChatOpenAI(model="any")}
         for block in BLOCKS:
             exec(compile(block, "README.md", "exec"), shared)

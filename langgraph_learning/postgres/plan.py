@@ -84,6 +84,7 @@ def _list(shape: Shape, nth: int, op: ListNamespacesOp) -> Read:
         from_end=[pattern.match_type == "suffix" for pattern in patterns],
         depth=op.max_depth,
         stride=None if patterns else op.max_depth,
+        enough=None if patterns and op.max_depth else op.limit + op.offset,
         limit=op.limit,
         offset=op.offset,
         expired_too=shape.expired_too,

@@ -175,7 +175,8 @@ SELECT ranked.nth, item.namespace, item.key, item.value, item.version, item.crea
 
 -- list namespaces --
 -- Steps from one namespace to the next in the index, never from item to item. `depth` cuts, `stride` may also step over
--- what would be cut to the same, which is right only when no pattern looks at the part that is cut.
+-- what would be cut to the same, which is right only when no pattern looks at the part that is cut. The walk goes in order,
+-- so where nothing comes twice it may end when `enough` were seen.
 WITH RECURSIVE walk (namespace) AS (
     (SELECT namespace FROM learning_items
       WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
@@ -192,7 +193,8 @@ WITH RECURSIVE walk (namespace) AS (
              ORDER BY item.namespace LIMIT 1)
       FROM walk WHERE walk.namespace IS NOT NULL
 )
-SELECT DISTINCT namespace[1:coalesce(%(depth)s::int, cardinality(namespace))] AS namespace
+SELECT DISTINCT namespace
+  FROM (SELECT namespace[1:coalesce(%(depth)s::int, cardinality(namespace))] AS namespace
   FROM walk
  WHERE namespace IS NOT NULL
    AND NOT EXISTS (
@@ -202,6 +204,7 @@ SELECT DISTINCT namespace[1:coalesce(%(depth)s::int, cardinality(namespace))] AS
           AND part.label IS DISTINCT FROM walk.namespace[CASE WHEN wanted.from_end THEN cardinality(walk.namespace)
                   - cardinality(string_to_array(wanted.pattern, '.')) ELSE 0 END + part.nth]
            OR cardinality(string_to_array(wanted.pattern, '.')) > cardinality(walk.namespace))
+ LIMIT %(enough)s::int) listed
  ORDER BY 1
  LIMIT %(limit)s OFFSET %(offset)s;
 

@@ -46,7 +46,7 @@ def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Sea
             reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape.index, op, encoded[op.query])))
     if shape.hybrid and shape.index:
         reads += [_both(shape, [(n, op) for n, op in ops if op.query == q], encoded.get(q)) for q in asked]
-    return Searches([_index_settings(shape)] if by_meaning and asked and shape.index and shape.index.ann else [], reads)
+    return Searches([_settings(shape, shape.index)] if asked and shape.index else [], reads)
 
 
 def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
@@ -95,6 +95,11 @@ def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: vectors.Bin
     return Read(shape.statements("search by words and meaning", **parameters), place)
 
 
-def _index_settings(shape: Shape) -> Statement:
-    # Without iterative scans the index proposes its nearest of all namespaces, and the filter leaves few of them.
-    return set_for_transaction(shape, {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "100"})
+def _settings(shape: Shape, index: Index) -> Statement:
+    # Compiling these statements takes longer than carrying them out; and one namespace is read through the index
+    # over namespaces, which the planner avoids where it believes in slow disks.
+    settings = {"jit": "off", "random_page_cost": "1.1"}
+    if index.embeddings and index.ann:
+        # Without iterative scans the index proposes its nearest of all namespaces, and the filter leaves few of them.
+        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "200"}
+    return set_for_transaction(shape, settings)

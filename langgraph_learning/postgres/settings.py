@@ -104,7 +104,7 @@ def index_of(settings: IndexSettings | Mapping[str, Any] | None, mode: SearchMod
         ann=_one_of(("hnsw", "flat"), ann.get("kind", "hnsw"), "kind") == "hnsw" and dims <= LARGEST_INDEXED,
         build={name: int(ann[name]) for name in ("m", "ef_construction") if ann.get(name)},
         sequence=given.get("sequence"),
-        exact_below=int(given.get("exact_below") or 20_000),
+        exact_below=int(given.get("exact_below") or 25_000),
     )
 
 
