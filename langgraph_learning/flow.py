@@ -14,7 +14,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, Sear
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.transactions import Expected, TransactionalStore
+from langgraph_learning.transactions import Change, Expected, TransactionalStore
 
 T = TypeVar("T")
 
@@ -47,7 +47,16 @@ class Await:
     awaitable: Awaitable[Any]
 
 
-Request = Batch | Call | Await
+@dataclass(frozen=True)
+class Changes:
+    """Asks the store's change log for what happened to an item, or to all items of a namespace, newest first."""
+
+    namespace: tuple[str, ...]
+    key: str | None
+    limit: int
+
+
+Request = Batch | Call | Await | Changes
 Flow = Generator[Request, Any, T]
 
 
@@ -69,6 +78,12 @@ def search(*ops: SearchOp) -> Flow[list[Item]]:
     """Carry out searches in one batch, and return what they found, in their order."""
     results = yield from batch(*ops)
     return [item for items in results if isinstance(items, list) for item in items if isinstance(item, Item)]
+
+
+def changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> Flow[list[Change]]:
+    """Read the store's change log. Raises `Misconfigured` for a store without one."""
+    found: list[Change] = yield Changes(namespace, key, limit)
+    return found
 
 
 def call(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
@@ -147,6 +162,8 @@ def _perform(request: Request, store: BaseStore, config: RunnableConfig | None) 
         return [result for ops in _at_once(store, request.ops) for result in store.batch(ops)]
     if isinstance(request, Call):
         return request.runnable.invoke(request.input, _tagged(config, request.tags))
+    if isinstance(request, Changes):
+        return _log(store).history(request.namespace, request.key, limit=request.limit)
     if inspect.iscoroutine(request.awaitable):
         request.awaitable.close()
     raise Misconfigured("A method of a learning store is async: run the graph with ainvoke or astream.")
@@ -159,7 +176,17 @@ async def _aperform(request: Request, store: BaseStore, config: RunnableConfig |
         return [result for ops in _at_once(store, request.ops) for result in await store.abatch(ops)]
     if isinstance(request, Call):
         return await request.runnable.ainvoke(request.input, _tagged(config, request.tags))
+    if isinstance(request, Changes):
+        return await _log(store).ahistory(request.namespace, request.key, limit=request.limit)
     return await request.awaitable
+
+
+def _log(store: BaseStore) -> TransactionalStore:
+    if isinstance(store, TransactionalStore):
+        return store
+    raise Misconfigured(
+        f"{type(store).__name__} keeps no log of changes: use HybridPostgresStore for history and undo."
+    )
 
 
 def _at_once(store: BaseStore, ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:

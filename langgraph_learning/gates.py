@@ -8,7 +8,7 @@ from langgraph.store.base import GetOp, Item, PutOp, SearchOp
 
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.flow import Flow, batch, get, search
-from langgraph_learning.learning import Learning, Status, read_all
+from langgraph_learning.learning import Learning, Status, in_one_step, read_all
 from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.proposals import Place, proposed, refused, unanswered
 from langgraph_learning.scopes import Caller, Scope
@@ -70,7 +70,9 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     candidates, candidates_were = yield from _counted(by_name, caller, let)
     new = [*unanswered(proposals, made), *candidates]
     versions |= candidates_were
-    return Gated((*map(_kept, let), *new), tuple(Expected(*one.place, versions[one.place]) for one in new))
+    return Gated(
+        tuple(in_one_step((*map(_kept, let), *new))), tuple(Expected(*one.place, versions[one.place]) for one in new)
+    )
 
 
 def _counted(

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2s
 from typing import Any, Literal
+from uuid import uuid4
 
 from langgraph.store.base import Item, PutOp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -89,6 +90,8 @@ class Learning(BaseModel):
     """Marks of the users who said it, while it waits for more of them; a mark names nobody."""
     decisions: tuple[Decision, ...] = ()
     """What was decided about it, oldest first."""
+    step: str | None = None
+    """A mark of all that was written together, by which it can be undone together."""
     score: float | None = None
     """How near it is to the question that found it. Not stored."""
 
@@ -146,6 +149,12 @@ def read_all(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Lea
     allowed = set(namespaces)
     found = (Learning.read(item) for item in items if item.namespace in allowed)
     return [learning for learning in found if learning is not None]
+
+
+def in_one_step(learnings: Iterable[Learning]) -> list[Learning]:
+    """Return learnings with one mark, to be written together."""
+    step = uuid4().hex
+    return [learning.model_copy(update={"step": step}) for learning in learnings]
 
 
 def normal(text: str) -> str:

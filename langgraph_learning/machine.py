@@ -12,7 +12,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import graph, ledger
+from langgraph_learning import graph, ledger, undoing
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import Extraction
 from langgraph_learning.flow import Flow, T, adrive, drive
@@ -26,6 +26,7 @@ from langgraph_learning.review import Review
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
 from langgraph_learning.tools import Toolbox, equipped
+from langgraph_learning.transactions import Change
 
 
 class LearningMachine:
@@ -144,6 +145,40 @@ class LearningMachine:
     async def aforget_thread(self, context: LearningContext, thread_id: str) -> int:
         """`forget_thread` for the async world."""
         return await self._adrive(ledger.forget_thread(self.stores, _caller(context, thread_id)))
+
+    def history(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
+        """Return all that happened to a learning, newest first: when, by whom, before and after.
+
+        Raises `NotFound`, and `Misconfigured` for a store that keeps no log of changes.
+        """
+        return self._drive(undoing.history(self.stores, _caller(context, thread_id), key))
+
+    async def ahistory(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
+        """`history` for the async world."""
+        return await self._adrive(undoing.history(self.stores, _caller(context, thread_id), key))
+
+    def undo(self, context: LearningContext, key: str, *, change: int | None = None) -> tuple[Learning, ...]:
+        """Take back the last change of a learning, or the one with this id in its history, with what it replaced.
+
+        An edit, an approval, a promotion, another undo: all are changes. Returns the learnings as they are now; what
+        was new is refused from now on. Raises `Conflict`, having changed nothing, if something of it has changed since.
+        """
+        return self._drive(self._undo(context, key, change))
+
+    async def aundo(self, context: LearningContext, key: str, *, change: int | None = None) -> tuple[Learning, ...]:
+        """`undo` for the async world."""
+        return await self._adrive(self._undo(context, key, change))
+
+    def undo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
+        """Take back all that was last learnt from this user in this thread; it is not learnt again."""
+        return self._drive(undoing.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
+
+    async def aundo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
+        """`undo_turn` for the async world."""
+        return await self._adrive(undoing.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
+
+    def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
+        return undoing.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)
 
     def _drive(self, flow: Flow[T]) -> T:
         return drive(flow, self._required_store())

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from langgraph_learning.edits import reason
 from langgraph_learning.errors import InvalidFields, NotAllowed, NotFound
 from langgraph_learning.flow import Flow, batch, search
-from langgraph_learning.learning import Decision, Learning, Status, read_all
+from langgraph_learning.learning import Decision, Learning, Status, in_one_step, read_all
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.proposals import approved, decided, stale
 from langgraph_learning.scopes import Caller, Namespace
@@ -90,7 +90,7 @@ class Found(BaseModel):
 def pending(stores: Sequence[LearningStore], caller: Caller) -> Flow[tuple[Learning, ...]]:
     """Return all that waits for approval where the caller may read, oldest first."""
     found: list[Learning] = []
-    for place in _places(stores, caller):
+    for place in places(stores, caller):
         while True:
             read = sum(one.namespace == place for one in found)
             items = yield from search(SearchOp(place, {"status": Status.PROPOSED.value}, limit=PAGE, offset=read))
@@ -115,12 +115,12 @@ def approve(
 ) -> Flow[Learning]:
     """Let a proposal count, with other values for some fields. Raises `Conflict` if its base has changed."""
     found = yield from _proposal(stores, caller, key)
-    if four_eyes and _own(found.proposal, caller):
+    if four_eyes and own(found.proposal, caller):
         raise NotAllowed("This proposal rests on your own words: somebody else has to approve it.")
     decision = Decision(by=caller.user, at=datetime.now(UTC), verdict="approved", why=why)
     store = next(store for store in stores if store.name == found.proposal.kept_by)
     proposal = _edited(store, found.proposal, fields) if fields else found.proposal
-    *others, counts = approved(proposal, found.bases, decision)
+    *others, counts = in_one_step(approved(proposal, found.bases, decision))
     yield from batch(*(one.put() for one in (*others, counts)), expected=found.expected(), by=caller.user)
     return counts
 
@@ -129,7 +129,7 @@ def reject(stores: Sequence[LearningStore], caller: Caller, key: str, why: str |
     """Refuse a proposal: it counts for nobody, and is not proposed again."""
     found = yield from _proposal(stores, caller, key)
     decision = Decision(by=caller.user, at=datetime.now(UTC), verdict="rejected", why=why)
-    refused = decided(found.proposal, Status.REJECTED, decision)
+    (refused,) = in_one_step([decided(found.proposal, Status.REJECTED, decision)])
     yield from batch(refused.put(), expected=found.expected()[:1], by=caller.user)
     return refused
 
@@ -140,7 +140,9 @@ def demote(stores: Sequence[LearningStore], caller: Caller, key: str, why: str |
     if learning.scope.private:
         raise NotFound(f"{key!r} is private to {learning.owner} already: only what is shared can be demoted.")
     decision = Decision(by=caller.user, at=datetime.now(UTC), verdict="demoted", why=why)
-    waits = decided(learning, Status.PROPOSED, decision).model_copy(update={"base": {}, "supersedes": ()})
+    (waits,) = in_one_step(
+        [decided(learning, Status.PROPOSED, decision).model_copy(update={"base": {}, "supersedes": ()})]
+    )
     yield from batch(waits.put(), expected=[Expected(*learning.place, version)], by=caller.user)
     return waits
 
@@ -159,7 +161,7 @@ def _proposal(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow
 
 def _one(stores: Sequence[LearningStore], caller: Caller, key: str, status: Status) -> Flow[tuple[Learning, int]]:
     """Return the learning of this key and status that the caller may read, and its version."""
-    items = yield from batch(*(GetOp(place, key) for place in _places(stores, caller)))
+    items = yield from batch(*(GetOp(place, key) for place in places(stores, caller)))
     for item in items:
         learning = Learning.read(item) if isinstance(item, Item) else None
         if learning and isinstance(item, Item) and learning.status is status:
@@ -177,11 +179,12 @@ def _edited(store: LearningStore, proposal: Learning, fields: Mapping[str, Any])
         raise InvalidFields(f"The proposal was not approved: {reason(error)}") from error
 
 
-def _own(proposal: Learning, caller: Caller) -> bool:
+def own(proposal: Learning, caller: Caller) -> bool:
     """Whether a proposal rests on something that was said in this user's own turn."""
     mark = mark_of(caller, proposal.key)
     return mark in proposal.supporters or any(source.user == caller.user for source in proposal.sources)
 
 
-def _places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
+def places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
+    """Return every namespace of these learning stores that the caller may read."""
     return list(dict.fromkeys(place for store in stores for place in caller.readable(store.scope, store.name)))

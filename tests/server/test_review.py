@@ -12,7 +12,7 @@ ASKED = "What do we know about deploys and merges?"
 def answer(messages):
     """Take each message for a lesson, one that says "not X" for a correction of what says X; else repeat what is shown."""
     if not messages[0].text.startswith("You watch a conversation"):
-        return messages[-1].text
+        return f"I was shown: {messages[-1].text}"
     lesson = re.search(r"^\[1\] user \w+: (.*)$", messages[1].text, re.MULTILINE)[1]
     if lesson.endswith("?"):
         return {"edits": []}

@@ -1,0 +1,100 @@
+"""What happened to a learning, and how it is taken back: by the store's own log, whoever wrote it and however."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+from langgraph.store.base import GetOp, Item
+
+from langgraph_learning.errors import Conflict, NotAllowed, NotFound
+from langgraph_learning.flow import Flow, batch, changes
+from langgraph_learning.learning import Learning, Status
+from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.scopes import Caller
+from langgraph_learning.transactions import Change, Expected, version_of
+from langgraph_learning.verdicts import own, places
+
+MOST = 500
+"""How many changes of one namespace are looked through for what was written together."""
+
+
+def history(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow[list[Change]]:
+    """Return all that happened to a learning, newest first. Raises `NotFound` if the caller may read nothing of it."""
+    found: list[Change] = []
+    for place in places(stores, caller):
+        found += yield from changes(place, key, limit=MOST)
+    if not found:
+        raise NotFound(f"Nothing that {caller.user} can see has a history under the key {key!r}.")
+    return sorted(found, key=lambda change: change.id, reverse=True)
+
+
+def undo(
+    stores: Sequence[LearningStore], caller: Caller, key: str, change: int | None, four_eyes: bool
+) -> Flow[tuple[Learning, ...]]:
+    """Take back one change of a learning, by default the last, with what it replaced or brought back."""
+    happened = yield from history(stores, caller, key)
+    chosen = next((one for one in happened if change in (None, one.id)), None)
+    if chosen is None:
+        raise NotFound(f"{key!r} has no change {change}: machine.history(context, key) lists them.")
+    together = yield from changes(chosen.namespace, None, limit=MOST)
+    linked = [one for one in together if one.key != key and _step(one) == _step(chosen) and _linked(one, chosen)]
+    return (yield from _taken_back([chosen, *linked], caller, four_eyes))
+
+
+def undo_turn(stores: Sequence[LearningStore], caller: Caller, four_eyes: bool) -> Flow[tuple[Learning, ...]]:
+    """Take back all that the last step that learnt from the caller's thread wrote, in whichever learning store."""
+    found: list[Change] = []
+    for place in places(stores, caller):
+        found += yield from changes(place, None, limit=MOST)
+    newest_first = sorted(found, key=lambda change: change.id, reverse=True)
+    last = next((one for one in newest_first if _step(one) and _of_thread(one, caller)), None)
+    if last is None:
+        raise NotFound(f"Nothing that is on record was learnt from the thread {caller.thread!r} with {caller.user}.")
+    return (yield from _taken_back([one for one in found if _step(one) == _step(last)], caller, four_eyes))
+
+
+def _taken_back(taken: Sequence[Change], caller: Caller, four_eyes: bool) -> Flow[tuple[Learning, ...]]:
+    """Write what was before, if nothing of it has changed since."""
+    items = yield from batch(*(GetOp(change.namespace, change.key) for change in taken))
+    versions = [version_of(item if isinstance(item, Item) else None) for item in items]
+    if any(version != change.version for version, change in zip(versions, taken, strict=True)):
+        raise Conflict("What is to be undone has changed since, or is gone: undo the later change first.")
+    step = uuid4().hex
+    restored = tuple(_before(change, step) for change in taken)
+    let_in = [one for one, change in zip(restored, taken, strict=True) if _waited(change) and not one.scope.private]
+    if four_eyes and any(one.status is Status.ACTIVE and own(one, caller) for one in let_in):
+        raise NotAllowed("This would let your own words count again: somebody else has to undo it.")
+    expected = [Expected(change.namespace, change.key, change.version) for change in taken]
+    yield from batch(*(one.put() for one in restored), expected=expected, by=caller.user)
+    return restored
+
+
+def _before(change: Change, step: str) -> Learning:
+    """Return a learning as it was; one that was not there before stays on record, and is not learnt again."""
+    value = change.before or {**(change.after or {}), "status": Status.REJECTED.value}
+    fields: dict[str, Any] = {name: part for name, part in value.items() if name != "version"}
+    return Learning.model_validate({**fields, "namespace": change.namespace, "key": change.key, "step": step})
+
+
+def _step(change: Change) -> str | None:
+    return (change.after or {}).get("step")
+
+
+def _waited(change: Change) -> bool:
+    """Whether it did not count after this change."""
+    return (change.after or {}).get("status") != Status.ACTIVE.value
+
+
+def _linked(one: Change, other: Change) -> bool:
+    """Whether one learning took the place of the other, or made it be forgotten."""
+    return other.key in _names(one) or one.key in _names(other)
+
+
+def _names(change: Change) -> set[str]:
+    value = change.after or {}
+    return {*value.get("supersedes", ()), *value.get("base", {}), *([value["retires"]] if value.get("retires") else [])}
+
+
+def _of_thread(change: Change, caller: Caller) -> bool:
+    sources = (change.after or {}).get("sources", ())
+    return any((source.get("thread"), source.get("user")) == (caller.thread, caller.user) for source in sources)

@@ -1,0 +1,200 @@
+"""What was learnt can be taken back, by the log of the store: an edit, a turn, an approval, a promotion, an undo."""
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+from people import ALEX, EVE, NOTHING, SAM, edits, learner, machine, notes_what_users_say, observation, said, thread
+
+from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, SessionContext, Sharing, UserMemory
+from langgraph_learning.errors import Conflict, Misconfigured, NotAllowed, NotFound
+from langgraph_learning.postgres import HybridPostgresStore
+
+THREADS = (f"undo {number}" for number in itertools.count())
+
+
+def hears(learning: LearningMachine, text: str, user: LearningContext = ALEX, where: str | None = None) -> str:
+    """Let somebody say something; return the thread."""
+    name = where or next(THREADS)
+    agent = learning.wrap(lambda state: {"messages": [AIMessage("Good to know")]}, checkpointer=InMemorySaver())
+    agent.invoke(said(text), thread(name), context=user)
+    return name
+
+
+def texts(learning: LearningMachine, user: LearningContext = ALEX) -> list[str]:
+    return sorted(learnt.text for learnt in learning.learnings(user))
+
+
+def corrected(store: HybridPostgresStore) -> LearningMachine:
+    """A machine that has learnt of tea, and then, instead, of coffee."""
+    answers = iter([edits(observation("Likes tea")), edits(observation("Likes coffee", replaces="k1"))])
+    learning = machine(lambda shown: next(answers), store=store)
+    hears(learning, "I like tea")
+    hears(learning, "I like coffee, not tea")
+    return learning
+
+
+def test_an_edit_is_undone_with_what_it_replaced(store: HybridPostgresStore):
+    """What it took the place of counts again; the undo is on record, and can be undone."""
+    learning = corrected(store)
+    (coffee,) = learning.learnings(ALEX)
+    learning.undo(ALEX, coffee.key)
+    undone = texts(learning)
+    learning.undo(ALEX, coffee.key)
+
+    assert (["Likes tea"], ["Likes coffee"]) == (undone, texts(learning))
+    assert ["active", "rejected", "active"] == [
+        change.after["status"] for change in learning.history(ALEX, coffee.key) if change.after
+    ]
+    assert {"alex"} == {change.by for change in learning.history(ALEX, coffee.key)}
+
+
+async def test_undo_in_the_async_world(store: HybridPostgresStore):
+    """The same, awaited."""
+    learning = machine(notes_what_users_say, store=store)
+    agent = learning.wrap(lambda state: {"messages": [AIMessage("Good")]}, checkpointer=InMemorySaver())
+    await agent.ainvoke(said("I like tea"), thread("a"), context=ALEX)
+    (tea,) = await learning.alearnings(ALEX)
+    await learning.aundo(ALEX, tea.key)
+    assert [] == await learning.alearnings(ALEX)
+
+    await learning.aundo_turn(ALEX, "a")
+    assert ["I like tea"] == [learnt.text for learnt in await learning.alearnings(ALEX)]
+    assert 3 == len(await learning.ahistory(ALEX, tea.key))
+    await store.aclose()
+
+
+def test_what_changed_since_is_not_undone(store: HybridPostgresStore):
+    """Neither an older change, nor one whose other half was changed; and then nothing is written."""
+    learning = corrected(store)
+    (coffee,) = learning.learnings(ALEX)
+    (first, *_) = learning.history(ALEX, coffee.supersedes[0])[::-1]
+
+    with pytest.raises(Conflict, match="changed since"):
+        learning.undo(ALEX, coffee.supersedes[0], change=first.id)
+    learning.forget(ALEX, coffee.key)
+    with pytest.raises(NotFound):
+        learning.undo(ALEX, "nothing")
+    assert [] == texts(learning)
+
+
+def test_a_turn_is_undone_whole(store: HybridPostgresStore):
+    """All that it taught, the session too, and nothing of other turns; it is not learnt again."""
+    answers = [
+        edits(observation("Has a cat")),
+        edits(observation("Likes tea"), observation("Likes jazz"), {"edit": "session", "summary": "Tea", "replaces": None, "message": 1}),
+    ]  # fmt: skip
+    learning = machine([*answers, NOTHING], [UserMemory(), SessionContext()], store=store)
+    hears(learning, "I have a cat")
+    where = hears(learning, "I like tea and jazz")
+    undone = learning.undo_turn(ALEX, where)
+
+    assert ({"Likes tea", "Likes jazz", "Tea"}, ["Has a cat"]) == ({one.text for one in undone}, texts(learning))
+    assert [] == [one.text for one in learning.learnings(ALEX, thread_id=where) if one.scope == Scope.THREAD]
+    with pytest.raises(NotFound):
+        learning.undo_turn(SAM, where)
+
+
+def test_an_approval_is_undone(store: HybridPostgresStore):
+    """It waits again as it did before, and what it had replaced counts again."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
+    hears(learning, "Deploys are frozen")
+    learning.review.approve(SAM, learning.review.list(SAM)[0].key)
+    learner(learning).answers = lambda shown: edits(observation("Deploys are free", replaces="k1"))
+    hears(learning, "No deploys are frozen any more")
+    (waits,) = learning.review.list(SAM)
+    learning.review.approve(SAM, waits.key)
+    learning.undo(SAM, waits.key)
+
+    assert ["Deploys are frozen"] == texts(learning)
+    assert [waits.model_copy(update={"step": None})] == [
+        one.model_copy(update={"step": None}) for one in learning.review.list(SAM)
+    ]
+    assert "Deploys are free" == learning.review.approve(SAM, waits.key).text
+
+
+def test_a_promotion_is_undone(store: HybridPostgresStore):
+    """It is counted as before; what users said stays theirs."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, sharing=Sharing.after(2))], store=store)
+    for user in (ALEX, SAM):
+        hears(learning, "Deploys are frozen", user)
+    kim = LearningContext(user_id="kim", team_ids=("acme",))
+    (shared,) = learning.learnings(kim)
+    learning.undo(kim, shared.key)
+
+    assert ([], ["Deploys are frozen"]) == (texts(learning, kim), texts(learning))
+    assert 1 == len(learning.review.list(kim)[0].supporters)
+
+
+def test_with_four_eyes_nobody_brings_their_own_words_back(store: HybridPostgresStore):
+    """Undoing a demotion is letting something count: that takes somebody else."""
+    learning = machine(
+        notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store, four_eyes=True
+    )
+    hears(learning, "Deploys are frozen")
+    (waits,) = learning.review.list(SAM)
+    learning.review.approve(SAM, waits.key)
+    learning.review.demote(SAM, waits.key)
+
+    with pytest.raises(NotAllowed, match="your own words"):
+        learning.undo(ALEX, waits.key)
+    learning.undo(SAM, waits.key)
+    assert ["Deploys are frozen"] == texts(learning)
+
+
+def test_nobody_sees_or_undoes_the_history_of_others(store: HybridPostgresStore):
+    """A key that somebody guessed is of no use."""
+    learning = corrected(store)
+    (coffee,) = learning.learnings(ALEX)
+
+    for look in (learning.history, learning.undo):
+        with pytest.raises(NotFound):
+            look(EVE, coffee.key)
+
+
+def test_a_store_without_a_log_says_so():
+    """With what to use instead."""
+    learning = machine(notes_what_users_say, store=InMemoryStore())
+
+    with pytest.raises(Misconfigured, match="HybridPostgresStore"):
+        learning.history(ALEX, "any")
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Make calls in threads of their own; return what each returned or raised."""
+
+    def outcome(call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except (Conflict, NotFound) as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(outcome, calls))
+
+
+def test_of_many_voices_at_once_each_counts(store: HybridPostgresStore):
+    """Eight users say the same at the same moment: none is overwritten, and it is the team's."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, sharing=Sharing.after(8))], store=store)
+    users = [LearningContext(user_id=f"user {number}", team_ids=("acme",)) for number in range(8)]
+    at_once(*(lambda user=user: hears(learning, "Deploys are frozen", user, user.user_id) for user in users))
+
+    assert ["Deploys are frozen"] == texts(learning, LearningContext(user_id="new", team_ids=("acme",)))
+
+
+def test_of_two_reviewers_at_once_one_decides(store: HybridPostgresStore):
+    """The other is told that it was decided."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
+    for number in range(5):
+        hears(learning, f"Rule {number}")
+    for waits in learning.review.list(SAM):
+        done = at_once(
+            lambda key=waits.key: learning.review.approve(SAM, key),
+            lambda key=waits.key: learning.review.reject(ALEX, key),
+        )
+        assert 1 == sum(isinstance(outcome, (Conflict, NotFound)) for outcome in done)
