@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from psycopg import OperationalError, connect
 from pydantic import BaseModel
 
-from langgraph_learning import ledger, verdicts
+from langgraph_learning import ledger, undoing, verdicts
 from langgraph_learning.errors import LearningError, Misconfigured, MissingExtra, NotFound
 from langgraph_learning.flow import Flow, T, drive, flow_of, together
 from langgraph_learning.learning import Learning
@@ -82,11 +82,12 @@ class Desk:
         """Return what waits for approval."""
         return self.run(verdicts.pending(self.stores(), self.caller))
 
-    def changes(self, one: Learning) -> list[Change]:
-        """Return how a learning came to be as it is, oldest first; with what it took the place of."""
-        keys = [one.key, *one.supersedes]
-        changes = [change for key in keys for change in self.store.history(one.namespace, key)]
-        return sorted(changes, key=lambda change: change.id)
+    def whole(self, key: str) -> str:
+        """Return the key that begins so; what was forgotten or replaced is named by its whole key."""
+        found = [one.key for one in (*self.known(), *self.waiting()) if one.key.startswith(key)]
+        if len(found) > 1:
+            raise NotFound(f"{len(found)} learnings have a key that begins with {key!r}.")
+        return found[0] if found else key
 
 
 @app.command()
@@ -115,14 +116,31 @@ def search(
 def history(
     key: Key, user: User, team: Teams = None, tenant: Tenant = "default", url: Url = None, as_json: Json = False
 ) -> None:
-    """Tell who changed a learning, when, and what it said before."""
+    """Tell who changed a learning, when, and what it said before; the newest change first."""
     with _desk(user, team, tenant, url) as desk:
-        changes = desk.changes(_named(key, [*desk.known(), *desk.waiting()]))
+        changes = desk.run(undoing.history(desk.stores(), desk.caller, desk.whole(key)))
     if as_json:
-        _json([{**change._asdict(), "at": change.at.isoformat()} for change in changes])
-    else:
-        rows = [(f"{one.at:%Y-%m-%d %H:%M}", one.by or "", one.key[:SHORT], *_after(one)) for one in changes]
-        _table(("when", "by", "key", "status", "text"), rows)
+        return _json([{**change._asdict(), "at": change.at.isoformat()} for change in changes])
+    rows = [(str(one.id), f"{one.at:%Y-%m-%d %H:%M}", one.by or "", *_after(one)) for one in changes]
+    return _table(("change", "when", "by", "status", "text"), rows)
+
+
+@app.command()
+def undo(
+    key: Key,
+    user: User,
+    change: Annotated[int | None, typer.Option("--change", help="Its number in the history; else the last.")] = None,
+    team: Teams = None,
+    tenant: Tenant = "default",
+    url: Url = None,
+    embed: Embed = "local",
+    as_json: Json = False,
+) -> None:
+    """Take a change of a learning back: an edit, an approval, another undo."""
+    with _desk(user, team, tenant, url, embed) as desk:
+        stores, whole = desk.stores(), desk.whole(key)
+        restored = desk.run(undoing.undo(stores, desk.caller, whole, change, four_eyes=False))
+    _tell(restored, as_json, status=True)
 
 
 @app.command()
@@ -238,14 +256,17 @@ def _after(change: Change) -> tuple[str, str]:
     return str(value["status"]), str(value["text"])
 
 
-def _tell(learnings: Sequence[Learning], as_json: bool) -> None:
+def _tell(learnings: Sequence[Learning], as_json: bool, status: bool = False) -> None:
     if as_json:
         return _json([one.model_dump(mode="json") for one in learnings])
-    rows = [
-        (one.key[:SHORT], f"{one.scope.name} {one.owner}", one.kind, one.text, f"{one.learned_at:%Y-%m-%d}", _by(one))
-        for one in learnings
-    ]
-    return _table(("key", "belongs to", "kind", "text", "learnt", "said by"), rows)
+    columns = ("key", "belongs to", "kind", *(["status"] if status else []), "text", "learnt", "said by")
+    return _table(columns, [_row(one, status) for one in learnings])
+
+
+def _row(one: Learning, status: bool) -> tuple[str, ...]:
+    place = f"{one.scope.name} {one.owner}"
+    told = [one.status.value] if status else []
+    return (one.key[:SHORT], place, one.kind, *told, one.text, f"{one.learned_at:%Y-%m-%d}", _by(one))
 
 
 def _by(learning: Learning) -> str:
@@ -258,7 +279,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return _say("Nothing.")
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), show_header=any(columns))
     for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name in ("key", "learnt", "when", "status"))
+        table.add_column(name, overflow="fold", no_wrap=name in ("key", "learnt", "change", "when", "status"))
     for row in rows:
         table.add_row(*(Text(_plain(cell)) for cell in row))
     return Console().print(table)

@@ -102,14 +102,26 @@ def test_review_rejects(run: Run, learning: LearningMachine):
     assert [] == json.loads(run("review", "--json")) == learning.learnings(SAM)
 
 
-def test_history_tells_who_changed_what(run: Run, learning: LearningMachine):
-    """From the proposal to the approval, oldest first."""
+def test_history_tells_who_changed_what(run: Run):
+    """From the proposal to the approval, newest first."""
     (waiting,) = json.loads(run("review", "--json"))
     run("review", waiting["key"], "--approve", who="sam")
     changes = json.loads(run("history", waiting["key"][:8], "--json"))
 
-    assert [("alex", "proposed"), ("sam", "active")] == [(c["by"], c["after"]["status"]) for c in changes]
+    assert [("sam", "active"), ("alex", "proposed")] == [(c["by"], c["after"]["status"]) for c in changes]
     assert "proposed" in run("history", waiting["key"])
+
+
+def test_undo_takes_an_approval_back(run: Run, learning: LearningMachine):
+    """And the undo of the undo brings it back."""
+    (waiting,) = json.loads(run("review", "--json"))
+    run("review", waiting["key"], "--approve", who="sam")
+    assert "proposed" in run("undo", waiting["key"][:8])
+    assert [] == learning.learnings(SAM)
+
+    run("undo", waiting["key"][:8])
+
+    assert ["Egress: Egress is most of the bill"] == [one.text for one in learning.learnings(SAM)]
 
 
 def test_stored_text_cannot_steer_the_terminal(learning: LearningMachine, run: Run):
