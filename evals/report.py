@@ -20,7 +20,7 @@ def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> 
         if detail:
             rows += [f"    missed  {missed}" for missed in score.missed]
             rows += [f"    wrong   {mistake}" for mistake in score.mistakes]
-            rows += [f"    dropped {problem}" for problem in score.problems]
+            rows += [f"    dropped {problem[:160]}" for problem in score.problems]
     rows.append("")
     rows += [_row(name, found, width) for name, found in totals(scored).items()]
     for found in answered:

@@ -32,7 +32,8 @@ from langgraph_learning.transcript import (
     worth_reading,
 )
 
-PROMPT = Template(Path(__file__).with_suffix(".md").read_text(encoding="utf-8"))
+PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
+"""What stands before the conversation, and what is asked after it: small models heed most what they read last."""
 CURSOR = "cursor"
 _CLOSED = (Status.REJECTED, Status.PROPOSED)
 REMEMBERED = 4_000
@@ -151,7 +152,9 @@ class Extraction:
         shut: Sequence[Learning],
         noted: Sequence[Saved],
     ) -> list[BaseMessage]:
-        kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in self.stores)
+        # A profile's list of fields tempts small models to fill in a form: it comes last.
+        stores = sorted(self.stores, key=lambda store: store.stable)
+        kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in stores)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
             "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
@@ -161,7 +164,7 @@ class Extraction:
             "conversation": [line.text for line in part],
         }
         shown = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
-        return [SystemMessage(system), HumanMessage(shown)]
+        return [SystemMessage(system), HumanMessage(f"{shown}\n\n{QUESTION.substitute().strip()}")]
 
     def _check(
         self,

@@ -75,6 +75,13 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     )
 
 
+def withdraw(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[list[Learning]]:
+    """Return the candidates that a user no longer supports once these learnings of theirs are gone."""
+    taken = [one.model_copy(update={"status": Status.REJECTED}) for one in gone if one.scope.private]
+    candidates, _ = yield from _counted({store.name: store for store in stores}, caller, taken)
+    return candidates
+
+
 def _counted(
     by_name: Mapping[str, LearningStore], caller: Caller, let: Sequence[Learning]
 ) -> Flow[tuple[list[Learning], dict[Place, int]]]:

@@ -7,6 +7,7 @@ from langgraph.store.base import PutOp, SearchOp
 
 from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, batch, search
+from langgraph_learning.gates import withdraw
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.scopes import Caller, Namespace, Scope
@@ -30,23 +31,26 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
     gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
-    yield from batch(*(PutOp(learning.namespace, learning.key, None) for learning in gone), by=caller.user, erase=True)
+    withdrawn = yield from withdraw(stores, caller, gone)
+    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *(one.put() for one in withdrawn)]
+    yield from batch(*ops, by=caller.user, erase=True)
     return len(gone)
 
 
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     """Remove a thread's session, and what this user taught in that thread and nowhere else."""
     found = yield from _all(_places(stores, caller))
-    gone, ops = 0, []
+    gone, ops = [], []
     for learning in found:
         others = tuple(s for s in learning.sources if (s.thread, s.user) != (caller.thread, caller.user))
         if learning.scope == Scope.THREAD or (learning.sources and not others):
             ops.append(PutOp(learning.namespace, learning.key, None))
-            gone += 1
+            gone.append(learning)
         elif others != learning.sources:
             ops.append(learning.model_copy(update={"sources": others}).put())
-    yield from batch(*ops, by=caller.user, erase=True)
-    return gone
+    withdrawn = yield from withdraw(stores, caller, gone)
+    yield from batch(*ops, *(one.put() for one in withdrawn), by=caller.user, erase=True)
+    return len(gone)
 
 
 def _places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:

@@ -91,7 +91,8 @@ def said_in_own_words(learning: Learning, caller: Caller) -> bool:
     if learning.quote.endswith(CUT):  # nobody types that much: it is a document, whoever sent it
         return False
     telling, own = _stems(learning.text), _stems(own_words(learning.quote))
-    return len(telling & own) * 2 >= len(telling)
+    numbers = {word for word in telling if word.isdigit()}
+    return numbers <= own and len(telling & own) * 2 >= len(telling)
 
 
 def own_words(message: str) -> str:

@@ -113,14 +113,16 @@ def test_text_with_a_supporters_name_is_not_promoted(store: BaseStore, text: str
         [HumanMessage(f"From the handbook:\n> {FROZEN}\nIs it so?")],
         [HumanMessage(f"```\n{FROZEN}\n```")],
         [HumanMessage("Here is our handbook. " + "Be kind to one another. " * 50 + FROZEN)],
+        [HumanMessage("Deploys are frozen on Fridays for 12 hours")],
         [HumanMessage("ok")],
     ],
-    ids=["tool", "agent", "quotation marks", "quoted lines", "code", "a long document", "assent"],
+    ids=["tool", "agent", "quotation marks", "quoted lines", "code", "a long document", "another number", "assent"],
 )
 @pytest.mark.parametrize("claimed", [1, 2])
 def test_what_nobody_said_themself_is_never_promoted(store: BaseStore, messages: Sequence[Any], claimed: int):
     """However many users have it in their conversation, and whichever message the model names."""
-    answer = edits(observation(FROZEN, min(claimed, len(messages) + 1)))
+    number = " for 24 hours" if "12 hours" in messages[0].text else ""
+    answer = edits(observation(FROZEN + number, min(claimed, len(messages) + 1)))
     learning = sharing(store, Sharing.after(2), lambda shown: answer)
     for user in ("alex", "sam", "kim", "lee"):
         hears(learning, user, *[message.model_copy(update={"id": None}) for message in messages])
@@ -141,6 +143,17 @@ def test_who_takes_it_back_is_not_counted(store: BaseStore):
     hears(learning, "lee", FROZEN)
 
     assert (set(), {FROZEN}) == (before, knows(learning, "newcomer"))
+
+
+def test_who_is_erased_is_not_counted(store: BaseStore):
+    """Nor is their mark left behind."""
+    learning = sharing(store, Sharing.after(2))
+    hears(learning, "alex", FROZEN)
+    learning.forget(ALEX)
+    hears(learning, "sam", FROZEN)
+
+    assert set() == knows(learning, "newcomer")
+    assert 1 == len(learning.review.list(SAM)[0].supporters)
 
 
 def test_one_user_cannot_undo_what_is_shared(store: BaseStore):
