@@ -33,6 +33,7 @@ TAKEN = ("edit", "message", "replaces", "runtime", "config", "run_manager", "cal
 """Names that a record's fields cannot have: tools use them."""
 
 _SILENT = "Do this silently; mention it only if the user asked for it."
+_SAVES = "Save for later conversations"
 _REPLACES = "Key of the known learning that this corrects or updates, from search_learnings; null for something new."
 _KEY = {"type": "string", "description": "Key of the learning, from search_learnings."}
 
@@ -236,10 +237,8 @@ def _purpose(store: LearningStore, record: type[BaseModel]) -> str:
     """Return what a model reads of a tool that saves: what the record is for, and once a store what belongs there."""
     parts = [" ".join((record.__doc__ or "").split()), *(_words(store) if record is store.records[0] else [])]
     once = "\n".join(dict.fromkeys(part.strip() for part in parts if part.strip()))
-    return (
-        f"Save for later conversations: {once}\n"
-        f"Save it when it comes up, one statement a call, in the user's own words. {_SILENT}"
-    )
+    does = "Propose for later conversations, for a person to approve" if store.mode is Mode.PROPOSE else _SAVES
+    return f"{does}: {once}\nSave it when it comes up, one statement a call, in the user's own words. {_SILENT}"
 
 
 def _words(store: LearningStore) -> list[str]:
