@@ -50,7 +50,7 @@ class Asking:
     @classmethod
     def of(cls, run: Run, runtime: ToolRuntime[Any, Any]) -> "Asking":
         """Return the call that is being answered."""
-        state = runtime.state if isinstance(runtime.state, Mapping) else vars(runtime.state)
+        state = _mapping(runtime.state)
         messages = tuple(state.get("messages") or ())
         turn = Turn(run.caller, messages, run.now, run.id, session_of(state))
         id_ = runtime.tool_call_id or ""
@@ -65,6 +65,13 @@ class Asking:
         """Return what is recalled for."""
         branch = tuple(message.id or "" for message in self.turn.messages)
         return Asked(self.turn.caller, query, self.turn.now, branch, self.turn.session, learning=learning)
+
+
+def _mapping(state: Any) -> Mapping[str, Any]:
+    """Return a state by its keys, whichever kind of state the agent has: a tool node takes bare messages too."""
+    if isinstance(state, Mapping):
+        return state
+    return {"messages": state} if isinstance(state, list) else vars(state)
 
 
 Step = Callable[[Mapping[str, Any], Asking], Flow[str]]

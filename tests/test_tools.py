@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph.message import add_messages
 from langgraph.prebuilt import ToolNode
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
@@ -593,6 +594,24 @@ def test_what_must_be_said_by_several_is_the_users_until_then(store: BaseStore):
 
     dana = LearningContext(user_id="dana", team_ids=("acme",))
     assert {"Deploys are frozen in May"} == texts(learning, dana)
+
+
+def test_the_tools_take_any_kind_of_state(store: BaseStore):
+    """A pydantic model, and bare messages."""
+
+    class State(BaseModel):
+        messages: Annotated[list[AnyMessage], add_messages]
+
+    learning = agentic(store)
+    saves = AIMessage("", id="m", tool_calls=[notes("Drinks green tea")])
+    node = ToolNode(learning.tools())
+    for number, step in enumerate((node, lambda state: {"messages": node.invoke(state.messages)})):
+        builder = StateGraph(State, LearningContext).add_node("tools", step).add_edge(START, "tools")
+        given = {"messages": [HumanMessage("I drink green tea"), saves]}
+        builder.compile(store=store).invoke(given, thread(str(number)), context=ALEX)
+
+    (learnt,) = learning.learnings(ALEX)
+    assert [("user", "0"), ("user", "1")] == [(source.channel, source.thread) for source in learnt.sources]
 
 
 def test_a_field_that_tools_use_is_an_error():
