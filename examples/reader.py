@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import unescape
 from typing import Any, NamedTuple
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 
 from langgraph_learning.testing import Answer, Call, ScriptedModel
 
@@ -19,8 +19,11 @@ class Reader(ScriptedModel):
         super().__init__([])
 
     def answer(self, call: Call, number: int) -> Answer:
-        """Extract when a schema asks for it, else answer."""
-        return {"edits": list(_edits(call))} if call.schema else _reply(call.messages)
+        """Extract when a schema asks for it, save with a tool where there is one, else answer."""
+        if call.schema:
+            return {"edits": list(_edits(call))}
+        calls = [] if isinstance(call.messages[-1], ToolMessage) else list(_calls(call))
+        return AIMessage("", tool_calls=calls) if calls else _reply(call.messages)
 
 
 def _of(edit: str, **fields: Any) -> dict[str, Any]:
@@ -74,6 +77,14 @@ HEARD: tuple[tuple[str, list[dict[str, Any]]], ...] = (
         r"[Uu]se the (?P<where>\w+) environment",
         [_of("project_note", topic="environment", note="Use the {where} environment")],
     ),
+    (
+        r"(?P<account>[A-Z]\w+) renews (?P<renews>in \w+)",
+        [_of("account_note", account="{account}", topic="renewal", note="renews {renews}")],
+    ),
+    (
+        r"(?P<account>[A-Z]\w+) buys through (?P<buyer>[A-Z]\w+)",
+        [_of("account_note", account="{account}", topic="buyer", note="buys through {buyer}")],
+    ),
     (r"Mind that (?P<gotcha>[^.]+)", [_of("project_note", topic="gotcha", note="Mind that {gotcha}")]),
 )
 """What is taken from a user's words, in the order of the patterns; a slot may come from an earlier pattern."""
@@ -94,6 +105,16 @@ def _edits(call: Call) -> Iterator[dict[str, Any]]:
                     name: [] if name in ("aliases", "plan") else None for name in kinds[edit["edit"]]
                 }
                 yield {**empty, **edit, "message": int(number)}
+
+
+def _calls(call: Call) -> Iterator[ToolCall]:
+    """Save what is heard in the question, as far as there is a tool for it."""
+    asked = call.messages[-1].text.split("\n\n<learned")[0]
+    for number, edit in enumerate(_heard(asked, {})):
+        name = f"save_{edit['edit']}"
+        if name in call.tool_names:
+            given = {field: value for field, value in edit.items() if field != "edit"}
+            yield ToolCall(name=name, args={**given, "replaces": None}, id=f"call_{number}")
 
 
 def _branches(schema: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -64,19 +64,33 @@ def play(agent: Agent, scene: Scene, *, tenant: str, thread: str) -> Iterator[Tu
         happened: dict[str, Any] = {"recalled": [], "learnt": []}
         state: dict[str, Any] = {}
         stream = agent.stream(
-            {"messages": [("user", said)]}, config, context=scene.context(tenant), stream_mode=["custom", "values"]
+            {"messages": [("user", said)]},
+            config,
+            context=scene.context(tenant),
+            stream_mode=["custom", "values"],
+            subgraphs=True,  # the tools of a wrapped agent tell from inside of it
         )
-        for mode, part in cast("Iterator[tuple[str, dict[str, Any]]]", stream):
-            if mode == "values":
+        for place, mode, part in cast("Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]", stream):
+            if mode == "custom":
+                for what, events in part["learning"].items():
+                    happened[what] = [*happened.get(what, []), *events]
+            elif not place:
                 state = part
-            else:
-                happened |= part["learning"]
         errors = state.get("learning_errors") or []
         yield Turn(said, state["messages"][-1].text, happened["recalled"], happened["learnt"], errors)
 
 
 def perform(title: str, story: Sequence[Scene], build: Build) -> None:
     """Play a story from a clean slate, and print it."""
+    with stage(title) as (model, store, saver, tenant):
+        agent = build(model, store, saver)
+        for number, scene in enumerate(story):
+            act(agent, scene, number, saver, tenant)
+
+
+@contextmanager
+def stage(title: str) -> Iterator[tuple[BaseChatModel, BaseStore, Saver, str]]:
+    """Give what a story is played on: a model, an empty store, a checkpointer, and a tenant of its own."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--model", help="a name for init_chat_model, such as anthropic:claude-sonnet-4-5")
     parser.add_argument("--in-memory", action="store_true", help="keep everything in this process, without Postgres")
@@ -86,15 +100,18 @@ def perform(title: str, story: Sequence[Scene], build: Build) -> None:
     tenant = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     with _memory() if options.in_memory else _postgres() as (store, saver):
         _clear(store, tenant)
-        agent = build(model, store, saver)
-        for number, scene in enumerate(story):
-            thread = f"{tenant}-{number}"
-            saver.delete_thread(thread)
-            print(f"\n{_paint(BOLD, f'── {number} · {scene.title} '.ljust(_width(), '─'))}")
-            for turn in play(agent, scene, tenant=tenant, thread=thread):
-                _print(scene, turn)
+        yield model, store, saver, tenant
     if not options.in_memory:
         print(f"\n{_paint(DIM, f'To look at all that was learnt: python examples/look.py {tenant}')}")
+
+
+def act(agent: Agent, scene: Scene, number: int, saver: Saver, tenant: str) -> None:
+    """Let a scene happen in a new thread, and print it."""
+    thread = f"{tenant}-{number}"
+    saver.delete_thread(thread)
+    print(f"\n{_paint(BOLD, f'── {number} · {scene.title} '.ljust(_width(), '─'))}")
+    for turn in play(agent, scene, tenant=tenant, thread=thread):
+        _print(scene, turn)
 
 
 @contextmanager
@@ -153,7 +170,8 @@ def _print(scene: Scene, turn: Turn) -> None:
     _speak("Agent", GREEN, turn.answer)
     _note("recalled", turn.recalled)
     _note("learnt", [learning for learning in turn.learnt if learning["status"] == "active"])
-    _note("retired", [learning for learning in turn.learnt if learning["status"] != "active"])
+    _note("proposed", [learning for learning in turn.learnt if learning["status"] == "proposed"])
+    _note("retired", [learning for learning in turn.learnt if learning["status"] not in ("active", "proposed")])
     for error in turn.errors:
         _speak("", YELLOW, error)
 

@@ -1,7 +1,7 @@
 """Whether an edit that a model asked for can be carried out, and in whose name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -10,11 +10,11 @@ from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
 
 from langgraph_learning.edits import FORGET, Edit, record_from, text_of
-from langgraph_learning.learning import Learning, Source
+from langgraph_learning.learning import Channel, Learning, Source
 from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.sharing import CUT, Sharing
-from langgraph_learning.transcript import Line, borrowed
+from langgraph_learning.transcript import Line, borrowed, said_by_user, speaker
 from langgraph_learning.transcript import text_of as text_of_message
 
 LONGEST_QUOTE = 1_000
@@ -58,10 +58,48 @@ class Checks:
         kind = replaces.kind if raw.get("edit") == FORGET and replaces else str(raw.get("edit"))
         if kind not in self.kinds:
             raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
-        record = None if raw.get("edit") == FORGET else record_from(raw, self.records[kind])
-        if record is not None and not text_of(record).strip():
-            raise InvalidEdit("an edit needs a text")
+        record = None if raw.get("edit") == FORGET else self._record(kind, raw)
         source = self._source(turn, part, line, record)
+        edit = self._carried(turn, kind, record, replaces, source, _key(turn, line, kind, number))
+        # What was learnt together keeps its order: a microsecond each.
+        at = turn.now + timedelta(microseconds=number)
+        return replace(edit, at=at, quote=_quote(line.message), covers=part[-1].id)
+
+    def asked(
+        self, turn: Turn, said: Sequence[Line], raw: Mapping[str, Any], replaces: Learning | None, call: tuple[str, str]
+    ) -> Edit:
+        """Return what an agent asked for with a tool. Raises `InvalidEdit` or `ValidationError`.
+
+        The agent does not say on whose words it rests: the words do. What is not the user's in all of the thread is the
+        agent's own, or a tool's if there was one in this turn. `call` is the asking message's id and the call's.
+        """
+        kind = replaces.kind if raw["edit"] == FORGET and replaces else str(raw["edit"])
+        record = None if raw["edit"] == FORGET else self._record(kind, raw)
+        known = replaces.text if replaces else ""
+        told = text_of(record, chosen=False) if record else known
+        line = said_by_user(told, said, quoted=known if record else "")
+        source = _of(turn, "user", line.id) if line else _of(turn, speaker(said), call[0])
+        key = _hash(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
+        rests_on = next((one for one in turn.messages if one.id in source.messages), None)
+        edit = self._carried(turn, kind, record, replaces, source, key)
+        return replace(edit, quote=_quote(rests_on) if rests_on else None)
+
+    def _record(self, kind: str, raw: Mapping[str, Any]) -> BaseModel:
+        record = record_from(raw, self.records[kind])
+        if not text_of(record).strip():
+            raise InvalidEdit("an edit needs a text")
+        return record
+
+    def _carried(
+        self,
+        turn: Turn,
+        kind: str,
+        record: BaseModel | None,
+        replaces: Learning | None,
+        source: Source,
+        key: str,
+    ) -> Edit:
+        """Return the edit, where it goes decided by who said it."""
         store = self.kinds[kind]
         own_words = source.channel == "user"
         # Where a person approves, anything may be proposed. What is shared by count is the user's own until then.
@@ -71,23 +109,21 @@ class Checks:
             if record is None:
                 raise InvalidEdit("only a user's own words can make something shared be forgotten")
             replaces = None
-        key = _key(turn, line, kind, number)
         place = turn.caller.namespace(scope, store.name)
-        # What was learnt together keeps its order: a microsecond each.
-        at = turn.now + timedelta(microseconds=number)
-        return Edit(kind, record, replaces, source, place, key, at, _quote(line), covers=part[-1].id)
+        return Edit(kind, record, replaces, source, place, key, turn.now)
 
     def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
         from_tool = record is not None and line.channel == "user" and borrowed(text_of(record), part)
-        channel = "tool" if from_tool else line.channel
-        return Source(
-            channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,)
-        )
+        return _of(turn, "tool" if from_tool else line.channel, line.id)
 
 
-def _quote(line: Line) -> str | None:
+def _of(turn: Turn, channel: Channel, message: str) -> Source:
+    return Source(channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(message,))
+
+
+def _quote(message: AnyMessage) -> str:
     """Return a message as a reviewer is shown it; what is too long to have been typed is a document of somebody's."""
-    text = text_of_message(line.message)
+    text = text_of_message(message)
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + CUT
 
 
@@ -95,4 +131,8 @@ def _key(turn: Turn, line: Line, kind: str, number: int) -> str:
     """Return the key of a new learning: the same for the same place of the same conversation, whatever its words."""
     if turn.caller.thread is None or not line.id:
         return uuid4().hex
-    return uuid5(NAMESPACE_URL, "\0".join((turn.caller.thread, line.id, kind, str(number)))).hex
+    return _hash(turn.caller.thread, line.id, kind, str(number))
+
+
+def _hash(*parts: str) -> str:
+    return uuid5(NAMESPACE_URL, "\0".join(parts)).hex

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -98,9 +98,11 @@ def said_by(record: BaseModel) -> str:
     return record.as_text() if isinstance(record, Record) else text_of(record)
 
 
-def text_of(record: BaseModel) -> str:
-    """Return a record's values as one line."""
-    values = [value for value in record.model_dump(mode="json").values() if value not in (None, "", [])]
+def text_of(record: BaseModel, chosen: bool = True) -> str:
+    """Return a record's values as one line; with `chosen=False`, without what a field offered as a choice."""
+    offered = {name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal}
+    dumped = record.model_dump(mode="json", exclude=None if chosen else offered)
+    values = [value for value in dumped.values() if value not in (None, "", [])]
     return " · ".join(", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
 
 
@@ -110,7 +112,7 @@ def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     Raises `Misconfigured`, naming the field, for a record that not every provider can be asked for.
     """
     branches = [edit_schema(record, kind) for kind, record in records.items()]
-    forget = _object(
+    forget = object_schema(
         {
             "edit": {"type": "string", "enum": [FORGET]},
             "replaces": {
@@ -126,25 +128,29 @@ def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
         "items": {"anyOf": [*branches, forget]},
         "description": "Empty when nothing is worth learning.",
     }
-    return {"title": "learn", "description": "What to learn from the conversation.", **_object({"edits": edits})}
+    return {"title": "learn", "description": "What to learn from the conversation.", **object_schema({"edits": edits})}
 
 
 def edit_schema(record: type[BaseModel], kind: str) -> dict[str, Any]:
     """Return the schema of an edit that learns one record of this kind."""
-    schema = record.model_json_schema()
-    if taken := set(schema.get("properties", ())) & set(RESERVED):
-        raise Misconfigured(
-            f"{record.__name__}.{taken.pop()}: the names {', '.join(RESERVED)} are taken by every edit."
-        )
-    fields = _strict(schema, schema.get("$defs", {}), record.__name__)
+    fields = fields_of(record, RESERVED)
     replaces = {"type": "string", "description": "Key of the known learning that this corrects or updates."}
     properties = {
         "edit": {"type": "string", "enum": [kind]},
-        **fields["properties"],
+        **fields,
         "replaces": {"anyOf": [replaces, {"type": "null"}]},
         "message": _MESSAGE,
     }
-    return _object(properties, " ".join((record.__doc__ or "").split()))
+    return object_schema(properties, " ".join((record.__doc__ or "").split()))
+
+
+def fields_of(record: type[BaseModel], taken: Sequence[str]) -> dict[str, Any]:
+    """Return the schemas of a record's fields. Raises `Misconfigured` for a field that cannot be asked for."""
+    schema = record.model_json_schema()
+    if clash := set(schema.get("properties", ())) & set(taken):
+        raise Misconfigured(f"{record.__name__}.{clash.pop()}: the names {', '.join(taken)} are taken by every edit.")
+    fields: dict[str, Any] = _strict(schema, schema.get("$defs", {}), record.__name__)["properties"]
+    return fields
 
 
 def record_from(raw: Mapping[str, Any], record: type[BaseModel]) -> BaseModel:
@@ -167,7 +173,8 @@ def reason(error: ValidationError) -> str:
 _MESSAGE = {"type": "integer", "description": "Number of the message that this rests on."}
 
 
-def _object(properties: Mapping[str, Any], description: str = "") -> dict[str, Any]:
+def object_schema(properties: Mapping[str, Any], description: str = "") -> dict[str, Any]:
+    """Return the schema of an object that has exactly these fields, as strict providers want it."""
     schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
     return {**schema, "description": description} if description else schema
 
@@ -204,7 +211,7 @@ def _strict_object(schema: Any, definitions: Mapping[str, Any], where: str, insi
     for name, field in schema["properties"].items():
         strict = _strict(field, definitions, f"{where}.{name}", inside)
         properties[name] = strict if name in required else _nullable(strict)
-    return _object(properties, " ".join(schema.get("description", "").split()))
+    return object_schema(properties, " ".join(schema.get("description", "").split()))
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
 from langgraph_learning.questioner import Method, Questioner
+from langgraph_learning.saved import Saved, names, repeats, saved
 from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
 from langgraph_learning.transactions import Expected, version_of
 from langgraph_learning.transcript import (
@@ -66,6 +67,8 @@ class Extraction:
         """Raise `Misconfigured` for records or models that cannot be asked."""
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
         self.checks = Checks(self.stores)
+        self._own_tools = names(stores)
+        self._saved_by_tools = {kind: record for store in stores if store.tools for kind, record in store.kinds.items()}
         self.budget = budget
         self.questioner = Questioner(model, answer_schema(self.checks.records), method)
 
@@ -74,16 +77,20 @@ class Extraction:
         new, marks, version = yield from self._unread(turn)
         if not any(isinstance(message, HumanMessage) for message in new):
             return Lesson()
-        known, closed = yield from self._near(turn, new)
-        parts = chunks(lines(new, turn.caller.user), self.budget)[:MOST_CHUNKS]
+        if not self.stores:
+            return Lesson(marks=self._shown(turn))
+        known, shut = yield from self._near(turn, new)
+        parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
+        unread = {id(line.message) for part in parts[MOST_CHUNKS:] for line in part}
+        noted = saved(new, self._saved_by_tools)
         edits: list[Edit] = []
         errors: list[str] = []
-        for part in parts:
-            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], closed)
-            edits += checked
+        for part in parts[:MOST_CHUNKS]:
+            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], shut, noted)
+            edits += [edit for edit in checked if not repeats(edit, noted, new)]
             errors += dropped
         learnings = yield from self._process(edits, known)
-        read = {id(line.message) for part in parts for line in part}
+        read = {id(message) for message in new} - unread
         return Lesson(
             learnings=tuple(learnings),
             errors=tuple(errors),
@@ -106,33 +113,27 @@ class Extraction:
         """Return what is known near to the new messages, and what must not be learnt again."""
         branch = tuple(message.id or "" for message in turn.messages)
         asked = Asked(turn.caller, question(new), turn.now, branch, turn.session, learning=True)
-        found = yield from together([*(_found(store, asked) for store in self.stores), self._closed(turn)])
-        *known, closed = found
+        flows = [*(_found(store, asked) for store in self.stores), closed(self.stores, turn.caller)]
+        found = yield from together(flows)
+        *known, shut = found
         editable = (one for learnings in known for one in learnings if one.namespace[0] == ROOT)
-        return [one for one in editable if one.status is Status.ACTIVE], closed
-
-    def _closed(self, turn: Turn) -> Flow[list[Learning]]:
-        """Return what must not be asked for again: what was forgotten or refused, and what is proposed already."""
-        places = [
-            (turn.caller.namespace(scope, store.name), status)
-            for store in self.stores
-            for scope in {store.scope, Scope.USER}
-            for status in _CLOSED
-            if not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
-        ]
-        found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
-        return read_all(found, [place for place, _ in places])
+        return [one for one in editable if one.status is Status.ACTIVE], shut
 
     def _read(
-        self, turn: Turn, part: Sequence[Line], known: Sequence[Learning], closed: Sequence[Learning]
+        self,
+        turn: Turn,
+        part: Sequence[Line],
+        known: Sequence[Learning],
+        shut: Sequence[Learning],
+        noted: Sequence[Saved],
     ) -> Flow[tuple[list[Edit], list[str]]]:
         """Ask about one part of the conversation; an invalid edit is sent back once, then dropped."""
         keys = {f"k{number}": learning for number, learning in enumerate(known, start=1)}
-        prompt = self._prompt(turn, part, keys, closed)
+        prompt = self._prompt(turn, part, keys, shut, noted)
         raws, answer = yield from self.questioner.ask(prompt)
         edits, wrong = self._check(turn, part, keys, raws)
         if not wrong:
-            return _unforgotten(edits, part, closed), []
+            return unforgotten(edits, part, shut), []
         sent_back = HumanMessage(
             "These edits are not valid:\n"
             + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
@@ -141,10 +142,15 @@ class Extraction:
         said = AIMessage(answer.text or str(raws))
         raws, _ = yield from self.questioner.ask([*prompt, said, sent_back])
         corrected, dropped = self._check(turn, part, keys, raws, first=len(edits))
-        return _unforgotten([*edits, *corrected], part, closed), [f"dropped {raw}: {why}" for raw, why in dropped]
+        return unforgotten([*edits, *corrected], part, shut), [f"dropped {raw}: {why}" for raw, why in dropped]
 
     def _prompt(
-        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], closed: Sequence[Learning]
+        self,
+        turn: Turn,
+        part: Sequence[Line],
+        keys: Mapping[str, Learning],
+        shut: Sequence[Learning],
+        noted: Sequence[Saved],
     ) -> list[BaseMessage]:
         # A profile's list of fields tempts small models to fill in a form: it comes last.
         stores = sorted(self.stores, key=lambda store: store.stable)
@@ -152,8 +158,9 @@ class Extraction:
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
             "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
-            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in closed if not _proposed(one))),
-            "proposed": _within(self.budget // 16, (f"- {inert(one.text)}" for one in closed if _proposed(one))),
+            "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in shut if not _proposed(one))),
+            "proposed": _within(self.budget // 16, (f"- {inert(one.text)}" for one in shut if _proposed(one))),
+            "saved": _within(self.budget // 16, (f"- {one.kind} · {inert(one.text)}" for one in noted)),
             "conversation": [line.text for line in part],
         }
         shown = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
@@ -182,25 +189,42 @@ class Extraction:
         for store in self.stores:
             own = [edit for edit in edits if self.checks.kinds[edit.kind] is store]
             if own:
-                flows.append(_processed(store, own, known))
+                flows.append(processed(store, own, known))
         written = yield from together(flows)
         return [learning for learnings in written for learning in learnings]
 
     def _marks(self, turn: Turn, read: Sequence[tuple[str, ...]], cursor: Item | None) -> tuple[Any, ...]:
-        """Return the items that say which messages were learnt from, and what the last answer had in its context."""
+        """Return the items that say which messages were learnt from, and what the answer had in its context."""
         if not turn.caller.thread:
             return ()
         before = list(cursor.value["marks"]) if cursor else []
         marks = [*before, *(mark for message in read for mark in message)][-REMEMBERED:]
-        items: list[tuple[Namespace, str, dict[str, Any]]] = [(*_cursor(turn.caller), {"marks": marks})]
+        return ((*_cursor(turn.caller), {"marks": marks}), *self._shown(turn))
+
+    def _shown(self, turn: Turn) -> tuple[Any, ...]:
+        """Return the item that says what the last answer had in its context."""
         answer = next((m.id for m in reversed(turn.messages) if isinstance(m, AIMessage) and m.id), None)
-        if answer and turn.shown:
-            place = turn.caller.namespace(Scope.THREAD, "shown")
-            items.append((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}))
-        return tuple(items)
+        if not (turn.caller.thread and answer and turn.shown):
+            return ()
+        place = turn.caller.namespace(Scope.THREAD, "shown")
+        return ((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}),)
 
 
-def _processed(store: LearningStore, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
+def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
+    """Return what must not be asked for again: what was forgotten or refused, and what is proposed already."""
+    places = [
+        (caller.namespace(scope, store.name), status)
+        for store in stores
+        for scope in {store.scope, Scope.USER}
+        for status in _CLOSED
+        if not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
+    ]
+    found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
+    return read_all(found, [place for place, _ in places])
+
+
+def processed(store: LearningStore, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
+    """Return what a learning store wants written for edits of its own."""
     written = yield from flow_of(store.process(edits, [one for one in known if one.kind in store.kinds]))
     if foreign := next((one for one in written if one.kept_by != store.name), None):
         raise Misconfigured(f"{store.name}.process returned a learning of {foreign.kept_by}: each keeps its own.")
@@ -215,7 +239,7 @@ def _learnt(edits: Sequence[Edit]) -> list[Learning]:
     return [edit.learning() for edit in edits if edit.record is not None]
 
 
-def _unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
+def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
     """Leave out what the user asked to forget, unless they say it anew; what they forget right now, in any case."""
     now = {normal(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
     before = {normal(learning.text) for learning in forgotten if learning.status is Status.REJECTED}

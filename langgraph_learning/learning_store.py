@@ -72,6 +72,8 @@ class LearningStore:
     """How many learnings are shown at most."""
     stable: bool = False
     """True: everything known is shown whatever was asked, so that prompt caches hold. False: what is near to it."""
+    tools: bool = False
+    """Whether the agent gets tools to search, save and forget here, beside what the mode does. AGENTIC implies it."""
     modes: ClassVar[frozenset[Mode]] = frozenset(Mode)
     """The modes this store can have."""
 
@@ -82,6 +84,7 @@ class LearningStore:
         scope: Scope | None = None,
         record: type[BaseModel] | None = None,
         mode: Mode | None = None,
+        tools: bool | None = None,
         limit: int | None = None,
         instructions: str | None = None,
         sharing: Sharing | None = None,
@@ -90,6 +93,7 @@ class LearningStore:
         self.name = name or self.name
         self.scope = scope or self.scope
         self.mode = mode or self.mode
+        self.tools = self.mode is Mode.AGENTIC or (self.tools if tools is None else tools)
         self.sharing = sharing or self.sharing
         self.records = (record,) if record else self.records
         self.kinds = {kind_of(record): record for record in self.records}
@@ -200,6 +204,8 @@ class LearningStore:
         if self.mode not in self.modes:
             able = ", ".join(sorted(self.modes))
             raise Misconfigured(f"{self.name} cannot have the mode {self.mode.value!r}; it can have {able}.")
+        if self.tools and Mode.AGENTIC not in self.modes:
+            raise Misconfigured(f"{self.name} is nothing for tools: leave `tools` out.")
         if self.sharing != Sharing.AT_ONCE and self.scope.private:
             raise Misconfigured(f"{self.name} belongs to a {self.scope.name} alone, so there is nothing to share.")
         if self.sharing != Sharing.AT_ONCE and self.mode is Mode.PROPOSE:

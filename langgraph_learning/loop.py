@@ -101,7 +101,7 @@ class Loop:
         except Conflict:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
             return {"learning_proposed": []}
-        run.tell({"learnt": [_event(learning) for learning in learnt]})
+        run.tell({"learnt": [event(learning) for learning in learnt]})
         session = [_dump(learning) for learning in learnt if _of_thread(learning)]
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]
         return {
@@ -140,7 +140,7 @@ class Loop:
         for store in self.stores:
             run.caller.namespace(store.scope, store.name)  # whoever is missing is missed before any model call
         found = (yield from self._found(state, run)) if run.caller.recall else {}
-        run.tell({"recalled": [_event(learning) for learnings in found.values() for learning in learnings]})
+        run.tell({"recalled": [event(learning) for learnings in found.values() for learning in learnings]})
         return found
 
     def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
@@ -170,7 +170,8 @@ def _dump(learning: Learning) -> dict[str, Any]:
     return learning.model_dump(mode="json")
 
 
-def _event(learning: Learning) -> dict[str, Any]:
+def event(learning: Learning) -> dict[str, Any]:
+    """Return a learning as the run's stream tells of it."""
     return {
         "kind": learning.kind,
         "text": learning.text,

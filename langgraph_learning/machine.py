@@ -7,6 +7,7 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
@@ -24,6 +25,7 @@ from langgraph_learning.questioner import Method
 from langgraph_learning.review import Review
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
+from langgraph_learning.tools import Toolbox, equipped
 from langgraph_learning.transactions import Change
 
 
@@ -72,6 +74,8 @@ class LearningMachine:
             shadow=shadow,
             four_eyes=four_eyes,
         )
+        self._toolbox = Toolbox(self._loop)
+        self._toolbox.tools()  # a record that tools cannot take is told now
 
     @property
     def nodes(self) -> Nodes:
@@ -84,8 +88,12 @@ class LearningMachine:
         return Review(self.stores, self._required_store, four_eyes=self._loop.four_eyes)
 
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
-        """Return the loop as a middleware for `create_agent`."""
-        return LearningMiddleware(self._loop)
+        """Return the loop as a middleware for `create_agent`. It brings the tools along."""
+        return LearningMiddleware(self._loop, self.tools())
+
+    def tools(self) -> list[BaseTool]:
+        """Return what an agent searches, saves and forgets with: the tools of all stores that have some."""
+        return self._toolbox.tools()
 
     def wrap(
         self,
@@ -98,12 +106,14 @@ class LearningMachine:
     ) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Return a compiled graph that lets any agent learn: `recall → build_context → agent → extract → update`.
 
-        agent: a compiled graph (of `create_agent` or your own), a Runnable, or a function of the state, plain or async.
+        agent: a compiled graph (of `create_agent` or your own), a Runnable, or a function of the state, plain or async;
+            where the agent needs the machine's tools, a function of `tools` that makes it.
         store, checkpointer, name: as for `compile`; by default the agent's own.
         inject: False if the agent's nodes call `learned_context()` themselves.
 
         Raises `Misconfigured` for an agent that cannot be wrapped.
         """
+        agent = equipped(agent, self.tools(), self.stores)
         return graph.wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:

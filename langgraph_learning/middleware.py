@@ -1,10 +1,11 @@
 """The loop for agents made by `create_agent`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.messages import SystemMessage
+from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
 from langgraph_learning import context
@@ -19,9 +20,9 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
 
     state_schema = LearningAgentState
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, tools: Sequence[BaseTool]) -> None:
         super().__init__()
-        self.tools = []
+        self.tools = tools
         self._loop = loop
 
     def before_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:

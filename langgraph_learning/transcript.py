@@ -1,7 +1,7 @@
 """A conversation as the extraction reads it: framed, numbered, and within a budget."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any
@@ -70,16 +70,20 @@ def last_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     return messages[starts[-1] :] if starts else messages
 
 
-def lines(messages: Sequence[AnyMessage], user: str) -> list[Line]:
-    """Return the messages as numbered lines, each with the channel that code reads off its role."""
+def lines(messages: Sequence[AnyMessage], user: str, hidden: Collection[str] = ()) -> list[Line]:
+    """Return the messages as numbered lines, each with the channel that code reads off its role.
+
+    hidden: names of tools whose calls and results are left out.
+    """
     found: list[Line] = []
     tool_in_turn = False
-    for number, message in enumerate(messages, start=1):
+    told = [(message, _cut(message, hidden)) for message in messages if not _hidden(message, hidden)]
+    for number, (message, text) in enumerate(told, start=1):
         tool_in_turn = isinstance(message, ToolMessage) or (tool_in_turn and not isinstance(message, HumanMessage))
         channel: Channel = "user" if isinstance(message, HumanMessage) else "tool" if tool_in_turn else "agent"
         speaker = f"user {user}" if channel == "user" else "tool" if isinstance(message, ToolMessage) else "agent"
         # Only a line of ours begins at the margin with a number: what was said cannot pose as another message.
-        said = _escape(_cut(message)).replace("\n", "\n    ")
+        said = _escape(text).replace("\n", "\n    ")
         found.append(Line(number, message, f"[{number}] {' '.join(_escape(speaker).split())}: {said}", channel))
     return found
 
@@ -97,13 +101,15 @@ def chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
     return parts
 
 
-def text_of(message: AnyMessage) -> str:
-    """Return what a message says: its text, a mark for every image or file, and the tools it calls."""
+def text_of(message: AnyMessage, hidden: Collection[str] = ()) -> str:
+    """Return what a message says: its text, a mark for every image or file, and the tools it calls but hidden ones."""
     content = message.content if isinstance(message.content, list) else [message.content]
     said = [_block(block) for block in content]
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     said += [
-        f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})" for call in calls
+        f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})"
+        for call in calls
+        if call["name"] not in hidden
     ]
     return "\n".join(part for part in said if part)
 
@@ -144,8 +150,50 @@ def _block(block: Any) -> str:
     )
 
 
-def _cut(message: AnyMessage) -> str:
-    text, most = text_of(message), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN
+def said_by_user(text: str, lines: Sequence[Line], quoted: str = "") -> Line | None:
+    """Return the user's message that says this, if it is what the user said: told by the words, not by a model.
+
+    It is when a message holds it literally; or when two of three telling words are the user's, all numbers are, and
+    no word is one that only a tool brought. What it quotes of something known counts for nobody.
+    """
+    own = {line.number: text_of(line.message) for line in lines if line.channel == "user"}
+    literal = [number for number, told in own.items() if f" {plain(text)} " in f" {plain(told)} "]
+    said, telling = stems(words(own.values())), stems(words([text]) - words([quoted]))
+    from_tools = stems(words(line.text for line in lines if isinstance(line.message, ToolMessage))) - said
+    numbers = {word for word in telling if word.isdigit()}
+    strange = telling & from_tools or numbers - said
+    if not literal and (not telling or strange or 3 * len(telling & said) < 2 * len(telling)):
+        return None
+    best = max(literal or own, key=lambda number: (len(telling & stems(words([own[number]]))), number))
+    return lines[best - 1]
+
+
+def speaker(lines: Sequence[Line]) -> Channel:
+    """Return whose words an agent's are at the end of a transcript: a tool's, if there was one in this turn."""
+    turn = last_turn([line.message for line in lines])
+    return "tool" if any(isinstance(message, ToolMessage) for message in turn) else "agent"
+
+
+def stems(found: set[str]) -> set[str]:
+    """Return words so that "drinks" is "drink": statements are in the third person, users speak in the first."""
+    return {word if word.isdigit() else word.rstrip("s")[:5] for word in found}
+
+
+def plain(text: str) -> str:
+    """Return a text's words alone, in lower case."""
+    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+
+
+def _hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
+    """Whether nothing is left of a message without the hidden tools."""
+    if isinstance(message, ToolMessage):
+        return message.name in hidden
+    calls = isinstance(message, AIMessage) and any(call["name"] in hidden for call in message.tool_calls)
+    return calls and not text_of(message, hidden)
+
+
+def _cut(message: AnyMessage, hidden: Collection[str] = ()) -> str:
+    text, most = text_of(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN
     if len(text) <= most:
         return text
     # The end of a long text holds its outcome as often as the start, so both are kept.

@@ -11,9 +11,11 @@ from langgraph.store.memory import InMemoryStore
 from openai_server import OpenAIServer
 from people import POOL
 
+import account_store
 import egress_costs
 import project_context
 import three_sessions
+from langgraph_learning import LearningContext
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.learning import Learning, Source
 from langgraph_learning.postgres import HybridPostgresStore
@@ -266,6 +268,33 @@ class TestProjectContext:
         assert len((EXAMPLES / "project_context.py").read_text().splitlines()) < 60
 
 
+class TestAccountStore:
+    @pytest.fixture
+    def sales(self, store, saver):
+        """Give the machine, its agent, and a lead who approves."""
+        machine, agent = account_store.build(Reader(), store, saver)
+        lead = LearningContext(user_id="lea", team_ids=account_store.SALES, tenant_id="t")
+        return machine, lambda scene, thread: next(play(agent, scene, tenant="t", thread=thread)), lead
+
+    def test_what_was_heard_counts_once_it_is_approved(self, sales):
+        """The agent saves it at once; a colleague hears of it after a person has let it count."""
+        machine, act, lead = sales
+        heard = act(account_store.HEARD, "1")
+        before = act(account_store.ASKED, "2").answer
+        for proposal in machine.review.list(lead):
+            machine.review.approve(lead, proposal.key)
+
+        assert ["proposed"] * 2 == [learnt["status"] for learnt in heard.learnt]
+        assert "I do not know anything about Globex." == before
+        # The two calls of one answer run side by side: neither is the first.
+        answer = act(account_store.ASKED, "3").answer
+        assert {"Globex renews in March", "Globex buys through Kim"} == set(answer.rstrip(".").split(". "))
+
+    def test_the_example_is_short(self):
+        """Proposals and tools of a store of one's own come for nothing."""
+        assert len((EXAMPLES / "account_store.py").read_text().splitlines()) < 60
+
+
 def run(program, url, *arguments, **more):
     """Run an example as a program, offline unless more is given, on a database."""
     away = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "COLUMNS")
@@ -277,7 +306,7 @@ def run(program, url, *arguments, **more):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
 
-@pytest.mark.parametrize("program", ["three_sessions", "egress_costs", "project_context"])
+@pytest.mark.parametrize("program", ["three_sessions", "egress_costs", "project_context", "account_store"])
 def test_an_example_runs_as_a_program(program, empty_database_url):
     """It says that it is offline, and tells its story within 100 columns."""
     done = run(program, empty_database_url)

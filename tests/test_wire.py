@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from openai_server import OpenAIServer
 from people import ALEX, edit, edits, five_stores, observation, said, thread
 
-from langgraph_learning import LearningMachine, UserMemory
+from langgraph_learning import EntityMemory, LearnedKnowledge, LearningMachine, Mode, UserMemory, UserProfile
 from langgraph_learning.errors import Misconfigured
 
 LEARNT = edits(
@@ -89,6 +90,64 @@ def test_one_bad_edit_loses_no_other():
 
     assert ["Wants short answers"] == [learnt.text for learnt in machine.learnings(ALEX)]
     assert "there is no message 'first'" in str(server.bodies[-1])
+
+
+def saving(*observations: str) -> AIMessage:
+    """An agent's answer that saves all of it at once."""
+    calls = [
+        {"name": "save_observation", "args": {"observation": text, "replaces": None}, "id": f"call_{number}"}
+        for number, text in enumerate(observations)
+    ]
+    return AIMessage("", tool_calls=calls)
+
+
+OWNS = ("Owns a tractor", "Owns a kiosk", "Owns a boat")
+
+
+@pytest.mark.parametrize("way", ["middleware", "wrap"])
+def test_parallel_saves_go_over_the_wire(way: str):
+    """Three calls in one answer are three learnings, and the model is told of each under its call's id."""
+    store = InMemoryStore()
+    with OpenAIServer([saving(*OWNS), "Fine."]) as server:
+        machine = LearningMachine(client(server), [UserMemory(mode=Mode.AGENTIC)], store=store, on_error="raise")
+        agent: Any = (
+            create_agent(client(server), middleware=[machine.middleware()], store=store)
+            if way == "middleware"
+            else machine.wrap(lambda tools: create_agent(client(server), tools=tools))
+        )
+        agent.invoke(said("I own a tractor, a kiosk and a boat"), thread("a"), context=ALEX)
+
+    assert set(OWNS) == {learnt.text for learnt in machine.learnings(ALEX)}
+    assert 2 == len(server.bodies)
+    told = {message["tool_call_id"]: message["content"] for message in server.bodies[1]["messages"][-3:]}
+    assert [True] * 3 == [told[f"call_{number}"].startswith("Saved with the key") for number in range(3)]
+
+
+async def test_parallel_saves_go_over_the_wire_in_async_too():
+    """The async client, streamed."""
+    with OpenAIServer([saving(*OWNS), "Fine."]) as server:
+        machine = LearningMachine(
+            client(server), [UserMemory(mode=Mode.AGENTIC)], store=InMemoryStore(), on_error="raise"
+        )
+        agent = create_agent(client(server), middleware=[machine.middleware()], store=machine.store)
+        stream = agent.astream(
+            said("I own a tractor, a kiosk and a boat"), thread("a"), context=ALEX, stream_mode="messages"
+        )
+        heard = [part async for part, _ in stream]
+
+    assert set(OWNS) == {learnt.text for learnt in await machine.alearnings(ALEX)}
+    assert "Fine." == "".join(part.text for part in heard if part.type == "AIMessageChunk")
+
+
+def test_the_tools_are_ones_that_a_strict_server_takes():
+    """All fields required, nothing that only some providers know."""
+    every = [UserProfile(tools=True), UserMemory(tools=True), EntityMemory(tools=True), LearnedKnowledge(tools=True)]
+    with OpenAIServer(["Hello."]) as server:
+        tools = LearningMachine(client(server), every).tools()
+        client(server).bind_tools(tools, strict=True).invoke("Hello")
+
+    assert 9 == len(server.bodies[0]["tools"])
+    assert all(tool["function"]["strict"] for tool in server.bodies[0]["tools"])
 
 
 def test_a_model_that_cannot_be_asked_is_refused_when_the_machine_is_built():

@@ -60,6 +60,13 @@ def look(shape: Shape) -> Plan[State]:
     return State(frozenset(one["number"] for one in done), row["vectors"], row["indexed"], row["extension"])
 
 
+def stored_dims(shape: Shape) -> Plan[int | None]:
+    """Return how long the stored vectors are, None where there are none."""
+    vectors = (yield from look(shape)).vectors or ""
+    dims = vectors.rpartition("(")[2].rstrip(")")
+    return int(dims) if dims.isdigit() else None
+
+
 def one_at_a_time(shape: Shape) -> list[Statement]:
     """Return what makes others who change the tables wait until the transaction ends."""
     return [shape.statements("change tables one at a time")]

@@ -184,6 +184,14 @@ class HybridPostgresStore(BaseStore):
         """Do as `setup`, in the async world."""
         await self._adrive(setting_up.setup(self._shape))
 
+    def stored_dims(self) -> int | None:
+        """Return how long the stored vectors are; None where nothing can be searched by meaning."""
+        return self._drive(setting_up.stored_dims(self._shape))
+
+    async def astored_dims(self) -> int | None:
+        """`stored_dims` for the async world."""
+        return await self._adrive(setting_up.stored_dims(self._shape))
+
     def reembed(self, *, resume: bool = False, progress: reembedding.Progress | None = None) -> int:
         """Index every item anew after a change of the model, the fields or the language; return how many that were.
 

@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from langgraph_learning.edits import Record, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.learning import Learning
-from langgraph_learning.learning_store import LearningStore, Mode
-from langgraph_learning.scopes import Scope
+from langgraph_learning.learning_store import LearningStore
 
 
 class Profile(BaseModel):
@@ -43,13 +42,11 @@ class UserProfile(LearningStore):
     stable = True
     limit = 50
 
-    def __init__(
-        self, schema: type[BaseModel] = Profile, *, scope: Scope | None = None, mode: Mode | None = None
-    ) -> None:
-        """Raise `Misconfigured` if the schema has no fields."""
+    def __init__(self, schema: type[BaseModel] = Profile, **options: Any) -> None:
+        """Take the options of `LearningStore` too. Raise `Misconfigured` if the schema has no fields."""
         if not schema.model_fields:
             raise Misconfigured(f"{schema.__name__} has no fields: a profile needs at least one.")
-        super().__init__(record=_field_of(schema), scope=scope, mode=mode)
+        super().__init__(record=_field_of(schema), **options)
         rows = "\n".join(f"- {name}: {field.description or ''}" for name, field in schema.model_fields.items())
         self.instructions = f"{self.instructions}\nThe fields:\n{rows}"
 

@@ -1,0 +1,166 @@
+"""The command line, on a real database."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langgraph.checkpoint.memory import InMemorySaver
+from people import ALEX, NOTHING, SAM, echo, edit, edits, machine, observation, said, thread
+from typer.testing import CliRunner
+
+from langgraph_learning import LearnedKnowledge, LearningMachine, Mode, Scope, UserMemory
+from langgraph_learning.cli import app
+from langgraph_learning.postgres import HybridPostgresStore
+
+EGRESS = edit("insight", category="insight", title="Egress", insight="Egress is most of the bill", when_to_apply=None)
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def learning(empty_database_url: str) -> Iterator[LearningMachine]:
+    """Give a machine that has learnt three things of Alex, one of which waits for approval."""
+    with HybridPostgresStore.from_conn_string(empty_database_url, search_mode="hybrid") as store:
+        store.setup()
+        stores = [UserMemory(), LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE)]
+        answers = [edits(observation("Drinks green tea"), observation("Owns a boat"), EGRESS), NOTHING]
+        learning = machine(answers, stores, store=store)
+        agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
+        agent.invoke(said("I drink green tea and own a boat. Egress is most of our bill."), thread("a"), context=ALEX)
+        yield learning
+
+
+@pytest.fixture
+def run(learning: LearningMachine, empty_database_url: str) -> Run:
+    """Give a function that runs a command for Alex and returns what it prints."""
+
+    def run(*words: str, who: str = "alex") -> str:
+        options = ["--user", who, "--team", "acme", "--url", empty_database_url]
+        result = CliRunner().invoke(app, [*words, *options], env={"COLUMNS": "100"}, catch_exceptions=False)
+        assert 0 == result.exit_code, result.output
+        return result.stdout
+
+    return run
+
+
+def texts(printed: str) -> set[str]:
+    return {learnt["text"] for learnt in json.loads(printed)}
+
+
+def test_show_lists_what_the_user_could_be_shown(run: Run):
+    """As a table, or as JSON; what waits is not among it, and a colleague sees nothing private."""
+    assert {"Drinks green tea", "Owns a boat"} == texts(run("show", "--json"))
+    assert "user alex" in run("show")
+    assert "Nothing." == run("show", who="sam").strip()
+
+
+def test_search_puts_the_nearest_first(run: Run):
+    """By words alone where the database holds nothing else."""
+    found = json.loads(run("search", "which tea", "--json"))
+
+    assert "Drinks green tea" == found[0]["text"]
+
+
+def test_another_model_than_the_databases_is_told(database_url: str):
+    """Vectors of different models have nothing to do with each other."""
+    result = command("search", "tea", "--user", "alex", "--url", database_url)
+
+    assert "vectors of 256 numbers" in result.stderr
+    assert 0 == command("search", "tea", "--user", "alex", "--embed", "none", "--url", database_url).returncode
+
+
+def test_forget_removes_by_the_beginning_of_a_key(run: Run, learning: LearningMachine):
+    """The short key in the table will do."""
+    key = next(one.key for one in learning.learnings(ALEX) if one.text == "Owns a boat")
+
+    assert "Forgotten: 1." == run("forget", key[:8]).strip()
+    assert {"Drinks green tea"} == texts(run("show", "--json"))
+
+
+def test_review_shows_the_evidence_and_approves(run: Run, learning: LearningMachine):
+    """What a colleague approved counts for the team."""
+    (waiting,) = json.loads(run("review", "--json"))
+    evidence = json.loads(run("review", waiting["key"], "--json"))
+    assert "Egress is most of our bill." in evidence["quote"]
+    assert "Egress is most of our bill." in run("review", waiting["key"][:8])
+
+    run("review", waiting["key"], "--approve", "--why", "True", who="sam")
+
+    (learnt,) = learning.learnings(SAM)
+    assert ("sam", "True") == (learnt.decisions[-1].by, learnt.decisions[-1].why)
+    assert "Nothing." == run("review").strip()
+
+
+def test_review_rejects(run: Run, learning: LearningMachine):
+    """And nothing counts."""
+    (waiting,) = json.loads(run("review", "--json"))
+    run("review", waiting["key"], "--reject")
+
+    assert [] == json.loads(run("review", "--json")) == learning.learnings(SAM)
+
+
+def test_history_tells_who_changed_what(run: Run):
+    """From the proposal to the approval, newest first."""
+    (waiting,) = json.loads(run("review", "--json"))
+    run("review", waiting["key"], "--approve", who="sam")
+    changes = json.loads(run("history", waiting["key"][:8], "--json"))
+
+    assert [("sam", "active"), ("alex", "proposed")] == [(c["by"], c["after"]["status"]) for c in changes]
+    assert "proposed" in run("history", waiting["key"])
+
+
+def test_undo_takes_an_approval_back(run: Run, learning: LearningMachine):
+    """And the undo of the undo brings it back."""
+    (waiting,) = json.loads(run("review", "--json"))
+    run("review", waiting["key"], "--approve", who="sam")
+    assert "proposed" in run("undo", waiting["key"][:8])
+    assert [] == learning.learnings(SAM)
+
+    run("undo", waiting["key"][:8])
+
+    assert ["Egress: Egress is most of the bill"] == [one.text for one in learning.learnings(SAM)]
+
+
+def test_stored_text_cannot_steer_the_terminal(learning: LearningMachine, run: Run):
+    """Neither by escape sequences nor by the table's own markup."""
+    (one, *_) = learning.learnings(ALEX)
+    op = one.model_copy(update={"text": "\x1b[31mred [bold]bold[/bold]\r\nnext"}).put()
+    assert learning.store is not None
+    learning.store.batch([op])
+
+    shown = run("show")
+    assert "\x1b" not in shown
+    assert "[bold]bold[/bold]" in shown
+
+
+def command(*words: str) -> Any:
+    return subprocess.run([sys.executable, "-m", "langgraph_learning.cli", *words], capture_output=True, text=True)
+
+
+def test_an_error_is_one_line(learning: LearningMachine, empty_database_url: str):
+    """And a status that a script can see."""
+    result = command("forget", "nothing", "--user", "alex", "--url", empty_database_url)
+
+    assert (1, "") == (result.returncode, result.stdout)
+    assert 1 == len(result.stderr.strip().splitlines())
+    assert "'nothing'" in result.stderr
+
+
+def test_a_database_that_is_not_there_is_one_line_too():
+    """No traceback for a typing mistake."""
+    result = command("show", "--user", "alex", "--url", "postgresql://nobody@127.0.0.1:1/none?connect_timeout=2")
+
+    assert 1 == result.returncode
+    assert "cannot be reached" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_its_extra_it_says_what_to_install():
+    """The package itself needs neither typer nor rich."""
+    code = "import sys; sys.modules['typer'] = None; import langgraph_learning, langgraph_learning.cli"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert "pip install 'langgraph-learning[cli]'" in result.stderr
