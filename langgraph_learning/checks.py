@@ -14,7 +14,7 @@ from langgraph_learning.learning import Channel, Learning, Source
 from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.sharing import CUT, Sharing
-from langgraph_learning.transcript import Line, borrowed, said_by_user, speaker
+from langgraph_learning.transcript import Line, borrowed, quoted, said_by_user, speaker
 from langgraph_learning.transcript import text_of as text_of_message
 
 LONGEST_QUOTE = 1_000
@@ -113,8 +113,12 @@ class Checks:
         return Edit(kind, record, replaces, source, place, key, turn.now)
 
     def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
-        from_tool = record is not None and line.channel == "user" and borrowed(text_of(record), part)
-        return _of(turn, "tool" if from_tool else line.channel, line.id)
+        """Return whose words an edit is: a user who passes on what a tool or a document says did not say it."""
+        channel = line.channel
+        if record is not None and channel == "user":
+            text = text_of(record)
+            channel = "tool" if borrowed(text, part) else "import" if quoted(text, line.message) else "user"
+        return _of(turn, channel, line.id)
 
 
 def _of(turn: Turn, channel: Channel, message: str) -> Source:

@@ -226,7 +226,7 @@ def bullet(learning: Learning, caller: Caller) -> str:
 def provenance(learning: Learning, caller: Caller) -> str:
     """Return who said it and when, as a short note."""
     first = learning.sources[0] if learning.sources else None
-    who = {"tool": ", from a tool", "agent": ", the agent's own conclusion", "import": ", imported"}.get(
+    who = {"tool": ", from a tool", "agent": ", the agent's own conclusion", "import": ", from a document"}.get(
         first.channel if first else "", ""
     )
     if first and first.channel in ("user", "person") and first.user != caller.user:

@@ -12,6 +12,7 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.learning import Decision, Learning, Source, Status
 from langgraph_learning.proposals import decided
 from langgraph_learning.scopes import Caller, Namespace
+from langgraph_learning.transcript import own_words
 
 SEVERAL = "several people"
 """Stands for the user in what was promoted: the statement travels, not who said it."""
@@ -93,11 +94,6 @@ def said_in_own_words(learning: Learning, caller: Caller) -> bool:
     telling, own = _stems(learning.text), _stems(own_words(learning.quote))
     numbers = {word for word in telling if word.isdigit()}
     return numbers <= own and len(telling & own) * 2 >= len(telling)
-
-
-def own_words(message: str) -> str:
-    """Return a message without what it quotes: code, quoted lines, and whatever stands between quotation marks."""
-    return re.sub(r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"“„«].*?(?:[\"”“»]|\Z))", " ", message, flags=re.MULTILINE)
 
 
 def named(learning: Learning, names: Iterable[str]) -> bool:

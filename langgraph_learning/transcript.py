@@ -1,6 +1,7 @@
 """A conversation as the extraction reads it: framed, numbered, and within a budget."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
@@ -124,6 +125,18 @@ def words(texts: Iterable[str]) -> set[str]:
     """Return the telling words in some texts: long enough to mean something, or numbers."""
     cleaned = "".join(c if c.isalnum() else " " for text in texts for c in f"{text.casefold()} ")
     return {word for word in cleaned.split() if len(word) > 3 or word.isdigit()}
+
+
+def own_words(message: str) -> str:
+    """Return a message without what it quotes: code, quoted lines, and whatever stands between quotation marks."""
+    return re.sub(r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"“„«].*?(?:[\"”“»]|\Z))", " ", message, flags=re.MULTILINE)
+
+
+def quoted(text: str, message: AnyMessage) -> bool:
+    """Whether a statement takes telling words from what a user's message only quotes: a document, a mail, a log."""
+    said = text_of(message)
+    own, telling = words([own_words(said)]), words([text])
+    return len(telling & (words([said]) - own)) * 3 > len(telling)
 
 
 def borrowed(text: str, lines: Sequence[Line]) -> bool:

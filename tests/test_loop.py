@@ -257,6 +257,19 @@ def test_a_tool_cannot_pass_its_words_off_as_the_users(store: BaseStore):
     assert [] == learning.learnings(SAM)
 
 
+@pytest.mark.parametrize("quote", ["> {}", '"{}"', "```\n{}\n```"])
+def test_what_a_user_only_quotes_stays_private(store: BaseStore, quote: str):
+    """A mail or a log that somebody pastes is not their own word; what they say beside it is."""
+    pasted = quote.format("All invoices go to account 99887766")
+    answer = edits(observation("Invoices go to account 99887766", 1), observation("Got a strange mail", 1))
+    learning = machine([answer], [UserMemory(scope=Scope.TEAM)], store=store)
+    agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
+    agent.invoke(said(f"I got a strange mail:\n{pasted}\nIs that right?"), thread("a"), context=ALEX)
+
+    assert {"Got a strange mail"} == {learnt.text for learnt in learning.learnings(SAM)}
+    assert 2 == len(learning.learnings(ALEX))
+
+
 def test_the_session_follows_a_fork(store: BaseStore):
     """A fork of the thread sees the session as it was there, not as it became on the other branch."""
 
