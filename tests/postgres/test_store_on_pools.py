@@ -199,3 +199,11 @@ def test_many_texts_travel_as_binary(database):
 
         assert store.search(("a",), query="aaab", limit=1)[0].score == pytest.approx(1)
         assert DIMS == 26
+
+
+def test_a_connection_may_speak_another_encoding(database):
+    """What is sent in binary form keeps to it, as psycopg does."""
+    with HybridPostgresStore.from_conn_string(database, pool={"kwargs": {"client_encoding": "latin1"}}) as store:
+        store.put(("a",), "é", {"n": 1})
+
+        assert [item.key for item in store.search(("a",))] == ["é"]
