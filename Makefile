@@ -36,7 +36,7 @@ test-long: $(READY)
 
 test-upstream: $(READY)
 	@echo "==> Running LangGraph's own tests on our store"
-	@PATH="$(abspath $(IN)):$$PATH" tests/upstream/run
+	@$(IN)/python tests/upstream
 
 lint: $(READY)
 	@echo "==> Checking style"

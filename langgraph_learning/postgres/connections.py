@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres.steps import Rows, Run
-from langgraph_learning.postgres.vectors import Binary, BinaryDumper
+from langgraph_learning.postgres.vectors import register
 
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any] | AsyncConnectionPool[Any]
@@ -166,7 +166,7 @@ _AnyCursor = TypeVar("_AnyCursor", Cursor[Any], AsyncCursor[Any])
 
 
 def _prepared(cursor: _AnyCursor) -> _AnyCursor:
-    cursor.adapters.register_dumper(Binary, BinaryDumper)
+    register(cursor.adapters)
     return cursor
 
 

@@ -53,11 +53,12 @@ async def adrive(plan: Plan[T], connections: Connections, embeddings: Embeddings
 def _carry_out(step: Step, connections: Connections, embeddings: Embeddings | None) -> Any:
     match step:
         case Run():
+            connection = None
             try:
                 with connections.lend() as connection:
                     return send(connection, step)
             except errors.OperationalError:
-                if not (step.repeatable and connection.closed):
+                if not (step.repeatable and connection and connection.closed):
                     raise
             with connections.lend() as connection:
                 return send(connection, step)
@@ -72,11 +73,12 @@ def _carry_out(step: Step, connections: Connections, embeddings: Embeddings | No
 async def _acarry_out(step: Step, connections: Connections, embeddings: Embeddings | None) -> Any:
     match step:
         case Run():
+            connection = None
             try:
                 async with connections.alend() as connection:
                     return await asend(connection, step)
             except errors.OperationalError:
-                if not (step.repeatable and connection.closed):
+                if not (step.repeatable and connection and connection.closed):
                     raise
             async with connections.alend() as connection:
                 return await asend(connection, step)

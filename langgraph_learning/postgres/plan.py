@@ -35,7 +35,8 @@ def batch(
     searches = yield from plan_searches(shape, [(nth, op) for nth, op in enumerate(ops) if isinstance(op, SearchOp)])
     reads = [*_gets(shape, ops), *searches.reads, *_lists(shape, ops)]
     yield from writes.embed()
-    statements = [*searches.settings, *(read.statement for read in reads), *writes.statements]
+    written = writes.statements()
+    statements = [*searches.settings, *(read.statement for read in reads), *written]
     results: list[Any] = [None] * len(ops)
     if not statements:
         return results
@@ -43,7 +44,7 @@ def batch(
         *statements,
         guard=_guard(expected) if expected else None,
         guarded=len(searches.settings) + len(reads) + writes.guarded,
-        repeatable=not writes.statements,
+        repeatable=not written,
     )
     found = rows[len(searches.settings) :]
     for read, answer in zip(reads, found, strict=False):

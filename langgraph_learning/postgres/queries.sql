@@ -27,17 +27,17 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
 -- A namespace with few vectors is compared whole, which is exact. In a larger one the index proposes a pool; where its
 -- scan gave up before enough items passed the filter, the namespace is compared whole after all.
 WITH size AS MATERIALIZED (
-    SELECT count(*) AS vectors
-      FROM (SELECT FROM learning_texts
-             WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
-             LIMIT %(exact_below)s::int) counted
+    -- Skipping so many entries of the index takes half the time that counting them takes.
+    SELECT EXISTS (SELECT FROM learning_texts
+                    WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
+                   OFFSET %(exact_below)s::int - 1) AS large
 ),
 pool AS MATERIALIZED (
     SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
       FROM learning_texts text
      -- Written as a slice, the namespace cannot lure the planner away from the vector index.
      WHERE text.namespace[1:cardinality(string_to_array(%(first)s, '.'))] = string_to_array(%(first)s, '.')
-       AND (SELECT vectors >= %(exact_below)s::int FROM size)
+       AND (SELECT large FROM size)
        AND EXISTS (SELECT FROM learning_items item
                     WHERE item.id = text.item
                       AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)

@@ -1,11 +1,15 @@
-"""How vectors travel to Postgres: in pgvector's binary form, many in one parameter."""
+"""How vectors and columns of text travel to Postgres: in binary form, many values in one parameter."""
 
 import struct
 from array import array
 from collections.abc import Iterable, Sequence
 
-from psycopg.adapt import Dumper
+from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
+
+_TEXT = 25
+"""How every Postgres numbers the type `text`."""
+_NULL = struct.pack(">i", -1)
 
 
 class Binary(bytes):
@@ -23,6 +27,28 @@ class BinaryDumper(Dumper):
         return bytes(obj)
 
 
+class Texts(list[str | None]):
+    """A column of texts."""
+
+
+class TextsDumper(Dumper):
+    """Sends a column of texts in a fraction of the time that quoting each of them takes."""
+
+    format = Format.BINARY
+    oid = 1009
+
+    def dump(self, obj: Texts) -> bytes:
+        """Return the array, in the encoding of the connection."""
+        encoding = self.connection.info.encoding if self.connection else "utf-8"
+        return _array([None if text is None else text.encode(encoding) for text in obj], _TEXT)
+
+
+def register(adapters: AdaptersMap) -> None:
+    """Let a cursor send what is defined here."""
+    adapters.register_dumper(Binary, BinaryDumper)
+    adapters.register_dumper(Texts, TextsDumper)
+
+
 def vector(numbers: Sequence[float]) -> Binary:
     """Return one vector of single precision."""
     floats = array("f", numbers)
@@ -35,8 +61,17 @@ def halfvec(numbers: Sequence[float]) -> Binary:
     return Binary(struct.pack(f">HH{len(numbers)}e", len(numbers), 0, *numbers))
 
 
-def vectors(encoded: Iterable[Binary | None], element_oid: int) -> Binary:
-    """Return an array of vectors. Postgres wants to be told the type of an array's elements in the array itself."""
-    elements = [struct.pack(">i", len(one)) + one for one in encoded if one is not None]
-    header = struct.pack(">iiIii", 1 if elements else 0, 0, element_oid, len(elements), 1)
-    return Binary((header if elements else header[:12]) + b"".join(elements))
+def vectors(encoded: Iterable[Binary], element_oid: int) -> Binary:
+    """Return an array of vectors."""
+    return Binary(_array(list(encoded), element_oid))
+
+
+def _array(elements: Sequence[bytes | None], element_oid: int) -> bytes:
+    """Return an array of one dimension. Postgres wants to be told the type of its elements in the array itself."""
+    if not elements:
+        return struct.pack(">iiI", 0, 0, element_oid)
+    length = struct.Struct(">i").pack
+    parts = [struct.pack(">iiIii", 1, 1, element_oid, len(elements), 1)]
+    for element in elements:
+        parts += (_NULL,) if element is None else (length(len(element)), element)
+    return b"".join(parts)

@@ -11,8 +11,10 @@ from langgraph_learning.postgres import steps, vectors
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan
+from langgraph_learning.postgres.vectors import Texts
 from langgraph_learning.transactions import Expected
 
+_json = json.JSONEncoder(default=dict, ensure_ascii=False).encode
 _ROWS = 1000
 """So many rows in one statement: large enough to be quick, small enough for any memory."""
 
@@ -39,9 +41,8 @@ class Writes:
         self._vector_oid = 0
         self._head = list(self._claims())
 
-    @property
     def statements(self) -> list[Statement]:
-        """All that is to be sent, in order."""
+        """Return all that is to be sent, in order."""
         return [*self._head, *self._body()]
 
     @property
@@ -88,21 +89,22 @@ class Writes:
         places = [self._shape.index.place(_value(op)) if self._shape.index else (None, None) for op in ops]
         return {
             **_columns(keys),
-            "values": [json.dumps(_value(op), default=dict, ensure_ascii=False) for op in ops],
-            "indexed": [None if op.index is None else "\x1f".join(op.index or ()) for op in ops],
-            "sequences": [sequence for sequence, _ in places],
+            "values": Texts(_json(_value(op)) for op in ops),
+            "indexed": Texts(None if op.index is None else "\x1f".join(op.index or ()) for op in ops),
+            "sequences": Texts(sequence for sequence, _ in places),
             "places": [place for _, place in places],
             "ttls": [None if op.ttl is None else float(op.ttl) for op in ops],
         }
 
     def _index(self, texts: Sequence[tuple[tuple[tuple[str, ...], str], str, str]]) -> Statement:
-        known = [self._vectors.get(text) for _, _, text in texts]
         return self._shape.statements(
             "index",
             **_columns([key for key, _, _ in texts]),
-            fields=[field for _, field, _ in texts],
-            texts=[text.replace("\x00", " ") for _, _, text in texts],
-            vectors=vectors.vectors(known, self._vector_oid) if self._vectors else known,
+            fields=Texts(field for _, field, _ in texts),
+            texts=Texts(text.replace("\x00", " ") for _, _, text in texts),
+            vectors=vectors.vectors((self._vectors[text] for _, _, text in texts), self._vector_oid)
+            if self._vectors
+            else Texts([None] * len(texts)),
             language=self._shape.language,
         )
 
@@ -116,8 +118,8 @@ def _value(op: PutOp) -> dict[str, Any]:
     return dict(op.value or {})
 
 
-def _columns(keys: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, list[str]]:
-    return {"namespaces": [ns.text(namespace) for namespace, _ in keys], "keys": [key for _, key in keys]}
+def _columns(keys: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, Texts]:
+    return {"namespaces": Texts(ns.text(namespace) for namespace, _ in keys), "keys": Texts(key for _, key in keys)}
 
 
 def _parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:

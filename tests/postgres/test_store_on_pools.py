@@ -14,7 +14,7 @@ import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
 from letters import DIMS, INDEX, letters
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
@@ -40,6 +40,19 @@ def test_a_query_asked_of_many_namespaces_is_embedded_once(database, mode):
         store.batch([SearchOp((str(n),), query="cab", filter={"x": None}) for n in range(10)] + [GetOp(("1",), "k")])
 
     assert embed.asked == [["abc"], ["cab"]]
+
+
+@pytest.mark.parametrize("world", ["sync", "async"])
+async def test_a_pool_that_lends_nothing_says_so(database, world):
+    """Psycopg's own error reaches the caller, who may know why no connection is free."""
+    with ConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=True) as pool, pool.connection():
+        async with AsyncConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=False) as other:
+            async with other.connection():
+                with pytest.raises(PoolTimeout):
+                    if world == "sync":
+                        HybridPostgresStore(pool, index=INDEX).get(("a",), "k")
+                    else:
+                        await HybridPostgresStore(other, index=INDEX).aget(("a",), "k")
 
 
 async def test_one_connection_is_enough_for_any_batch(database):
@@ -199,3 +212,11 @@ def test_many_texts_travel_as_binary(database):
 
         assert store.search(("a",), query="aaab", limit=1)[0].score == pytest.approx(1)
         assert DIMS == 26
+
+
+def test_a_connection_may_speak_another_encoding(database):
+    """What is sent in binary form keeps to it, as psycopg does."""
+    with HybridPostgresStore.from_conn_string(database, pool={"kwargs": {"client_encoding": "latin1"}}) as store:
+        store.put(("a",), "é", {"n": 1})
+
+        assert [item.key for item in store.search(("a",))] == ["é"]
