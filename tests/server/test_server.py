@@ -1,7 +1,9 @@
 """The learning agent on LangGraph's own server: who learns from whom, and who sees what."""
 
+import re
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -43,6 +45,17 @@ def test_a_colleague_profits(server, alexs_thread):
     answer, _ = say(server.person("sam"), ASKED)
 
     assert "The migration to GCP has three phases" in answer
+
+
+def test_what_the_readme_shows_runs(server, capsys):
+    """Word for word, but for the port."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    exec(compile(block.replace(":2024", f":{server.port}"), "README.md", "exec"), {})
+
+    answer = capsys.readouterr().out
+    assert "three phases" in answer
+    assert "I hate long meetings" not in answer
 
 
 def test_a_colleague_learns_nothing_private(server, alexs_thread):
