@@ -36,7 +36,7 @@ def _run(suite: str, folder: Path, url: str, arguments: list[str]) -> int:
     environment = {**os.environ, "UPSTREAM_TESTS_URL": url, "UPSTREAM_SUITE": suite, "PYTHONPATH": f"{HERE}:{root}"}
     print(f"{package} {version(package)}: {', '.join(files)}", flush=True)
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(root), "-p", "plugin", "-q", "-s"]
-    settings = ["-o", "asyncio_mode=auto", "-o", "timeout=120", "-p", "no:cacheprovider", "-W", "ignore"]
+    settings = ["-o", "asyncio_mode=auto", "-o", "timeout=900", "-p", "no:cacheprovider", "-W", "ignore"]
     return subprocess.run([*command, *settings, *arguments, *files], cwd=root, env=environment, check=False).returncode
 
 
