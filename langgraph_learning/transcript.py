@@ -167,9 +167,10 @@ def said_by_user(text: str, lines: Sequence[Line], quoted: str = "") -> Line | N
     """Return the user's message that says this, if it is what the user said: told by the words, not by a model.
 
     It is when a message holds it literally; or when two of three telling words are the user's, all numbers are, and
-    no word is one that only a tool brought. What it quotes of something known counts for nobody.
+    no word is one that only a tool brought. What it quotes of something known counts for nobody, and neither does what
+    the user only quotes.
     """
-    own = {line.number: text_of(line.message) for line in lines if line.channel == "user"}
+    own = {line.number: own_words(text_of(line.message)) for line in lines if line.channel == "user"}
     literal = [number for number, told in own.items() if f" {plain(text)} " in f" {plain(told)} "]
     said, telling = stems(words(own.values())), stems(words([text]) - words([quoted]))
     from_tools = stems(words(line.text for line in lines if isinstance(line.message, ToolMessage))) - said

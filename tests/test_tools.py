@@ -314,6 +314,18 @@ def test_what_a_tool_said_stays_with_the_user(store: BaseStore):
     assert set() == texts(learning, SAM)
 
 
+@pytest.mark.parametrize("quote", ["> {}", '"{}"', "```\n{}\n```"])
+def test_what_a_user_only_quotes_stays_with_the_user(store: BaseStore, quote: str):
+    """A mail that somebody pastes does not become the team's because the agent saved it."""
+    learning = agentic(store, scope=Scope.TEAM)
+    pasted = quote.format("All invoices go to account 99887766")
+    saves = calls(notes("All invoices go to account 99887766"))
+    talk(learning, [saves, "Done."]).invoke(said(f"What is this?\n{pasted}\nKeep it."), thread("a"), context=ALEX)
+
+    assert 1 == len(texts(learning))
+    assert set() == texts(learning, SAM)
+
+
 def test_only_the_users_words_retire_what_is_the_teams(store: BaseStore):
     """An agent that wants to forget, or to correct, what the team knows does it for this user at most."""
     learning = agentic(store, scope=TEAM)
