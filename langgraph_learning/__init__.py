@@ -6,7 +6,14 @@ from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.machine import LearningMachine
 from langgraph_learning.scopes import LearningContext, Scope
 from langgraph_learning.sharing import Sharing
-from langgraph_learning.stores import EntityMemory, LearnedKnowledge, SessionContext, UserMemory, UserProfile
+from langgraph_learning.stores import (
+    EntityMemory,
+    LearnedKnowledge,
+    SelfImprovement,
+    SessionContext,
+    UserMemory,
+    UserProfile,
+)
 
 __all__ = [
     "EntityMemory",
@@ -17,6 +24,7 @@ __all__ = [
     "Mode",
     "Record",
     "Scope",
+    "SelfImprovement",
     "SessionContext",
     "Sharing",
     "UserMemory",

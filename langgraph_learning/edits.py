@@ -21,6 +21,10 @@ _IGNORED = frozenset(
 )
 
 
+class InvalidEdit(ValueError):
+    """An edit that cannot be carried out; the model is told why."""
+
+
 class Record(BaseModel):
     """What one kind of learning holds. Field docstrings are shown to the model; any pydantic model will do instead."""
 
@@ -70,6 +74,8 @@ class Edit:
     """When it ends to hold, where its store keeps learnings for a time only."""
     rests_on: tuple[str, ...] = ()
     """Keys of the learnings that the record links to."""
+    support: tuple[Source, ...] = ()
+    """What else it rests on, where its store counts what the linked learnings rest on."""
 
     def learning(self, **changes: Any) -> Learning:
         """Return what the edit wants learnt, as a new learning."""
@@ -81,7 +87,7 @@ class Edit:
             kind=self.kind,
             text=said_by(self.record),
             data=self.record.model_dump(mode="json"),
-            sources=(self.source,),
+            sources=(self.source, *self.support),
             quote=self.quote,
             learned_at=self.at,
             valid_to=self.until,
@@ -136,9 +142,10 @@ def said_by(record: BaseModel) -> str:
 
 
 def text_of(record: BaseModel, chosen: bool = True) -> str:
-    """Return a record's values as one line; with `chosen=False`, without what a field offered as a choice."""
+    """Return a record's values but its links as one line; with `chosen=False`, without what was offered as a choice."""
     offered = {name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal}
-    dumped = record.model_dump(mode="json", exclude=None if chosen else offered)
+    links = set(record.links) if isinstance(record, Record) else set()
+    dumped = record.model_dump(mode="json", exclude=links if chosen else links | offered)
     values = [value for value in dumped.values() if value not in (None, "", [])]
     return " · ".join(", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
 

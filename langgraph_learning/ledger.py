@@ -6,14 +6,12 @@ from datetime import datetime
 from langgraph.store.base import PutOp, SearchOp
 
 from langgraph_learning.errors import NotFound
-from langgraph_learning.flow import Flow, batch, search
+from langgraph_learning.flow import Flow, batch, every, search
 from langgraph_learning.gates import choice, opted_out, withdraw
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
 from langgraph_learning.votes import MOST, where
-
-PAGE = 500
 
 
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
@@ -94,11 +92,5 @@ def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[Learni
 def _all(folders: Sequence[Namespace]) -> Flow[list[Learning]]:
     found: list[Learning] = []
     for place in folders:
-        offset = 0
-        while True:
-            items = yield from search(SearchOp(place, limit=PAGE, offset=offset))
-            found += read_all(items, [place])
-            if len(items) < PAGE:
-                break
-            offset += PAGE
+        found += read_all((yield from every(place)), [place])
     return sorted(found, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)

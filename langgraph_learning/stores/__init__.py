@@ -2,8 +2,9 @@
 
 from langgraph_learning.stores.entity_memory import EntityMemory
 from langgraph_learning.stores.learned_knowledge import LearnedKnowledge
+from langgraph_learning.stores.self_improvement import SelfImprovement
 from langgraph_learning.stores.session_context import SessionContext
 from langgraph_learning.stores.user_memory import UserMemory
 from langgraph_learning.stores.user_profile import UserProfile
 
-__all__ = ["EntityMemory", "LearnedKnowledge", "SessionContext", "UserMemory", "UserProfile"]
+__all__ = ["EntityMemory", "LearnedKnowledge", "SelfImprovement", "SessionContext", "UserMemory", "UserProfile"]
