@@ -42,8 +42,7 @@ MOST_CHUNKS = 4
 """How many parts of a long conversation are read in one turn; the next turn reads on."""
 
 
-Mark = votes.Mark
-Marks = tuple[Mark, ...]
+Marks = tuple[votes.Mark, ...]
 
 
 class Lesson(BaseModel):
@@ -243,14 +242,9 @@ class Extraction:
         return ((*_cursor(turn.caller), {"marks": marks}), *self._shown(turn))
 
     def _shown(self, turn: Turn) -> Marks:
-        """Return the items that say what the last answer had in its context, and which answer had something last."""
+        """Return the items that say what the last answer had in its context."""
         answer = votes.answer_before(turn.messages)
-        if not (turn.caller.thread and answer):
-            return ()
-        place = turn.caller.namespace(Scope.THREAD, votes.SHOWN)
-        shown: Mark = place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}
-        last: Mark = *votes.last_place(turn.caller), {"answer": answer}
-        return (shown, last) if turn.shown else (shown,)
+        return votes.marks_of(turn.caller, answer, turn.shown) if turn.caller.thread and answer else ()
 
 
 def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:

@@ -27,7 +27,7 @@ from langgraph_learning.scopes import Caller, LearningContext
 from langgraph_learning.stores.behavioral_feedback import Feedback
 from langgraph_learning.stores.decision_log import Outcome
 from langgraph_learning.transcript import Line
-from langgraph_learning.votes import Vote, last_place, rolled_up, shown_in, uncast
+from langgraph_learning.votes import Vote, last_answer, rolled_up, shown_in, uncast
 
 UP, DOWN = "up", "down"
 CORRECTION = "correction"
@@ -95,7 +95,7 @@ def outcome(
         raise InvalidFields("thread_id: say in which thread the answer was given, or name a decision and no message.")
     if not caller.learn:
         return ()
-    answer = (message or (yield from _last(caller))) if caller.thread else None
+    answer = (message or (yield from last_answer(caller))) if caller.thread else None
     voice = Voice(stores, caller, datetime.now(UTC), result, WORKED[result], answer, comment)
     wanted = yield from (_of_answer(voice, None) if decision is None else _of_decision(voice, decision))
     return (yield from _written(voice, wanted))
@@ -164,14 +164,6 @@ def _known(voice: Voice, store: LearningStore, key: str) -> Flow[Learning]:
     if not found:
         raise NotFound(f"Nothing that {voice.caller.user} can see has the key {key!r}.")
     return found[0]
-
-
-def _last(caller: Caller) -> Flow[str]:
-    """Return the last answer of the caller's thread that had something in its context."""
-    item = yield from get(*last_place(caller))
-    if item is None:
-        raise NotFound(f"No answer is on record that was shown anything in the thread {caller.thread!r}.")
-    return str(item.value["answer"])
 
 
 def _keeper(stores: Sequence[LearningStore], record: type[BaseModel]) -> tuple[LearningStore, type[BaseModel]] | None:

@@ -229,9 +229,9 @@ class LearningMachine:
     ) -> tuple[Learning, ...]:
         """Tell how it ended: "resolved" and "succeeded" are good; "reopened", "failed" and "escalated" are not.
 
-        That is a verdict on the thread's last answer that was shown something, or on `message_id`, with the comment
-        learnt as feedback. With the key of a `decision`, it is what came of it, in the words of the comment; then the
-        thread may be None. Returns and raises as `feedback` does.
+        That is a verdict on the thread's last answer that had something in its context, or on `message_id`, with the
+        comment learnt as feedback. With the key of a `decision`, it is what came of it, in the words of the comment;
+        then the thread may be None. Returns and raises as `feedback` does.
         """
         caller = _caller(context, thread_id)
         return self._drive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))

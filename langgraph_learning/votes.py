@@ -59,9 +59,23 @@ def where(place: Place) -> Namespace:
     return (*folder, VOTES, store, escape(key))
 
 
-def last_place(caller: Caller) -> Place:
-    """Return where it lies which answer of the caller's thread had something in its context last."""
-    return caller.namespace(Scope.THREAD, CURSOR), "answer"
+def marks_of(caller: Caller, answer: str, shown: Iterable[Place]) -> tuple[Mark, ...]:
+    """Return the items that say what an answer had in its context, and that it is the thread's last for now."""
+    learnings = [[list(namespace), key] for namespace, key in shown]
+    kept: Mark = caller.namespace(Scope.THREAD, SHOWN), answer, {"learnings": learnings}
+    return (kept, *((*place, {"answer": answer}) for place in _last(caller)[0 if learnings else 1 :]))
+
+
+def last_answer(caller: Caller) -> Flow[str]:
+    """Return the last answer of the caller's thread that had something in its context, or else the last one.
+
+    Raises `NotFound` for a thread without any.
+    """
+    items = yield from batch(*(GetOp(*place) for place in _last(caller)))
+    found = [str(item.value["answer"]) for item in items if isinstance(item, Item)]
+    if not found:
+        raise NotFound(f"No answer is on record in the thread {caller.thread!r}.")
+    return found[0]
 
 
 def answer_before(messages: Sequence[AnyMessage]) -> str | None:
@@ -134,6 +148,12 @@ def counted(place: Place) -> Flow[Votes]:
     votes = [read(item) for item in items if isinstance(item, Item)] if isinstance(items, list) else []
     helped = [vote.helped for vote in votes if vote]
     return Votes(helped=sum(helped), harmed=len(helped) - sum(helped))
+
+
+def _last(caller: Caller) -> tuple[Place, Place]:
+    """Return where it lies which answer had something in its context last, and which is the last of all."""
+    place = caller.namespace(Scope.THREAD, CURSOR)
+    return (place, "knowing"), (place, "answer")
 
 
 def _vote(turn: Turn, edit: Edit) -> Vote | None:

@@ -169,6 +169,16 @@ def test_an_outcome_counts_for_the_last_answer_that_knew_something(
     assert counted == (votes(learning).helped, votes(learning).harmed)
 
 
+def test_an_outcome_where_nothing_was_known_is_no_error(store: BaseStore):
+    """Whoever closes tickets need not know which answers had something in their context; an unknown thread is one."""
+    learning = machine([NOTHING], [UserMemory()], store=store)
+    asks(learning)
+
+    assert () == learning.outcome(ALEX, "t", "resolved")
+    with pytest.raises(NotFound, match="'nowhere'"):
+        learning.outcome(ALEX, "nowhere", "resolved")
+
+
 def test_an_unknown_outcome_names_the_known_ones(store: BaseStore):
     """An error says what to do."""
     with pytest.raises(InvalidFields, match="resolved, succeeded, reopened, failed, escalated"):
