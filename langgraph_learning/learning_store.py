@@ -166,6 +166,10 @@ class LearningStore:
         """Note what the messages that were not read yet teach without a model: nothing, for most."""
         return ()
 
+    def failed(self, turn: Turn, error: Exception) -> Flow[Sequence[Note]] | Sequence[Note] | Awaitable[Sequence[Note]]:
+        """Note what an error of the agent teaches, before it goes on to the caller: nothing, for most."""
+        return ()
+
     def record_of(self, learning: Learning) -> BaseModel:
         """Return the record that a learning of this store holds."""
         return self.kinds[learning.kind].model_validate(dict(learning.data))
