@@ -7,6 +7,8 @@ from langgraph_learning.machine import LearningMachine
 from langgraph_learning.scopes import LearningContext, Scope
 from langgraph_learning.sharing import Sharing
 from langgraph_learning.stores import (
+    BehavioralFeedback,
+    DecisionLog,
     EntityMemory,
     LearnedKnowledge,
     SelfImprovement,
@@ -16,6 +18,8 @@ from langgraph_learning.stores import (
 )
 
 __all__ = [
+    "BehavioralFeedback",
+    "DecisionLog",
     "EntityMemory",
     "LearnedKnowledge",
     "LearningContext",

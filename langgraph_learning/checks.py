@@ -95,9 +95,11 @@ class Checks:
         if not text_of(record).strip():
             raise InvalidEdit("an edit needs a text")
         try:
-            return linked(record, {key: one.key for key, one in keys.items()})
+            return linked(record, keys)
         except KeyError as error:
             raise InvalidEdit(f"nothing known has the key {error.args[0]!r}") from error
+        except ValueError as error:
+            raise InvalidEdit(str(error)) from error
 
     def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
         """Return whose words an edit is: a user who passes on what a tool or a document says did not say it."""
@@ -112,7 +114,7 @@ def noted(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:
     """Return what a learning store noted as an edit: whose words it is follows from the message, as always."""
     kind = kind_of(type(note.record))
     source = _of(turn, note.line.channel, note.line.id)
-    edit = _carried(store, turn, kind, note.record, None, source, _key(turn, note.line, kind, number))
+    edit = _carried(store, turn, kind, note.record, None, source, _key(turn, note.line, f"noted {kind}", number))
     return replace(edit, at=turn.now + timedelta(microseconds=number), covers=note.line.id)
 
 

@@ -171,6 +171,10 @@ class LearningStore:
         """Note what the messages that were not read yet teach without a model: nothing, for most."""
         return ()
 
+    def failed(self, turn: Turn, error: Exception) -> Flow[Sequence[Note]] | Sequence[Note] | Awaitable[Sequence[Note]]:
+        """Note what an error of the agent teaches, before it goes on to the caller: nothing, for most."""
+        return ()
+
     def vet(self, edit: Edit, links: Sequence[Learning]) -> Edit:
         """Return an edit as it may be carried out, seeing the learnings that it links to.
 
