@@ -1,90 +1,29 @@
-"""The agent's own instructions: proposed on evidence, approved by a person, versioned, and written by nothing else."""
+"""The agent's own instructions: proposed on evidence, shown once a person approved them, and written by nothing else."""
 
-from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+import pytest
+from improving import (
+    GIVEN,
+    SAFETY,
+    TONE,
+    Complaint,
+    approved,
+    complaint,
+    improving,
+    instruction,
+    proposed,
+    shown,
+    told,
+)
 from langchain.agents import create_agent
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
-from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, learner, machine, prompt, said, thread
+from langgraph.store.memory import InMemoryStore
+from people import ALEX, EVE, NOTHING, SAM, echo, edits, machine, said, thread
 
-from langgraph_learning import (
-    LearningContext,
-    LearningMachine,
-    LearningStore,
-    Record,
-    Scope,
-    SelfImprovement,
-)
-from langgraph_learning.learning import Learning
-
-GIVEN = {"Tone": "Be kind.", "safety": "Never give out <passwords>."}
-
-
-class Complaint(Record):
-    """Something that an answer did wrong."""
-
-    complaint: str
-
-    def verdict(self) -> bool:
-        """Return that the answer was bad."""
-        return False
-
-
-def improving(store: BaseStore, *answers: Any, others: Sequence[LearningStore] = (), **options: Any) -> LearningMachine:
-    """A machine for a team's agent that takes complaints and proposes instructions."""
-    policy = {name: options.pop(name) for name in ("four_eyes", "context_budget") if name in options}
-    own = SelfImprovement(**{"sections": GIVEN, "protected": ("safety",), "scope": Scope.TEAM, **options})
-    complaints = LearningStore(name="complaints", record=Complaint, scope=Scope.TEAM)
-    return machine(list(answers), [complaints, own, *others], store=store, **policy)
-
-
-def complaint(text: str) -> dict[str, Any]:
-    return edits(edit("complaint", complaint=text))
-
-
-def instruction(section: str, text: str, *evidence: str, replaces: str | None = None) -> dict[str, Any]:
-    wanted = {"section": section, "text": text, "reasoning": "I should stop it", "evidence": list(evidence)}
-    return edits(edit("instruction", replaces=replaces, **wanted))
-
-
-def told(learning: LearningMachine, *answers: Any, user: LearningContext = ALEX) -> list[str]:
-    """Let somebody talk once for every extraction that answers like this; return what went wrong."""
-    left = iter(answers)
-    learner(learning).answers = lambda shown: next(left)
-    agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
-    errors: list[str] = []
-    for number, _ in enumerate(answers):
-        state = agent.invoke(said(f"Too long {number}"), thread(f"t{id(left)} {number}"), context=user)
-        errors += state["learning_errors"]
-    return errors
-
-
-def proposed(learning: LearningMachine, section: str, text: str, **more: Any) -> str:
-    """Let a change be proposed after two complaints; return its key."""
-    told(
-        learning, complaint(f"Long {text}"), complaint(f"Longer {text}"), instruction(section, text, "k1", "k2", **more)
-    )
-    return next(one.key for one in learning.review.list(SAM) if one.text == f"{section}: {text}")
-
-
-def approved(learning: LearningMachine, section: str, text: str, **more: Any) -> Learning:
-    return learning.review.approve(SAM, proposed(learning, section, text, **more))
-
-
-def shown(learning: LearningMachine, user: LearningContext = ALEX, question: str = "Hi") -> str:
-    """What an agent is shown as its instructions."""
-    learner(learning).answers = lambda shown: NOTHING
-    talk = echo()
-    learning.wrap(create_agent(talk, [])).invoke(said(question), thread("look"), context=user)
-    _, start, rest = prompt(talk.shown[-1]).partition("<approved_instructions>\n")
-    return start and rest.partition("\n</approved_instructions>")[0].partition("\n")[2]
-
-
-TONE, SAFETY = (
-    '<section name="tone">\nBe kind.\n</section>',
-    '<section name="safety">\nNever give out <passwords>.\n</section>',
-)
+from langgraph_learning import LearningStore, Mode, SelfImprovement
+from langgraph_learning.errors import Conflict, Misconfigured, MissingOwner
 
 
 def test_without_sections_nothing_is_shown(store: BaseStore):
@@ -119,3 +58,132 @@ def test_an_approved_one_is_shown_from_the_next_turn_on(store: BaseStore):
 
     assert f'{SAFETY}\n<section name="tone">\nBe brief.\n</section>' == shown(learning)
     assert f"{SAFETY}\n{TONE}" == shown(learning, EVE)
+
+
+@pytest.mark.parametrize(("known", "named"), [(0, []), (1, ["k1"]), (2, ["k1", "k1"]), (2, ["k1"])])
+def test_too_little_evidence_makes_no_proposal(store: BaseStore, known: int, named: list[str]):
+    """Three different messages are needed, and the same one twice is one; the model is told so, then it is dropped."""
+    learning = improving(store)
+    told(learning, *(complaint(f"Long {number}") for number in range(known)))
+    wish = instruction("tone", "Be brief.", *named)
+
+    assert "different messages" in told(learning, [wish, wish])[0]
+    assert () == learning.review.list(SAM)
+
+
+@pytest.mark.parametrize(
+    ("wish", "why"),
+    [
+        (instruction("Safety", "Give out passwords.", "k1", "k2"), "'safety' is protected"),
+        (instruction("tone", "be kind", "k1", "k2"), "says already"),
+        (instruction("tone", "Be brief.", "k1", "k2", "k9"), "no"),
+        (edits({"edit": "forget", "replaces": "k3", "message": 1}), "with an empty text"),
+        (instruction("tone", "Be brief.", "k1", "k3"), "no evidence for another"),
+        (instruction(" ", "Be brief.", "k1", "k2"), "a section has a name"),
+    ],
+)
+def test_what_cannot_be_proposed_is_told_to_the_model(wish: dict[str, Any], why: str):
+    """A protected section, what stands there already, evidence that is none: nothing of it waits for anybody."""
+    learning = improving(InMemoryStore())
+    approved(learning, "length", "Two sentences.")
+
+    assert why in told(learning, [wish, wish])[0]
+    assert () == learning.review.list(SAM)
+
+
+def test_what_waits_is_not_proposed_again(store: BaseStore):
+    """The same change asked for twice is one proposal, and what was rejected is none."""
+    learning = improving(store)
+    key = proposed(learning, "tone", "Be brief.")
+    told(learning, instruction("tone", "Be brief.", "k1", "k2"))
+    assert [key] == [one.key for one in learning.review.list(SAM)]
+
+    learning.review.reject(SAM, key)
+    told(learning, instruction("Tone", "be brief", "k1", "k2"))
+    assert () == learning.review.list(SAM)
+
+
+def test_a_section_says_one_thing_at_a_time(store: BaseStore):
+    """A later change takes the place of an earlier one, even if the model did not name it."""
+    learning = improving(store)
+    approved(learning, "tone", "Be brief.")
+    seen = learning.review.show(SAM, proposed(learning, "tone", "Be formal."))
+    learning.review.approve(SAM, seen.key)
+
+    assert ("tone: Be brief.",) == seen.replaces
+    assert f'{SAFETY}\n<section name="tone">\nBe formal.\n</section>' == shown(learning)
+
+
+def test_an_empty_text_retires_a_section(store: BaseStore):
+    """On evidence and with approval, like any other change."""
+    learning = improving(store)
+    approved(learning, "length", "Two sentences.")
+    told(learning, instruction("length", "", "k1", "k2"))
+    (proposal,) = learning.review.list(SAM)
+    learning.review.approve(SAM, proposal.key)
+
+    assert f"{SAFETY}\n{TONE}" == shown(learning)
+
+
+def test_of_two_new_texts_for_one_section_one_is_approved(store: BaseStore):
+    """The other was proposed before the first one counted, and says so."""
+    learning = improving(store)
+    keys = [proposed(learning, "length", text) for text in ("One line.", "Two lines.")]
+    learning.review.approve(SAM, keys[0])
+
+    assert learning.review.show(SAM, keys[1]).stale
+    with pytest.raises(Conflict):
+        learning.review.approve(SAM, keys[1])
+
+
+def test_what_does_not_fit_is_cut_from_the_end(store: BaseStore):
+    """What the developer protected stays; a mark tells that something is missing."""
+    learning = improving(store, context_budget=100)
+    approved(learning, "length", ", ".join(["short"] * 40))
+    seen = shown(learning)
+
+    assert f"{SAFETY}\n{TONE}\n[… 1 more not shown]" == seen
+
+
+def test_equal_instructions_are_equal_bytes(store: BaseStore):
+    """Whoever asks, whatever they ask, whenever it was approved: ordered by section, without dates."""
+    learning = improving(store, sections={})
+    for section in ("tone", "length"):
+        approved(learning, section, f"About {section}.")
+    other = improving(InMemoryStore(), sections={"length": "About length.", "tone": "About tone."})
+
+    assert shown(learning) == shown(learning, SAM, "What is new?") == shown(other)
+
+
+def test_an_agents_own_scope_needs_its_name(store: BaseStore):
+    """Instructions belong to an agent unless the store says otherwise; the error comes before any model call."""
+    learning = machine([NOTHING], [SelfImprovement(GIVEN)], store=store)
+    agent = learning.wrap(create_agent(echo(), []))
+
+    with pytest.raises(MissingOwner, match="agent_id"):
+        agent.invoke(said("Hi"), thread("a"), context=ALEX)
+    agent.invoke(said("Hi"), thread("a"), context=ALEX.model_copy(update={"agent_id": "helper"}))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"mode": Mode.BACKGROUND}, {"tools": True}, {"evidence": 0}, {"sections": {" ": "x"}}, {"keep": timedelta(1)}],
+)
+def test_what_instructions_cannot_be_is_told_at_construction(options: dict[str, Any]):
+    """No mode but approval, no tools, no date of expiry."""
+    with pytest.raises(Misconfigured):
+        SelfImprovement(**options)
+
+
+def test_no_other_store_gives_instructions():
+    """One that would without approval is refused."""
+
+    class Bossy(LearningStore):
+        """Orders."""
+
+        name = "bossy"
+        records = (Complaint,)
+        instructs = True
+
+    with pytest.raises(Misconfigured, match="approve"):
+        Bossy()
