@@ -136,9 +136,10 @@ def said_by(record: BaseModel) -> str:
 
 
 def text_of(record: BaseModel, chosen: bool = True) -> str:
-    """Return a record's values as one line; with `chosen=False`, without what a field offered as a choice."""
+    """Return a record's values but its links as one line; with `chosen=False`, without what was offered as a choice."""
     offered = {name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal}
-    dumped = record.model_dump(mode="json", exclude=None if chosen else offered)
+    links = set(record.links) if isinstance(record, Record) else set()
+    dumped = record.model_dump(mode="json", exclude=links if chosen else links | offered)
     values = [value for value in dumped.values() if value not in (None, "", [])]
     return " · ".join(", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
 
