@@ -330,9 +330,7 @@ def _vote(turn: Turn, edit: Edit) -> votes.Vote | None:
     before = (m.id for m in reversed(turn.messages[:place]) if isinstance(m, AIMessage) and m.id)
     if (answer := next(before, None)) is None:
         return None
-    return votes.Vote(
-        helped=helped, why=edit.kind, answer=answer, thread=turn.caller.thread, voter=turn.caller.user, at=turn.now
-    )
+    return votes.Vote.of(turn.caller, answer, helped=helped, why=edit.kind, at=turn.now)
 
 
 def _cursor(caller: Caller) -> tuple[Namespace, str]:

@@ -14,6 +14,7 @@ from langgraph_learning.flow import Flow, batch, get, together
 from langgraph_learning.learning import Learning, Status, Votes
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, escape
+from langgraph_learning.sharing import mark_of
 from langgraph_learning.transactions import Expected, version_of
 
 VOTES = "votes"
@@ -36,10 +37,14 @@ class Vote(BaseModel):
     """What was said: "up", "down", "correction", an outcome, or the kind of learning that says so."""
     answer: str
     """Id of the answer."""
-    thread: str
     voter: str
-    """The user whose voice it is."""
+    """A mark of the user whose voice it is; it names nobody."""
     at: datetime
+
+    @classmethod
+    def of(cls, caller: Caller, answer: str, *, helped: bool, why: str, at: datetime) -> "Vote":
+        """Return the caller's voice on an answer."""
+        return cls(helped=helped, why=why, answer=answer, voter=mark_of(caller, VOTES), at=at)
 
     def on(self, place: Place) -> tuple[Namespace, str, dict[str, Any]]:
         """Return the item that casts it on the learning at this place: its namespace, key and value."""
