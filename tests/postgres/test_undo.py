@@ -208,7 +208,7 @@ def voted(store: HybridPostgresStore, learning: LearningMachine, key: str, helpe
     place = next(one.place for one in learning.learnings(SAM) if one.key == key)
     caller = Caller("sam", teams=("acme",), thread="elsewhere")
     store.put(caller.namespace(Scope.THREAD, votes.SHOWN), "m1", {"learnings": [[list(place[0]), key]]}, index=False)
-    vote = votes.Vote(helped=helped, why="down", answer="m1", thread="elsewhere", voter="sam", at=datetime.now(UTC))
+    vote = votes.Vote.of(caller, "m1", helped=helped, why="said", at=datetime.now(UTC))
     drive(votes.cast(learning.stores, caller, vote), store)
 
 
