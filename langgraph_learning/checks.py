@@ -49,9 +49,8 @@ class Checks:
             raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
         record = None if raw.get("edit") == FORGET else self._record(kind, raw, keys)
         source = self._source(turn, part, line, record)
-        edit = _carried(
-            self.keepers[kind], turn, kind, record, replaces, source, _key(turn, line.id, kind, str(number))
-        )
+        key = _key(turn.caller.thread, line.id, kind, str(number))
+        edit = _carried(self.keepers[kind], turn, kind, record, replaces, source, key)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
         return replace(edit, at=at, quote=_quote(line.message), covers=part[-1].id)
@@ -106,7 +105,8 @@ def noted(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:
     """
     kind = kind_of(type(note.record))
     source = _of(turn, note.line.channel, note.line.id)
-    edit = _carried(store, turn, kind, note.record, None, source, note_key(turn, note.line.id, kind, number))
+    key = note_key(turn.caller.thread, note.line.id, kind, number)
+    edit = _carried(store, turn, kind, note.record, None, source, key)
     return replace(edit, at=turn.now + timedelta(microseconds=note.line.number), covers=note.line.id)
 
 
@@ -144,14 +144,14 @@ def _quote(message: AnyMessage) -> str:
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + CUT
 
 
-def note_key(turn: Turn, message: str, kind: str, number: int = 0) -> str:
+def note_key(thread: str | None, message: str, kind: str, number: int = 0) -> str:
     """Return the key of what is noted of a message without a model: its first note, or one that follows."""
-    return _key(turn, message, "noted", kind, str(number))
+    return _key(thread, message, "noted", kind, str(number))
 
 
-def _key(turn: Turn, message: str, *what: str) -> str:
+def _key(thread: str | None, message: str, *what: str) -> str:
     """Return the key of a new learning: the same for the same place of the same conversation, whatever its words."""
-    return _hash(turn.caller.thread, message, *what) if turn.caller.thread and message else uuid4().hex
+    return _hash(thread, message, *what) if thread and message else uuid4().hex
 
 
 def _hash(*parts: str) -> str:
