@@ -72,11 +72,15 @@ class Index:
 
     def encode(self, numbers: Sequence[float]) -> Binary:
         """Return a vector as it is sent."""
+        return (halfvec if self.vector_type == "halfvec" else vector)(self.checked(numbers))
+
+    def checked(self, numbers: Sequence[float]) -> Sequence[float]:
+        """Return a vector, if it has the length that the settings say."""
         if len(numbers) != self.dims:
             raise Misconfigured(
                 f"The embedding model returns {len(numbers)} dimensions; the index settings say {self.dims}."
             )
-        return (halfvec if self.vector_type == "halfvec" else vector)(numbers)
+        return numbers
 
     def place(self, value: Mapping[str, Any]) -> tuple[str | None, float | None]:
         """Return the sequence that an item belongs to, and its place in it."""
