@@ -7,6 +7,8 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from langgraph_learning import (
+    BehavioralFeedback,
+    DecisionLog,
     EntityMemory,
     LearnedKnowledge,
     LearningContext,
@@ -65,6 +67,11 @@ def five_stores(**scope: Any) -> list[LearningStore]:
         EntityMemory(**scope),
         LearnedKnowledge(**scope),
     ]
+
+
+def all_stores(**scope: Any) -> list[LearningStore]:
+    """Every kind of learning that a model is asked for."""
+    return [*five_stores(**scope), DecisionLog(**scope), BehavioralFeedback(**scope)]
 
 
 def machine(answers: Any, stores: Sequence[LearningStore] | None = None, **options: Any) -> LearningMachine:
