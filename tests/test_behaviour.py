@@ -12,10 +12,20 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
+from langgraph.types import interrupt
 from people import ALEX, EVE, INDEX, NOTHING, SAM, echo, edit, edits, machine, observation, prompt, said, thread
 
-from langgraph_learning import BehavioralFeedback, LearningContext, LearningMachine, Scope, UserMemory
+from langgraph_learning import (
+    BehavioralFeedback,
+    LearningContext,
+    LearningMachine,
+    LearningStore,
+    Mode,
+    Scope,
+    UserMemory,
+)
 from langgraph_learning.learning import Learning, Votes
+from langgraph_learning.stores.behavioral_feedback import Feedback
 from langgraph_learning.testing import ScriptedModel
 
 TEA = "Drinks green tea"
@@ -274,3 +284,41 @@ def test_an_error_teaches_nothing_where_nothing_is_to_be_learnt(store: BaseStore
             learning.wrap(fails).invoke(said("Which tea?"), thread("a"), context=who)
 
     assert [] == store.search(("learnings",))
+
+
+def test_an_agent_that_pauses_has_not_failed(store: BaseStore):
+    """An interrupt is no error."""
+
+    def asks(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(interrupt("hot or cold?"))]}
+
+    learning = machine([], [BehavioralFeedback()], store=store)
+    learning.wrap(asks, checkpointer=InMemorySaver()).invoke(said("Which tea?"), thread("a"), context=ALEX)
+
+    assert [] == feedbacks(learning)
+
+
+class Rule(Feedback):
+    """A learning store of one's own, with a record that is feedback."""
+
+
+def test_a_store_of_ones_own_learns_from_feedback(store: BaseStore):
+    """It is found by its record, whatever it is called."""
+    learning = machine([NOTHING], [LearningStore(name="rules", record=Rule)], store=store)
+    agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
+    answer = agent.invoke(said("Which tea?"), thread("a"), context=ALEX)["messages"][-1].id
+    (rule,) = learning.feedback(ALEX, "a", answer, "down", "Did not ask back")
+
+    assert ("rule", "rules", "Avoid: Did not ask back") == (rule.kind, rule.kept_by, rule.text)
+
+
+def test_what_a_person_must_approve_is_proposed(store: BaseStore):
+    """Feedback passes the same gate as all else."""
+    learning = machine([NOTHING], [BehavioralFeedback(mode=Mode.PROPOSE)], store=store)
+    agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
+    answer = agent.invoke(said("Which tea?"), thread("a"), context=ALEX)["messages"][-1].id
+    learning.feedback(ALEX, "a", answer, "down", "Did not ask back")
+    learning.feedback(ALEX, "a", answer, "down", "Did not ask back")
+
+    assert [] == feedbacks(learning)
+    assert ["Avoid: Did not ask back"] == [one.text for one in learning.review.list(ALEX)]
