@@ -11,8 +11,8 @@ from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning import votes
-from langgraph_learning.checks import Checks, InvalidEdit, noted
-from langgraph_learning.edits import Edit, answer_schema, reason
+from langgraph_learning.checks import Checks, noted
+from langgraph_learning.edits import Edit, InvalidEdit, answer_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.gates import opted_out
