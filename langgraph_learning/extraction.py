@@ -101,9 +101,8 @@ class Extraction:
     def flow(self, turn: Turn) -> Flow[Lesson]:
         """Read what was said since the last time, and return what is to be written."""
         new, marks, version = yield from self._unread(turn)
-        if not any(isinstance(message, HumanMessage) for message in new):
-            return Lesson()
-        if not self.stores:
+        # Where an answer was asked for anew, nobody said anything, but it is another answer all the same.
+        if not self.stores or not any(isinstance(message, HumanMessage) for message in new):
             return Lesson(marks=self._shown(turn))
         near = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
