@@ -190,7 +190,7 @@ def test_a_fork_adds_only_what_is_new(store: BaseStore):
         at for at in talk.agent.get_state_history(talk.config) if len(at.values["messages"]) == 2 and not at.next
     )
     talk.agent.invoke(said("three"), fork.config, context=ALEX)
-    after = {one.data["said"]: one.data["after"] for one in kept(learning)}
+    after = {one.data["said"]: one.data["follows"] for one in kept(learning)}
 
     assert {"one", "1", "two", "2", "three", "3"} == set(after)
     assert 6 == len(kept(learning))
@@ -206,7 +206,8 @@ def test_what_is_kept_is_not_written_again(store: BaseStore):
     again = HumanMessage("one", id=first.sources[0].messages[0])
     Talk(learning, "a").agent.invoke({"messages": [again]}, thread("a"), context=ALEX)
 
-    assert first == kept(learning)[0]
+    assert first.learned_at == kept(learning)[0].learned_at
+    assert ["one", "You said: one"] == texts(learning)[:2]
 
 
 def test_tools_are_left_out_and_attachments_are_marks(store: BaseStore):
@@ -362,7 +363,7 @@ def test_a_thread_without_a_name_is_kept_too(store: BaseStore):
     agent = learning.wrap(create_agent(ScriptedModel(["Good"]), []))
     agent.invoke(said("The kiln fires at 900 degrees"), context=ALEX)
 
-    assert {(None, None)} == {(one.data["thread"], one.data["after"]) for one in learning.learnings(ALEX)}
+    assert {(None, None)} == {(one.data["thread"], one.data["follows"]) for one in learning.learnings(ALEX)}
     assert "900 degrees" in shown(learning, "kiln")
 
 
