@@ -1,9 +1,9 @@
 """What one conversation teaches: one structured question for all learning stores, whose answer is a list of edits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
@@ -15,6 +15,7 @@ from langgraph_learning.checks import Checks, noted
 from langgraph_learning.edits import Edit, InvalidEdit, answer_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
+from langgraph_learning.gates import opted_out
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert
 from langgraph_learning.questioner import Method, Questioner
@@ -65,6 +66,16 @@ class Lesson(BaseModel):
         return [Expected(*self.cursor)] if self.cursor else []
 
 
+class Near(NamedTuple):
+    """What there is to know before anything is learnt from a conversation."""
+
+    known: list[Learning]
+    shut: list[Learning]
+    """What must not be learnt again."""
+    out: set[str]
+    """Names of the learning stores that are to learn nothing of this user."""
+
+
 class Extraction:
     """Learns from conversations, for several learning stores at once."""
 
@@ -90,16 +101,15 @@ class Extraction:
     def flow(self, turn: Turn) -> Flow[Lesson]:
         """Read what was said since the last time, and return what is to be written."""
         new, marks, version = yield from self._unread(turn)
-        if not any(isinstance(message, HumanMessage) for message in new):
-            return Lesson()
-        if not self.stores:
+        # Where an answer was asked for anew, nobody said anything, but it is another answer all the same.
+        if not self.stores or not any(isinstance(message, HumanMessage) for message in new):
             return Lesson(marks=self._shown(turn))
-        known, shut = yield from self._near(turn, new)
+        near = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
         unread = {id(line.message) for part in parts[MOST_CHUNKS:] for line in part}
-        edits, errors = yield from self._asked(turn, new, parts[:MOST_CHUNKS], known, shut)
-        observed = yield from self._observed(turn, [line for part in parts[:MOST_CHUNKS] for line in part])
-        learnings = yield from self._process([*edits, *observed], known)
+        edits, errors = yield from self._asked(turn, new, parts[:MOST_CHUNKS], near)
+        observed = yield from self._observed(turn, [line for part in parts[:MOST_CHUNKS] for line in part], near.out)
+        learnings = yield from self._process([*edits, *observed], near.known)
         verdicts, voted = yield from votes.said_in(self._all, turn, edits)
         read = {id(message) for message in new} - unread
         marks_read = [mark for mark, message in zip(*marks, strict=True) if id(message) in read]
@@ -122,42 +132,43 @@ class Extraction:
         new = [m for m, mark in zip(messages, marks, strict=True) if worth_reading(m) and not read & set(mark)]
         return new, (marks, messages), item
 
-    def _near(self, turn: Turn, new: Sequence[AnyMessage]) -> Flow[tuple[list[Learning], list[Learning]]]:
-        """Return what is known near to the new messages, and what must not be learnt again."""
+    def _near(self, turn: Turn, new: Sequence[AnyMessage]) -> Flow[Near]:
+        """Return what there is to know before anything is learnt from the new messages."""
         branch = tuple(message.id or "" for message in turn.messages)
         asked = Asked(turn.caller, question(new), turn.now, branch, turn.session, learning=True)
-        flows = [*(_found(store, asked) for store in self.stores), closed(self.stores, turn.caller)]
-        found = yield from together(flows)
-        *known, shut = found
+        recalls = (_found(store, asked) for store in self.stores)
+        flows: list[Flow[Any]] = [*recalls, closed(self.stores, turn.caller), opted_out(turn.caller)]
+        *known, shut, out = yield from together(flows)
         editable = (one for learnings in known for one in learnings if one.namespace[0] == ROOT)
-        return [one for one in editable if one.status is Status.ACTIVE], shut
+        return Near([one for one in editable if one.status is Status.ACTIVE], shut, out)
 
     def _asked(
-        self,
-        turn: Turn,
-        new: Sequence[AnyMessage],
-        parts: Sequence[Sequence[Line]],
-        known: Sequence[Learning],
-        shut: Sequence[Learning],
+        self, turn: Turn, new: Sequence[AnyMessage], parts: Sequence[Sequence[Line]], near: Near
     ) -> Flow[tuple[list[Edit], list[str]]]:
-        """Ask the model, part by part, if any learning store wants it asked."""
+        """Ask the model, part by part, if any learning store wants it asked and the user does not mind."""
         noted = saved(new, self._saved_by_tools)
         edits: list[Edit] = []
         errors: list[str] = []
-        for part in parts if self.checks.records else ():
-            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], shut, noted)
-            edits += [edit for edit in checked if not repeats(edit, noted, new)]
+        asking = any(store.asked and store.name not in near.out for store in self.stores)
+        for part in parts if asking else ():
+            checked, dropped = yield from self._read(turn, part, [*near.known, *(_learnt(edits))], near.shut, noted)
+            edits += [edit for edit in checked if self._wanted(edit, near.out) and not repeats(edit, noted, new)]
             errors += dropped
         return edits, errors
 
-    def _observed(self, turn: Turn, read: Sequence[Line]) -> Flow[list[Edit]]:
-        """Return what the learning stores note by themselves."""
-        notes = yield from together(flow_of(store.observe(turn, read)) for store in self.stores)
-        return [
-            noted(store, turn, note, number)
-            for store, made in zip(self.stores, notes, strict=True)
-            for number, note in enumerate(made)
-        ]
+    def _wanted(self, edit: Edit, out: Collection[str]) -> bool:
+        """Whether the user wants it learnt; to forget is never too much."""
+        return edit.record is None or self.checks.keepers[edit.kind].name not in out
+
+    def _observed(self, turn: Turn, read: Sequence[Line], out: Collection[str]) -> Flow[list[Edit]]:
+        """Return what the learning stores note by themselves, of a user who does not mind."""
+        stores = [store for store in self.stores if store.name not in out]
+        notes = yield from together(flow_of(store.observe(turn, read)) for store in stores)
+        edits = []
+        for store, made in zip(stores, notes, strict=True):
+            before = [note.line.id for note in made]
+            edits += [noted(store, turn, note, before[:nth].count(note.line.id)) for nth, note in enumerate(made)]
+        return edits
 
     def _read(
         self,
@@ -254,7 +265,7 @@ def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learnin
         for store in stores
         for scope in {store.scope, Scope.USER}
         for status in _CLOSED
-        if not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
+        if store.asked and not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
     ]
     found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
     return read_all(found, [place for place, _ in places])

@@ -3,26 +3,29 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from langgraph.store.base import PutOp, SearchOp
+from langgraph.store.base import PutOp
 
 from langgraph_learning.errors import NotFound
-from langgraph_learning.flow import Flow, batch, every, search
-from langgraph_learning.gates import choice, opted_out, withdraw
+from langgraph_learning.flow import Flow, batch, every, together
+from langgraph_learning.gates import opting, withdraw
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
-from langgraph_learning.votes import MOST, where
+from langgraph_learning.votes import where
 
 
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
     """Return all that a caller could be shown, by kind, newest first."""
     found = yield from _all(places(stores, caller))
     older = {key for learning in found if learning.status is Status.ACTIVE for key in learning.supersedes}
-    return [one for one in found if one.status is Status.ACTIVE and one.valid(now) and one.key not in older]
+    return [one for one in found if one.counts(now) and one.key not in older]
 
 
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
-    """Remove learnings by key, with what they superseded; without keys, all that is private to the user."""
+    """Remove learnings by key, with what they superseded and with the user's words that they rest on.
+
+    Without keys, remove all that is private to the user.
+    """
     found = yield from _all(places(stores, caller))
     by_key = {learning.key: learning for learning in found}
     if missing := [key for key in keys if key not in by_key]:
@@ -30,24 +33,23 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
     gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
+    gone += [one for one in _words_of(stores, caller, gone, found) if one not in gone]
     return (yield from _erased(stores, caller, gone))
 
 
 def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[int]:
     """Learn nothing more of a user in these learning stores, all without names, and remove what is private to them."""
     out = _named(stores, names)
-    before = yield from opted_out(caller)
+    notes = [PutOp(opting(caller), store.name, {"version": 1}, index=False) for store in out]
+    # First, so that nothing comes anew while what is there is looked for.
+    yield from batch(*notes, by=caller.user)
     private = [place for place in places(out, caller) if Scope(unescape(place[2])) == Scope.USER]
-    gone = yield from _all(private)
-    left = {"stores": sorted(before | {store.name for store in out})}
-    return (yield from _erased(stores, caller, gone, PutOp(*choice(caller), left, index=False)))
+    return (yield from _erased(stores, caller, (yield from _all(private))))
 
 
 def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[None]:
     """Learn of a user again in these learning stores, all without names."""
-    before = yield from opted_out(caller)
-    left = {"stores": sorted(before - {store.name for store in _named(stores, names)})}
-    yield from batch(PutOp(*choice(caller), left, index=False), by=caller.user)
+    yield from batch(*(PutOp(opting(caller), one.name, None) for one in _named(stores, names)), by=caller.user)
 
 
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
@@ -67,19 +69,29 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     return len(gone)
 
 
-def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning], *others: PutOp) -> Flow[int]:
+def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[int]:
     """Remove learnings with their votes, and the user's support for what waits for more voices."""
     withdrawn = yield from withdraw(stores, caller, gone)
     votes = yield from _votes_on(gone)
-    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *votes, *(one.put() for one in withdrawn), *others]
+    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *votes, *(one.put() for one in withdrawn)]
     yield from batch(*ops, by=caller.user, erase=True)
     return len(gone)
 
 
+def _words_of(
+    stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning], found: Sequence[Learning]
+) -> list[Learning]:
+    """Return the user's words on which learnings rest, where a learning store keeps words as they were said."""
+    raw = {store.name for store in stores if store.raw}
+    said = {(s.thread, message) for one in gone for s in one.sources if s.user == caller.user for message in s.messages}
+    words = (one for one in found if one.kept_by in raw)
+    return [one for one in words if any((s.thread, m) in said for s in one.sources for m in s.messages)]
+
+
 def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
     """Return what removes the votes on learnings."""
-    items = yield from search(*(SearchOp(where(one.place), limit=MOST) for one in gone))
-    return [PutOp(item.namespace, item.key, None) for item in items]
+    found = yield from together(every(where(one.place)) for one in gone)
+    return [PutOp(item.namespace, item.key, None) for items in found for item in items]
 
 
 def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[LearningStore]:
@@ -90,7 +102,6 @@ def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[Learni
 
 
 def _all(folders: Sequence[Namespace]) -> Flow[list[Learning]]:
-    found: list[Learning] = []
-    for place in folders:
-        found += read_all((yield from every(place)), [place])
+    items = yield from together(every(place) for place in folders)
+    found = [one for place, there in zip(folders, items, strict=True) for one in read_all(there, [place])]
     return sorted(found, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)

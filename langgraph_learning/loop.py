@@ -102,7 +102,9 @@ class Loop:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
             return {"learning_proposed": []}
         yield from rolled_up(lesson.voted, run.caller.user)
-        run.tell({"learnt": [event(learning) for learning in learnt]})
+        raw = {store.name for store in self.stores if store.raw}
+        # What was said is in the stream already: there is no need to tell it again.
+        run.tell({"learnt": [event(learning) for learning in learnt if learning.kept_by not in raw]})
         session = [_dump(learning) for learning in learnt if _of_thread(learning)]
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]
         return {
@@ -150,7 +152,7 @@ class Loop:
         if tried := trial.going_on():
             found = [tried.applied(store, learnings) for store, learnings in zip(self.stores, found, strict=True)]
         # Whatever a learning store finds, only what counts is shown.
-        active = [[one for one in learnings if one.status is Status.ACTIVE] for learnings in found]
+        active = [[one for one in learnings if one.counts(run.now)] for learnings in found]
         return {store.name: learnings for store, learnings in zip(self.stores, active, strict=True) if learnings}
 
     def _shown(self, recalled: Mapping[str, Sequence[Learning]], asked: Asked) -> Flow[Shown]:

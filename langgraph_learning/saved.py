@@ -31,8 +31,9 @@ def save(kind: str) -> str:
 
 def names(stores: Sequence[LearningStore]) -> frozenset[str]:
     """Return the names of the tools of these stores: neither what they are asked nor what they say is learnt from."""
-    kinds = [kind for store in stores if store.tools for kind in store.asked]
-    return frozenset([*map(save, kinds), *([SEARCH, FORGET] if kinds else [])])
+    with_tools = [store for store in stores if store.tools]
+    kinds = [kind for store in with_tools for kind in store.asked]
+    return frozenset([*map(save, kinds), *([SEARCH, FORGET] if with_tools else [])])
 
 
 def saved(messages: Sequence[AnyMessage], records: Mapping[str, type[BaseModel]]) -> list[Saved]:

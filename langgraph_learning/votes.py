@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from langgraph_learning.edits import Edit, verdict_of
 from langgraph_learning.errors import Conflict, NotFound
 from langgraph_learning.flow import Flow, batch, get, together
+from langgraph_learning.gates import opted_out
 from langgraph_learning.learning import Learning, Status, Votes
 from langgraph_learning.learning_store import LearningStore, Turn, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, escape
@@ -89,26 +90,29 @@ def answer_before(messages: Sequence[AnyMessage]) -> str | None:
 
 
 def shown_in(stores: Sequence[LearningStore], caller: Caller, answer: str) -> Flow[list[Place]]:
-    """Return the learnings that an answer had in its context, as far as the caller may read them.
+    """Return the learnings that an answer had in its context, as far as they are there and the caller may read them.
 
     Raises `NotFound` for an answer that is not on record.
     """
     item = yield from get(caller.namespace(Scope.THREAD, SHOWN), answer)
     if item is None:
         raise NotFound(f"Nothing is known of an answer {answer!r} in the thread {caller.thread!r}.")
-    readable = set(places(stores, caller))
-    found = [(tuple(namespace), key) for namespace, key in item.value["learnings"]]
-    return [place for place in found if place[0] in readable]
+    out = yield from opted_out(caller)
+    readable = set(places([store for store in stores if store.name not in out], caller))
+    shown = [(tuple(namespace), key) for namespace, key in item.value["learnings"]]
+    found = yield from batch(*(GetOp(*place) for place in shown if place[0] in readable))
+    return [(one.namespace, one.key) for one in found if isinstance(one, Item)]
 
 
 def said_in(
     stores: Sequence[LearningStore], turn: Turn, edits: Iterable[Edit]
 ) -> Flow[tuple[tuple[Mark, ...], tuple[Place, ...]]]:
     """Return the votes by which the user said how the answer before was, and the learnings they are cast on."""
-    verdicts = [vote for edit in edits if (vote := _vote(turn, edit))]
+    said = [(edit, vote) for edit in edits if (vote := _vote(turn, edit))]
+    out = (yield from opted_out(turn.caller)) if said else set()
     marks: dict[Place, Mark] = {}
     voted: list[Place] = []
-    for vote in verdicts:
+    for vote in [vote for edit, vote in said if edit.namespace[-1] not in out]:
         with suppress(NotFound):  # nobody kept what that answer was shown: then there is nothing to vote on
             shown = yield from shown_in(stores, turn.caller, vote.answer)
             marks |= {mark[:2]: mark for mark in map(vote.on, shown)}
@@ -125,26 +129,31 @@ def uncast(vote: Vote, shown: Sequence[Place]) -> Flow[list[Place]]:
 
 
 def rolled_up(voted: Iterable[Place], by: str) -> Flow[tuple[Learning, ...]]:
-    """Take the sums of the votes on these learnings anew, and return those that count.
+    """Write the sums of the votes on these learnings, and return those of them that count.
 
-    A learning is read before its votes and written only if it has not changed since: so of two who count at the same
-    time the later one has seen all votes. Raises `Conflict` if that does not succeed.
+    It is done when there is nothing to write: whoever wrote looks once more, and so sees every vote cast until then.
+    So who is overtaken may leave the sum to those who were quicker.
     """
     wanted = sorted(set(voted))
     for _ in range(ATTEMPTS):
-        items = yield from batch(*(GetOp(*place) for place in wanted))
-        known = {place: item for place, item in zip(wanted, items, strict=True) if isinstance(item, Item)}
-        sums = yield from together(counted(place) for place in known)
-        now = [_with_votes(item, votes) for item, votes in zip(known.values(), sums, strict=True)]
-        counting = [one for one in now if one and one.status is Status.ACTIVE]
-        changed = [one for one in counting if known[one.place].value.get("votes") != one.votes.model_dump()]
-        expected = [Expected(*one.place, version_of(known[one.place])) for one in changed]
-        try:
+        counting, expected = yield from _summed(wanted)
+        if not expected:
+            break
+        changed = [one for one in counting if one.place in {(there.namespace, there.key) for there in expected}]
+        with suppress(Conflict):
             yield from batch(*(one.put() for one in changed), expected=expected, by=by)
-        except Conflict:
-            continue
-        return tuple(counting)
-    raise Conflict
+    return counting
+
+
+def _summed(wanted: Sequence[Place]) -> Flow[tuple[tuple[Learning, ...], list[Expected]]]:
+    """Return the learnings that count with the sums of their votes, and the versions of those whose sum is another."""
+    items = yield from batch(*(GetOp(*place) for place in wanted))
+    known = {place: item for place, item in zip(wanted, items, strict=True) if isinstance(item, Item)}
+    sums = yield from together(counted(place) for place in known)
+    now = [_with_votes(item, votes) for item, votes in zip(known.values(), sums, strict=True)]
+    counting = tuple(one for one in now if one and one.status is Status.ACTIVE)
+    stale = [one.place for one in counting if known[one.place].value.get("votes") != one.votes.model_dump()]
+    return counting, [Expected(*place, version_of(known[place])) for place in stale]
 
 
 def counted(place: Place) -> Flow[Votes]:

@@ -3,6 +3,7 @@
 from langgraph_learning.stores.behavioral_feedback import BehavioralFeedback
 from langgraph_learning.stores.decision_log import DecisionLog
 from langgraph_learning.stores.entity_memory import EntityMemory
+from langgraph_learning.stores.episodes import Episodes
 from langgraph_learning.stores.learned_knowledge import LearnedKnowledge
 from langgraph_learning.stores.self_improvement import SelfImprovement
 from langgraph_learning.stores.session_context import SessionContext
@@ -13,6 +14,7 @@ __all__ = [
     "BehavioralFeedback",
     "DecisionLog",
     "EntityMemory",
+    "Episodes",
     "LearnedKnowledge",
     "SelfImprovement",
     "SessionContext",
