@@ -1,6 +1,7 @@
 """An agent that learns: whatever one member of a team teaches it about their work, it knows for the others.
 
-Lessons wait until somebody approves them: graphs/review.py. What users say of answers: graphs/feedback.py.
+Lessons, and changes to how it works, wait until somebody approves them: graphs/review.py. What users say of answers:
+graphs/feedback.py.
 
 With MODEL (any name for `init_chat_model`) or OPENAI_API_KEY it runs live. With neither it runs offline on a model that
 says only what it is shown, and says so in every answer.
@@ -21,6 +22,7 @@ from langgraph_learning import (
     LearningMachine,
     Mode,
     Scope,
+    SelfImprovement,
     SessionContext,
     UserMemory,
     UserProfile,
@@ -43,7 +45,8 @@ machine = LearningMachine(
         LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE),
         DecisionLog(scope=Scope.TEAM),
         BehavioralFeedback(),
+        SelfImprovement(sections={"answers": "Answer briefly."}, scope=Scope.TEAM),
     ],
 )
-agent = create_agent(model(), [], system_prompt="You help a team with its work. Answer briefly.")
+agent = create_agent(model(), [], system_prompt="You help a team with its work.")
 graph = machine.wrap(agent, name="learning_agent")

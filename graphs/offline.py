@@ -12,6 +12,14 @@ from langgraph_learning.testing import Answer, Call, ScriptedModel
 NOTICE = "(No model is set up, so I only repeat what I am shown.)"
 LEARNT = re.compile(r"^ *- (.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", re.MULTILINE)
 """One line of what was learnt, without its date."""
+BLOCKS = re.compile(r"\n\n(?=<(?:approved_instructions|learned\w*)>)")
+"""What was learnt begins here, where it goes with the question."""
+SECTION = re.compile(r'^<section name="[^"]*">\n(.*)\n</section>$', re.MULTILINE)
+"""One section of the agent's instructions."""
+CORRECTION = re.compile(r"^(?:No|Wrong), (.*)")
+"""A sentence by which a user says what the agent should have done."""
+CORRECTED = re.compile(r"^(k\d+): feedback · Do instead: (.*)$", re.MULTILINE)
+"""A correction that is known, with its key."""
 HEARD = re.compile(r"^\[(\d+)\] user [^:]*: (.*)$", re.MULTILINE)
 """One message of a user, as an extraction is shown it."""
 
@@ -29,9 +37,10 @@ class OfflineModel(ScriptedModel):
 
 def reply(messages: Sequence[BaseMessage]) -> str:
     """Return what was shown that shares a telling word with the last question."""
-    question, _, near = messages[-1].text.partition("<learned_for_this_question>")
+    question, *near = BLOCKS.split(messages[-1].text, maxsplit=1)
     instructions = "\n".join(message.text for message in messages if message.type == "system")
-    shown = [unescape(line) for line in LEARNT.findall(f"{instructions}\n{near}")]
+    seen = "\n".join([instructions, *near])
+    shown = [unescape(line) for line in (*SECTION.findall(seen), *LEARNT.findall(seen))]
     telling = [line for line in dict.fromkeys(shown) if words(question) & words(line)]
     return f"{NOTICE} {' · '.join(telling) or 'I was shown nothing about that.'}"
 
@@ -47,6 +56,8 @@ def edits(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
     for number, sentence in said:
         if sentence not in known:
             yield {**_edit(sentence.rstrip(".!")), "replaces": None, "message": number}
+        if corrected := CORRECTION.match(sentence.rstrip(".!")):
+            yield from ({**edit, "replaces": None, "message": number} for edit in _changes(corrected[1], known))
     if said:
         summary = " ".join(sentence for _, sentence in said)
         empty: dict[str, Any] = {"goal": None, "plan": [], "progress": None}
@@ -58,7 +69,19 @@ def words(text: str) -> set[str]:
     return {word.casefold().rstrip("s") for word in re.findall(r"\w{4,}", text)} - COMMON
 
 
+def _changes(wanted: str, known: str) -> Iterator[dict[str, Any]]:
+    """Propose as an instruction what two known corrections say in like words."""
+    alike = [
+        key for key, text in CORRECTED.findall(known) if 2 * len(words(text) & words(wanted)) >= len(words(wanted))
+    ]
+    if len(alike) > 1:
+        why = f"I should stop doing otherwise: {len(alike) + 1} corrections say so."
+        yield {"edit": "instruction", "section": "answers", "text": wanted, "reasoning": why, "evidence": alike}
+
+
 def _edit(sentence: str) -> dict[str, Any]:
+    if corrected := CORRECTION.match(sentence):
+        return {"edit": "feedback", "behaviour": "", "worked": False, "instead": corrected[1], "situation": None}
     if name := re.match(r"(?:My name is|I'm|I am) ([A-Z]\w+)", sentence):
         return {"edit": "profile_field", "field": "name", "value": name[1]}
     if re.match(r"(?:I|I'm|My)\b", sentence):

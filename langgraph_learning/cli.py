@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from psycopg import OperationalError, connect
 from pydantic import BaseModel
 
-from langgraph_learning import ledger, undoing, verdicts
+from langgraph_learning import ledger, undoing, verdicts, versions
 from langgraph_learning.errors import LearningError, Misconfigured, MissingExtra, NotFound
 from langgraph_learning.flow import Flow, T, drive, flow_of, together
 from langgraph_learning.learning import Learning
@@ -19,8 +19,9 @@ from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
 from langgraph_learning.scopes import Caller, LearningContext, Scope
-from langgraph_learning.stores import Episodes
+from langgraph_learning.stores import Episodes, SelfImprovement
 from langgraph_learning.transactions import Change
+from langgraph_learning.versions import Version
 
 try:
     import typer
@@ -34,6 +35,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 User = Annotated[str, typer.Option("--user", help="Whose learnings: who is looking.")]
 Teams = Annotated[list[str] | None, typer.Option("--team", help="A team of this user; may be given again.")]
+Agent = Annotated[str | None, typer.Option("--agent", help="The agent, where something belongs to an agent.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="The customer that they belong to.")]
 Url = Annotated[str | None, typer.Option("--url", help="The database; else DATABASE_URL, else the embedded one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -67,7 +69,17 @@ class Desk:
         folders = [place[:-1] for place in self.caller.readable(Scope.TEAM, "any")]
         places = [place for folder in folders for place in self.store.list_namespaces(prefix=folder, limit=1_000)]
         names = sorted({place[-1] for place in places if place[:-1] in folders})
-        return [LearningStore(name=name, scope=Scope.TEAM, record=Anything, limit=20) for name in names]
+        others = [name for name in names if name != SelfImprovement.name]
+        made = [LearningStore(name=name, scope=Scope.TEAM, record=Anything, limit=20) for name in others]
+        return made if others == names else [*made, SelfImprovement(scope=Scope.TEAM)]
+
+    def instructions(self) -> SelfImprovement:
+        """Return the learning store of the instructions that lie where this user may read, an agent's own first."""
+        for scope in (Scope.AGENT, Scope.TEAM, Scope.USER, Scope.GLOBAL):
+            known = self.caller.owners_of(scope)
+            if known and self.store.list_namespaces(prefix=self.caller.namespace(scope, SelfImprovement.name), limit=1):
+                return SelfImprovement(scope=scope)
+        raise NotFound(f"{self.caller.user} can see no instructions: name the agent, --agent, or the team, --team.")
 
     def known(self) -> list[Learning]:
         """Return all that this user could be shown."""
@@ -92,9 +104,16 @@ class Desk:
 
 
 @app.command()
-def show(user: User, team: Teams = None, tenant: Tenant = "default", url: Url = None, as_json: Json = False) -> None:
+def show(
+    user: User,
+    agent: Agent = None,
+    team: Teams = None,
+    tenant: Tenant = "default",
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
     """List all that a user could be shown."""
-    with _desk(user, team, tenant, url) as desk:
+    with _desk(user, team, tenant, url, agent=agent) as desk:
         _tell(desk.known(), as_json)
 
 
@@ -115,10 +134,16 @@ def search(
 
 @app.command()
 def history(
-    key: Key, user: User, team: Teams = None, tenant: Tenant = "default", url: Url = None, as_json: Json = False
+    key: Key,
+    user: User,
+    agent: Agent = None,
+    team: Teams = None,
+    tenant: Tenant = "default",
+    url: Url = None,
+    as_json: Json = False,
 ) -> None:
     """Tell who changed a learning, when, and what it said before; the newest change first."""
-    with _desk(user, team, tenant, url) as desk:
+    with _desk(user, team, tenant, url, agent=agent) as desk:
         changes = desk.run(undoing.history(desk.stores(), desk.caller, desk.whole(key)))
     if as_json:
         return _json([{**change._asdict(), "at": change.at.isoformat()} for change in changes])
@@ -131,6 +156,7 @@ def undo(
     key: Key,
     user: User,
     change: Annotated[int | None, typer.Option("--change", help="Its number in the history; else the last.")] = None,
+    agent: Agent = None,
     team: Teams = None,
     tenant: Tenant = "default",
     url: Url = None,
@@ -138,7 +164,7 @@ def undo(
     as_json: Json = False,
 ) -> None:
     """Take a change of a learning back: an edit, an approval, another undo."""
-    with _desk(user, team, tenant, url, embed) as desk:
+    with _desk(user, team, tenant, url, embed, agent) as desk:
         stores, whole = desk.stores(), desk.whole(key)
         restored = desk.run(undoing.undo(stores, desk.caller, whole, change, four_eyes=False))
     _tell(restored, as_json, status=True)
@@ -167,6 +193,7 @@ def review(
     approve: Annotated[bool, typer.Option("--approve", help="Let it count from now on.")] = False,
     reject: Annotated[bool, typer.Option("--reject", help="Refuse it; it is not proposed again.")] = False,
     why: Why = None,
+    agent: Agent = None,
     team: Teams = None,
     tenant: Tenant = "default",
     url: Url = None,
@@ -176,7 +203,7 @@ def review(
     """List what waits for approval, show a proposal with its evidence, approve or reject it."""
     if (approve or reject) and (key is None or (approve and reject)):
         raise typer.BadParameter("Say which one: review KEY --approve, or review KEY --reject.")
-    with _desk(user, team, tenant, url, embed if approve else "none") as desk:
+    with _desk(user, team, tenant, url, embed if approve else "none", agent) as desk:
         waiting = desk.waiting()
         if key is None:
             return _tell(waiting, as_json)
@@ -192,6 +219,35 @@ def review(
         )
 
 
+@app.command()
+def instructions(
+    user: User,
+    compare: Annotated[tuple[int, int] | None, typer.Option("--compare", help="Two versions: what differs.")] = None,
+    rollback: Annotated[int | None, typer.Option("--rollback", help="Let this version count again.")] = None,
+    why: Why = None,
+    agent: Agent = None,
+    team: Teams = None,
+    tenant: Tenant = "default",
+    url: Url = None,
+    embed: Embed = "local",
+    as_json: Json = False,
+) -> None:
+    """List the versions of an agent's instructions as far as they were approved, compare two, or roll back to one."""
+    with _desk(user, team, tenant, url, embed if rollback is not None else "none", agent) as desk:
+        store = desk.instructions()
+        if rollback is not None:
+            desk.run(versions.rollback(store, desk.caller, rollback, why, four_eyes=False))
+        found = desk.run(versions.versions(store, desk.caller))
+    if compare:
+        told = versions.compared(found, *compare)
+        return (
+            _json({"diff": told}) if as_json else _say("\n".join(map(_plain, told.splitlines())) or "Nothing differs.")
+        )
+    if as_json:
+        return _json([version.model_dump(mode="json") for version in found])
+    return _table(("version", "when", "by", "why", "sections"), [_version(one) for one in found])
+
+
 def main() -> None:
     """Run the command line; what went wrong is one line."""
     try:
@@ -205,8 +261,16 @@ def main() -> None:
 
 
 @contextmanager
-def _desk(user: str, teams: Sequence[str] | None, tenant: str, url: str | None, embed: str = "none") -> Iterator[Desk]:
-    caller = Caller.of(LearningContext(user_id=user, team_ids=tuple(teams or ()), tenant_id=tenant))
+def _desk(
+    user: str,
+    teams: Sequence[str] | None,
+    tenant: str,
+    url: str | None,
+    embed: str = "none",
+    agent: str | None = None,
+) -> Iterator[Desk]:
+    who = LearningContext(user_id=user, team_ids=tuple(teams or ()), tenant_id=tenant, agent_id=agent)
+    caller = Caller.of(who)
     url = url or database_url()
     connect(url).close()  # a pool would try for half a minute before it tells what is wrong
     with HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as by_words:
@@ -268,6 +332,11 @@ def _row(one: Learning, status: bool) -> tuple[str, ...]:
     place = f"{one.scope.name} {one.owner}"
     told = [one.status.value] if status else []
     return (one.key[:SHORT], place, one.kind, *told, one.text, f"{one.learned_at:%Y-%m-%d}", _by(one))
+
+
+def _version(one: Version) -> tuple[str, ...]:
+    when = f"{one.at:%Y-%m-%d %H:%M}" if one.at else ""
+    return str(one.number), when, one.by or "", one.why or "", one.as_text()
 
 
 def _by(learning: Learning) -> str:

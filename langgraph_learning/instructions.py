@@ -5,7 +5,6 @@ from collections.abc import Callable
 from langgraph.store.base import BaseStore
 
 from langgraph_learning import versions
-from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, T, adrive, drive
 from langgraph_learning.scopes import Caller, LearningContext
 from langgraph_learning.stores.self_improvement import SelfImprovement
@@ -56,10 +55,7 @@ class Instructions:
         return versions.versions(self._learning_store, Caller.of(context))
 
     def _compare(self, context: LearningContext, a: int, b: int) -> Flow[str]:
-        found = {version.number: version for version in (yield from self._versions(context))}
-        if unknown := {a, b} - set(found):
-            raise NotFound(f"There is no version {unknown.pop()} of the instructions, only 0 to {len(found) - 1}.")
-        return versions.compare(found[a], found[b])
+        return versions.compared((yield from self._versions(context)), a, b)
 
     def _rollback(self, context: LearningContext, number: int, why: str | None) -> Flow[Version]:
         return versions.rollback(self._learning_store, Caller.of(context), number, why, self._four_eyes)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning.errors import NotAllowed, NotFound
-from langgraph_learning.flow import Flow, batch, every
+from langgraph_learning.flow import Flow, T, batch, every
 from langgraph_learning.learning import BEGINS, ENDS, Decision, Learning, Status, in_one_step, read_all
 from langgraph_learning.proposals import over
 from langgraph_learning.scopes import Caller
@@ -51,11 +51,11 @@ def versions(store: SelfImprovement, caller: Caller) -> Flow[tuple[Version, ...]
     return _versions(store, read_all(items, [place]))
 
 
-def compare(one: Version, other: Version) -> str:
-    """Return what differs between two versions, as a unified diff; empty if nothing does."""
-    before, after = one.as_text().splitlines(), other.as_text().splitlines()
-    names = f"version {one.number}", f"version {other.number}"
-    return "\n".join(unified_diff(before, after, *names, lineterm=""))
+def compared(found: Sequence[Version], a: int, b: int) -> str:
+    """Return what differs between two versions, as a unified diff; empty if nothing does. Raises `NotFound`."""
+    one, other = (_numbered(found, number) for number in (a, b))
+    names = f"version {a}", f"version {b}"
+    return "\n".join(unified_diff(one.as_text().splitlines(), other.as_text().splitlines(), *names, lineterm=""))
 
 
 def rollback(store: SelfImprovement, caller: Caller, number: int, why: str | None, four_eyes: bool) -> Flow[Version]:
@@ -64,10 +64,9 @@ def rollback(store: SelfImprovement, caller: Caller, number: int, why: str | Non
     items = yield from every(place)
     learnings = read_all(items, [place])
     history = states(learnings)
-    if not 0 <= number < len(history):
-        raise NotFound(f"There is no version {number} of the instructions, only 0 to {len(history) - 1}.")
+    then = _numbered(history, number)
     decision = Decision(by=caller.user, at=datetime.now(UTC), verdict="rolled back", why=why)
-    changed = _turned_back(history[-1].counting, history[number].counting, decision)
+    changed = _turned_back(history[-1].counting, then.counting, decision)
     _allow(store, caller, changed, four_eyes)
     # Whatever lies there may have been approved by now: nothing of it may have changed.
     expected = [Expected(item.namespace, item.key, version_of(item)) for item in items]
@@ -92,6 +91,12 @@ def states(learnings: Iterable[Learning]) -> list[State]:
         found.append(State(decision, counting))
     present = {one.key: one for one in known if one.status is Status.ACTIVE and one.let_in}
     return found if found[-1].counting.keys() == present.keys() else [*found, State(None, present)]
+
+
+def _numbered(found: Sequence[T], number: int) -> T:
+    if not 0 <= number < len(found):
+        raise NotFound(f"There is no version {number} of the instructions, only 0 to {len(found) - 1}.")
+    return found[number]
 
 
 def _versions(store: SelfImprovement, learnings: Iterable[Learning]) -> tuple[Version, ...]:

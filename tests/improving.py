@@ -56,7 +56,10 @@ def told(learning: LearningMachine, *turns: Any, user: LearningContext = ALEX) -
 def proposed(learning: LearningMachine, section: str, text: str, **more: Any) -> str:
     """Let a change be proposed after two complaints; return its key."""
     told(
-        learning, complaint(f"Long {text}"), complaint(f"Longer {text}"), instruction(section, text, "k1", "k2", **more)
+        learning,
+        complaint(f"Long {text}"),
+        complaint(f"Long again: {text}"),
+        instruction(section, text, "k1", "k2", **more),
     )
     return next(one.key for one in learning.review.list(SAM) if one.text == f"{section}: {text}")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from improving import approved, improving, shown
 from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from people import ALEX, NOTHING, SAM, echo, edit, edits, machine, observation, said, thread
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from langgraph_learning import LearnedKnowledge, LearningMachine, Mode, Scope, UserMemory
 from langgraph_learning.cli import app
+from langgraph_learning.errors import NotFound
 from langgraph_learning.postgres import HybridPostgresStore
 
 EGRESS = edit("insight", category="insight", title="Egress", insight="Egress is most of the bill", when_to_apply=None)
@@ -164,3 +166,35 @@ def test_without_its_extra_it_says_what_to_install():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert "pip install 'langgraph-learning[cli]'" in result.stderr
+
+
+@pytest.fixture
+def instructed(empty_database_url: str) -> Iterator[LearningMachine]:
+    """Give a machine whose team approved how its agent answers, twice."""
+    with HybridPostgresStore.from_conn_string(empty_database_url, search_mode="hybrid") as store:
+        store.setup()
+        learning = improving(store)
+        approved(learning, "tone", "Be brief.")
+        approved(learning, "tone", "Be formal.")
+        yield learning
+
+
+def test_instructions_are_listed_compared_and_rolled_back(instructed: LearningMachine, empty_database_url: str):
+    """As a table, as a diff, and as the new version."""
+    options = ["--user", "sam", "--team", "acme", "--url", empty_database_url]
+
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(app, ["instructions", *words, *options], catch_exceptions=False)
+        assert 0 == result.exit_code, result.output
+        return result.stdout
+
+    assert [{}, {"tone": "Be brief."}, {"tone": "Be formal."}] == [v["sections"] for v in json.loads(run("--json"))]
+    assert "-Be brief.\n+Be formal." in run("--compare", "1", "2")
+    assert "Too stiff" in run("--rollback", "1", "--why", "Too stiff")
+    assert "Be brief." in shown(instructed)
+
+
+def test_without_instructions_it_says_whose_to_name(run: Run):
+    """An agent's, or a team's."""
+    with pytest.raises(NotFound, match="--agent"):
+        run("instructions")

@@ -53,7 +53,7 @@ def test_three_messages_make_a_proposal_that_counts_for_nobody(store: BaseStore)
     assert f"{SAFETY}\n{TONE}" == shown(learning)
     assert ("tone", "Be brief.", "I should stop it") == tuple(seen.fields[n] for n in ("section", "text", "reasoning"))
     assert ("tone: Be kind.",) == seen.replaces
-    assert {"Long Be brief.", "Longer Be brief."} == {ground.text for ground in seen.rests_on}
+    assert {"Long Be brief.", "Long again: Be brief."} == {ground.text for ground in seen.rests_on}
     assert ("Too long 2", 0) == (seen.quote, seen.unreadable)
 
 

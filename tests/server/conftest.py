@@ -33,6 +33,7 @@ class Server:
         if not authenticated:
             del config["auth"]
         (folder / "langgraph.json").write_text(json.dumps(config))
+        self.database_url = settings["DATABASE_URL"]
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, SyncLangGraphClient] = {}
