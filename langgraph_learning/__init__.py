@@ -6,9 +6,21 @@ from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.machine import LearningMachine
 from langgraph_learning.scopes import LearningContext, Scope
 from langgraph_learning.sharing import Sharing
-from langgraph_learning.stores import EntityMemory, Episodes, LearnedKnowledge, SessionContext, UserMemory, UserProfile
+from langgraph_learning.stores import (
+    BehavioralFeedback,
+    DecisionLog,
+    EntityMemory,
+    Episodes,
+    LearnedKnowledge,
+    SelfImprovement,
+    SessionContext,
+    UserMemory,
+    UserProfile,
+)
 
 __all__ = [
+    "BehavioralFeedback",
+    "DecisionLog",
     "EntityMemory",
     "Episodes",
     "LearnedKnowledge",
@@ -18,6 +30,7 @@ __all__ = [
     "Mode",
     "Record",
     "Scope",
+    "SelfImprovement",
     "SessionContext",
     "Sharing",
     "UserMemory",

@@ -11,8 +11,8 @@ from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning import votes
-from langgraph_learning.checks import Checks, InvalidEdit, noted
-from langgraph_learning.edits import Edit, answer_schema, reason, verdict_of
+from langgraph_learning.checks import Checks, noted
+from langgraph_learning.edits import Edit, InvalidEdit, answer_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.gates import opted_out
@@ -36,7 +36,6 @@ from langgraph_learning.transcript import (
 
 PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
 """What stands before the conversation, and what is asked after it: small models heed most what they read last."""
-CURSOR = "cursor"
 _CLOSED = (Status.REJECTED, Status.PROPOSED)
 REMEMBERED = 4_000
 """How many marks of messages a thread's cursor holds: the oldest are dropped, long after anyone sends them again."""
@@ -44,8 +43,7 @@ MOST_CHUNKS = 4
 """How many parts of a long conversation are read in one turn; the next turn reads on."""
 
 
-Mark = tuple[Namespace, str, dict[str, Any]]
-Marks = tuple[Mark, ...]
+Marks = tuple[votes.Mark, ...]
 
 
 class Lesson(BaseModel):
@@ -103,9 +101,8 @@ class Extraction:
     def flow(self, turn: Turn) -> Flow[Lesson]:
         """Read what was said since the last time, and return what is to be written."""
         new, marks, version = yield from self._unread(turn)
-        if not any(isinstance(message, HumanMessage) for message in new):
-            return Lesson()
-        if not self.stores:
+        # Where an answer was asked for anew, nobody said anything, but it is another answer all the same.
+        if not self.stores or not any(isinstance(message, HumanMessage) for message in new):
             return Lesson(marks=self._shown(turn))
         near = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
@@ -113,13 +110,13 @@ class Extraction:
         edits, errors = yield from self._asked(turn, new, parts[:MOST_CHUNKS], near)
         observed = yield from self._observed(turn, [line for part in parts[:MOST_CHUNKS] for line in part], near.out)
         learnings = yield from self._process([*edits, *observed], near.known)
-        votes, voted = yield from self._votes(turn, edits)
+        verdicts, voted = yield from votes.said_in(self._all, turn, edits)
         read = {id(message) for message in new} - unread
         marks_read = [mark for mark, message in zip(*marks, strict=True) if id(message) in read]
         return Lesson(
             learnings=tuple(learnings),
             errors=tuple(errors),
-            marks=(*self._marks(turn, marks_read, version), *votes),
+            marks=(*self._marks(turn, marks_read, version), *verdicts),
             cursor=(*_cursor(turn.caller), version_of(version)) if turn.caller.thread else None,
             voted=voted,
         )
@@ -172,17 +169,6 @@ class Extraction:
             before = [note.line.id for note in made]
             edits += [noted(store, turn, note, before[:nth].count(note.line.id)) for nth, note in enumerate(made)]
         return edits
-
-    def _votes(self, turn: Turn, edits: Sequence[Edit]) -> Flow[tuple[Marks, tuple[votes.Place, ...]]]:
-        """Return the votes by which users said how the answer before was, and the learnings they are cast on."""
-        marks: list[Mark] = []
-        voted: list[votes.Place] = []
-        for edit in edits:
-            vote = _vote(turn, edit)
-            places = (yield from votes.shown_in(self._all, turn.caller, vote.answer)) if vote else []
-            voted += places
-            marks += [vote.on(place) for place in places if vote]
-        return tuple(marks), tuple(voted)
 
     def _read(
         self,
@@ -267,12 +253,9 @@ class Extraction:
         return ((*_cursor(turn.caller), {"marks": marks}), *self._shown(turn))
 
     def _shown(self, turn: Turn) -> Marks:
-        """Return the item that says what the last answer had in its context."""
-        answer = next((m.id for m in reversed(turn.messages) if isinstance(m, AIMessage) and m.id), None)
-        if not (turn.caller.thread and answer and turn.shown):
-            return ()
-        place = turn.caller.namespace(Scope.THREAD, votes.SHOWN)
-        return ((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}),)
+        """Return the items that say what the last answer had in its context."""
+        answer = votes.answer_before(turn.messages)
+        return votes.marks_of(turn.caller, answer, turn.shown) if turn.caller.thread and answer else ()
 
 
 def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
@@ -320,21 +303,8 @@ def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence
     return [edit for edit in edits if wanted(edit)]
 
 
-def _vote(turn: Turn, edit: Edit) -> votes.Vote | None:
-    """Return the vote that an edit is, if by it the user says how the agent's last answer was."""
-    helped = verdict_of(edit.record)
-    if helped is None or edit.source.channel != "user" or not turn.caller.thread:
-        return None
-    ids = [message.id for message in turn.messages]
-    place = ids.index(edit.source.messages[0]) if edit.source.messages[0] in ids else 0
-    before = (m.id for m in reversed(turn.messages[:place]) if isinstance(m, AIMessage) and m.id)
-    if (answer := next(before, None)) is None:
-        return None
-    return votes.Vote.of(turn.caller, answer, helped=helped, why=edit.kind, at=turn.now)
-
-
 def _cursor(caller: Caller) -> tuple[Namespace, str]:
-    return caller.namespace(Scope.THREAD, CURSOR), "read"
+    return caller.namespace(Scope.THREAD, votes.CURSOR), "read"
 
 
 def _proposed(learning: Learning) -> bool:

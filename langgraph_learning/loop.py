@@ -6,7 +6,7 @@ from typing import Any, Literal
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import BaseStore, PutOp
 
-from langgraph_learning import context
+from langgraph_learning import context, trial
 from langgraph_learning.context import Shown
 from langgraph_learning.errors import Conflict
 from langgraph_learning.extraction import Extraction, Lesson
@@ -149,6 +149,8 @@ class Loop:
     def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         asked = run.asked(state)
         found = yield from together(flow_of(store.recall(asked)) for store in self.stores)
+        if tried := trial.going_on():
+            found = [tried.applied(store, learnings) for store, learnings in zip(self.stores, found, strict=True)]
         # Whatever a learning store finds, only what counts is shown.
         active = [[one for one in learnings if one.counts(run.now)] for learnings in found]
         return {store.name: learnings for store, learnings in zip(self.stores, active, strict=True) if learnings}

@@ -7,24 +7,29 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import graph, ledger, undoing
+from langgraph_learning import feedback, graph, ledger, undoing
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import Extraction
+from langgraph_learning.feedback import Result
 from langgraph_learning.flow import Flow, T, adrive, drive
+from langgraph_learning.instructions import Instructions
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
 from langgraph_learning.questioner import Method
+from langgraph_learning.replay import Replay, Stage, Threads, replayed
 from langgraph_learning.review import Review
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
+from langgraph_learning.stores import SelfImprovement
 from langgraph_learning.tools import Toolbox, equipped
 from langgraph_learning.transactions import Change
 
@@ -87,6 +92,52 @@ class LearningMachine:
     def review(self) -> Review:
         """What waits for approval: to be listed, seen, approved and rejected."""
         return Review(self.stores, self._required_store, four_eyes=self._loop.four_eyes)
+
+    @property
+    def instructions(self) -> Instructions:
+        """The agent's instructions: their versions, to be compared and rolled back.
+
+        Raises `Misconfigured` if the machine has no `SelfImprovement`.
+        """
+        found = next((store for store in self.stores if isinstance(store, SelfImprovement)), None)
+        if found is None:
+            raise Misconfigured("This machine has no instructions of its own: add SelfImprovement() to its stores.")
+        return Instructions(found, self._required_store, four_eyes=self._loop.four_eyes)
+
+    def replay(
+        self,
+        context: LearningContext,
+        key: str,
+        graph: Runnable[Any, Any],
+        *,
+        threads: Threads | None = None,
+        agent_context: Any = None,
+    ) -> tuple[Replay, ...]:
+        """Show what a proposal would change: let the agent answer anew, with and without it, where it went wrong.
+
+        The turns are those whose messages the proposal and its evidence rest on; every one is answered as the reviewer
+        of the context, not as the user who asked, in a thread of its own that is deleted afterwards. Nothing is learnt.
+        The agent's tools run again, twice a turn: replay an agent whose tools do no harm.
+
+        graph: the agent that learns with this machine.
+        threads: where the conversations are, if not with the graph: such as a `RemoteGraph` for those of a server.
+        agent_context: what the graph is run with, where the machine has a `context_from`.
+
+        Raises `NotFound`, and `Misconfigured` for a graph without a checkpointer.
+        """
+        return self._drive(self._replay(context, key, graph, threads, agent_context))
+
+    async def areplay(
+        self,
+        context: LearningContext,
+        key: str,
+        graph: Runnable[Any, Any],
+        *,
+        threads: Threads | None = None,
+        agent_context: Any = None,
+    ) -> tuple[Replay, ...]:
+        """`replay` for the async world."""
+        return await self._adrive(self._replay(context, key, graph, threads, agent_context))
 
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
         """Return the loop as a middleware for `create_agent`. It brings the tools along."""
@@ -198,8 +249,70 @@ class LearningMachine:
         """`undo_turn` for the async world."""
         return await self._adrive(undoing.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
 
+    def feedback(
+        self, context: LearningContext, thread_id: str, message_id: str, verdict: str, comment: str | None = None
+    ) -> tuple[Learning, ...]:
+        """Say of an answer that it was good ("up"), bad ("down"), or what would have been right (any other text).
+
+        That votes on all that the answer had in its context, as far as the context's user may read it. A comment or a
+        correction is learnt, too, if the machine has `BehavioralFeedback`. Returns the learnings that changed; saying
+        the same again changes nothing. Raises `InvalidFields` for what is empty, `NotFound` for an unknown answer.
+        """
+        return self._drive(feedback.feedback(self.stores, _caller(context, thread_id), message_id, verdict, comment))
+
+    async def afeedback(
+        self, context: LearningContext, thread_id: str, message_id: str, verdict: str, comment: str | None = None
+    ) -> tuple[Learning, ...]:
+        """`feedback` for the async world."""
+        caller = _caller(context, thread_id)
+        return await self._adrive(feedback.feedback(self.stores, caller, message_id, verdict, comment))
+
+    def outcome(
+        self,
+        context: LearningContext,
+        thread_id: str | None,
+        outcome: Result,
+        *,
+        message_id: str | None = None,
+        decision: str | None = None,
+        comment: str | None = None,
+    ) -> tuple[Learning, ...]:
+        """Tell how it ended: "resolved" and "succeeded" are good; "reopened", "failed" and "escalated" are not.
+
+        That is a verdict on the thread's last answer that had something in its context, or on `message_id`, with the
+        comment learnt as feedback. With the key of a `decision`, it is what came of it, in the words of the comment;
+        then the thread may be None. Returns and raises as `feedback` does.
+        """
+        caller = _caller(context, thread_id)
+        return self._drive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))
+
+    async def aoutcome(
+        self,
+        context: LearningContext,
+        thread_id: str | None,
+        outcome: Result,
+        *,
+        message_id: str | None = None,
+        decision: str | None = None,
+        comment: str | None = None,
+    ) -> tuple[Learning, ...]:
+        """`outcome` for the async world."""
+        caller = _caller(context, thread_id)
+        return await self._adrive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))
+
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return undoing.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)
+
+    def _replay(
+        self,
+        context: LearningContext,
+        key: str,
+        graph: Runnable[Any, Any],
+        threads: Threads | None,
+        agent_context: Any,
+    ) -> Flow[tuple[Replay, ...]]:
+        stage = Stage(graph, agent_context if self._loop.context_from else context)
+        return replayed(self.stores, _caller(context), key, stage, threads or graph)
 
     def _drive(self, flow: Flow[T]) -> T:
         return drive(flow, self._required_store())

@@ -10,11 +10,14 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph._internal._runnable import (
     RunnableCallable,
 )  # the only node that serves both worlds and hides no subgraph
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel.protocol import PregelProtocol
 
 from langgraph_learning import context
 from langgraph_learning.approval import Pause, review_graph
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.failures import afailures_noted, failures_noted
+from langgraph_learning.feedback import feedback_graph
 from langgraph_learning.flow import adrive, drive
 from langgraph_learning.loop import Loop, Step
 from langgraph_learning.state import LearningState
@@ -62,6 +65,11 @@ class Nodes:
         """Pauses until a person has answered what this turn proposed; to be added after `update`."""
         return Pause(review_graph(self._loop, Node))
 
+    @property
+    def feedback(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """Takes feedback on an answer, for a server: `machine.feedback` as a graph of its own."""
+        return feedback_graph(self._loop, Node)
+
     def agent(self, agent: Any, *, inject: bool = True) -> Runnable[Any, Any]:
         """Return the node in which an agent answers, knowing what was learnt.
 
@@ -74,13 +82,16 @@ class Nodes:
 
         def answer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
-            with context.showing(drive(loop.shown(state, run), run.store, config)):
-                return answering.invoke(state, config)
+            shown = drive(loop.shown(state, run), run.store, config)
+            with context.showing(shown), failures_noted(loop, state, run):
+                return context.handed_on(answering.invoke(state, config), shown, config)
 
         async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
-            with context.showing(await adrive(loop.shown(state, run), run.store, config)):
-                return await answering.ainvoke(state, config)
+            shown = await adrive(loop.shown(state, run), run.store, config)
+            with context.showing(shown):
+                async with afailures_noted(loop, state, run):
+                    return context.handed_on(await answering.ainvoke(state, config), shown, config)
 
         return RunnableCallable(answer, aanswer, name="agent", trace=False)
 

@@ -15,11 +15,12 @@ from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan, Rows
 from langgraph_learning.postgres.writes import set_for_transaction
 
-_ALL = 2**31 - 1
 _LIFT = 0.3
 """So much of a neighbour's score is added to an item's own."""
 _WHOLE_BELOW = 5000
 """Under a namespace with fewer texts every one is scored, by its words and by its meaning."""
+_CANDIDATES = "300"
+"""So many the index looks at: with fewer, groups of texts that are much alike are not always reached."""
 _DEEPEST = 200
 """Pages beyond this many items are not worth asking the index for: it would have to be nearly complete."""
 
@@ -43,7 +44,7 @@ def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Sea
         if not (op.query and shape.index):
             reads.append(_one(shape, nth, op, "search", {}))
         elif not shape.hybrid:
-            reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape.index, op, encoded[op.query])))
+            reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape, shape.index, op, encoded[op.query])))
     if shape.hybrid and shape.index:
         reads += [_both(shape, [(n, op) for n, op in ops if op.query == q], encoded.get(q)) for q in asked]
     return Searches([_settings(shape, shape.index)] if asked and shape.index else [], reads)
@@ -52,19 +53,24 @@ def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Sea
 def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
     first, end = ns.bounds(op.namespace_prefix)
     common = {"first": first, "end": end, "limit": op.limit, "offset": op.offset, "expired_too": shape.expired_too}
+    finds_out = "large" in more and more["large"] is None
 
     def place(rows: Rows, results: list[Any]) -> None:
         results[nth] = [search_item_of(row) for row in rows]
+        if rows and finds_out:
+            shape.sizes.remember(tuple(op.namespace_prefix), rows[0]["large"])
 
     return Read(shape.statements(statement, **common, **more, filter=to_jsonpath(op.filter)), place)
 
 
-def _meaning(index: Index, op: SearchOp, vector: vectors.Binary) -> dict[str, Any]:
+def _meaning(shape: Shape, index: Index, op: SearchOp, vector: vectors.Binary) -> dict[str, Any]:
     wanted = op.limit + op.offset
+    whole = not index.ann or wanted > _DEEPEST
     return {
         "vector": vector,
         "best": DISTANCES[index.distance][1],
-        "exact_below": index.exact_below if index.ann and wanted <= _DEEPEST else _ALL,
+        "exact_below": index.exact_below,
+        "large": False if whole else shape.sizes.is_large(tuple(op.namespace_prefix)),
         "wanted": wanted,
         "pool": 2 * wanted + 20,
     }
@@ -101,5 +107,5 @@ def _settings(shape: Shape, index: Index) -> Statement:
     settings = {"jit": "off", "random_page_cost": "1.1"}
     if index.embeddings and index.ann:
         # Without iterative scans the index proposes its nearest of all namespaces, and the filter leaves few of them.
-        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "200"}
+        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": _CANDIDATES}
     return set_for_transaction(shape, settings)

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
-from langgraph.store.base import BaseStore, Op, Result, TTLConfig
+from langgraph.store.base import BaseStore, Op, PutOp, Result, SearchOp, TTLConfig
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.postgres import maintenance, plan, reembedding, setting_up, updates
 from langgraph_learning.postgres.connections import Connections
 from langgraph_learning.postgres.driving import adrive, drive
+from langgraph_learning.postgres.gathering import Gathering
 from langgraph_learning.postgres.settings import IndexSettings, SearchMode, index_of, ttl_of
 from langgraph_learning.postgres.shape import Shape
+from langgraph_learning.postgres.sizes import Sizes
 from langgraph_learning.postgres.statements import Statements
 from langgraph_learning.postgres.steps import Plan
 from langgraph_learning.postgres.sweeper import Sweeper
@@ -60,9 +62,11 @@ class HybridPostgresStore(BaseStore):
         self._language = language
         self._log = log_changes
         self._types: dict[str, int] = {}
+        self._sizes = Sizes()
         self._statements = Statements(self._index)
         self._connections = Connections(source, pool or {})
         self._sweeper = Sweeper(self.sweep_ttl)
+        self._gathering = Gathering(self._abatch, self._waits_for)
 
     @classmethod
     def from_conn_string(
@@ -114,8 +118,9 @@ class HybridPostgresStore(BaseStore):
         return self._drive(plan.batch(self._shape, ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """`batch` for the async world."""
-        return await self._adrive(plan.batch(self._shape, ops))
+        """`batch` for the async world. What is called alone goes together with all that is called in the same tick."""
+        ops = list(ops)
+        return [await self._gathering.call(ops[0])] if len(ops) == 1 else await self._abatch(ops)
 
     def transact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
@@ -231,11 +236,21 @@ class HybridPostgresStore(BaseStore):
             log=self._log,
             expired_too=(self.ttl_config or {}).get("omit_expired") is False,
             types=self._types,
+            sizes=self._sizes,
         )
 
     @property
     def _default_ttl(self) -> float | None:
         return (self.ttl_config or {}).get("default_ttl")
+
+    async def _abatch(self, ops: Sequence[Op]) -> list[Result]:
+        return await self._adrive(plan.batch(self._shape, ops))
+
+    def _waits_for(self, op: Op) -> str:
+        if isinstance(op, PutOp):
+            return "documents"
+        asks = isinstance(op, SearchOp) and op.query and self._index and self._index.embeddings
+        return "a question" if asks else "nothing"
 
     def _drive(self, plan: Plan[T]) -> T:
         if self._connections.async_only:
