@@ -32,6 +32,7 @@ from langgraph_learning.scopes import Caller, LearningContext
 from langgraph_learning.stores import SelfImprovement
 from langgraph_learning.tools import Toolbox, equipped
 from langgraph_learning.transactions import Change
+from langgraph_learning.transcript import tokens_in
 
 
 class LearningMachine:
@@ -341,5 +342,8 @@ def _check(stores: Sequence[LearningStore], context_budget: int, extraction_budg
         raise Misconfigured(
             f"Two learning stores share the name {repeated!r}: give one of them another name and record."
         )
+    written = [store.written() for store in stores if isinstance(store, SelfImprovement)]
+    if any(tokens_in(text) > context_budget for text in written):
+        raise Misconfigured("The sections of SelfImprovement do not fit: give the machine a larger context_budget.")
     if context_budget < 100 or extraction_budget < 1_000:
         raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")

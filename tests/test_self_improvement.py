@@ -322,3 +322,9 @@ def test_no_run_can_ask_for_a_proposal(store: BaseStore):
 
     assert TONE in prompt(talk.shown[-1])
     assert ">\nBe brief." not in prompt(talk.shown[-1])
+
+
+def test_what_the_developer_wrote_has_to_fit():
+    """Better an error when the machine is built than instructions that are cut."""
+    with pytest.raises(Misconfigured, match="context_budget"):
+        improving(InMemoryStore(), sections={"safety": "Never. " * 100}, context_budget=100)

@@ -92,8 +92,11 @@ class SelfImprovement(LearningStore):
 
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render the sections by name, without dates: equal sections are equal bytes."""
-        texts = sorted((section_of(one), _shown(one)) for one in found)
-        return "\n".join(f'<section name="{escape(name)}">\n{text}\n</section>' for name, text in texts if text)
+        return _rendered(found)
+
+    def written(self) -> str:
+        """Return the developer's own sections as an agent is shown them."""
+        return _rendered(self._given(datetime.min).values())
 
     def standing(self, learnings: Iterable[Learning], now: datetime) -> list[Learning]:
         """Return what each section says if these count: what was decided last, else what the developer wrote.
@@ -194,6 +197,11 @@ def _written(section: str, text: str, now: datetime) -> Learning:
 def _shown(one: Learning) -> str:
     """Return a section's text: the developer's own as it is, any other so that it cannot close its block."""
     return text_in(one) if one.namespace == GIVEN else escape(text_in(one), quote=False)
+
+
+def _rendered(found: Iterable[Learning]) -> str:
+    texts = sorted((section_of(one), _shown(one)) for one in found)
+    return "\n".join(f'<section name="{escape(name)}">\n{text}\n</section>' for name, text in texts if text)
 
 
 def _sources(links: Sequence[Learning]) -> tuple[Source, ...]:
