@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from langgraph.store.base import Item, PutOp
+from langgraph.store.base import PutOp
 
 from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, batch, every, together
@@ -11,7 +11,7 @@ from langgraph_learning.gates import opting, withdraw
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
-from langgraph_learning.votes import SHOWN, where
+from langgraph_learning.votes import kept_of, where
 
 
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
@@ -65,7 +65,7 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
             ops.append(learning.model_copy(update={"sources": others}).put())
     withdrawn = yield from withdraw(stores, caller, gone)
     votes = yield from _votes_on(gone)
-    shown = [_without(item) for item in (yield from every(caller.namespace(Scope.THREAD, SHOWN)))]
+    shown = [PutOp(*place, None) for place in (yield from kept_of(caller))]
     yield from batch(*ops, *votes, *shown, *(one.put() for one in withdrawn), by=caller.user, erase=True)
     return len(gone)
 
@@ -92,11 +92,7 @@ def _words_of(
 def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
     """Return what removes the votes on learnings."""
     found = yield from together(every(where(one.place)) for one in gone)
-    return [_without(item) for items in found for item in items]
-
-
-def _without(item: Item) -> PutOp:
-    return PutOp(item.namespace, item.key, None)
+    return [PutOp(item.namespace, item.key, None) for items in found for item in items]
 
 
 def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[LearningStore]:

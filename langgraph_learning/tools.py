@@ -101,10 +101,10 @@ class Toolbox:
             "you have not been shown, and to get the key of what you want to correct or forget. Do this silently, and "
             "answer as if you simply knew."
         )
-        forgets = (
-            "Forget something known, because it is no longer true or the user asks for it. To put something else in "
-            f"its place, save that with `replaces` instead. {_SILENT}"
+        instead = (
+            " To put something else in its place, save that with `replaces` instead." if self._checks.records else ""
         )
+        forgets = f"Forget something known, because it is no longer true or the user asks for it.{instead} {_SILENT}"
         return [
             self._tool(saved.SEARCH, looks, query, self.search),
             *(self._saves(store, kind, record) for store in self._stores for kind, record in store.asked.items()),

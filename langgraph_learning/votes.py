@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.edits import Edit, verdict_of
 from langgraph_learning.errors import Conflict, NotFound
-from langgraph_learning.flow import Flow, batch, get, together
+from langgraph_learning.flow import Flow, batch, every, get, together
 from langgraph_learning.gates import opted_out
 from langgraph_learning.learning import Learning, Status, Votes
 from langgraph_learning.learning_store import LearningStore, Turn, places
@@ -70,6 +70,12 @@ def marks_of(caller: Caller, answer: str, shown: Iterable[Place]) -> tuple[Mark,
     learnings = [[list(namespace), key] for namespace, key in shown]
     kept: Mark = caller.namespace(Scope.THREAD, SHOWN), answer, {"learnings": learnings}
     return (kept, *((*place, {"answer": answer}) for place in _last(caller)[0 if learnings else 1 :]))
+
+
+def kept_of(caller: Caller) -> Flow[list[Place]]:
+    """Return where all lies that is kept of the answers in the caller's thread, whether or not there is any."""
+    shown = yield from every(caller.namespace(Scope.THREAD, SHOWN))
+    return [*_last(caller), *((item.namespace, item.key) for item in shown)]
 
 
 def last_answer(caller: Caller) -> Flow[str]:

@@ -359,6 +359,7 @@ def test_an_agent_can_look_for_more_and_forget(store: BaseStore):
     told = [message.text for message in result["messages"] if isinstance(message, ToolMessage)]
 
     assert ["search_learnings", "forget_learning"] == [tool.name for tool in learning.tools()]
+    assert "`replaces`" not in learning.tools()[1].description
     assert f"{key} · episode: alex ({TODAY}): The kiln fires at 900 degrees" in told[0]
     assert told[1].startswith("Forgotten")
     assert ["Good"] == texts(learning)
