@@ -4,6 +4,8 @@ As it stands it proves nobody's identity, so it lets nobody in. To try the serve
 and their teams in LEARNING_DEMO_USERS, such as "alex:acme,sam:acme,kim:other": then "Bearer alex" is taken for Alex.
 Whoever reaches the port can say that: never set it where others do.
 
+LEARNING_DEMO_CURATORS=alex lets one of them run graphs/curator.py, by hand or by a cron.
+
 What a run may see follows from what is returned here: the package takes `identity`, `tenant_id`, `team_ids` and
 `owners` from it, and refuses a run whose context claims more. Threads, their runs and crons belong to whoever made
 them. Of the raw items a user may read their own private ones; learnings are written by learning alone.
@@ -27,6 +29,8 @@ STUDIO_TEAM = "studio"
 NAMED = [part.strip().partition(":") for part in os.environ.get("LEARNING_DEMO_USERS", "").split(",")]
 DEMO_USERS = {name: team for name, _, team in NAMED if name}
 """The team of every demo user."""
+CURATORS = {name.strip() for name in os.environ.get("LEARNING_DEMO_CURATORS", "").split(",")} & set(DEMO_USERS)
+"""Who may tidy up what all of the tenant have learnt, and read the report: graphs/curator.py."""
 
 auth = Auth()
 
@@ -45,9 +49,10 @@ async def authenticate(authorization: str | None) -> dict[str, Any]:
 
 
 def person(identity: str) -> dict[str, Any]:
-    """Return what is vouched for of somebody. Replace this: look up their tenant and their teams."""
+    """Return what is vouched for of somebody. Replace this: look up their tenant, their teams, and if they curate."""
     team = DEMO_USERS.get(identity, STUDIO_TEAM)
-    return {"identity": identity, "tenant_id": TENANT, "team_ids": [team] if team else []}
+    teams = [team] if team else []
+    return {"identity": identity, "tenant_id": TENANT, "team_ids": teams, "curates": identity in CURATORS}
 
 
 @auth.on

@@ -12,6 +12,7 @@ from psycopg import OperationalError, connect
 from pydantic import BaseModel
 
 from langgraph_learning import ledger, undoing, verdicts, versions
+from langgraph_learning.curation import Orders
 from langgraph_learning.errors import LearningError, Misconfigured, MissingExtra, NotFound
 from langgraph_learning.flow import Flow, T, drive, flow_of, together
 from langgraph_learning.learning import Learning
@@ -28,6 +29,8 @@ try:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from langgraph_learning.cli_curation import print_report, told
 except ImportError as missing:
     raise MissingExtra("cli", "The command line") from missing
 
@@ -248,6 +251,20 @@ def instructions(
     return _table(("version", "when", "by", "why", "sections"), [_version(one) for one in found])
 
 
+@app.command()
+def curate(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    tenant: Tenant = "default",
+    url: Url = None,
+    embed: Embed = "local",
+    as_json: Json = False,
+) -> None:
+    """Tidy up what all of a tenant have learnt: merge what says the same, put away what did harm or was never used."""
+    with _store(url or database_url(), embed) as store:
+        report = told(store, Orders(tenant, dry_run), bar=not as_json)
+    return _json(report.model_dump(mode="json")) if as_json else print_report(report)
+
+
 def main() -> None:
     """Run the command line; what went wrong is one line."""
     try:
@@ -271,15 +288,20 @@ def _desk(
 ) -> Iterator[Desk]:
     who = LearningContext(user_id=user, team_ids=tuple(teams or ()), tenant_id=tenant, agent_id=agent)
     caller = Caller.of(who)
-    url = url or database_url()
+    with _store(url or database_url(), embed) as store:
+        yield Desk(store, caller)
+
+
+@contextmanager
+def _store(url: str, embed: str) -> Iterator[HybridPostgresStore]:
     connect(url).close()  # a pool would try for half a minute before it tells what is wrong
     with HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as by_words:
         dims = by_words.stored_dims() if embed != "none" else None
         if dims is None:
-            yield Desk(by_words, caller)
+            yield by_words
             return
     with HybridPostgresStore.from_conn_string(url, index=_index(embed, dims), search_mode="hybrid") as store:
-        yield Desk(store, caller)
+        yield store
 
 
 def _index(embed: str, dims: int) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     asked = [one for one in asked if one.kept_by not in out or one.status is Status.REJECTED]
     asked = yield from _with_words(by_name, caller, asked)
     stored, _ = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
-    let = [one for one in asked if not _waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
-    wishes = [one for one in asked if _waits(by_name[one.kept_by], one)]
+    let = [one for one in asked if not waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
+    wishes = [one for one in asked if waits(by_name[one.kept_by], one)]
     wishes += [_for_all(by_name[one.kept_by], one, caller) for one in let if _to_approve(by_name[one.kept_by], one)]
     proposals = proposed(wishes, stored, at)
     made, versions = yield from _read(one.place for one in proposals)
@@ -146,7 +146,7 @@ def _read(places: Iterable[Place]) -> Flow[tuple[dict[Place, Learning], dict[Pla
     return {p: one for p, one in learnings.items() if one}, {p: version_of(item) for p, item in found.items()}
 
 
-def _waits(store: LearningStore, one: Learning) -> bool:
+def waits(store: LearningStore, one: Learning) -> bool:
     """Whether a person must approve it: all that a proposing store is asked, and all that changes what is shared."""
     return store.mode is Mode.PROPOSE or (store.sharing != Sharing.AT_ONCE and not one.scope.private)
 

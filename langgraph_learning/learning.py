@@ -20,6 +20,8 @@ SHAPE = 1
 PRIOR = 3
 """How many votes for either side every learning is taken to have had: so that one voice does not bury a good one."""
 
+CURATOR = "curator"
+"""Stands for the user in the log of changes where curation changed something."""
 BEGINS = ("approved", "promoted", "rolled back")
 """Decisions by which something counts from then on."""
 ENDS = ("ended", "demoted")
@@ -67,8 +69,9 @@ class Decision(BaseModel):
     by: str
     """The reviewer, or "sharing" where the policy of a learning store decided."""
     at: datetime
-    verdict: Literal["approved", "rejected", "promoted", "demoted", "ended", "rolled back"]
-    """"ended": another took its place, or a person approved that it be forgotten; "rolled back": it counts again."""
+    verdict: Literal["approved", "rejected", "promoted", "demoted", "ended", "rolled back", "kept"]
+    """"ended": another took its place, or a person approved that it be forgotten; "rolled back": it counts again;
+    "kept": somebody took back what curation had done, which is not done again."""
     why: str | None = None
 
 
@@ -81,12 +84,14 @@ class Votes(BaseModel):
     harmed: int = 0
 
     @property
-    def weight(self) -> float:
-        """How much a learning counts in ranking: 1 without votes, never below 0.5 nor above 1.5.
+    def share(self) -> float:
+        """The share that helped, as far as so few votes can say: the mean of a Beta distribution with a prior."""
+        return (self.helped + PRIOR) / (self.helped + self.harmed + 2 * PRIOR)
 
-        Half, plus the mean of a Beta distribution that begins with `PRIOR` votes for either side.
-        """
-        return 0.5 + (self.helped + PRIOR) / (self.helped + self.harmed + 2 * PRIOR)
+    @property
+    def weight(self) -> float:
+        """How much a learning counts in ranking: 1 without votes, never below 0.5 nor above 1.5."""
+        return 0.5 + self.share
 
 
 class Learning(BaseModel):
@@ -108,6 +113,8 @@ class Learning(BaseModel):
     valid_to: datetime | None = None
     supersedes: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
+    """Keys of those that said the same and went into it: their votes count here."""
     quote: str | None = None
     """The message that it rests on, kept while it is proposed so that a reviewer can see it."""
     base: Mapping[str, str] = Field(default_factory=dict)
@@ -162,6 +169,11 @@ class Learning(BaseModel):
     def place(self) -> tuple[Namespace, str]:
         """Where it lies: no two learnings share it."""
         return self.namespace, self.key
+
+    @property
+    def kept(self) -> bool:
+        """Whether somebody wants it left as it is."""
+        return bool(self.decisions) and self.decisions[-1].verdict == "kept"
 
     @property
     def let_in(self) -> bool:

@@ -1,7 +1,7 @@
 """The learning machine: learning stores, the model that extracts, and the policy, together."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware
@@ -13,7 +13,8 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import feedback, graph, ledger, undoing
+from langgraph_learning import curation, feedback, graph, ledger, undoing
+from langgraph_learning.curation import UNUSED_AFTER, Orders, Progress
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import Extraction
 from langgraph_learning.feedback import Result
@@ -24,8 +25,10 @@ from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
+from langgraph_learning.opinions import MOST_CALLS
 from langgraph_learning.questioner import Method
 from langgraph_learning.replay import Replay, Stage, Threads, replayed
+from langgraph_learning.report import Report
 from langgraph_learning.review import Review
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
@@ -300,6 +303,45 @@ class LearningMachine:
         """`outcome` for the async world."""
         caller = _caller(context, thread_id)
         return await self._adrive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))
+
+    def curate(
+        self,
+        *,
+        tenant_id: str = "default",
+        dry_run: bool = False,
+        ask: BaseChatModel | str | None = None,
+        most_calls: int = MOST_CALLS,
+        unused_after: timedelta = UNUSED_AFTER,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Tidy up all that was learnt for a tenant: for whoever runs the system, not for a user; return what was done.
+
+        What says the same is merged, what contradicts itself settled or put to review, what did harm or was never used
+        put away, what has expired retired, and votes are summed up. `undo` takes back what was done to a learning.
+
+        tenant_id: whose learnings, of all users, teams and agents.
+        dry_run: report what would be done, and write nothing.
+        ask: a model, or its name, that is asked whether look-alikes say the same; None: none is asked.
+        most_calls: how often it is asked at most.
+        unused_after: how old a learning is that may count as never used.
+        progress: called with how many places are done, and of how many.
+        """
+        orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
+        return self._drive(curation.curate(self.stores, orders))
+
+    async def acurate(
+        self,
+        *,
+        tenant_id: str = "default",
+        dry_run: bool = False,
+        ask: BaseChatModel | str | None = None,
+        most_calls: int = MOST_CALLS,
+        unused_after: timedelta = UNUSED_AFTER,
+        progress: Progress | None = None,
+    ) -> Report:
+        """`curate` for the async world."""
+        orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
+        return await self._adrive(curation.curate(self.stores, orders))
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return undoing.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)

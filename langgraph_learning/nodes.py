@@ -15,6 +15,7 @@ from langgraph.pregel.protocol import PregelProtocol
 
 from langgraph_learning import context
 from langgraph_learning.approval import Pause, review_graph
+from langgraph_learning.curator import curator_graph
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.failures import afailures_noted, failures_noted
 from langgraph_learning.feedback import feedback_graph
@@ -69,6 +70,11 @@ class Nodes:
     def feedback(self) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Takes feedback on an answer, for a server: `machine.feedback` as a graph of its own."""
         return feedback_graph(self._loop, Node)
+
+    @property
+    def curator(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """Tidies up what was learnt, for a server: `machine.curate` as a graph of its own."""
+        return curator_graph(self._loop, Node)
 
     def agent(self, agent: Any, *, inject: bool = True) -> Runnable[Any, Any]:
         """Return the node in which an agent answers, knowing what was learnt.

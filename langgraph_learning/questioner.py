@@ -27,6 +27,8 @@ class Questioner:
     model: BaseChatModel
     schema: dict[str, Any]
     method: Method = "auto"
+    listed: str = "edits"
+    """The name under which the answer lists what it holds."""
     ways: list[Runnable[Any, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,7 +40,7 @@ class Questioner:
             )
 
     def ask(self, messages: Sequence[BaseMessage]) -> Flow[tuple[list[dict[str, Any]], BaseMessage]]:
-        """Return the edits in the model's answer, and the answer itself. Raises `UnreadableAnswer`."""
+        """Return what the model's answer lists, and the answer itself. Raises `UnreadableAnswer`."""
         way, *others = self.ways
         try:
             answer = yield from call(way, list(messages), (TAG_NOSTREAM,))
@@ -49,9 +51,9 @@ class Questioner:
             self.ways = others
             return (yield from self.ask(messages))
         parsed = answer["parsed"]
-        if not isinstance(parsed, dict) or not isinstance(parsed.get("edits"), list):
-            raise UnreadableAnswer(f"The model's answer is not a list of edits: {answer['raw'].text[:200]!r}")
-        return [edit for edit in parsed["edits"] if isinstance(edit, dict)], answer["raw"]
+        if not isinstance(parsed, dict) or not isinstance(parsed.get(self.listed), list):
+            raise UnreadableAnswer(f"The model's answer is not a list of {self.listed}: {answer['raw'].text[:200]!r}")
+        return [one for one in parsed[self.listed] if isinstance(one, dict)], answer["raw"]
 
     def _way(self, name: str) -> Runnable[Any, Any] | None:
         for options in ({"strict": True}, {}):

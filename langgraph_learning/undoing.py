@@ -1,6 +1,7 @@
 """What happened to a learning, and how it is taken back: by the store's own log, whoever wrote it and however."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -8,7 +9,7 @@ from langgraph.store.base import GetOp, Item
 
 from langgraph_learning.errors import Conflict, NotAllowed, NotFound
 from langgraph_learning.flow import Flow, batch, changes
-from langgraph_learning.learning import Learning, Status
+from langgraph_learning.learning import CURATOR, Decision, Learning, Status
 from langgraph_learning.learning_store import LearningStore, objection_to, places
 from langgraph_learning.scopes import Caller
 from langgraph_learning.transactions import Change, Expected, version_of
@@ -36,10 +37,9 @@ def undo(
     chosen = next((one for one in happened if change == one.id or (change is None and not _only_votes(one))), None)
     if chosen is None:
         raise NotFound(f"{key!r} has no change {change}: machine.history(context, key) lists them.")
-    together = yield from changes(chosen.namespace, None, limit=MOST)
-    beside = [one for one in together if one.key != key and _step(one) == _step(chosen) and not _only_votes(one)]
-    linked = [one for one in beside if _linked(one, chosen)]
-    return (yield from _taken_back(stores, [chosen, *linked], caller, four_eyes))
+    together = yield from _since(chosen)
+    step = [one for one in together if one.key != key and _step(one) == _step(chosen) and not _only_votes(one)]
+    return (yield from _taken_back(stores, _linked(chosen, step), caller, four_eyes))
 
 
 def undo_turn(stores: Sequence[LearningStore], caller: Caller, four_eyes: bool) -> Flow[tuple[Learning, ...]]:
@@ -67,7 +67,7 @@ def _taken_back(
     ):
         raise Conflict("What is to be undone has changed since, or is gone: undo the later change first.")
     step = uuid4().hex
-    restored = tuple(_before(change, step, item) for change, item in zip(taken, items, strict=True))
+    restored = tuple(_before(change, step, item, caller) for change, item in zip(taken, items, strict=True))
     if objection := next(filter(None, (objection_to(stores, one) for one in restored)), None):
         raise NotAllowed(objection)
     let_in = [one for one, change in zip(restored, taken, strict=True) if _waited(change) and not one.scope.private]
@@ -78,12 +78,19 @@ def _taken_back(
     return restored
 
 
-def _before(change: Change, step: str, now: Item | None) -> Learning:
+def _before(change: Change, step: str, now: Item | None, caller: Caller) -> Learning:
     """Return a learning as it was; one that was not there before stays on record, and is not learnt again."""
     value = change.before or {**(change.after or {}), "status": Status.REJECTED.value}
     fields: dict[str, Any] = {name: part for name, part in value.items() if name != "version"}
     fields |= {"votes": now.value.get("votes", {})} if now else {}
-    return Learning.model_validate({**fields, "namespace": change.namespace, "key": change.key, "step": step})
+    before = Learning.model_validate({**fields, "namespace": change.namespace, "key": change.key, "step": step})
+    return _kept(before, caller) if change.by == CURATOR and change.before else before
+
+
+def _kept(learning: Learning, caller: Caller) -> Learning:
+    """Return a learning as curation leaves it alone from now on: somebody wants it as it is."""
+    kept = Decision(by=caller.user, at=datetime.now(UTC), verdict="kept")
+    return learning.model_copy(update={"decisions": (*learning.decisions, kept)})
 
 
 def _only_votes(change: Change) -> bool:
@@ -104,9 +111,24 @@ def _waited(change: Change) -> bool:
     return (change.after or {}).get("status") != Status.ACTIVE.value
 
 
-def _linked(one: Change, other: Change) -> bool:
-    """Whether one learning took the place of the other, or made it be forgotten."""
-    return other.key in _names(one) or one.key in _names(other)
+def _since(chosen: Change) -> Flow[list[Change]]:
+    """Return the changes of a namespace back to all that were made at the same time as this one."""
+    most = MOST
+    while True:
+        found = yield from changes(chosen.namespace, None, limit=most)
+        if len(found) < most or found[-1].at < chosen.at:
+            return found
+        most *= 4
+
+
+def _linked(chosen: Change, step: Sequence[Change]) -> list[Change]:
+    """Return a change and all of its step that took the place of one another, or made one another be forgotten."""
+    found, left = [chosen], list(step)
+    for one in found:  # grows while it is gone through
+        near = [other for other in left if other.key in _names(one) or one.key in _names(other)]
+        left = [other for other in left if other not in near]
+        found += near
+    return found
 
 
 def _names(change: Change) -> set[str]:

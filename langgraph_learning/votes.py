@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.edits import Edit, verdict_of
 from langgraph_learning.errors import Conflict, NotFound
-from langgraph_learning.flow import Flow, batch, every, get, together
+from langgraph_learning.flow import Flow, batch, every, get, search, together
 from langgraph_learning.gates import opted_out
 from langgraph_learning.learning import Learning, Status, Votes
 from langgraph_learning.learning_store import LearningStore, Turn, places
@@ -155,18 +155,24 @@ def _summed(wanted: Sequence[Place]) -> Flow[tuple[tuple[Learning, ...], list[Ex
     """Return the learnings that count with the sums of their votes, and the versions of those whose sum is another."""
     items = yield from batch(*(GetOp(*place) for place in wanted))
     known = {place: item for place, item in zip(wanted, items, strict=True) if isinstance(item, Item)}
-    sums = yield from together(counted(place) for place in known)
-    now = [_with_votes(item, votes) for item, votes in zip(known.values(), sums, strict=True)]
-    counting = tuple(one for one in now if one and one.status is Status.ACTIVE)
+    active = [one for item in known.values() if (one := Learning.read(item)) and one.status is Status.ACTIVE]
+    sums = yield from together(counted(one) for one in active)
+    counting = tuple(one.model_copy(update={"votes": votes}) for one, votes in zip(active, sums, strict=True))
     stale = [one.place for one in counting if known[one.place].value.get("votes") != one.votes.model_dump()]
     return counting, [Expected(*place, version_of(known[place])) for place in stale]
 
 
-def counted(place: Place) -> Flow[Votes]:
-    """Return the sum of all votes on the learning at this place."""
-    (items,) = yield from batch(SearchOp(where(place), limit=MOST))
-    votes = [read(item) for item in items if isinstance(item, Item)] if isinstance(items, list) else []
-    helped = [vote.helped for vote in votes if vote]
+def counted(learning: Learning) -> Flow[Votes]:
+    """Return the sum of all votes on a learning and on what was merged into it."""
+    voted = [(learning.namespace, key) for key in (learning.key, *learning.merged)]
+    items = yield from search(*(SearchOp(where(place), limit=MOST) for place in voted))
+    found = {item.key: vote for item in items if (vote := read(item))}
+    return total(found.values())
+
+
+def total(votes: Iterable[Vote]) -> Votes:
+    """Return the sum of some votes."""
+    helped = [vote.helped for vote in votes]
     return Votes(helped=sum(helped), harmed=len(helped) - sum(helped))
 
 
@@ -195,8 +201,3 @@ def read(item: Item) -> Vote | None:
         return Vote.model_validate({name: value for name, value in item.value.items() if name != "version"})
     except ValidationError:
         return None
-
-
-def _with_votes(item: Item, votes: Votes) -> Learning | None:
-    learning = Learning.read(item)
-    return learning and learning.model_copy(update={"votes": votes})

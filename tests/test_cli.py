@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -124,6 +125,40 @@ def test_undo_takes_an_approval_back(run: Run, learning: LearningMachine):
     run("undo", waiting["key"][:8])
 
     assert ["Egress: Egress is most of the bill"] == [one.text for one in learning.learnings(SAM)]
+
+
+def tidied(url: str, *words: str) -> str:
+    result = CliRunner().invoke(app, ["curate", "--url", url, *words], env={"COLUMNS": "100"}, catch_exceptions=False)
+    assert 0 == result.exit_code, result.output
+    return result.stdout
+
+
+def test_curate_merges_what_says_the_same(learning: LearningMachine, run: Run, empty_database_url: str):
+    """A dry run only tells; a run does it, and by the key that it prints it is undone."""
+    (one, *_) = learning.learnings(ALEX)
+    assert learning.store is not None
+    again = {"key": "again", "text": f"{one.text}.", "learned_at": one.learned_at + timedelta(minutes=1)}
+    learning.store.batch([one.model_copy(update=again).put()])
+    assert "2 that say the same" in tidied(empty_database_url, "--dry-run")
+    assert 3 == len(json.loads(run("show", "--json")))
+
+    (action,) = json.loads(tidied(empty_database_url, "--json"))["actions"]
+    assert {"Drinks green tea", "Owns a boat"} == texts(run("show", "--json"))
+    run("undo", action["keys"][1][:8], "--embed", "none")
+    assert 3 == len(json.loads(run("show", "--json")))
+
+
+def test_curate_puts_contradictions_to_review(learning: LearningMachine, run: Run, empty_database_url: str):
+    """The command line cannot know who settles them."""
+    (one, *_) = learning.learnings(ALEX)
+    assert learning.store is not None
+    place, kind = (*one.namespace[:-1], "user_profile"), "profile_field"
+    for role in ("engineer", "manager"):
+        about = {"namespace": place, "kind": kind, "key": role, "data": {"field": "role", "value": role}}
+        learning.store.batch([one.model_copy(update={**about, "text": f"role: {role}"}).put()])
+    tidied(empty_database_url)
+
+    assert 1 == sum(waiting["kind"] == kind for waiting in json.loads(run("review", "--json")))
 
 
 def test_stored_text_cannot_steer_the_terminal(learning: LearningMachine, run: Run):

@@ -1,0 +1,508 @@
+"""Curation: what is tidied up, what never is, and how it is taken back."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from alike import ALIKE, FREEZE, FREEZES, NEAR_MISSES
+from busy import BusyStore
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import BaseMessage
+from langgraph.store.base import BaseStore
+from people import ALEX, SAM
+
+from langgraph_learning import (
+    EntityMemory,
+    LearningContext,
+    LearningMachine,
+    LearningStore,
+    Mode,
+    Record,
+    Scope,
+    UserMemory,
+    UserProfile,
+)
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.learning import Learning, Source, Status, Votes, normal
+from langgraph_learning.likeness import differs
+from langgraph_learning.report import Report
+from langgraph_learning.scopes import Caller
+from langgraph_learning.testing import ScriptedModel
+from langgraph_learning.votes import Vote, where
+
+TODAY = datetime.now(UTC)
+YEAR = timedelta(days=365)
+LAST_READ = 2
+"""The batch of a run over one place that reads last before it writes: places, learnings, votes."""
+
+Edit = tuple[int, str, int]
+"""Before which batch, what, and to which learning."""
+
+
+def tidy(store: BaseStore, *stores: LearningStore) -> LearningMachine:
+    """A machine whose learning stores have something to tidy."""
+    return LearningMachine(ScriptedModel([]), stores or [UserMemory()], store=store)
+
+
+def place(kept: LearningStore, context: LearningContext) -> tuple[str, ...]:
+    return Caller.of(context).namespace(kept.scope, kept.name)
+
+
+def observed(machine: LearningMachine, *texts: str, context: LearningContext = ALEX, **fields: Any) -> list[Learning]:
+    """Learnings in the machine's first learning store, as if they had been learnt one after the other."""
+    assert machine.store
+    learnings = noted(machine, *texts, context=context, **fields)
+    for one in learnings:  # InMemoryStore cannot embed equal texts together
+        machine.store.batch([one.put()])
+    return learnings
+
+
+def noted(machine: LearningMachine, *texts: str, context: LearningContext = ALEX, **fields: Any) -> list[Learning]:
+    """Learnings that lie nowhere yet."""
+    kept = machine.stores[0]
+    return [
+        Learning(
+            **{
+                "namespace": place(kept, context),
+                "key": f"key {number:03}",
+                "kind": "observation",
+                "text": text,
+                "data": {"observation": text},
+                "learned_at": TODAY - timedelta(days=100) + timedelta(hours=number),
+                "sources": (Source(channel="user", user=str(context.user_id), thread=f"t{number}"),),
+                **fields,
+            }
+        )
+        for number, text in enumerate(texts)
+    ]
+
+
+def texts(machine: LearningMachine, context: LearningContext = ALEX) -> list[str]:
+    return sorted(one.text for one in machine.learnings(context))
+
+
+def stored(machine: LearningMachine) -> list[Learning]:
+    """All of Alex's, whatever their status, by key."""
+    assert machine.store
+    items = machine.store.search(place(machine.stores[0], ALEX), limit=1_000)
+    return sorted((one for item in items if (one := Learning.read(item))), key=lambda one: one.key)
+
+
+def vote(
+    machine: LearningMachine, on: Learning, which: str, answers: Sequence[str], who: LearningContext = ALEX
+) -> None:
+    """Somebody's voice on a learning in the context of some answers."""
+    assert machine.store
+    for answer in answers:
+        voice = Vote.of(Caller.of(who), answer, helped=which == "up", why=which, at=TODAY)
+        machine.store.put(*voice.on(on.place), index=False)
+
+
+def show(machine: LearningMachine, one: Learning) -> None:
+    """An answer has this in its context."""
+    assert machine.store
+    folder = Caller.of(ALEX, "t1").namespace(Scope.THREAD, "shown")
+    machine.store.put(folder, "a9", {"learnings": [[list(one.namespace), one.key]]})
+
+
+def profile(machine: LearningMachine, role: str, nth: int) -> Learning:
+    """A role that somebody is said to have, learnt on the nth day."""
+    fields = {"key": f"role {nth}", "kind": "profile_field", "learned_at": TODAY - timedelta(days=9 - nth)}
+    return observed(machine, f"role: {role}", data={"field": "role", "value": role}, **fields)[0]
+
+
+def entity(machine: LearningMachine, type: str, nth: int) -> Learning:
+    """Something that is said to be of a type, learnt on the nth day."""
+    data = {"entity": "Apollo", "type": type, "aliases": []}
+    fields = {"key": f"apollo {nth}", "kind": "entity", "learned_at": TODAY - timedelta(days=9 - nth)}
+    (learnt,) = observed(machine, f"Apollo ({type})", data=data, **fields)
+    return learnt
+
+
+class Entry(Record):
+    """What somebody said."""
+
+    words: str
+
+
+class Diary(LearningStore):
+    """Word for word, without a model."""
+
+    name = "diary"
+    noted = (Entry,)
+
+
+class Meddler:
+    """Somebody who changes, forgets and adds while curation goes on, and knows what should count in the end."""
+
+    def __init__(self, machine: LearningMachine, learnings: Sequence[Learning], edits: Sequence[Edit]) -> None:
+        assert machine.store
+        self.store, self.edits = machine.store, edits
+        self.learnings = {one.key: one for one in learnings}
+        self.wanted = {one.key: one.text for one in learnings}
+
+    def __call__(self, batch: int) -> None:
+        for when, how, nth in self.edits:
+            if when == batch:
+                self.add(nth) if how == "add" else self.change(nth, how)
+
+    def add(self, nth: int) -> None:
+        first = next(iter(self.learnings.values()))
+        new = first.model_copy(update={"key": f"new {nth}", "text": "Drinks tea"})
+        self.learnings[new.key] = new
+        self.wanted[new.key] = new.text
+        self.store.batch([new.put()])
+
+    def change(self, nth: int, how: str) -> None:
+        """Change or forget what counts at this moment, with all that was merged into it."""
+        item = self.store.get(*list(self.learnings.values())[nth % len(self.learnings)].place)
+        now = item and Learning.read(item)
+        if not now or now.status != "active":
+            return
+        for key in (now.key, *now.merged):
+            self.wanted.pop(key, None)
+        changes = {"text": f"Changed {nth}"} if how == "change" else {"status": Status.REJECTED}
+        self.wanted |= {now.key: f"Changed {nth}"} if how == "change" else {}
+        self.store.batch([now.model_copy(update={**changes, "merged": ()}).put()])
+
+
+def curated_with(meddler: Any, machine: LearningMachine, tenant: str = "default") -> Report:
+    """What curation reports while somebody else is at work."""
+    busy = tidy(BusyStore(machine.store, meddler), *machine.stores)  # type: ignore[arg-type]
+    return busy.curate(tenant_id=tenant)
+
+
+def agreeable(shown: Sequence[BaseMessage]) -> dict[str, Any]:
+    """A model that holds everything for the same."""
+    pairs = shown[-1].text.count("\n[")
+    return {"opinions": [{"pair": number, "opinion": "same"} for number in range(1, pairs + 1)]}
+
+
+def test_thirty_ways_to_say_one_thing_end_as_one(postgres_store: BaseStore):
+    """Ten times word for word and twenty times in other words: one counts, and knows where all were said."""
+    machine = tidy(postgres_store)
+    observed(machine, *[FREEZE] * 10, *FREEZES)
+    report = machine.curate(ask=ScriptedModel(agreeable))
+
+    (left,) = machine.learnings(ALEX)
+    assert (29, 30) == (sum(one.count for one in report.done if one.what == "merged"), len(left.sources))
+    assert 29 == len(left.supersedes) == len(left.merged)
+
+
+def test_the_whole_merge_is_taken_back_by_any_of_it(postgres_store: BaseStore):
+    """One word about the last of thirty, and all are as they were; the next run leaves them so."""
+    machine = tidy(postgres_store)
+    before = observed(machine, *[FREEZE] * 10, *FREEZES)
+    machine.curate(ask=ScriptedModel(agreeable))
+
+    assert 30 == len(machine.undo(ALEX, before[-1].key))
+    assert [(one.key, one.text, one.sources) for one in before] == [
+        (one.key, one.text, one.sources) for one in stored(machine)
+    ]
+    assert () == machine.curate(ask=ScriptedModel(agreeable)).actions
+
+
+def test_a_merge_gains_what_all_of_it_had(postgres_store: BaseStore):
+    """The oldest stays; sources, votes and what was superseded come along, and one voice on one answer counts once."""
+    machine = tidy(postgres_store)
+    one, other = observed(machine, "Drinks tea", "Drinks tea.")
+    vote(machine, one, "up", answers=["a1", "a2"])
+    vote(machine, other, "up", answers=["a2", "a3"])
+    machine.curate()
+
+    (left,) = machine.learnings(ALEX)
+    assert (one.key, (*one.sources, *other.sources), (other.key,)) == (left.key, left.sources, left.supersedes)
+    assert Votes(helped=3) == left.votes
+
+
+def test_near_misses_all_survive_a_model_that_says_yes(postgres_store: BaseStore):
+    """Another number, name, negation or direction is another statement, whatever a model says."""
+    machine = tidy(postgres_store)
+    people = [LearningContext(user_id=f"user {number}") for number, _ in enumerate(NEAR_MISSES)]
+    for who, pair in zip(people, NEAR_MISSES, strict=True):
+        observed(machine, *pair, context=who)
+    report = machine.curate(ask=ScriptedModel(agreeable), most_calls=100)
+
+    assert [sorted(pair) for pair in NEAR_MISSES] == [texts(machine, who) for who in people]
+    assert 30 <= report.model_calls
+
+
+def test_what_differs_is_not_merged_by_way_of_a_third(postgres_store: BaseStore):
+    """A model that holds three things for one joins no two that surely differ."""
+    machine = tidy(postgres_store)
+    said = [text for pair in NEAR_MISSES for text in pair]
+    observed(machine, *said)
+    report = machine.curate(ask=ScriptedModel(agreeable), most_calls=100)
+
+    merged = [pair for one in report.done for pair in combinations(one.texts, 2)]
+    assert merged
+    assert not [pair for pair in merged if differs(*pair)]
+
+
+def test_without_a_model_only_what_is_beyond_doubt_is_merged(postgres_store: BaseStore):
+    """Tea is not coffee; what is left is named in the report, with keys and texts."""
+    machine = tidy(postgres_store)
+    said = [text for pair in ALIKE for text in pair]
+    observed(machine, *said)
+    report = machine.curate()
+
+    assert sorted(said) == texts(machine)
+    assert ("Admins can delete projects", "Only admins can delete projects") in [
+        one.texts for one in report.look_alikes
+    ]
+    assert () == report.actions
+
+
+def test_nothing_is_merged_across_people(store: BaseStore):
+    """What two people said alike belongs to each of them."""
+    machine = tidy(store)
+    observed(machine, "Drinks tea")
+    observed(machine, "Drinks tea", context=SAM)
+
+    assert () == machine.curate().actions
+    assert ["Drinks tea"] == texts(machine, ALEX) == texts(machine, SAM)
+
+
+def test_tenants_are_curated_apart(store: BaseStore):
+    """A run tidies one tenant, and reads no other."""
+    machine = tidy(store)
+    other = LearningContext(user_id="alex", tenant_id="other")
+    observed(machine, "Drinks tea", "Drinks tea", context=other)
+
+    assert 0 == machine.curate().learnings
+    assert 1 == len(machine.curate(tenant_id="other").done)
+
+
+def test_a_dry_run_tells_exactly_what_a_run_does(postgres_store: BaseStore):
+    """And writes nothing."""
+    machine = tidy(postgres_store)
+    observed(machine, *[FREEZE] * 3, *FREEZES[5:], "Drinks tea", "drinks tea!", valid_to=None)
+    dry = machine.curate(dry_run=True, ask=ScriptedModel(agreeable))
+    assert len(texts(machine)) == dry.learnings
+
+    assert machine.curate(ask=ScriptedModel(agreeable)).actions == dry.actions
+    assert () == machine.curate().actions
+
+
+def test_what_waits_or_was_refused_is_left_alone(store: BaseStore):
+    """A proposal is no duplicate of what counts, and what was refused is none of anything."""
+    machine = tidy(store)
+    observed(machine, "Drinks tea")
+    waits, refused = (
+        observed(machine, "Drinks tea", key=status, status=status)[0] for status in ("proposed", "rejected")
+    )
+
+    assert () == machine.curate().actions
+    assert {"proposed", "rejected"} <= {one.status for one in stored(machine)}
+    assert {waits.key, refused.key} <= {one.key for one in stored(machine)}
+
+
+def test_the_later_of_two_about_the_same_counts(postgres_store: BaseStore):
+    """Two turns at once each learnt a role; the later one takes the other's place, and can be undone."""
+    machine = tidy(postgres_store, UserProfile())
+    old, new = (profile(machine, role, key) for key, role in enumerate(("engineer", "manager")))
+    machine.curate()
+    assert ["manager"] == [one.data["value"] for one in machine.learnings(ALEX)]
+
+    machine.undo(ALEX, old.key)
+    assert {old.key, new.key} == {one.key for one in machine.learnings(ALEX)}
+
+
+def test_where_persons_decide_a_contradiction_is_put_to_them(postgres_store: BaseStore):
+    """The newer statement asks that the older be forgotten; nothing changes before somebody says so."""
+    machine = tidy(postgres_store, EntityMemory(scope=Scope.TEAM, mode=Mode.PROPOSE))
+    old, new = (entity(machine, kind, key) for key, kind in enumerate(("company", "project")))
+    machine.curate()
+    assert {old.key, new.key} == {one.key for one in machine.learnings(ALEX)}
+
+    (asks,) = machine.review.list(ALEX)
+    assert (old.key, new.text) == (asks.retires, asks.quote)
+    machine.review.approve(ALEX, asks.key)
+    assert [new.key] == [one.key for one in machine.learnings(ALEX)]
+
+
+def test_a_contradiction_that_a_model_names_goes_to_review(postgres_store: BaseStore):
+    """The model changes nothing by itself; asked again, the question is not put a second time."""
+    machine = tidy(postgres_store)
+    observed(machine, "The refund takes 10 days at Acme", "The refund takes 14 days at Acme")
+    judge = ScriptedModel([{"opinions": [{"pair": 1, "opinion": "contradiction"}]}] * 2)
+    machine.curate(ask=judge)
+
+    (asks,) = machine.review.list(ALEX)
+    assert ("The refund takes 10 days at Acme", 2) == (asks.text, len(machine.learnings(ALEX)))
+    assert () == machine.curate(ask=judge).actions
+
+
+def test_a_harmful_learning_is_archived_and_can_be_brought_back(postgres_store: BaseStore):
+    """Four answers went wrong with it, and none went right; one bad vote alone does nothing."""
+    machine = tidy(postgres_store)
+    bad, good, unlucky = observed(machine, "Restart the cluster", "Read the logs", "Ask the team")
+    vote(machine, bad, "down", answers=["a1", "a2", "a3", "a4"])
+    vote(machine, good, "up", answers=["a5", "a6"])
+    vote(machine, unlucky, "down", answers=["a1"])
+    report = machine.curate()
+    assert ["Ask the team", "Read the logs"] == texts(machine)
+    assert "harmed 4 of 4 answers" in str(report)
+
+    machine.undo(ALEX, bad.key)
+    machine.curate()
+    assert bad.text in texts(machine)
+
+
+def test_one_voice_alone_archives_nothing_that_is_shared(postgres_store: BaseStore):
+    """In a team it takes two; then it goes."""
+    machine = tidy(postgres_store, UserMemory(scope=Scope.TEAM))
+    (shared,) = observed(machine, "Restart the cluster")
+    vote(machine, shared, "down", answers=["a1", "a2", "a3", "a4", "a5"])
+    machine.curate()
+    assert ["Restart the cluster"] == texts(machine)
+
+    vote(machine, shared, "down", answers=["a6"], who=SAM)
+    machine.curate()
+    assert [] == texts(machine)
+
+
+def test_what_was_never_used_is_archived(store: BaseStore):
+    """Said once, long ago, and of use to nobody; what was shown, helped or said again is kept."""
+    machine = tidy(store)
+    twice = (Source(channel="user", user="alex", thread="a"), Source(channel="user", user="alex", thread="b"))
+    never, shown, helped, young, again = (
+        observed(machine, text, key=text, **{"learned_at": TODAY - YEAR, **fields})[0]
+        for text, fields in (
+            ("Owns a boat", {}),
+            ("Drinks tea", {}),
+            ("Likes maps", {}),
+            ("Has a bike", {"learned_at": TODAY}),
+            ("Sings bass", {"sources": twice}),
+        )
+    )
+    vote(machine, helped, "up", answers=["a1"])
+    show(machine, shown)
+    machine.curate()
+
+    assert sorted(one.text for one in (shown, helped, young, again)) == texts(machine)
+    assert {never.key: "archived"} == {one.key: one.status for one in stored(machine) if one.status != "active"}
+
+
+def test_what_has_expired_is_retired(store: BaseStore):
+    """It was recalled no more already; now its status says so."""
+    machine = tidy(store)
+    observed(machine, "Is on holiday", valid_to=TODAY - timedelta(days=1))
+    report = machine.curate()
+
+    assert ["retired"] == [one.what for one in report.done]
+    assert ["superseded"] == [one.status for one in stored(machine)]
+
+
+def test_raw_episodes_are_never_rewritten_and_end_when_their_time_is_over(postgres_store: BaseStore):
+    """Said twice, they stay twice; expired, nothing of them is kept, in the log of changes neither."""
+    machine = tidy(postgres_store, Diary())
+    observed(machine, "Good morning", "Good morning", kind="entry")
+    (old,) = observed(machine, "Secret", kind="entry", key="old", valid_to=TODAY - timedelta(days=1))
+    vote(machine, old, "up", answers=["a1"])
+    report = machine.curate()
+
+    assert ["removed"] == [one.what for one in report.done]
+    assert ["Good morning"] * 2 == [one.text for one in stored(machine)]
+    assert not any("Secret" in str(change) for change in machine.history(ALEX, old.key))
+
+
+def test_votes_are_summed_anew_and_those_on_nothing_removed(postgres_store: BaseStore):
+    """The votes are the truth, whatever sum a learning carries."""
+    machine = tidy(postgres_store)
+    one, gone = observed(machine, "Drinks tea", "Owns a boat", votes=Votes(helped=9))
+    vote(machine, one, "up", answers=["a1"])
+    vote(machine, gone, "up", answers=["a1"])
+    machine.store.delete(*gone.place)
+    machine.curate()
+
+    assert [Votes(helped=1)] == [left.votes for left in machine.learnings(ALEX)]
+    assert [] == machine.store.search(where(gone.place))
+
+
+def test_what_others_rest_on_stays_where_it_is(store: BaseStore):
+    """An outcome leads to its decision by key: that one is the one that stays."""
+    machine = tidy(store)
+    _, newer = observed(machine, "Use Postgres", "Use Postgres")
+    observed(machine, "It went well", key="outcome", derived_from=(newer.key,))
+    machine.curate()
+
+    assert {newer.key, "outcome"} == {one.key for one in machine.learnings(ALEX)}
+
+
+def test_an_edit_in_between_is_never_overwritten(postgres_store: BaseStore):
+    """What has changed since it was read is left to the next run; all else is done."""
+    machine = tidy(postgres_store)
+    tea, *_ = observed(machine, "Drinks tea", "Drinks tea", "Owns a boat", "Owns a boat")
+    edit = tea.model_copy(update={"text": "Drinks mate"}).put()
+    report = curated_with(lambda batch: postgres_store.batch([edit] if batch == LAST_READ + 1 else []), machine)
+
+    assert ["Owns a boat"] == [one.texts[0] for one in report.done]
+    assert ["Drinks tea"] == [one.texts[0] for one in report.late]
+    assert ["Drinks mate", "Drinks tea", "Owns a boat"] == texts(machine)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    said=st.lists(
+        st.sampled_from(["Drinks tea", "drinks tea.", "Owns a boat", "Owns a boat!"]), min_size=1, max_size=8
+    ),
+    edits=st.lists(
+        st.tuples(st.integers(1, 6), st.sampled_from(["change", "forget", "add"]), st.integers(0, 9)), max_size=6
+    ),
+)
+def test_no_order_of_edits_loses_a_learning(postgres_store: Any, said: Any, edits: Any):
+    """Whatever is changed, forgotten or added meanwhile: what was said and not taken back still counts."""
+    name = uuid4().hex
+    context = LearningContext(user_id="alex", tenant_id=name)
+    machine = tidy(postgres_store)
+    meddler = Meddler(machine, observed(machine, *said, context=context), edits)
+    curated_with(meddler, machine, tenant=name)
+
+    assert {normal(text) for text in meddler.wanted.values()} == {normal(text) for text in texts(machine, context)}
+
+
+def test_progress_and_sums_are_told(store: BaseStore):
+    """Place by place, and by kind at the end."""
+    machine = tidy(store)
+    for who in (ALEX, SAM):
+        observed(machine, "Drinks tea", "drinks tea", context=who)
+    told: list[tuple[int, int]] = []
+    report = machine.curate(progress=lambda done, total: told.append((done, total)))
+
+    assert [(1, 2), (2, 2)] == told
+    assert [{"merged": 1}, {"merged": 1}] == [dict(counted) for counted in report.counts().values()]
+    assert "user alex, observation: 1 merged" in str(report)
+
+
+async def test_curation_works_in_the_async_world(astore: BaseStore):
+    """The same flow, the same report."""
+    machine = tidy(astore)
+    await astore.abatch([one.put() for one in noted(machine, "Drinks tea", "drinks tea")])
+    report = await machine.acurate()
+
+    assert 1 == sum(one.count for one in report.done)
+    assert 1 == len(await machine.alearnings(ALEX))
+
+
+@pytest.mark.parametrize("wrong", [{"unused_after": timedelta()}, {"tenant_id": " "}, {"most_calls": 0}])
+def test_what_cannot_be_meant_is_told_at_once(store: BaseStore, wrong: Any):
+    """Before anything is read."""
+    with pytest.raises(Misconfigured):
+        tidy(store).curate(**wrong)
+
+
+@pytest.mark.long
+def test_ten_thousand_learnings_are_curated(postgres_store: BaseStore):
+    """In one place, with a tenth of them said twice; the report tells what it took."""
+    machine = tidy(postgres_store)
+    things = [f"Customer {n} of group {n % 97} pays plan {n * 31 % 9000} on day {n % 28 + 1}" for n in range(9_000)]
+    postgres_store.batch([one.put() for one in noted(machine, *things, *(f"{text}." for text in things[:1_000]))])
+    report = machine.curate()
+
+    assert (10_000, 1_000, 0) == (report.learnings, sum(one.count for one in report.done), report.model_calls)
+    assert 9_000 == len(machine.learnings(ALEX))
