@@ -1,37 +1,24 @@
 """Whether an edit that a model asked for can be carried out, and in whose name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
 
-from langgraph_learning.edits import FORGET, Edit, record_from, text_of
+from langgraph_learning.edits import FORGET, Edit, kind_of, linked, links_of, record_from, text_of
 from langgraph_learning.learning import Channel, Learning, Source
-from langgraph_learning.learning_store import LearningStore, Mode
-from langgraph_learning.scopes import Caller, Namespace, Scope
+from langgraph_learning.learning_store import LearningStore, Mode, Note, Turn
+from langgraph_learning.scopes import Scope
 from langgraph_learning.sharing import CUT, Sharing
 from langgraph_learning.transcript import Line, borrowed, quoted, said_by_user, speaker
 from langgraph_learning.transcript import text_of as text_of_message
 
 LONGEST_QUOTE = 1_000
 """How many characters of a message are kept for a reviewer to see."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What an extraction is asked about."""
-
-    caller: Caller
-    messages: tuple[AnyMessage, ...]
-    now: datetime
-    run: str | None = None
-    session: tuple[Learning, ...] = ()
-    shown: tuple[tuple[Namespace, str], ...] = ()
-    """Which learnings the answer had in its context."""
 
 
 class InvalidEdit(ValueError):
@@ -42,8 +29,8 @@ class Checks:
     """Makes edits of what a model sent, for several learning stores."""
 
     def __init__(self, stores: Sequence[LearningStore]) -> None:
-        self.kinds = {kind: store for store in stores for kind in store.kinds}
-        self.records: dict[str, type[BaseModel]] = {k: r for s in stores for k, r in s.kinds.items()}
+        self.kinds = {kind: store for store in stores for kind in store.asked}
+        self.records: dict[str, type[BaseModel]] = {k: r for s in stores for k, r in s.asked.items()}
 
     def edit(
         self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], raw: Mapping[str, Any], number: int
@@ -58,15 +45,21 @@ class Checks:
         kind = replaces.kind if raw.get("edit") == FORGET and replaces else str(raw.get("edit"))
         if kind not in self.kinds:
             raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
-        record = None if raw.get("edit") == FORGET else self._record(kind, raw)
+        record = None if raw.get("edit") == FORGET else self._record(kind, raw, keys)
         source = self._source(turn, part, line, record)
-        edit = self._carried(turn, kind, record, replaces, source, _key(turn, line, kind, number))
+        edit = _carried(self.kinds[kind], turn, kind, record, replaces, source, _key(turn, line, kind, number))
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
         return replace(edit, at=at, quote=_quote(line.message), covers=part[-1].id)
 
     def asked(
-        self, turn: Turn, said: Sequence[Line], raw: Mapping[str, Any], replaces: Learning | None, call: tuple[str, str]
+        self,
+        turn: Turn,
+        said: Sequence[Line],
+        raw: Mapping[str, Any],
+        replaces: Learning | None,
+        keys: Mapping[str, Learning],
+        call: tuple[str, str],
     ) -> Edit:
         """Return what an agent asked for with a tool. Raises `InvalidEdit` or `ValidationError`.
 
@@ -74,43 +67,24 @@ class Checks:
         agent's own, or a tool's if there was one in this turn. `call` is the asking message's id and the call's.
         """
         kind = replaces.kind if raw["edit"] == FORGET and replaces else str(raw["edit"])
-        record = None if raw["edit"] == FORGET else self._record(kind, raw)
+        record = None if raw["edit"] == FORGET else self._record(kind, raw, keys)
         known = replaces.text if replaces else ""
         told = text_of(record, chosen=False) if record else known
         line = said_by_user(told, said, quoted=known if record else "")
         source = _of(turn, "user", line.id) if line else _of(turn, speaker(said), call[0])
         key = _hash(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
         rests_on = next((one for one in turn.messages if one.id in source.messages), None)
-        edit = self._carried(turn, kind, record, replaces, source, key)
+        edit = _carried(self.kinds[kind], turn, kind, record, replaces, source, key)
         return replace(edit, quote=_quote(rests_on) if rests_on else None)
 
-    def _record(self, kind: str, raw: Mapping[str, Any]) -> BaseModel:
+    def _record(self, kind: str, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> BaseModel:
         record = record_from(raw, self.records[kind])
         if not text_of(record).strip():
             raise InvalidEdit("an edit needs a text")
-        return record
-
-    def _carried(
-        self,
-        turn: Turn,
-        kind: str,
-        record: BaseModel | None,
-        replaces: Learning | None,
-        source: Source,
-        key: str,
-    ) -> Edit:
-        """Return the edit, where it goes decided by who said it."""
-        store = self.kinds[kind]
-        own_words = source.channel == "user"
-        # Where a person approves, anything may be proposed. What is shared by count is the user's own until then.
-        trusted = (own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
-        scope = store.scope if trusted or store.scope.private else Scope.USER
-        if replaces and not own_words and not trusted and not replaces.scope.private:
-            if record is None:
-                raise InvalidEdit("only a user's own words can make something shared be forgotten")
-            replaces = None
-        place = turn.caller.namespace(scope, store.name)
-        return Edit(kind, record, replaces, source, place, key, turn.now)
+        try:
+            return linked(record, {key: one.key for key, one in keys.items()})
+        except KeyError as error:
+            raise InvalidEdit(f"nothing known has the key {error.args[0]!r}") from error
 
     def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
         """Return whose words an edit is: a user who passes on what a tool or a document says did not say it."""
@@ -119,6 +93,38 @@ class Checks:
             text = text_of(record)
             channel = "tool" if borrowed(text, part) else "import" if quoted(text, line.message) else "user"
         return _of(turn, channel, line.id)
+
+
+def noted(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:
+    """Return what a learning store noted as an edit: whose words it is follows from the message, as always."""
+    kind = kind_of(type(note.record))
+    source = _of(turn, note.line.channel, note.line.id)
+    edit = _carried(store, turn, kind, note.record, None, source, _key(turn, note.line, kind, number))
+    return replace(edit, at=turn.now + timedelta(microseconds=number), covers=note.line.id)
+
+
+def _carried(
+    store: LearningStore,
+    turn: Turn,
+    kind: str,
+    record: BaseModel | None,
+    replaces: Learning | None,
+    source: Source,
+    key: str,
+) -> Edit:
+    """Return the edit, where it goes decided by who said it."""
+    own_words = source.channel == "user"
+    # Where a person approves, anything may be proposed. What is shared by count is the user's own until then.
+    trusted = (own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
+    scope = store.scope if trusted or store.scope.private else Scope.USER
+    if replaces and not own_words and not trusted and not replaces.scope.private:
+        if record is None:
+            raise InvalidEdit("only a user's own words can make something shared be forgotten")
+        replaces = None
+    place = turn.caller.namespace(scope, store.name)
+    until = turn.now + store.keep if store.keep else None
+    rests_on = links_of(record) if record else ()
+    return Edit(kind, record, replaces, source, place, key, turn.now, until=until, rests_on=rests_on)
 
 
 def _of(turn: Turn, channel: Channel, message: str) -> Source:

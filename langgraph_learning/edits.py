@@ -27,6 +27,8 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: ClassVar[str]
+    links: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields that hold the key of something known, or a list of such keys."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -41,6 +43,10 @@ class Record(BaseModel):
 
         None: records are the same only if their texts are.
         """
+        return None
+
+    def verdict(self) -> bool | None:
+        """Return whether this says that the agent's last answer was good; None if it says nothing of it."""
         return None
 
 
@@ -60,6 +66,10 @@ class Edit:
     """The message that it rests on, as it was said, cut where it is very long."""
     covers: str = ""
     """Id of the last message that was read when this was asked for."""
+    until: datetime | None = None
+    """When it ends to hold, where its store keeps learnings for a time only."""
+    rests_on: tuple[str, ...] = ()
+    """Keys of the learnings that the record links to."""
 
     def learning(self, **changes: Any) -> Learning:
         """Return what the edit wants learnt, as a new learning."""
@@ -74,6 +84,8 @@ class Edit:
             sources=(self.source,),
             quote=self.quote,
             learned_at=self.at,
+            valid_to=self.until,
+            derived_from=self.rests_on,
         )
         return learning.model_copy(update=changes)
 
@@ -91,6 +103,31 @@ def identity_of(record: BaseModel) -> str | None:
 def has_identity(record: type[BaseModel]) -> bool:
     """Return whether records of this type may say what they are about."""
     return issubclass(record, Record) and record.identity is not Record.identity
+
+
+def links_of(record: BaseModel) -> tuple[str, ...]:
+    """Return the keys of the learnings that a record links to."""
+    return given_links({name: getattr(record, name, None) for name in type(record).model_fields}, type(record))
+
+
+def given_links(raw: Mapping[str, Any], record: type[BaseModel]) -> tuple[str, ...]:
+    """Return the keys that a model sent for the links of a record."""
+    values = [raw.get(name) for name in record.links] if issubclass(record, Record) else []
+    return tuple(str(key) for value in values for key in (value if isinstance(value, list) else [value]) if key)
+
+
+def linked(record: BaseModel, keys: Mapping[str, str]) -> BaseModel:
+    """Return a record whose links are other keys. Raises `KeyError` for a link that `keys` does not have."""
+    if not isinstance(record, Record):
+        return record
+    now = {name: getattr(record, name) for name in record.links if getattr(record, name)}
+    changed = {name: [keys[key] for key in v] if isinstance(v, list) else keys[v] for name, v in now.items()}
+    return record.model_copy(update=changed)
+
+
+def verdict_of(record: BaseModel | None) -> bool | None:
+    """Return whether a record says that the last answer was good; None if it says nothing of it."""
+    return record.verdict() if isinstance(record, Record) else None
 
 
 def said_by(record: BaseModel) -> str:

@@ -10,12 +10,13 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.checks import Checks, InvalidEdit, Turn
-from langgraph_learning.edits import Edit, answer_schema, reason
+from langgraph_learning import votes
+from langgraph_learning.checks import Checks, InvalidEdit, noted
+from langgraph_learning.edits import Edit, answer_schema, reason, verdict_of
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.learning import Learning, Status, normal, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
+from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert
 from langgraph_learning.questioner import Method, Questioner
 from langgraph_learning.saved import Saved, names, repeats, saved
 from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
@@ -42,6 +43,10 @@ MOST_CHUNKS = 4
 """How many parts of a long conversation are read in one turn; the next turn reads on."""
 
 
+Mark = tuple[Namespace, str, dict[str, Any]]
+Marks = tuple[Mark, ...]
+
+
 class Lesson(BaseModel):
     """What an extraction found: what to write, all at once, if the cursor is still as it was read."""
 
@@ -50,10 +55,12 @@ class Lesson(BaseModel):
     learnings: tuple[Learning, ...] = ()
     errors: tuple[str, ...] = ()
     """Edits that were dropped, and why."""
-    marks: tuple[tuple[Namespace, str, dict[str, Any]], ...] = ()
-    """What else is written: which messages were read, and what the answer was shown."""
+    marks: Marks = ()
+    """What else is written: which messages were read, what the answer was shown, and votes."""
     cursor: tuple[Namespace, str, int] | None = None
     """The version of the thread's cursor that was read."""
+    voted: tuple[tuple[Namespace, str], ...] = ()
+    """The learnings that the conversation votes on; the votes themselves are among the marks."""
 
     def conditions(self) -> list[Expected]:
         """Return what must not have changed since."""
@@ -63,14 +70,24 @@ class Lesson(BaseModel):
 class Extraction:
     """Learns from conversations, for several learning stores at once."""
 
-    def __init__(self, stores: Sequence[LearningStore], model: BaseChatModel, method: Method, budget: int) -> None:
+    questioner: Questioner
+    """Asks the model; missing where there is none, for no learning store wants one asked."""
+
+    def __init__(
+        self, stores: Sequence[LearningStore], model: BaseChatModel | None, method: Method, budget: int
+    ) -> None:
         """Raise `Misconfigured` for records or models that cannot be asked."""
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
+        self._all = tuple(stores)
         self.checks = Checks(self.stores)
         self._own_tools = names(stores)
-        self._saved_by_tools = {kind: record for store in stores if store.tools for kind, record in store.kinds.items()}
+        self._saved_by_tools = {kind: record for store in stores if store.tools for kind, record in store.asked.items()}
         self.budget = budget
-        self.questioner = Questioner(model, answer_schema(self.checks.records), method)
+        if model is not None:
+            self.questioner = Questioner(model, answer_schema(self.checks.records), method)
+        elif self.checks.kinds:
+            name = next(iter(self.checks.kinds.values())).name
+            raise Misconfigured(f"{name} learns by a model: give the machine one, model=….")
 
     def flow(self, turn: Turn) -> Flow[Lesson]:
         """Read what was said since the last time, and return what is to be written."""
@@ -82,20 +99,18 @@ class Extraction:
         known, shut = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
         unread = {id(line.message) for part in parts[MOST_CHUNKS:] for line in part}
-        noted = saved(new, self._saved_by_tools)
-        edits: list[Edit] = []
-        errors: list[str] = []
-        for part in parts[:MOST_CHUNKS]:
-            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], shut, noted)
-            edits += [edit for edit in checked if not repeats(edit, noted, new)]
-            errors += dropped
-        learnings = yield from self._process(edits, known)
+        edits, errors = yield from self._asked(turn, new, parts[:MOST_CHUNKS], known, shut)
+        observed = yield from self._observed(turn, [line for part in parts[:MOST_CHUNKS] for line in part])
+        learnings = yield from self._process([*edits, *observed], known)
+        votes, voted = yield from self._votes(turn, edits)
         read = {id(message) for message in new} - unread
+        marks_read = [mark for mark, message in zip(*marks, strict=True) if id(message) in read]
         return Lesson(
             learnings=tuple(learnings),
             errors=tuple(errors),
-            marks=self._marks(turn, [m for m, message in zip(*marks, strict=True) if id(message) in read], version),
+            marks=(*self._marks(turn, marks_read, version), *votes),
             cursor=(*_cursor(turn.caller), version_of(version)) if turn.caller.thread else None,
+            voted=voted,
         )
 
     def _unread(self, turn: Turn) -> Flow[tuple[list[AnyMessage], tuple[Any, Any], Item | None]]:
@@ -118,6 +133,44 @@ class Extraction:
         *known, shut = found
         editable = (one for learnings in known for one in learnings if one.namespace[0] == ROOT)
         return [one for one in editable if one.status is Status.ACTIVE], shut
+
+    def _asked(
+        self,
+        turn: Turn,
+        new: Sequence[AnyMessage],
+        parts: Sequence[Sequence[Line]],
+        known: Sequence[Learning],
+        shut: Sequence[Learning],
+    ) -> Flow[tuple[list[Edit], list[str]]]:
+        """Ask the model, part by part, if any learning store wants it asked."""
+        noted = saved(new, self._saved_by_tools)
+        edits: list[Edit] = []
+        errors: list[str] = []
+        for part in parts if self.checks.records else ():
+            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], shut, noted)
+            edits += [edit for edit in checked if not repeats(edit, noted, new)]
+            errors += dropped
+        return edits, errors
+
+    def _observed(self, turn: Turn, read: Sequence[Line]) -> Flow[list[Edit]]:
+        """Return what the learning stores note by themselves."""
+        notes = yield from together(flow_of(store.observe(turn, read)) for store in self.stores)
+        return [
+            noted(store, turn, note, number)
+            for store, made in zip(self.stores, notes, strict=True)
+            for number, note in enumerate(made)
+        ]
+
+    def _votes(self, turn: Turn, edits: Sequence[Edit]) -> Flow[tuple[Marks, tuple[votes.Place, ...]]]:
+        """Return the votes by which users said how the answer before was, and the learnings they are cast on."""
+        marks: list[Mark] = []
+        voted: list[votes.Place] = []
+        for edit in edits:
+            vote = _vote(turn, edit)
+            places = (yield from votes.shown_in(self._all, turn.caller, vote.answer)) if vote else []
+            voted += places
+            marks += [vote.on(place) for place in places if vote]
+        return tuple(marks), tuple(voted)
 
     def _read(
         self,
@@ -154,7 +207,7 @@ class Extraction:
     ) -> list[BaseMessage]:
         # A profile's list of fields tempts small models to fill in a form: it comes last.
         stores = sorted(self.stores, key=lambda store: store.stable)
-        kinds = "\n\n".join(f"## {', '.join(store.kinds)}\n{store.instructions}" for store in stores)
+        kinds = "\n\n".join(f"## {', '.join(store.asked)}\n{store.instructions}" for store in stores if store.asked)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
             "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
@@ -187,13 +240,13 @@ class Extraction:
     def _process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
         flows = []
         for store in self.stores:
-            own = [edit for edit in edits if self.checks.kinds[edit.kind] is store]
+            own = [edit for edit in edits if edit.kind in store.kinds]
             if own:
                 flows.append(processed(store, own, known))
         written = yield from together(flows)
         return [learning for learnings in written for learning in learnings]
 
-    def _marks(self, turn: Turn, read: Sequence[tuple[str, ...]], cursor: Item | None) -> tuple[Any, ...]:
+    def _marks(self, turn: Turn, read: Sequence[tuple[str, ...]], cursor: Item | None) -> Marks:
         """Return the items that say which messages were learnt from, and what the answer had in its context."""
         if not turn.caller.thread:
             return ()
@@ -201,12 +254,12 @@ class Extraction:
         marks = [*before, *(mark for message in read for mark in message)][-REMEMBERED:]
         return ((*_cursor(turn.caller), {"marks": marks}), *self._shown(turn))
 
-    def _shown(self, turn: Turn) -> tuple[Any, ...]:
+    def _shown(self, turn: Turn) -> Marks:
         """Return the item that says what the last answer had in its context."""
         answer = next((m.id for m in reversed(turn.messages) if isinstance(m, AIMessage) and m.id), None)
         if not (turn.caller.thread and answer and turn.shown):
             return ()
-        place = turn.caller.namespace(Scope.THREAD, "shown")
+        place = turn.caller.namespace(Scope.THREAD, votes.SHOWN)
         return ((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}),)
 
 
@@ -253,6 +306,19 @@ def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence
         return normal(text) not in now and (normal(text) not in before or anew)
 
     return [edit for edit in edits if wanted(edit)]
+
+
+def _vote(turn: Turn, edit: Edit) -> votes.Vote | None:
+    """Return the vote that an edit is, if by it the user says how the agent's last answer was."""
+    helped = verdict_of(edit.record)
+    if helped is None or edit.source.channel != "user" or not turn.caller.thread:
+        return None
+    ids = [message.id for message in turn.messages]
+    place = ids.index(edit.source.messages[0]) if edit.source.messages[0] in ids else 0
+    before = (m.id for m in reversed(turn.messages[:place]) if isinstance(m, AIMessage) and m.id)
+    if (answer := next(before, None)) is None:
+        return None
+    return votes.Vote.of(turn.caller, answer, helped=helped, why=edit.kind, at=turn.now)
 
 
 def _cursor(caller: Caller) -> tuple[Namespace, str]:

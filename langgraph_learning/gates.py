@@ -19,6 +19,9 @@ ATTEMPTS = 20
 """How often a write is tried when others change the same proposals at the same time."""
 
 
+_LEARNT = (Status.ACTIVE, Status.PROPOSED)
+
+
 @dataclass(frozen=True)
 class Gated:
     """What may be written, and what must still be as it was when that was decided."""
@@ -61,6 +64,8 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     """
     by_name = {store.name: store for store in stores}
     _check(by_name, caller, asked)
+    out = (yield from opted_out(caller)) if asked else set()
+    asked = [one for one in asked if one.kept_by not in out or one.status not in _LEARNT]
     stored, _ = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
     let = [one for one in asked if not _waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
     wishes = [one for one in asked if _waits(by_name[one.kept_by], one)]
@@ -73,6 +78,17 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     return Gated(
         tuple(in_one_step((*map(_kept, let), *new))), tuple(Expected(*one.place, versions[one.place]) for one in new)
     )
+
+
+def opted_out(caller: Caller) -> Flow[set[str]]:
+    """Return the names of the learning stores that learn nothing of this user, by their own wish."""
+    item = yield from get(*choice(caller))
+    return set(item.value["stores"]) if item else set()
+
+
+def choice(caller: Caller) -> Place:
+    """Return where it lies what a user wants to have learnt of them."""
+    return caller.namespace(Scope.USER, "opted_out"), "stores"
 
 
 def withdraw(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[list[Learning]]:

@@ -17,6 +17,9 @@ from langgraph_learning.scopes import Namespace, Scope, unescape
 SHAPE = 1
 """The version of the shape below, written into every item."""
 
+PRIOR = 3
+"""How many votes for either side every learning is taken to have had: so that one voice does not bury a good one."""
+
 Channel = Literal["user", "agent", "tool", "person", "import"]
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ class Status(StrEnum):
     """A later learning took its place; kept as history."""
     REJECTED = "rejected"
     """Somebody asked to forget it, or a reviewer refused it: it is not learnt again."""
+    ARCHIVED = "archived"
+    """Curation put it away, for it was of no use or did harm; kept as history, and learnt again if said again."""
 
 
 class Source(BaseModel):
@@ -59,6 +64,23 @@ class Decision(BaseModel):
     at: datetime
     verdict: Literal["approved", "rejected", "promoted", "demoted"]
     why: str | None = None
+
+
+class Votes(BaseModel):
+    """How answers turned out that had a learning in their context, as far as somebody said so."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    helped: int = 0
+    harmed: int = 0
+
+    @property
+    def weight(self) -> float:
+        """How much a learning counts in ranking: 1 without votes, never below 0.5 nor above 1.5.
+
+        Half, plus the mean of a Beta distribution that begins with `PRIOR` votes for either side.
+        """
+        return 0.5 + (self.helped + PRIOR) / (self.helped + self.harmed + 2 * PRIOR)
 
 
 class Learning(BaseModel):
@@ -90,6 +112,8 @@ class Learning(BaseModel):
     """Marks of the users who said it, while it waits for more of them; a mark names nobody."""
     decisions: tuple[Decision, ...] = ()
     """What was decided about it, oldest first."""
+    votes: Votes = Votes()
+    """The sum of its votes, each of which is an item of its own."""
     step: str | None = None
     """A mark of all that was written together, by which it can be undone together."""
     score: float | None = None

@@ -3,11 +3,12 @@
 import inspect
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+from langchain_core.messages import AnyMessage
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ValidationError
 
@@ -15,11 +16,16 @@ from langgraph_learning.edits import Edit, has_identity, identity_of, kind_of, s
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, search
 from langgraph_learning.learning import Learning, Status, normal, read_all
-from langgraph_learning.scopes import Caller, Scope
+from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.sharing import Sharing
+from langgraph_learning.transcript import Line
 
 OVERFETCH = 3
 """How many times more items are read than shown: dates, duplicates and ranking are ours."""
+
+
+RESERVED = frozenset({"cursor", "shown", "votes", "opted_out"})
+"""Names under which other things than learnings lie."""
 
 
 class Mode(StrEnum):
@@ -48,6 +54,26 @@ class Asked:
     """True while an extraction asks what is known already; then only what could be edited is of use."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What is learnt from: a conversation, and the answer that it just got."""
+
+    caller: Caller
+    messages: tuple[AnyMessage, ...]
+    now: datetime
+    run: str | None = None
+    session: tuple[Learning, ...] = ()
+    shown: tuple[tuple[Namespace, str], ...] = ()
+    """Which learnings the answer had in its context."""
+
+
+class Note(NamedTuple):
+    """A record that code makes of a message, without a model."""
+
+    record: BaseModel
+    line: Line
+
+
 class LearningStore:
     """One kind of learning. A store of one's own is a record, a name and a scope.
 
@@ -63,13 +89,19 @@ class LearningStore:
     sharing: Sharing = Sharing.AT_ONCE
     """When a user's own words count for others, where the scope is shared."""
     records: tuple[type[BaseModel], ...] = ()
-    """What an edit may hold."""
+    """What a model may be asked for."""
+    noted: tuple[type[BaseModel], ...] = ()
+    """What code alone makes, in `observe`."""
     kinds: Mapping[str, type[BaseModel]]
-    """The records by their kind."""
+    """All records by their kind."""
+    asked: Mapping[str, type[BaseModel]]
+    """Those of them that a model may be asked for."""
     title: str = ""
     """The heading over what is shown to the agent."""
     limit: int = 10
     """How many learnings are shown at most."""
+    keep: timedelta | None = None
+    """For how long a learning counts; None: until something takes its place."""
     stable: bool = False
     """True: everything known is shown whatever was asked, so that prompt caches hold. False: what is near to it."""
     tools: bool = False
@@ -88,6 +120,7 @@ class LearningStore:
         limit: int | None = None,
         instructions: str | None = None,
         sharing: Sharing | None = None,
+        keep: timedelta | None = None,
     ) -> None:
         """Set what differs from the class. Raises `Misconfigured` for what cannot work."""
         self.name = name or self.name
@@ -96,8 +129,10 @@ class LearningStore:
         self.tools = self.mode is Mode.AGENTIC or (self.tools if tools is None else tools)
         self.sharing = sharing or self.sharing
         self.records = (record,) if record else self.records
-        self.kinds = {kind_of(record): record for record in self.records}
+        self.asked = {kind_of(record): record for record in self.records}
+        self.kinds = {**self.asked, **{kind_of(record): record for record in self.noted}}
         self.limit = limit or self.limit
+        self.keep = keep or self.keep
         self.title = self.title or self.name.replace("_", " ").capitalize()
         self.instructions = instructions or words_of(type(self)) or self._default_instructions()
         self._check()
@@ -124,6 +159,12 @@ class LearningStore:
             for learning in self._apply(edit, list(view.values())):
                 written[learning.namespace, learning.key] = learning
         return list(written.values())
+
+    def observe(
+        self, turn: Turn, new: Sequence[Line]
+    ) -> Flow[Sequence[Note]] | Sequence[Note] | Awaitable[Sequence[Note]]:
+        """Note what the messages that were not read yet teach without a model: nothing, for most."""
+        return ()
 
     def record_of(self, learning: Learning) -> BaseModel:
         """Return the record that a learning of this store holds."""
@@ -162,9 +203,9 @@ class LearningStore:
         newest_first = sorted(found, key=lambda learning: (learning.learned_at, learning.key), reverse=True)
         narrowest_first = sorted(newest_first, key=lambda learning: not learning.scope.private)
         one_each = {self.about(learning): learning for learning in reversed(narrowest_first)}
-        best = sorted(one_each.values(), key=lambda one: (one.score or 0.0, one.learned_at, one.key), reverse=True)
+        best = sorted(one_each.values(), key=_worth, reverse=True)[: self.limit]
         # What is always shown grows at its end, so that the prompt before it stays as it was.
-        return best[: self.limit][::-1] if self.stable else best[: self.limit]
+        return sorted(best, key=lambda one: (one.learned_at, one.key)) if self.stable else best
 
     def _apply(self, edit: Edit, known: Sequence[Learning]) -> list[Learning]:
         if edit.record is None:
@@ -199,8 +240,12 @@ class LearningStore:
             raise Misconfigured(
                 f"{type(self).__name__} needs a name of letters, digits and underscores, not {self.name!r}."
             )
-        if not self.records:
+        if not self.kinds:
             raise Misconfigured(f"{self.name} needs a record: a pydantic model of what is learnt.")
+        if self.name in RESERVED:
+            raise Misconfigured(f"The name {self.name!r} is taken: give the store another one.")
+        if self.keep is not None and self.keep <= timedelta():
+            raise Misconfigured(f"{self.name}: `keep` is a time to come, not {self.keep}.")
         if self.mode not in self.modes:
             able = ", ".join(sorted(self.modes))
             raise Misconfigured(f"{self.name} cannot have the mode {self.mode.value!r}; it can have {able}.")
@@ -212,10 +257,20 @@ class LearningStore:
             raise Misconfigured(f"{self.name} shares nothing without approval already: leave sharing out.")
 
 
+def _worth(one: Learning) -> tuple[float, float, datetime, str]:
+    """Return what ranks a learning: how near it is, weighed by its votes; then its votes; then its date."""
+    return (one.score or 0.0) * one.votes.weight, one.votes.weight, one.learned_at, one.key
+
+
 def _asked(edit: Edit, said: Learning | None = None) -> dict[str, Any]:
     """Return what changes in a learning that is said again or is to be forgotten: who asked, and by which words."""
     before = (said or edit.replaces or edit.learning()).sources
     return {"sources": (*before, edit.source), "quote": edit.quote}
+
+
+def places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
+    """Return every namespace of these learning stores that the caller may read."""
+    return list(dict.fromkeys(place for store in stores for place in caller.readable(store.scope, store.name)))
 
 
 def bullet(learning: Learning, caller: Caller) -> str:

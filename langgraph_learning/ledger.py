@@ -7,39 +7,54 @@ from langgraph.store.base import PutOp, SearchOp
 
 from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, batch, search
-from langgraph_learning.gates import withdraw
+from langgraph_learning.gates import choice, opted_out, withdraw
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import LearningStore
-from langgraph_learning.scopes import Caller, Namespace, Scope
+from langgraph_learning.learning_store import LearningStore, places
+from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
+from langgraph_learning.votes import MOST, where
 
 PAGE = 500
 
 
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
     """Return all that a caller could be shown, by kind, newest first."""
-    found = yield from _all(_places(stores, caller))
+    found = yield from _all(places(stores, caller))
     older = {key for learning in found if learning.status is Status.ACTIVE for key in learning.supersedes}
     return [one for one in found if one.status is Status.ACTIVE and one.valid(now) and one.key not in older]
 
 
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
     """Remove learnings by key, with what they superseded; without keys, all that is private to the user."""
-    found = yield from _all(_places(stores, caller))
+    found = yield from _all(places(stores, caller))
     by_key = {learning.key: learning for learning in found}
     if missing := [key for key in keys if key not in by_key]:
         raise NotFound(f"Nothing that {caller.user} can see has the key {missing[0]!r}.")
     gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
-    withdrawn = yield from withdraw(stores, caller, gone)
-    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *(one.put() for one in withdrawn)]
-    yield from batch(*ops, by=caller.user, erase=True)
-    return len(gone)
+    return (yield from _erased(stores, caller, gone))
+
+
+def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[int]:
+    """Learn nothing more of a user in these learning stores, all without names, and remove what is private to them."""
+    out = _named(stores, names)
+    before = yield from opted_out(caller)
+    private = [place for place in places(out, caller) if Scope(unescape(place[2])) == Scope.USER]
+    gone = yield from _all(private)
+    left = {"stores": sorted(before | {store.name for store in out})}
+    return (yield from _erased(stores, caller, gone, PutOp(*choice(caller), left, index=False)))
+
+
+def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[None]:
+    """Learn of a user again in these learning stores, all without names."""
+    before = yield from opted_out(caller)
+    left = {"stores": sorted(before - {store.name for store in _named(stores, names)})}
+    yield from batch(PutOp(*choice(caller), left, index=False), by=caller.user)
 
 
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     """Remove a thread's session, and what this user taught in that thread and nowhere else."""
-    found = yield from _all(_places(stores, caller))
+    found = yield from _all(places(stores, caller))
     gone, ops = [], []
     for learning in found:
         others = tuple(s for s in learning.sources if (s.thread, s.user) != (caller.thread, caller.user))
@@ -49,17 +64,36 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
         elif others != learning.sources:
             ops.append(learning.model_copy(update={"sources": others}).put())
     withdrawn = yield from withdraw(stores, caller, gone)
-    yield from batch(*ops, *(one.put() for one in withdrawn), by=caller.user, erase=True)
+    votes = yield from _votes_on(gone)
+    yield from batch(*ops, *votes, *(one.put() for one in withdrawn), by=caller.user, erase=True)
     return len(gone)
 
 
-def _places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
-    return list(dict.fromkeys(place for store in stores for place in caller.readable(store.scope, store.name)))
+def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning], *others: PutOp) -> Flow[int]:
+    """Remove learnings with their votes, and the user's support for what waits for more voices."""
+    withdrawn = yield from withdraw(stores, caller, gone)
+    votes = yield from _votes_on(gone)
+    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *votes, *(one.put() for one in withdrawn), *others]
+    yield from batch(*ops, by=caller.user, erase=True)
+    return len(gone)
 
 
-def _all(places: Sequence[Namespace]) -> Flow[list[Learning]]:
+def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
+    """Return what removes the votes on learnings."""
+    items = yield from search(*(SearchOp(where(one.place), limit=MOST) for one in gone))
+    return [PutOp(item.namespace, item.key, None) for item in items]
+
+
+def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[LearningStore]:
+    known = {store.name: store for store in stores}
+    if unknown := [name for name in names if name not in known]:
+        raise NotFound(f"The machine has no learning store {unknown[0]!r}, only {', '.join(known)}.")
+    return [known[name] for name in names] or list(stores)
+
+
+def _all(folders: Sequence[Namespace]) -> Flow[list[Learning]]:
     found: list[Learning] = []
-    for place in places:
+    for place in folders:
         offset = 0
         while True:
             items = yield from search(SearchOp(place, limit=PAGE, offset=offset))

@@ -7,16 +7,16 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_learning import context
-from langgraph_learning.checks import Turn
 from langgraph_learning.context import Shown
 from langgraph_learning.errors import Conflict
 from langgraph_learning.extraction import Extraction, Lesson
 from langgraph_learning.flow import Flow, flow_of, together
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning, Status
-from langgraph_learning.learning_store import Asked, LearningStore
+from langgraph_learning.learning_store import Asked, LearningStore, Turn
 from langgraph_learning.run import ContextFrom, Run, session_of
 from langgraph_learning.scopes import Scope
+from langgraph_learning.votes import rolled_up
 
 State = Mapping[str, Any]
 OnError = Literal["report", "raise"]
@@ -101,6 +101,7 @@ class Loop:
         except Conflict:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
             return {"learning_proposed": []}
+        yield from rolled_up(lesson.voted, run.caller.user)
         run.tell({"learnt": [event(learning) for learning in learnt]})
         session = [_dump(learning) for learning in learnt if _of_thread(learning)]
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]

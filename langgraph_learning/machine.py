@@ -32,7 +32,8 @@ from langgraph_learning.transactions import Change
 class LearningMachine:
     """Makes an agent learn.
 
-    model: what extracts, a chat model or a name for `init_chat_model` such as "openai:gpt-5-mini".
+    model: what extracts, a chat model or a name for `init_chat_model` such as "openai:gpt-5-mini"; None for learning
+        stores that need none.
     stores: the kinds of learning, in the order in which they are shown.
     store: where learnings are kept, for graphs that are compiled without a store and for looking from outside a run.
     context_from: makes a `LearningContext` of the agent's own context, for agents that have one.
@@ -48,7 +49,7 @@ class LearningMachine:
 
     def __init__(
         self,
-        model: BaseChatModel | str,
+        model: BaseChatModel | str | None,
         stores: Sequence[LearningStore],
         *,
         store: BaseStore | None = None,
@@ -134,6 +135,26 @@ class LearningMachine:
     async def aforget(self, context: LearningContext, *keys: str) -> int:
         """`forget` for the async world."""
         return await self._adrive(ledger.forget(self.stores, _caller(context), keys))
+
+    def opt_out(self, context: LearningContext, *stores: str) -> int:
+        """Learn nothing more of this user in the learning stores of these names, by default in all, until they opt in.
+
+        What is private to them there is removed; returns how many learnings that were. Raises `NotFound` for a name
+        that the machine does not have.
+        """
+        return self._drive(ledger.opt_out(self.stores, _caller(context), stores))
+
+    async def aopt_out(self, context: LearningContext, *stores: str) -> int:
+        """`opt_out` for the async world."""
+        return await self._adrive(ledger.opt_out(self.stores, _caller(context), stores))
+
+    def opt_in(self, context: LearningContext, *stores: str) -> None:
+        """Learn of this user again in the learning stores of these names, by default in all."""
+        self._drive(ledger.opt_in(self.stores, _caller(context), stores))
+
+    async def aopt_in(self, context: LearningContext, *stores: str) -> None:
+        """`opt_in` for the async world."""
+        await self._adrive(ledger.opt_in(self.stores, _caller(context), stores))
 
     def forget_thread(self, context: LearningContext, thread_id: str) -> int:
         """Remove a thread's session and all that this user taught in that thread and nowhere else.

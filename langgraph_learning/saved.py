@@ -31,7 +31,7 @@ def save(kind: str) -> str:
 
 def names(stores: Sequence[LearningStore]) -> frozenset[str]:
     """Return the names of the tools of these stores: neither what they are asked nor what they say is learnt from."""
-    kinds = [kind for store in stores if store.tools for kind in store.kinds]
+    kinds = [kind for store in stores if store.tools for kind in store.asked]
     return frozenset([*map(save, kinds), *([SEARCH, FORGET] if kinds else [])])
 
 

@@ -16,14 +16,14 @@ from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel, ValidationError
 
 from langgraph_learning import saved
-from langgraph_learning.checks import Checks, InvalidEdit, Turn
-from langgraph_learning.edits import FORGET, Edit, fields_of, object_schema, reason
+from langgraph_learning.checks import Checks, InvalidEdit
+from langgraph_learning.edits import FORGET, Edit, fields_of, given_links, object_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import closed, processed, unforgotten
 from langgraph_learning.flow import Flow, adrive, batch, drive, flow_of, together
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert, provenance
+from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert, provenance
 from langgraph_learning.loop import Loop, event
 from langgraph_learning.run import Run, session_of
 from langgraph_learning.scopes import ROOT
@@ -103,7 +103,7 @@ class Toolbox:
         )
         return [
             self._tool(saved.SEARCH, looks, query, self.search),
-            *(self._saves(store, kind, record) for store in self._stores for kind, record in store.kinds.items()),
+            *(self._saves(store, kind, record) for store in self._stores for kind, record in store.asked.items()),
             self._tool(saved.FORGET, forgets, {"key": _KEY}, self.forget),
         ]
 
@@ -134,8 +134,9 @@ class Toolbox:
         if not asking.turn.caller.learn:
             raise ToolException("Nothing is saved or forgotten in this conversation. Answer without it.")
         replaces = (yield from self._known_by(str(key), asking)) if key else None
+        keys = yield from self._linked(raw, asking)
         said = asking.said(self._saving)
-        edit = self._checked(asking, said, raw, replaces)
+        edit = self._checked(asking, said, raw, replaces, keys)
         known, rejected = yield from self._near(edit, asking)
         if not unforgotten([edit], said, rejected):
             raise ToolException("Not saved: it was forgotten or refused before. Save it only if the user says it anew.")
@@ -153,11 +154,27 @@ class Toolbox:
             raise ToolException(f"Nothing known has the key {key!r}. search_learnings tells the keys.")
         return active[0]
 
-    def _checked(self, asking: Asking, said: Sequence[Line], raw: Mapping[str, Any], replaces: Learning | None) -> Edit:
+    def _linked(self, raw: Mapping[str, Any], asking: Asking) -> Flow[dict[str, Learning]]:
+        """Return the learnings that a call links to, by the keys that it names."""
+        record = self._checks.records.get(str(raw["edit"]))
+        keys = given_links(raw, record) if record else ()
+        found = {}
+        for key in keys:
+            found[key] = yield from self._known_by(key, asking)
+        return found
+
+    def _checked(
+        self,
+        asking: Asking,
+        said: Sequence[Line],
+        raw: Mapping[str, Any],
+        replaces: Learning | None,
+        keys: Mapping[str, Learning],
+    ) -> Edit:
         if replaces and raw["edit"] in self._checks.kinds and replaces.kind != raw["edit"]:
             raise ToolException(f"replaces: {replaces.key} is corrected with {saved.save(replaces.kind)}.")
         try:
-            return self._checks.asked(asking.turn, said, raw, replaces, asking.call)
+            return self._checks.asked(asking.turn, said, raw, replaces, keys, asking.call)
         except ValidationError as error:
             raise ToolException(f"Not saved. {reason(error)}") from error
         except InvalidEdit as error:
@@ -207,7 +224,7 @@ def equipped(agent: Any, tools: Sequence[BaseTool], stores: Sequence[LearningSto
     makes = callable(agent) and not isinstance(agent, Runnable) and _first_parameter(agent) == "tools"
     agent = agent(list(tools)) if makes else agent
     had = _tools_in(agent)
-    needed = [saved.save(kind) for store in stores if store.mode is Mode.AGENTIC for kind in store.kinds]
+    needed = [saved.save(kind) for store in stores if store.mode is Mode.AGENTIC for kind in store.asked]
     missing = [name for name in needed if name not in had]
     if missing and (had or not makes):
         raise Misconfigured(
@@ -251,7 +268,7 @@ def _purpose(store: LearningStore, record: type[BaseModel]) -> str:
 def _words(store: LearningStore) -> list[str]:
     """Return a store's words as they are right for tools: an extraction makes edits, an agent makes calls."""
     told = store.instructions
-    for kind in store.kinds:
+    for kind in store.asked:
         told = told.replace(f"`{kind}`", f"`{saved.save(kind)}`")
     return [re.sub(r"\bedit(s?)\b", r"call\1", row) for row in told.splitlines() if not row.startswith("Example")]
 

@@ -1,6 +1,6 @@
 """What happened to a learning, and how it is taken back: by the store's own log, whoever wrote it and however."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -9,10 +9,10 @@ from langgraph.store.base import GetOp, Item
 from langgraph_learning.errors import Conflict, NotAllowed, NotFound
 from langgraph_learning.flow import Flow, batch, changes
 from langgraph_learning.learning import Learning, Status
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller
 from langgraph_learning.transactions import Change, Expected, version_of
-from langgraph_learning.verdicts import own, places
+from langgraph_learning.verdicts import own
 
 MOST = 500
 """How many changes of one namespace are looked through for what was written together."""
@@ -33,7 +33,7 @@ def undo(
 ) -> Flow[tuple[Learning, ...]]:
     """Take back one change of a learning, by default the last, with what it replaced or brought back."""
     happened = yield from history(stores, caller, key)
-    chosen = next((one for one in happened if change in (None, one.id)), None)
+    chosen = next((one for one in happened if change == one.id or (change is None and not _only_votes(one))), None)
     if chosen is None:
         raise NotFound(f"{key!r} has no change {change}: machine.history(context, key) lists them.")
     together = yield from changes(chosen.namespace, None, limit=MOST)
@@ -54,26 +54,39 @@ def undo_turn(stores: Sequence[LearningStore], caller: Caller, four_eyes: bool) 
 
 
 def _taken_back(taken: Sequence[Change], caller: Caller, four_eyes: bool) -> Flow[tuple[Learning, ...]]:
-    """Write what was before, if nothing of it has changed since."""
-    items = yield from batch(*(GetOp(change.namespace, change.key) for change in taken))
-    versions = [version_of(item if isinstance(item, Item) else None) for item in items]
-    if any(version != change.version for version, change in zip(versions, taken, strict=True)):
+    """Write what was before, if nothing of it has changed since but its votes."""
+    found = yield from batch(*(GetOp(change.namespace, change.key) for change in taken))
+    items = [item if isinstance(item, Item) else None for item in found]
+    if any(
+        item is None or _without_votes(item.value) != _without_votes(change.after)
+        for item, change in zip(items, taken, strict=True)
+    ):
         raise Conflict("What is to be undone has changed since, or is gone: undo the later change first.")
     step = uuid4().hex
-    restored = tuple(_before(change, step) for change in taken)
+    restored = tuple(_before(change, step, item) for change, item in zip(taken, items, strict=True))
     let_in = [one for one, change in zip(restored, taken, strict=True) if _waited(change) and not one.scope.private]
     if four_eyes and any(one.status is Status.ACTIVE and own(one, caller) for one in let_in):
         raise NotAllowed("This would let your own words count again: somebody else has to undo it.")
-    expected = [Expected(change.namespace, change.key, change.version) for change in taken]
+    expected = [Expected(one.namespace, one.key, version_of(item)) for one, item in zip(taken, items, strict=True)]
     yield from batch(*(one.put() for one in restored), expected=expected, by=caller.user)
     return restored
 
 
-def _before(change: Change, step: str) -> Learning:
+def _before(change: Change, step: str, now: Item | None) -> Learning:
     """Return a learning as it was; one that was not there before stays on record, and is not learnt again."""
     value = change.before or {**(change.after or {}), "status": Status.REJECTED.value}
     fields: dict[str, Any] = {name: part for name, part in value.items() if name != "version"}
+    fields |= {"votes": now.value.get("votes", {})} if now else {}
     return Learning.model_validate({**fields, "namespace": change.namespace, "key": change.key, "step": step})
+
+
+def _only_votes(change: Change) -> bool:
+    """Whether nothing but the sum of its votes has changed: that is nobody's edit, and votes are not undone."""
+    return change.before is not None and _without_votes(change.before) == _without_votes(change.after)
+
+
+def _without_votes(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if value is None else {name: part for name, part in value.items() if name != "votes"}
 
 
 def _step(change: Change) -> str | None:

@@ -11,7 +11,7 @@ from langgraph_learning.edits import reason
 from langgraph_learning.errors import InvalidFields, NotAllowed, NotFound
 from langgraph_learning.flow import Flow, batch, search
 from langgraph_learning.learning import Decision, Learning, Status, in_one_step, read_all
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.proposals import approved, decided, stale
 from langgraph_learning.scopes import Caller, Namespace
 from langgraph_learning.sharing import mark_of
@@ -183,8 +183,3 @@ def own(proposal: Learning, caller: Caller) -> bool:
     """Whether a proposal rests on something that was said in this user's own turn."""
     mark = mark_of(caller, proposal.key)
     return mark in proposal.supporters or any(source.user == caller.user for source in proposal.sources)
-
-
-def places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
-    """Return every namespace of these learning stores that the caller may read."""
-    return list(dict.fromkeys(place for store in stores for place in caller.readable(store.scope, store.name)))
