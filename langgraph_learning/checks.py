@@ -14,8 +14,9 @@ from langgraph_learning.learning import Channel, Learning, Source
 from langgraph_learning.learning_store import LearningStore, Mode, Note, Turn
 from langgraph_learning.scopes import Scope
 from langgraph_learning.sharing import CUT, Sharing
-from langgraph_learning.transcript import Line, borrowed, quoted, said_by_user, speaker
+from langgraph_learning.transcript import Line
 from langgraph_learning.transcript import text_of as text_of_message
+from langgraph_learning.whose import borrowed, quoted, said_by_user, speaker
 
 LONGEST_QUOTE = 1_000
 """How many characters of a message are kept for a reviewer to see."""

@@ -12,7 +12,7 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.learning import Decision, Learning, Source, Status
 from langgraph_learning.proposals import decided
 from langgraph_learning.scopes import Caller, Namespace
-from langgraph_learning.transcript import own_words
+from langgraph_learning.whose import mostly_own
 
 SEVERAL = "several people"
 """Stands for the user in what was promoted: the statement travels, not who said it."""
@@ -91,9 +91,7 @@ def said_in_own_words(learning: Learning, caller: Caller) -> bool:
         return False
     if learning.quote.endswith(CUT):  # nobody types that much: it is a document, whoever sent it
         return False
-    telling, own = _stems(learning.text), _stems(own_words(learning.quote))
-    numbers = {word for word in telling if word.isdigit()}
-    return numbers <= own and len(telling & own) * 2 >= len(telling)
+    return mostly_own(learning.text, learning.quote)
 
 
 def named(learning: Learning, names: Iterable[str]) -> bool:
@@ -135,8 +133,3 @@ def _values(data: Any) -> Sequence[str]:
     if isinstance(data, list | tuple):
         return [text for value in data for text in _values(value)]
     return [] if data is None else [str(data)]
-
-
-def _stems(text: str) -> set[str]:
-    """Return the beginnings of the telling words: a model writes "deploys" where the user said "deploying"."""
-    return {word[:5].rstrip("s") for word in re.findall(r"\w{3,}|\d+", text.casefold())}

@@ -1,7 +1,6 @@
 """A conversation as the extraction reads it: framed, numbered, and within a budget."""
 
 import json
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
@@ -127,29 +126,6 @@ def words(texts: Iterable[str]) -> set[str]:
     return {word for word in cleaned.split() if len(word) > 3 or word.isdigit()}
 
 
-def own_words(message: str) -> str:
-    """Return a message without what it quotes: code, quoted lines, and whatever stands between quotation marks."""
-    return re.sub(r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"“„«].*?(?:[\"”“»]|\Z))", " ", message, flags=re.MULTILINE)
-
-
-def quoted(text: str, message: AnyMessage) -> bool:
-    """Whether a statement takes telling words from what a user's message only quotes: a document, a mail, a log."""
-    said = text_of(message)
-    own, telling = words([own_words(said)]), words([text])
-    return len(telling & (words([said]) - own)) * 3 > len(telling)
-
-
-def borrowed(text: str, lines: Sequence[Line]) -> bool:
-    """Whether a statement takes telling words from tool output that no user said.
-
-    A tool's text may ask the model to name a user's message as its source; what it says gives it away.
-    """
-    said = words(line.text for line in lines if line.channel == "user")
-    from_tools = words(line.text for line in lines if isinstance(line.message, ToolMessage)) - said
-    telling = words([text])
-    return len(telling & from_tools) * 3 > len(telling)
-
-
 def _block(block: Any) -> str:
     if isinstance(block, str):
         return block
@@ -161,31 +137,6 @@ def _block(block: Any) -> str:
         if kind in ("tool_use", "tool_call", "reasoning", "thinking")
         else f"[{kind.removesuffix('_url') or 'attachment'}]"
     )
-
-
-def said_by_user(text: str, lines: Sequence[Line], quoted: str = "") -> Line | None:
-    """Return the user's message that says this, if it is what the user said: told by the words, not by a model.
-
-    It is when a message holds it literally; or when two of three telling words are the user's, all numbers are, and
-    no word is one that only a tool brought. What it quotes of something known counts for nobody, and neither does what
-    the user only quotes.
-    """
-    own = {line.number: own_words(text_of(line.message)) for line in lines if line.channel == "user"}
-    literal = [number for number, told in own.items() if f" {plain(text)} " in f" {plain(told)} "]
-    said, telling = stems(words(own.values())), stems(words([text]) - words([quoted]))
-    from_tools = stems(words(line.text for line in lines if isinstance(line.message, ToolMessage))) - said
-    numbers = {word for word in telling if word.isdigit()}
-    strange = telling & from_tools or numbers - said
-    if not literal and (not telling or strange or 3 * len(telling & said) < 2 * len(telling)):
-        return None
-    best = max(literal or own, key=lambda number: (len(telling & stems(words([own[number]]))), number))
-    return lines[best - 1]
-
-
-def speaker(lines: Sequence[Line]) -> Channel:
-    """Return whose words an agent's are at the end of a transcript: a tool's, if there was one in this turn."""
-    turn = last_turn([line.message for line in lines])
-    return "tool" if any(isinstance(message, ToolMessage) for message in turn) else "agent"
 
 
 def stems(found: set[str]) -> set[str]:
