@@ -24,7 +24,7 @@ from benchmarks.database import database
 from benchmarks.product import fix_in
 from benchmarks.support_agent import answer, edits
 from benchmarks.world import Ticket, World
-from langgraph_learning import LearnedKnowledge, LearningContext, LearningMachine, Scope, learned_context
+from langgraph_learning import LearnedKnowledge, LearningContext, LearningMachine, Scope, Sharing, learned_context
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import HashEmbeddings, ScriptedModel
 
@@ -49,6 +49,7 @@ class Arm:
     shuffled: bool = False
     """The agent is shown what was meant for another ticket."""
     scope: Scope = Scope.TEAM
+    sharing: Sharing = Sharing.AT_ONCE
     correcting: bool = True
     """The extraction model says what a new learning replaces."""
 
@@ -59,6 +60,7 @@ ARMS = {
     "shuffled": Arm(shuffled=True),
     "not shared between users": Arm(scope=Scope.USER),
     "teams not kept apart": Arm(scope=Scope.GLOBAL),
+    "shared after two voices": Arm(sharing=Sharing.after(2)),
     "nothing superseded": Arm(correcting=False),
 }
 
@@ -81,7 +83,7 @@ class Desk:
         self._contexts = [""]
         self._chance = Random(f"shuffled {world.seed}")
         model = ScriptedModel(lambda messages: {"edits": edits(messages[-1].text, arm.correcting)})
-        self.machine = LearningMachine(model, [LearnedKnowledge(scope=arm.scope)], store=store, on_error="raise")
+        self.machine = LearningMachine(model, [LearnedKnowledge(scope=arm.scope, sharing=arm.sharing)], store=store, on_error="raise")
         self._graph = self.machine.wrap(self._agent, checkpointer=InMemorySaver(), inject=False)
 
     def serve(self, ticket: Ticket) -> Served:
