@@ -52,7 +52,7 @@ def _insight(advice: Advice, number: int, replaces: str | None) -> dict[str, Any
     return {
         "edit": "insight",
         "category": "pattern",
-        "title": f"To {advice.fix}",
+        "title": advice.said.removeprefix("For ").partition(" on ")[0].capitalize(),
         "insight": advice.said,
         "when_to_apply": None,
         "replaces": replaces,
