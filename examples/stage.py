@@ -20,7 +20,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_learning import LearningContext
+from langgraph_learning import Episodes, LearningContext
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
@@ -118,7 +118,7 @@ def act(agent: Agent, scene: Scene, number: int, saver: Saver, tenant: str) -> N
 def open_store() -> Iterator[BaseStore]:
     """Open the store on `DATABASE_URL`, or on an embedded Postgres that stops with this process."""
     embeddings = LocalEmbeddings()
-    index: Any = {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"]}
+    index: Any = {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"], "sequence": Episodes.sequence}
     with HybridPostgresStore.from_conn_string(database_url(), index=index, search_mode="hybrid") as store:
         store.setup()
         yield store

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
+from langgraph_learning import Episodes
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
@@ -31,4 +32,4 @@ def _ready() -> tuple[str, dict[str, Any]]:
 @cache
 def _index() -> dict[str, Any]:
     embeddings = LocalEmbeddings()
-    return {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"]}
+    return {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"], "sequence": Episodes.sequence}

@@ -6,10 +6,22 @@ from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.machine import LearningMachine
 from langgraph_learning.scopes import LearningContext, Scope
 from langgraph_learning.sharing import Sharing
-from langgraph_learning.stores import EntityMemory, LearnedKnowledge, SessionContext, UserMemory, UserProfile
+from langgraph_learning.stores import (
+    BehavioralFeedback,
+    DecisionLog,
+    EntityMemory,
+    Episodes,
+    LearnedKnowledge,
+    SessionContext,
+    UserMemory,
+    UserProfile,
+)
 
 __all__ = [
+    "BehavioralFeedback",
+    "DecisionLog",
     "EntityMemory",
+    "Episodes",
     "LearnedKnowledge",
     "LearningContext",
     "LearningMachine",

@@ -32,6 +32,7 @@ class Checks:
     def __init__(self, stores: Sequence[LearningStore]) -> None:
         self.kinds = {kind: store for store in stores for kind in store.asked}
         self.records: dict[str, type[BaseModel]] = {k: r for s in stores for k, r in s.asked.items()}
+        self.keepers = {kind: store for store in stores for kind in store.kinds}
 
     def edit(
         self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], raw: Mapping[str, Any], number: int
@@ -44,11 +45,12 @@ class Checks:
         if raw.get("replaces") and replaces is None:
             raise InvalidEdit(f"replaces: nothing known has the key {raw['replaces']!r}")
         kind = replaces.kind if raw.get("edit") == FORGET and replaces else str(raw.get("edit"))
-        if kind not in self.kinds:
+        if kind not in (self.keepers if replaces and raw.get("edit") == FORGET else self.kinds):
             raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
         record = None if raw.get("edit") == FORGET else self._record(kind, raw, keys)
         source = self._source(turn, part, line, record)
-        edit = _carried(self.kinds[kind], turn, kind, record, replaces, source, _key(turn, line, kind, number))
+        key = _key(turn.caller.thread, line.id, kind, str(number))
+        edit = _carried(self.keepers[kind], turn, kind, record, replaces, source, key)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
         return replace(edit, at=at, quote=_quote(line.message), covers=part[-1].id)
@@ -75,7 +77,7 @@ class Checks:
         source = _of(turn, "user", line.id) if line else _of(turn, speaker(said), call[0])
         key = _hash(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
         rests_on = next((one for one in turn.messages if one.id in source.messages), None)
-        edit = _carried(self.kinds[kind], turn, kind, record, replaces, source, key)
+        edit = _carried(self.keepers[kind], turn, kind, record, replaces, source, key)
         return replace(edit, quote=_quote(rests_on) if rests_on else None)
 
     def _record(self, kind: str, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> BaseModel:
@@ -83,9 +85,11 @@ class Checks:
         if not text_of(record).strip():
             raise InvalidEdit("an edit needs a text")
         try:
-            return linked(record, {key: one.key for key, one in keys.items()})
+            return linked(record, keys)
         except KeyError as error:
             raise InvalidEdit(f"nothing known has the key {error.args[0]!r}") from error
+        except ValueError as error:
+            raise InvalidEdit(str(error)) from error
 
     def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
         """Return whose words an edit is: a user who passes on what a tool or a document says did not say it."""
@@ -97,11 +101,15 @@ class Checks:
 
 
 def noted(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:
-    """Return what a learning store noted as an edit: whose words it is follows from the message, as always."""
+    """Return what a learning store noted as an edit: whose words it is follows from the message, as always.
+
+    `number` counts the notes on one message, so that what is noted of it has the same key whatever is read with it.
+    """
     kind = kind_of(type(note.record))
     source = _of(turn, note.line.channel, note.line.id)
-    edit = _carried(store, turn, kind, note.record, None, source, _key(turn, note.line, kind, number))
-    return replace(edit, at=turn.now + timedelta(microseconds=number), covers=note.line.id)
+    key = note_key(turn.caller.thread, note.line.id, kind, number)
+    edit = _carried(store, turn, kind, note.record, None, source, key)
+    return replace(edit, at=turn.now + timedelta(microseconds=note.line.number), covers=note.line.id)
 
 
 def _carried(
@@ -138,11 +146,14 @@ def _quote(message: AnyMessage) -> str:
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + CUT
 
 
-def _key(turn: Turn, line: Line, kind: str, number: int) -> str:
+def note_key(thread: str | None, message: str, kind: str, number: int = 0) -> str:
+    """Return the key of what is noted of a message without a model: its first note, or one that follows."""
+    return _key(thread, message, "noted", kind, str(number))
+
+
+def _key(thread: str | None, message: str, *what: str) -> str:
     """Return the key of a new learning: the same for the same place of the same conversation, whatever its words."""
-    if turn.caller.thread is None or not line.id:
-        return uuid4().hex
-    return _hash(turn.caller.thread, line.id, kind, str(number))
+    return _hash(thread, message, *what) if thread and message else uuid4().hex
 
 
 def _hash(*parts: str) -> str:

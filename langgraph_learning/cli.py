@@ -19,6 +19,7 @@ from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
 from langgraph_learning.scopes import Caller, LearningContext, Scope
+from langgraph_learning.stores import Episodes
 from langgraph_learning.transactions import Change
 
 try:
@@ -224,7 +225,7 @@ def _index(embed: str, dims: int) -> dict[str, Any]:
         raise Misconfigured(
             f"The database has vectors of {dims} numbers, --embed {embed} makes {found}: name its model."
         )
-    return {"dims": dims, "embed": model, "fields": ["text"]}
+    return {"dims": dims, "embed": model, "fields": ["text"], "sequence": Episodes.sequence}
 
 
 def _model(embed: str) -> Any:

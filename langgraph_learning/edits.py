@@ -4,9 +4,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, get_origin
+from typing import Any, ClassVar, Literal, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.learning import Learning, Source
@@ -48,6 +49,13 @@ class Record(BaseModel):
     def verdict(self) -> bool | None:
         """Return whether this says that the agent's last answer was good; None if it says nothing of it."""
         return None
+
+    def knowing(self, linked: Sequence[Learning]) -> Self:
+        """Return this record with what it keeps of the learnings that it links to. Raises `ValueError` for wrong ones.
+
+        A field of type `SkipJsonSchema[…]` is where to keep it: no model is asked for such a field.
+        """
+        return self
 
 
 @dataclass(frozen=True)
@@ -116,13 +124,13 @@ def given_links(raw: Mapping[str, Any], record: type[BaseModel]) -> tuple[str, .
     return tuple(str(key) for value in values for key in (value if isinstance(value, list) else [value]) if key)
 
 
-def linked(record: BaseModel, keys: Mapping[str, str]) -> BaseModel:
-    """Return a record whose links are other keys. Raises `KeyError` for a link that `keys` does not have."""
+def linked(record: BaseModel, known: Mapping[str, Learning]) -> BaseModel:
+    """Return a record that links to what these keys stand for. Raises `KeyError` for a key that stands for nothing."""
     if not isinstance(record, Record):
         return record
     now = {name: getattr(record, name) for name in record.links if getattr(record, name)}
-    changed = {name: [keys[key] for key in v] if isinstance(v, list) else keys[v] for name, v in now.items()}
-    return record.model_copy(update=changed)
+    changed = {name: [known[key].key for key in v] if isinstance(v, list) else known[v].key for name, v in now.items()}
+    return record.model_copy(update=changed).knowing([known[key] for key in links_of(record)])
 
 
 def verdict_of(record: BaseModel | None) -> bool | None:
@@ -136,11 +144,22 @@ def said_by(record: BaseModel) -> str:
 
 
 def text_of(record: BaseModel, chosen: bool = True) -> str:
-    """Return a record's values as one line; with `chosen=False`, without what a field offered as a choice."""
+    """Return what a record was given, as one line; with `chosen=False`, without what a field offered as a choice."""
     offered = {name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal}
-    dumped = record.model_dump(mode="json", exclude=None if chosen else offered)
-    values = [value for value in dumped.values() if value not in (None, "", [])]
+    given = {name: value for name, value in given_to(record).items() if chosen or name not in offered}
+    values = [value for value in given.values() if value not in (None, "", [])]
     return " · ".join(", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
+
+
+def given_to(record: BaseModel) -> dict[str, Any]:
+    """Return the values that a record was given in words: neither keys nor what it keeps of what it links to."""
+    fields = type(record).model_fields
+    kept = {
+        name
+        for name, field in fields.items()
+        if any(isinstance(part, SkipJsonSchema) for part in field.metadata)  # type: ignore[misc]  # a class at run time
+    }
+    return record.model_dump(mode="json", exclude={*kept, *(record.links if isinstance(record, Record) else ())})
 
 
 def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What one conversation teaches: one structured question for all learning stores, whose answer is a list of edits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning import votes
 from langgraph_learning.checks import Checks, InvalidEdit, noted
-from langgraph_learning.edits import Edit, answer_schema, reason, verdict_of
+from langgraph_learning.edits import Edit, answer_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
+from langgraph_learning.gates import opted_out
 from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert
 from langgraph_learning.questioner import Method, Questioner
@@ -35,7 +36,6 @@ from langgraph_learning.transcript import (
 
 PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
 """What stands before the conversation, and what is asked after it: small models heed most what they read last."""
-CURSOR = "cursor"
 _CLOSED = (Status.REJECTED, Status.PROPOSED)
 REMEMBERED = 4_000
 """How many marks of messages a thread's cursor holds: the oldest are dropped, long after anyone sends them again."""
@@ -43,8 +43,7 @@ MOST_CHUNKS = 4
 """How many parts of a long conversation are read in one turn; the next turn reads on."""
 
 
-Mark = tuple[Namespace, str, dict[str, Any]]
-Marks = tuple[Mark, ...]
+Marks = tuple[votes.Mark, ...]
 
 
 class Lesson(BaseModel):
@@ -65,6 +64,16 @@ class Lesson(BaseModel):
     def conditions(self) -> list[Expected]:
         """Return what must not have changed since."""
         return [Expected(*self.cursor)] if self.cursor else []
+
+
+class Near(NamedTuple):
+    """What there is to know before anything is learnt from a conversation."""
+
+    known: list[Learning]
+    shut: list[Learning]
+    """What must not be learnt again."""
+    out: set[str]
+    """Names of the learning stores that are to learn nothing of this user."""
 
 
 class Extraction:
@@ -96,19 +105,19 @@ class Extraction:
             return Lesson()
         if not self.stores:
             return Lesson(marks=self._shown(turn))
-        known, shut = yield from self._near(turn, new)
+        near = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
         unread = {id(line.message) for part in parts[MOST_CHUNKS:] for line in part}
-        edits, errors = yield from self._asked(turn, new, parts[:MOST_CHUNKS], known, shut)
-        observed = yield from self._observed(turn, [line for part in parts[:MOST_CHUNKS] for line in part])
-        learnings = yield from self._process([*edits, *observed], known)
-        votes, voted = yield from self._votes(turn, edits)
+        edits, errors = yield from self._asked(turn, new, parts[:MOST_CHUNKS], near)
+        observed = yield from self._observed(turn, [line for part in parts[:MOST_CHUNKS] for line in part], near.out)
+        learnings = yield from self._process([*edits, *observed], near.known)
+        verdicts, voted = yield from votes.said_in(self._all, turn, edits)
         read = {id(message) for message in new} - unread
         marks_read = [mark for mark, message in zip(*marks, strict=True) if id(message) in read]
         return Lesson(
             learnings=tuple(learnings),
             errors=tuple(errors),
-            marks=(*self._marks(turn, marks_read, version), *votes),
+            marks=(*self._marks(turn, marks_read, version), *verdicts),
             cursor=(*_cursor(turn.caller), version_of(version)) if turn.caller.thread else None,
             voted=voted,
         )
@@ -124,53 +133,43 @@ class Extraction:
         new = [m for m, mark in zip(messages, marks, strict=True) if worth_reading(m) and not read & set(mark)]
         return new, (marks, messages), item
 
-    def _near(self, turn: Turn, new: Sequence[AnyMessage]) -> Flow[tuple[list[Learning], list[Learning]]]:
-        """Return what is known near to the new messages, and what must not be learnt again."""
+    def _near(self, turn: Turn, new: Sequence[AnyMessage]) -> Flow[Near]:
+        """Return what there is to know before anything is learnt from the new messages."""
         branch = tuple(message.id or "" for message in turn.messages)
         asked = Asked(turn.caller, question(new), turn.now, branch, turn.session, learning=True)
-        flows = [*(_found(store, asked) for store in self.stores), closed(self.stores, turn.caller)]
-        found = yield from together(flows)
-        *known, shut = found
+        recalls = (_found(store, asked) for store in self.stores)
+        flows: list[Flow[Any]] = [*recalls, closed(self.stores, turn.caller), opted_out(turn.caller)]
+        *known, shut, out = yield from together(flows)
         editable = (one for learnings in known for one in learnings if one.namespace[0] == ROOT)
-        return [one for one in editable if one.status is Status.ACTIVE], shut
+        return Near([one for one in editable if one.status is Status.ACTIVE], shut, out)
 
     def _asked(
-        self,
-        turn: Turn,
-        new: Sequence[AnyMessage],
-        parts: Sequence[Sequence[Line]],
-        known: Sequence[Learning],
-        shut: Sequence[Learning],
+        self, turn: Turn, new: Sequence[AnyMessage], parts: Sequence[Sequence[Line]], near: Near
     ) -> Flow[tuple[list[Edit], list[str]]]:
-        """Ask the model, part by part, if any learning store wants it asked."""
+        """Ask the model, part by part, if any learning store wants it asked and the user does not mind."""
         noted = saved(new, self._saved_by_tools)
         edits: list[Edit] = []
         errors: list[str] = []
-        for part in parts if self.checks.records else ():
-            checked, dropped = yield from self._read(turn, part, [*known, *(_learnt(edits))], shut, noted)
-            edits += [edit for edit in checked if not repeats(edit, noted, new)]
+        asking = any(store.asked and store.name not in near.out for store in self.stores)
+        for part in parts if asking else ():
+            checked, dropped = yield from self._read(turn, part, [*near.known, *(_learnt(edits))], near.shut, noted)
+            edits += [edit for edit in checked if self._wanted(edit, near.out) and not repeats(edit, noted, new)]
             errors += dropped
         return edits, errors
 
-    def _observed(self, turn: Turn, read: Sequence[Line]) -> Flow[list[Edit]]:
-        """Return what the learning stores note by themselves."""
-        notes = yield from together(flow_of(store.observe(turn, read)) for store in self.stores)
-        return [
-            noted(store, turn, note, number)
-            for store, made in zip(self.stores, notes, strict=True)
-            for number, note in enumerate(made)
-        ]
+    def _wanted(self, edit: Edit, out: Collection[str]) -> bool:
+        """Whether the user wants it learnt; to forget is never too much."""
+        return edit.record is None or self.checks.keepers[edit.kind].name not in out
 
-    def _votes(self, turn: Turn, edits: Sequence[Edit]) -> Flow[tuple[Marks, tuple[votes.Place, ...]]]:
-        """Return the votes by which users said how the answer before was, and the learnings they are cast on."""
-        marks: list[Mark] = []
-        voted: list[votes.Place] = []
-        for edit in edits:
-            vote = _vote(turn, edit)
-            places = (yield from votes.shown_in(self._all, turn.caller, vote.answer)) if vote else []
-            voted += places
-            marks += [vote.on(place) for place in places if vote]
-        return tuple(marks), tuple(voted)
+    def _observed(self, turn: Turn, read: Sequence[Line], out: Collection[str]) -> Flow[list[Edit]]:
+        """Return what the learning stores note by themselves, of a user who does not mind."""
+        stores = [store for store in self.stores if store.name not in out]
+        notes = yield from together(flow_of(store.observe(turn, read)) for store in stores)
+        edits = []
+        for store, made in zip(stores, notes, strict=True):
+            before = [note.line.id for note in made]
+            edits += [noted(store, turn, note, before[:nth].count(note.line.id)) for nth, note in enumerate(made)]
+        return edits
 
     def _read(
         self,
@@ -255,12 +254,9 @@ class Extraction:
         return ((*_cursor(turn.caller), {"marks": marks}), *self._shown(turn))
 
     def _shown(self, turn: Turn) -> Marks:
-        """Return the item that says what the last answer had in its context."""
-        answer = next((m.id for m in reversed(turn.messages) if isinstance(m, AIMessage) and m.id), None)
-        if not (turn.caller.thread and answer and turn.shown):
-            return ()
-        place = turn.caller.namespace(Scope.THREAD, votes.SHOWN)
-        return ((place, answer, {"learnings": [[list(ns), key] for ns, key in turn.shown]}),)
+        """Return the items that say what the last answer had in its context."""
+        answer = votes.answer_before(turn.messages)
+        return votes.marks_of(turn.caller, answer, turn.shown) if turn.caller.thread and answer else ()
 
 
 def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
@@ -270,7 +266,7 @@ def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learnin
         for store in stores
         for scope in {store.scope, Scope.USER}
         for status in _CLOSED
-        if not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
+        if store.asked and not _thread(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
     ]
     found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
     return read_all(found, [place for place, _ in places])
@@ -308,21 +304,8 @@ def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence
     return [edit for edit in edits if wanted(edit)]
 
 
-def _vote(turn: Turn, edit: Edit) -> votes.Vote | None:
-    """Return the vote that an edit is, if by it the user says how the agent's last answer was."""
-    helped = verdict_of(edit.record)
-    if helped is None or edit.source.channel != "user" or not turn.caller.thread:
-        return None
-    ids = [message.id for message in turn.messages]
-    place = ids.index(edit.source.messages[0]) if edit.source.messages[0] in ids else 0
-    before = (m.id for m in reversed(turn.messages[:place]) if isinstance(m, AIMessage) and m.id)
-    if (answer := next(before, None)) is None:
-        return None
-    return votes.Vote.of(turn.caller, answer, helped=helped, why=edit.kind, at=turn.now)
-
-
 def _cursor(caller: Caller) -> tuple[Namespace, str]:
-    return caller.namespace(Scope.THREAD, CURSOR), "read"
+    return caller.namespace(Scope.THREAD, votes.CURSOR), "read"
 
 
 def _proposed(learning: Learning) -> bool:

@@ -11,15 +11,12 @@ from langgraph_learning.flow import Flow, batch, get, search
 from langgraph_learning.learning import Learning, Status, in_one_step, read_all
 from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.proposals import Place, proposed, refused, unanswered
-from langgraph_learning.scopes import Caller, Scope
+from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.sharing import Sharing, candidate_key, counted
 from langgraph_learning.transactions import Expected, version_of
 
 ATTEMPTS = 20
 """How often a write is tried when others change the same proposals at the same time."""
-
-
-_LEARNT = (Status.ACTIVE, Status.PROPOSED)
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     by_name = {store.name: store for store in stores}
     _check(by_name, caller, asked)
     out = (yield from opted_out(caller)) if asked else set()
-    asked = [one for one in asked if one.kept_by not in out or one.status not in _LEARNT]
+    asked = [one for one in asked if one.kept_by not in out or one.status is Status.REJECTED]
     stored, _ = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
     let = [one for one in asked if not _waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
     wishes = [one for one in asked if _waits(by_name[one.kept_by], one)]
@@ -75,20 +72,22 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     candidates, candidates_were = yield from _counted(by_name, caller, let)
     new = [*unanswered(proposals, made), *candidates]
     versions |= candidates_were
+    opted = [Expected(opting(caller), name, 0) for name in sorted({one.kept_by for one in asked} - out)]
     return Gated(
-        tuple(in_one_step((*map(_kept, let), *new))), tuple(Expected(*one.place, versions[one.place]) for one in new)
+        tuple(in_one_step((*map(_kept, let), *new))),
+        (*opted, *(Expected(*one.place, versions[one.place]) for one in new)),
     )
 
 
 def opted_out(caller: Caller) -> Flow[set[str]]:
     """Return the names of the learning stores that learn nothing of this user, by their own wish."""
-    item = yield from get(*choice(caller))
-    return set(item.value["stores"]) if item else set()
+    items = yield from search(SearchOp(opting(caller), limit=1_000))
+    return {item.key for item in items}
 
 
-def choice(caller: Caller) -> Place:
-    """Return where it lies what a user wants to have learnt of them."""
-    return caller.namespace(Scope.USER, "opted_out"), "stores"
+def opting(caller: Caller) -> Namespace:
+    """Return where the learning stores are noted, by name, that are to learn nothing of a user."""
+    return caller.namespace(Scope.USER, "opted_out")
 
 
 def withdraw(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[list[Learning]]:

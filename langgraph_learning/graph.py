@@ -167,23 +167,23 @@ def _open(inner: Graph) -> Graph:
 def _seeing(inner: Graph) -> Graph:
     """Return the agent with what was learnt in view of the nodes that call a model."""
     made_by_create_agent = (inner.config or {}).get("metadata", {}).get("ls_integration") == "langchain_create_agent"
-    opened = _open(inner)
+    return _with_views(_open(inner), "model" if made_by_create_agent else None)
+
+
+def _with_views(graph: Graph, only: str | None = None) -> Graph:
+    """Return a graph whose nodes, or the one of this name, see what was learnt."""
     nodes = {
         name: node
-        if name == START or isinstance(node.bound, ToolNode) or (made_by_create_agent and name != "model")
+        if name == START or only not in (None, name)
         else node.copy({"bound": _seeing_inside(node.bound, node.subgraphs)})
-        for name, node in opened.nodes.items()
+        for name, node in graph.nodes.items()
     }
-    return opened.copy({"nodes": nodes})
+    return graph.copy({"nodes": nodes})
 
 
 def _seeing_inside(bound: Any, subgraphs: Sequence[Any]) -> Any:
     if isinstance(bound, CompiledStateGraph):
-        nodes = {
-            n: node if n == START else node.copy({"bound": _seeing_inside(node.bound, node.subgraphs)})
-            for n, node in bound.nodes.items()
-        }
-        return bound.copy({"nodes": nodes})
+        return _with_views(bound)
     # A function that calls a graph would hand the view on as that graph's input, and there it would be saved.
     return bound if subgraphs or isinstance(bound, ToolNode) else View(bound)
 

@@ -166,6 +166,10 @@ class Learning(BaseModel):
         """Whether it holds at this moment."""
         return (self.valid_from is None or self.valid_from <= now) and (self.valid_to is None or now < self.valid_to)
 
+    def counts(self, now: datetime) -> bool:
+        """Whether it may be shown at this moment."""
+        return self.status is Status.ACTIVE and self.valid(now)
+
 
 def read_all(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Learning]:
     """Return the learnings among the items that lie in exactly these namespaces."""

@@ -132,7 +132,7 @@ class LearningStore:
         self.asked = {kind_of(record): record for record in self.records}
         self.kinds = {**self.asked, **{kind_of(record): record for record in self.noted}}
         self.limit = limit or self.limit
-        self.keep = keep or self.keep
+        self.keep = self.keep if keep is None else keep
         self.title = self.title or self.name.replace("_", " ").capitalize()
         self.instructions = instructions or words_of(type(self)) or self._default_instructions()
         self._check()
@@ -164,6 +164,10 @@ class LearningStore:
         self, turn: Turn, new: Sequence[Line]
     ) -> Flow[Sequence[Note]] | Sequence[Note] | Awaitable[Sequence[Note]]:
         """Note what the messages that were not read yet teach without a model: nothing, for most."""
+        return ()
+
+    def failed(self, turn: Turn, error: Exception) -> Flow[Sequence[Note]] | Sequence[Note] | Awaitable[Sequence[Note]]:
+        """Note what an error of the agent teaches, before it goes on to the caller: nothing, for most."""
         return ()
 
     def record_of(self, learning: Learning) -> BaseModel:
@@ -223,7 +227,8 @@ class LearningStore:
         ]
         same = [learning for learning in active if self.about(learning) == about]
         if repeated := next((one for one in same if normal(one.text) == normal(new.text)), None):
-            return [] if edit.source in repeated.sources else [repeated.model_copy(update=_asked(edit, repeated))]
+            again = {**_asked(edit, repeated), "valid_to": edit.until or repeated.valid_to}
+            return [] if edit.source in repeated.sources else [repeated.model_copy(update=again)]
         old = {
             one.key: one
             for one in (*same, *([edit.replaces] if edit.replaces else []))
@@ -244,12 +249,12 @@ class LearningStore:
             raise Misconfigured(f"{self.name} needs a record: a pydantic model of what is learnt.")
         if self.name in RESERVED:
             raise Misconfigured(f"The name {self.name!r} is taken: give the store another one.")
-        if self.keep is not None and self.keep <= timedelta():
-            raise Misconfigured(f"{self.name}: `keep` is a time to come, not {self.keep}.")
+        if self.keep is not None and not (isinstance(self.keep, timedelta) and self.keep > timedelta()):
+            raise Misconfigured(f"{self.name}: `keep` is a timedelta above zero, not {self.keep!r}.")
         if self.mode not in self.modes:
             able = ", ".join(sorted(self.modes))
             raise Misconfigured(f"{self.name} cannot have the mode {self.mode.value!r}; it can have {able}.")
-        if self.tools and Mode.AGENTIC not in self.modes:
+        if self.tools and self.asked and Mode.AGENTIC not in self.modes:
             raise Misconfigured(f"{self.name} is nothing for tools: leave `tools` out.")
         if self.sharing != Sharing.AT_ONCE and self.scope.private:
             raise Misconfigured(f"{self.name} belongs to a {self.scope.name} alone, so there is nothing to share.")
@@ -259,7 +264,9 @@ class LearningStore:
 
 def _worth(one: Learning) -> tuple[float, float, datetime, str]:
     """Return what ranks a learning: how near it is, weighed by its votes; then its votes; then its date."""
-    return (one.score or 0.0) * one.votes.weight, one.votes.weight, one.learned_at, one.key
+    near, weight = one.score or 0.0, one.votes.weight
+    # Some distances count down from zero: there, to be worth less is to be further below.
+    return near * weight if near > 0 else near / weight, weight, one.learned_at, one.key
 
 
 def _asked(edit: Edit, said: Learning | None = None) -> dict[str, Any]:

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from langgraph.store.base import PutOp, SearchOp
+from langgraph.store.base import Item, PutOp, SearchOp
 
 from langgraph_learning.errors import NotFound
-from langgraph_learning.flow import Flow, batch, search
-from langgraph_learning.gates import choice, opted_out, withdraw
+from langgraph_learning.flow import Flow, batch, search, together
+from langgraph_learning.gates import opting, withdraw
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
-from langgraph_learning.votes import MOST, where
+from langgraph_learning.votes import where
 
 PAGE = 500
 
@@ -20,7 +20,7 @@ def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> F
     """Return all that a caller could be shown, by kind, newest first."""
     found = yield from _all(places(stores, caller))
     older = {key for learning in found if learning.status is Status.ACTIVE for key in learning.supersedes}
-    return [one for one in found if one.status is Status.ACTIVE and one.valid(now) and one.key not in older]
+    return [one for one in found if one.counts(now) and one.key not in older]
 
 
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
@@ -38,18 +38,16 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
 def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[int]:
     """Learn nothing more of a user in these learning stores, all without names, and remove what is private to them."""
     out = _named(stores, names)
-    before = yield from opted_out(caller)
+    notes = [PutOp(opting(caller), store.name, {"version": 1}, index=False) for store in out]
+    # First, so that nothing comes anew while what is there is looked for.
+    yield from batch(*notes, by=caller.user)
     private = [place for place in places(out, caller) if Scope(unescape(place[2])) == Scope.USER]
-    gone = yield from _all(private)
-    left = {"stores": sorted(before | {store.name for store in out})}
-    return (yield from _erased(stores, caller, gone, PutOp(*choice(caller), left, index=False)))
+    return (yield from _erased(stores, caller, (yield from _all(private))))
 
 
 def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[None]:
     """Learn of a user again in these learning stores, all without names."""
-    before = yield from opted_out(caller)
-    left = {"stores": sorted(before - {store.name for store in _named(stores, names)})}
-    yield from batch(PutOp(*choice(caller), left, index=False), by=caller.user)
+    yield from batch(*(PutOp(opting(caller), one.name, None) for one in _named(stores, names)), by=caller.user)
 
 
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
@@ -69,19 +67,19 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     return len(gone)
 
 
-def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning], *others: PutOp) -> Flow[int]:
+def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[int]:
     """Remove learnings with their votes, and the user's support for what waits for more voices."""
     withdrawn = yield from withdraw(stores, caller, gone)
     votes = yield from _votes_on(gone)
-    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *votes, *(one.put() for one in withdrawn), *others]
+    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *votes, *(one.put() for one in withdrawn)]
     yield from batch(*ops, by=caller.user, erase=True)
     return len(gone)
 
 
 def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
     """Return what removes the votes on learnings."""
-    items = yield from search(*(SearchOp(where(one.place), limit=MOST) for one in gone))
-    return [PutOp(item.namespace, item.key, None) for item in items]
+    found = yield from together(_items(where(one.place)) for one in gone)
+    return [PutOp(item.namespace, item.key, None) for items in found for item in items]
 
 
 def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[LearningStore]:
@@ -92,13 +90,15 @@ def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[Learni
 
 
 def _all(folders: Sequence[Namespace]) -> Flow[list[Learning]]:
-    found: list[Learning] = []
-    for place in folders:
-        offset = 0
-        while True:
-            items = yield from search(SearchOp(place, limit=PAGE, offset=offset))
-            found += read_all(items, [place])
-            if len(items) < PAGE:
-                break
-            offset += PAGE
+    items = yield from together(_items(place) for place in folders)
+    found = [one for place, there in zip(folders, items, strict=True) for one in read_all(there, [place])]
     return sorted(found, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)
+
+
+def _items(place: Namespace) -> Flow[list[Item]]:
+    found: list[Item] = []
+    while True:
+        page = yield from search(SearchOp(place, limit=PAGE, offset=len(found)))
+        found += page
+        if len(page) < PAGE:
+            return found

@@ -148,7 +148,7 @@ class Loop:
         asked = run.asked(state)
         found = yield from together(flow_of(store.recall(asked)) for store in self.stores)
         # Whatever a learning store finds, only what counts is shown.
-        active = [[one for one in learnings if one.status is Status.ACTIVE] for learnings in found]
+        active = [[one for one in learnings if one.counts(run.now)] for learnings in found]
         return {store.name: learnings for store, learnings in zip(self.stores, active, strict=True) if learnings}
 
     def _shown(self, recalled: Mapping[str, Sequence[Learning]], asked: Asked) -> Flow[Shown]:

@@ -12,9 +12,10 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import graph, ledger, undoing
+from langgraph_learning import feedback, graph, ledger, undoing
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import Extraction
+from langgraph_learning.feedback import Result
 from langgraph_learning.flow import Flow, T, adrive, drive
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import LearningStore
@@ -197,6 +198,57 @@ class LearningMachine:
     async def aundo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
         """`undo_turn` for the async world."""
         return await self._adrive(undoing.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
+
+    def feedback(
+        self, context: LearningContext, thread_id: str, message_id: str, verdict: str, comment: str | None = None
+    ) -> tuple[Learning, ...]:
+        """Say of an answer that it was good ("up"), bad ("down"), or what would have been right (any other text).
+
+        That votes on all that the answer had in its context, as far as the context's user may read it. A comment or a
+        correction is learnt, too, if the machine has `BehavioralFeedback`. Returns the learnings that changed; saying
+        the same again changes nothing. Raises `InvalidFields` for what is empty, `NotFound` for an unknown answer.
+        """
+        return self._drive(feedback.feedback(self.stores, _caller(context, thread_id), message_id, verdict, comment))
+
+    async def afeedback(
+        self, context: LearningContext, thread_id: str, message_id: str, verdict: str, comment: str | None = None
+    ) -> tuple[Learning, ...]:
+        """`feedback` for the async world."""
+        caller = _caller(context, thread_id)
+        return await self._adrive(feedback.feedback(self.stores, caller, message_id, verdict, comment))
+
+    def outcome(
+        self,
+        context: LearningContext,
+        thread_id: str | None,
+        outcome: Result,
+        *,
+        message_id: str | None = None,
+        decision: str | None = None,
+        comment: str | None = None,
+    ) -> tuple[Learning, ...]:
+        """Tell how it ended: "resolved" and "succeeded" are good; "reopened", "failed" and "escalated" are not.
+
+        That is a verdict on the thread's last answer that had something in its context, or on `message_id`, with the
+        comment learnt as feedback. With the key of a `decision`, it is what came of it, in the words of the comment;
+        then the thread may be None. Returns and raises as `feedback` does.
+        """
+        caller = _caller(context, thread_id)
+        return self._drive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))
+
+    async def aoutcome(
+        self,
+        context: LearningContext,
+        thread_id: str | None,
+        outcome: Result,
+        *,
+        message_id: str | None = None,
+        decision: str | None = None,
+        comment: str | None = None,
+    ) -> tuple[Learning, ...]:
+        """`outcome` for the async world."""
+        caller = _caller(context, thread_id)
+        return await self._adrive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return undoing.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)

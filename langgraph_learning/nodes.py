@@ -10,11 +10,13 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph._internal._runnable import (
     RunnableCallable,
 )  # the only node that serves both worlds and hides no subgraph
+from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel.protocol import PregelProtocol
 
 from langgraph_learning import context
 from langgraph_learning.approval import Pause, review_graph
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.feedback import feedback_graph
 from langgraph_learning.flow import adrive, drive
 from langgraph_learning.loop import Loop, Step
 from langgraph_learning.state import LearningState
@@ -61,6 +63,11 @@ class Nodes:
     def review(self) -> Pause:
         """Pauses until a person has answered what this turn proposed; to be added after `update`."""
         return Pause(review_graph(self._loop, Node))
+
+    @property
+    def feedback(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """Takes feedback on an answer, for a server: `machine.feedback` as a graph of its own."""
+        return feedback_graph(self._loop, Node)
 
     def agent(self, agent: Any, *, inject: bool = True) -> Runnable[Any, Any]:
         """Return the node in which an agent answers, knowing what was learnt.

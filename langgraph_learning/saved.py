@@ -7,7 +7,7 @@ from typing import NamedTuple
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.edits import Edit, identity_of, record_from, said_by
+from langgraph_learning.edits import Edit, given_to, identity_of, record_from, said_by
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.transcript import plain, stems, text_of, words
 
@@ -31,8 +31,9 @@ def save(kind: str) -> str:
 
 def names(stores: Sequence[LearningStore]) -> frozenset[str]:
     """Return the names of the tools of these stores: neither what they are asked nor what they say is learnt from."""
-    kinds = [kind for store in stores if store.tools for kind in store.asked]
-    return frozenset([*map(save, kinds), *([SEARCH, FORGET] if kinds else [])])
+    with_tools = [store for store in stores if store.tools]
+    kinds = [kind for store in with_tools for kind in store.asked]
+    return frozenset([*map(save, kinds), *([SEARCH, FORGET] if with_tools else [])])
 
 
 def saved(messages: Sequence[AnyMessage], records: Mapping[str, type[BaseModel]]) -> list[Saved]:
@@ -70,6 +71,6 @@ def _alike(record: BaseModel, saved: str, heard: set[str]) -> bool:
 
 def _names_in(record: BaseModel) -> set[str]:
     """Return the names and numbers in a record: what begins a sentence has a capital anyway."""
-    values = [value.split() for value in record.model_dump().values() if isinstance(value, str)]
+    values = [value.split() for value in given_to(record).values() if isinstance(value, str)]
     told = [word for value in values for place, word in enumerate(value) if place or len(value) == 1]
     return {part for word in told if any(c.isupper() or c.isdigit() for c in word) for part in plain(word).split()}

@@ -94,7 +94,9 @@ class Caller:
         ids = [context.user_id, context.tenant_id, *context.team_ids, *context.owners.values()]
         ids += [id_ for id_ in (context.agent_id, thread) if id_ is not None]
         if not all(id_.strip() for id_ in ids):
-            raise MissingOwner("An id in the LearningContext is empty: every id names somebody or is left out.")
+            raise MissingOwner(
+                "An id is empty, of the LearningContext or of the thread: every id names somebody or is left out."
+            )
         return cls(
             user=context.user_id,
             tenant=context.tenant_id,

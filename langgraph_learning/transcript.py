@@ -114,6 +114,23 @@ def text_of(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     return "\n".join(part for part in said if part)
 
 
+def spoken(message: AnyMessage) -> str:
+    """Return what a user or an agent says in a message, as much of it as is read: neither tools nor calls."""
+    if not isinstance(message, HumanMessage | AIMessage) or not worth_reading(message):
+        return ""
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    return _cut(message, [call["name"] for call in calls]).strip()
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text of at most about so many characters, with a mark where something was cut."""
+    if len(text) <= most:
+        return text
+    # The end of a long text holds its outcome as often as the start, so both are kept.
+    head, tail = most * 3 // 4, most // 4
+    return f"{text[:head]} [… {len(text) - most:,} characters cut …] {text[-tail:]}"
+
+
 def question(messages: Sequence[AnyMessage]) -> str:
     """Return what the user asked last, to search by."""
     asked = [text_of(message) for message in messages if isinstance(message, HumanMessage) and worth_reading(message)]
@@ -158,12 +175,7 @@ def _hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
 
 
 def _cut(message: AnyMessage, hidden: Collection[str] = ()) -> str:
-    text, most = text_of(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN
-    if len(text) <= most:
-        return text
-    # The end of a long text holds its outcome as often as the start, so both are kept.
-    head, tail = most * 3 // 4, most // 4
-    return f"{text[:head]} [… {len(text) - most:,} characters cut …] {text[-tail:]}"
+    return shortened(text_of(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN)
 
 
 def _escape(text: str) -> str:

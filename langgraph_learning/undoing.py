@@ -37,7 +37,8 @@ def undo(
     if chosen is None:
         raise NotFound(f"{key!r} has no change {change}: machine.history(context, key) lists them.")
     together = yield from changes(chosen.namespace, None, limit=MOST)
-    linked = [one for one in together if one.key != key and _step(one) == _step(chosen) and _linked(one, chosen)]
+    beside = [one for one in together if one.key != key and _step(one) == _step(chosen) and not _only_votes(one)]
+    linked = [one for one in beside if _linked(one, chosen)]
     return (yield from _taken_back([chosen, *linked], caller, four_eyes))
 
 
@@ -45,7 +46,7 @@ def undo_turn(stores: Sequence[LearningStore], caller: Caller, four_eyes: bool) 
     """Take back all that the last step that learnt from the caller's thread wrote, in whichever learning store."""
     found: list[Change] = []
     for place in places(stores, caller):
-        found += yield from changes(place, None, limit=MOST)
+        found += [one for one in (yield from changes(place, None, limit=MOST)) if not _only_votes(one)]
     newest_first = sorted(found, key=lambda change: change.id, reverse=True)
     last = next((one for one in newest_first if _step(one) and _of_thread(one, caller)), None)
     if last is None:

@@ -1,29 +1,36 @@
 """Votes: what somebody said of an answer, counted for everything that the answer had in its context."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2s
 from typing import Any
 
-from langgraph.store.base import GetOp, Item, PutOp, SearchOp
+from langchain_core.messages import AIMessage, AnyMessage
+from langgraph.store.base import GetOp, Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.errors import Conflict
+from langgraph_learning.edits import Edit, verdict_of
+from langgraph_learning.errors import Conflict, NotFound
 from langgraph_learning.flow import Flow, batch, get, together
 from langgraph_learning.learning import Learning, Status, Votes
-from langgraph_learning.learning_store import LearningStore, places
+from langgraph_learning.learning_store import LearningStore, Turn, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, escape
 from langgraph_learning.sharing import mark_of
 from langgraph_learning.transactions import Expected, version_of
 
 VOTES = "votes"
 SHOWN = "shown"
+CURSOR = "cursor"
+"""Where it lies how far a thread is learnt from."""
 MOST = 1_000
 """How many votes of one learning are counted: by then the sum says what there is to say."""
 ATTEMPTS = 20
 """How often a sum is taken when others vote at the same time."""
 
 Place = tuple[Namespace, str]
+Mark = tuple[Namespace, str, dict[str, Any]]
+"""An item as it is to be written."""
 
 
 class Vote(BaseModel):
@@ -45,7 +52,7 @@ class Vote(BaseModel):
         """Return the caller's voice on an answer."""
         return cls(helped=helped, why=why, answer=answer, voter=mark_of(caller, VOTES), at=at)
 
-    def on(self, place: Place) -> tuple[Namespace, str, dict[str, Any]]:
+    def on(self, place: Place) -> Mark:
         """Return the item that casts it on the learning at this place: its namespace, key and value."""
         key = blake2s(f"{self.answer}\0{self.voter}".encode(), digest_size=16).hexdigest()
         return where(place), key, {"version": 1, **self.model_dump(mode="json")}
@@ -57,42 +64,93 @@ def where(place: Place) -> Namespace:
     return (*folder, VOTES, store, escape(key))
 
 
+def marks_of(caller: Caller, answer: str, shown: Iterable[Place]) -> tuple[Mark, ...]:
+    """Return the items that say what an answer had in its context, and that it is the thread's last for now."""
+    learnings = [[list(namespace), key] for namespace, key in shown]
+    kept: Mark = caller.namespace(Scope.THREAD, SHOWN), answer, {"learnings": learnings}
+    return (kept, *((*place, {"answer": answer}) for place in _last(caller)[0 if learnings else 1 :]))
+
+
+def last_answer(caller: Caller) -> Flow[str]:
+    """Return the last answer of the caller's thread that had something in its context, or else the last one.
+
+    Raises `NotFound` for a thread without any.
+    """
+    items = yield from batch(*(GetOp(*place) for place in _last(caller)))
+    found = [str(item.value["answer"]) for item in items if isinstance(item, Item)]
+    if not found:
+        raise NotFound(f"No answer is on record in the thread {caller.thread!r}.")
+    return found[0]
+
+
+def answer_before(messages: Sequence[AnyMessage]) -> str | None:
+    """Return the id of the last answer among these messages."""
+    return next((m.id for m in reversed(messages) if isinstance(m, AIMessage) and m.id), None)
+
+
 def shown_in(stores: Sequence[LearningStore], caller: Caller, answer: str) -> Flow[list[Place]]:
-    """Return the learnings that an answer had in its context, as far as the caller may read them."""
+    """Return the learnings that an answer had in its context, as far as they are there and the caller may read them.
+
+    Raises `NotFound` for an answer that is not on record.
+    """
     item = yield from get(caller.namespace(Scope.THREAD, SHOWN), answer)
+    if item is None:
+        raise NotFound(f"Nothing is known of an answer {answer!r} in the thread {caller.thread!r}.")
     readable = set(places(stores, caller))
-    found = [(tuple(namespace), key) for namespace, key in item.value["learnings"]] if item else []
-    return [place for place in found if place[0] in readable]
+    shown = [(tuple(namespace), key) for namespace, key in item.value["learnings"]]
+    found = yield from batch(*(GetOp(*place) for place in shown if place[0] in readable))
+    return [(one.namespace, one.key) for one in found if isinstance(one, Item)]
 
 
-def cast(stores: Sequence[LearningStore], caller: Caller, vote: Vote) -> Flow[tuple[Learning, ...]]:
-    """Cast a vote on everything that its answer was shown; return the learnings with their new sums."""
-    shown = yield from shown_in(stores, caller, vote.answer)
-    yield from batch(*(PutOp(*vote.on(place), index=False) for place in shown), by=caller.user)
-    return (yield from rolled_up(shown, caller.user))
+def said_in(
+    stores: Sequence[LearningStore], turn: Turn, edits: Iterable[Edit]
+) -> Flow[tuple[tuple[Mark, ...], tuple[Place, ...]]]:
+    """Return the votes by which the user said how the answer before was, and the learnings they are cast on."""
+    verdicts = [vote for edit in edits if (vote := _vote(turn, edit))]
+    marks: dict[Place, Mark] = {}
+    voted: list[Place] = []
+    for vote in verdicts:
+        with suppress(NotFound):  # nobody kept what that answer was shown: then there is nothing to vote on
+            shown = yield from shown_in(stores, turn.caller, vote.answer)
+            marks |= {mark[:2]: mark for mark in map(vote.on, shown)}
+            voted += shown
+    return tuple(marks.values()), tuple(voted)
+
+
+def uncast(vote: Vote, shown: Sequence[Place]) -> Flow[list[Place]]:
+    """Return the learnings among these on which this voice has not said the same of the same answer already."""
+    items = yield from batch(*(GetOp(*vote.on(place)[:2]) for place in shown))
+    before = [read(item) if isinstance(item, Item) else None for item in items]
+    now = vote.helped, vote.why
+    return [place for place, old in zip(shown, before, strict=True) if not old or (old.helped, old.why) != now]
 
 
 def rolled_up(voted: Iterable[Place], by: str) -> Flow[tuple[Learning, ...]]:
-    """Take the sums of the votes on these learnings anew, and return those that count.
+    """Write the sums of the votes on these learnings, and return those of them that count.
 
-    A learning is read before its votes and written only if it has not changed since: so of two who count at the same
-    time the later one has seen all votes. Raises `Conflict` if that does not succeed.
+    It is done when there is nothing to write: whoever wrote looks once more, and so sees every vote cast until then.
+    So who is overtaken may leave the sum to those who were quicker.
     """
     wanted = sorted(set(voted))
     for _ in range(ATTEMPTS):
-        items = yield from batch(*(GetOp(*place) for place in wanted))
-        known = {place: item for place, item in zip(wanted, items, strict=True) if isinstance(item, Item)}
-        sums = yield from together(counted(place) for place in known)
-        now = [_with_votes(item, votes) for item, votes in zip(known.values(), sums, strict=True)]
-        counting = [one for one in now if one and one.status is Status.ACTIVE]
-        changed = [one for one in counting if known[one.place].value.get("votes") != one.votes.model_dump()]
-        expected = [Expected(*one.place, version_of(known[one.place])) for one in changed]
-        try:
+        counting, expected = yield from _summed(wanted)
+        if not expected:
+            break
+        changed = [one for one in counting if one.place in {(there.namespace, there.key) for there in expected}]
+        with suppress(Conflict):
             yield from batch(*(one.put() for one in changed), expected=expected, by=by)
-        except Conflict:
-            continue
-        return tuple(counting)
-    raise Conflict
+    return counting
+
+
+def _summed(wanted: Sequence[Place]) -> Flow[tuple[tuple[Learning, ...], list[Expected]]]:
+    """Return the learnings that count with the sums of their votes, and the versions of those whose sum is another."""
+    items = yield from batch(*(GetOp(*place) for place in wanted))
+    known = {place: item for place, item in zip(wanted, items, strict=True) if isinstance(item, Item)}
+    sums = yield from together(counted(place) for place in known)
+    now = [_with_votes(item, votes) for item, votes in zip(known.values(), sums, strict=True)]
+    counting = tuple(one for one in now if one and one.status is Status.ACTIVE)
+    stale = [one.place for one in counting if known[one.place].value.get("votes") != one.votes.model_dump()]
+    return counting, [Expected(*place, version_of(known[place])) for place in stale]
 
 
 def counted(place: Place) -> Flow[Votes]:
@@ -101,6 +159,25 @@ def counted(place: Place) -> Flow[Votes]:
     votes = [read(item) for item in items if isinstance(item, Item)] if isinstance(items, list) else []
     helped = [vote.helped for vote in votes if vote]
     return Votes(helped=sum(helped), harmed=len(helped) - sum(helped))
+
+
+def _last(caller: Caller) -> tuple[Place, Place]:
+    """Return where it lies which answer had something in its context last, and which is the last of all."""
+    place = caller.namespace(Scope.THREAD, CURSOR)
+    return (place, "knowing"), (place, "answer")
+
+
+def _vote(turn: Turn, edit: Edit) -> Vote | None:
+    """Return the vote that an edit is, if by it the user says how the agent's last answer was."""
+    helped = verdict_of(edit.record)
+    if helped is None or edit.source.channel != "user" or not turn.caller.thread:
+        return None
+    ids = [message.id for message in turn.messages]
+    place = ids.index(edit.source.messages[0]) if edit.source.messages[0] in ids else 0
+    answer = answer_before(turn.messages[:place])
+    if answer is None:
+        return None
+    return Vote.of(turn.caller, answer, helped=helped, why=edit.kind, at=turn.now)
 
 
 def read(item: Item) -> Vote | None:

@@ -12,11 +12,14 @@ from langgraph_learning import (
     LearningContext,
     LearningMachine,
     LearningStore,
+    Record,
     SessionContext,
     UserMemory,
     UserProfile,
 )
+from langgraph_learning.learning_store import Note, Turn
 from langgraph_learning.testing import HashEmbeddings, ScriptedModel
+from langgraph_learning.transcript import Line
 
 INDEX: Any = {"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]}
 POOL = {"min_size": 1, "max_size": 8}
@@ -65,6 +68,29 @@ def five_stores(**scope: Any) -> list[LearningStore]:
         EntityMemory(**scope),
         LearnedKnowledge(**scope),
     ]
+
+
+class Shout(Record):
+    """What somebody said in capital letters."""
+
+    words: str
+
+
+class Shouts(LearningStore):
+    """Notes them, without any model."""
+
+    name = "shouts"
+    noted = (Shout,)
+
+    def observe(self, turn: Turn, new: Sequence[Line]) -> Any:
+        """Note each such word."""
+        said = [(line, line.message.text) for line in new if line.channel == "user"]
+        return [
+            Note(Shout(words=word), line)
+            for line, text in said
+            for word in text.split()
+            if word.isupper() and len(word) > 1
+        ]
 
 
 def machine(answers: Any, stores: Sequence[LearningStore] | None = None, **options: Any) -> LearningMachine:

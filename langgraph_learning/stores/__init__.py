@@ -1,9 +1,21 @@
 """The kinds of learning that come with the package: each is a module and, beside it, the words the model reads."""
 
+from langgraph_learning.stores.behavioral_feedback import BehavioralFeedback
+from langgraph_learning.stores.decision_log import DecisionLog
 from langgraph_learning.stores.entity_memory import EntityMemory
+from langgraph_learning.stores.episodes import Episodes
 from langgraph_learning.stores.learned_knowledge import LearnedKnowledge
 from langgraph_learning.stores.session_context import SessionContext
 from langgraph_learning.stores.user_memory import UserMemory
 from langgraph_learning.stores.user_profile import UserProfile
 
-__all__ = ["EntityMemory", "LearnedKnowledge", "SessionContext", "UserMemory", "UserProfile"]
+__all__ = [
+    "BehavioralFeedback",
+    "DecisionLog",
+    "EntityMemory",
+    "Episodes",
+    "LearnedKnowledge",
+    "SessionContext",
+    "UserMemory",
+    "UserProfile",
+]

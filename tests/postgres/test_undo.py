@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, EVE, NOTHING, SAM, edits, learner, machine, notes_what_users_say, observation, said, thread
 
-from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, SessionContext, Sharing, UserMemory
+from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, SessionContext, Sharing, UserMemory, votes
 from langgraph_learning.errors import Conflict, Misconfigured, NotAllowed, NotFound
+from langgraph_learning.flow import drive
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.scopes import Caller
 
 THREADS = (f"undo {number}" for number in itertools.count())
 
@@ -198,3 +201,48 @@ def test_of_two_reviewers_at_once_one_decides(store: HybridPostgresStore):
             lambda key=waits.key: learning.review.reject(ALEX, key),
         )
         assert 1 == sum(isinstance(outcome, (Conflict, NotFound)) for outcome in done)
+
+
+def voted(store: HybridPostgresStore, learning: LearningMachine, key: str, helped: bool = False) -> None:
+    """Let Sam vote on a learning of Alex' team, as part of some answer."""
+    place = next(one.place for one in learning.learnings(SAM) if one.key == key)
+    caller = Caller("sam", teams=("acme",), thread="elsewhere")
+    store.put(caller.namespace(Scope.THREAD, votes.SHOWN), "m1", {"learnings": [[list(place[0]), key]]}, index=False)
+    vote = votes.Vote.of(caller, "m1", helped=helped, why="said", at=datetime.now(UTC))
+    drive(votes.cast(learning.stores, caller, vote), store)
+
+
+def test_an_edit_is_undone_though_votes_came_since(store: HybridPostgresStore):
+    """A vote is nobody's edit: it does not stand in the way, is not taken for the last change, and stays."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
+    hears(learning, "Deploys are frozen")
+    (frozen,) = learning.learnings(ALEX)
+    voted(store, learning, frozen.key)
+    (undone,) = learning.undo(ALEX, frozen.key)
+
+    assert ("rejected", 1) == (undone.status, undone.votes.harmed)
+    assert [] == learning.learnings(ALEX)
+
+
+def test_a_vote_is_not_taken_for_the_last_thing_learnt(store: HybridPostgresStore):
+    """What the turn taught goes, and what it did not stays, whatever was voted on meanwhile."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
+    where = hears(learning, "Deploys are frozen")
+    (frozen,) = learning.learnings(ALEX)
+    hears(learning, "Tests are slow", where=where)
+    voted(store, learning, frozen.key)
+    learning.undo_turn(ALEX, where)
+
+    assert ["Deploys are frozen"] == texts(learning)
+
+
+def test_a_turn_whose_learnings_got_votes_is_undone(store: HybridPostgresStore):
+    """All of it counts no longer, and the votes are kept with it."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
+    where = hears(learning, "Deploys are frozen")
+    (frozen,) = learning.learnings(ALEX)
+    voted(store, learning, frozen.key, helped=True)
+    (undone,) = learning.undo_turn(ALEX, where)
+
+    assert ("rejected", 1) == (undone.status, undone.votes.helped)
+    assert [] == texts(learning)

@@ -1,0 +1,221 @@
+"""What is said of an answer, or came of a decision, outside the conversation: by a button, a ticket, a job."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+from uuid import NAMESPACE_URL, uuid5
+
+from langchain_core.messages import HumanMessage
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import GetOp, Item, PutOp
+from pydantic import BaseModel
+from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
+
+from langgraph_learning.checks import noted
+from langgraph_learning.edits import Edit, linked, said_by
+from langgraph_learning.errors import InvalidFields, LearningError, Misconfigured, NotFound
+from langgraph_learning.extraction import processed
+from langgraph_learning.flow import Flow, batch, flow_of, get
+from langgraph_learning.gates import write
+from langgraph_learning.learning import Learning, Source, read_all
+from langgraph_learning.learning_store import Asked, LearningStore, Note, Turn, places
+from langgraph_learning.loop import Loop
+from langgraph_learning.run import Run
+from langgraph_learning.scopes import Caller, LearningContext
+from langgraph_learning.stores.behavioral_feedback import Feedback
+from langgraph_learning.stores.decision_log import Outcome
+from langgraph_learning.transcript import Line
+from langgraph_learning.votes import Vote, last_answer, rolled_up, shown_in, uncast
+
+UP, DOWN = "up", "down"
+CORRECTION = "correction"
+Result = Literal["resolved", "succeeded", "reopened", "failed", "escalated"]
+WORKED: Mapping[str, bool] = dict(zip(get_args(Result), (True, True, False, False, False), strict=True))
+"""What an outcome says of the answer before it."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One user's word from outside the conversation."""
+
+    stores: Sequence[LearningStore]
+    caller: Caller
+    at: datetime
+    said: str
+    """The word itself: "up", "down", "correction" or an outcome."""
+    worked: bool
+    answer: str | None
+    """Id of the answer that it is about."""
+    comment: str | None
+
+    def vote(self, answer: str) -> Vote:
+        """Return it as a vote on what an answer was shown."""
+        return Vote.of(self.caller, answer, helped=self.worked, why=self.said, at=self.at)
+
+    def source(self) -> Source:
+        """Return it as what a learning rests on: the user's own words."""
+        messages = (self.answer,) if self.answer else ()
+        return Source(channel="user", user=self.caller.user, thread=self.caller.thread, messages=messages)
+
+
+def feedback(
+    stores: Sequence[LearningStore], caller: Caller, message: str, verdict: str, comment: str | None
+) -> Flow[tuple[Learning, ...]]:
+    """Cast votes on what an answer was shown, and learn what was said of it; return the learnings that changed.
+
+    Raises `InvalidFields` for what is empty, `NotFound` for an answer that is not on record.
+    """
+    _given(thread_id=caller.thread, message_id=message, verdict=verdict)
+    if not caller.learn:
+        return ()
+    correction = verdict if verdict not in (UP, DOWN) else None
+    now = datetime.now(UTC)
+    voice = Voice(stores, caller, now, CORRECTION if correction else verdict, verdict == UP, message, comment)
+    return (yield from _written(voice, (yield from _of_answer(voice, correction))))
+
+
+def outcome(
+    stores: Sequence[LearningStore],
+    caller: Caller,
+    result: str,
+    message: str | None,
+    decision: str | None,
+    comment: str | None,
+) -> Flow[tuple[Learning, ...]]:
+    """Tell how the caller's thread ended, or what came of a decision, or both; return the learnings that changed.
+
+    Raises `InvalidFields` for what is empty or unknown, `NotFound` for an answer or a decision that is not on record.
+    """
+    if result not in WORKED:
+        raise InvalidFields(f"outcome: {result!r} is none of {', '.join(WORKED)}.")
+    if caller.thread is None and (decision is None or message):
+        raise InvalidFields("thread_id: say in which thread the answer was given, or name a decision and no message.")
+    if not caller.learn:
+        return ()
+    answer = (message or (yield from last_answer(caller))) if caller.thread else None
+    voice = Voice(stores, caller, datetime.now(UTC), result, WORKED[result], answer, comment)
+    wanted = yield from (_of_answer(voice, None) if decision is None else _of_decision(voice, decision))
+    return (yield from _written(voice, wanted))
+
+
+def _written(voice: Voice, wanted: Sequence[Learning]) -> Flow[tuple[Learning, ...]]:
+    """Write votes and learnings, all or nothing, and return those that changed: none if all was said before."""
+    vote = voice.vote(voice.answer) if voice.answer else None
+    shown = (yield from shown_in(voice.stores, voice.caller, vote.answer)) if vote else []
+    new = (yield from uncast(vote, shown)) if vote else []
+    votes = [PutOp(*vote.on(place), index=False) for place in new if vote]
+    learnt = yield from write(voice.stores, voice.caller, wanted, *votes, at=voice.at)
+    counted = yield from rolled_up(shown, voice.caller.user)
+    return (*learnt, *(one for one in counted if one.place in new))
+
+
+def _of_answer(voice: Voice, correction: str | None) -> Flow[list[Learning]]:
+    """Return what a comment or a correction teaches, if the machine has a learning store for it."""
+    keeper = _keeper(voice.stores, Feedback)
+    if keeper is None or not (correction or voice.comment):
+        return []
+    store, record = keeper
+    fields = {"behaviour": voice.comment or "", "worked": voice.worked, "instead": correction, "situation": None}
+    return (yield from _learnt(voice, store, record.model_validate(fields), voice.answer or ""))
+
+
+def _of_decision(voice: Voice, key: str) -> Flow[list[Learning]]:
+    """Return the outcome of a decision. Raises `NotFound`, and `Misconfigured` if the machine keeps no decisions."""
+    keeper = _keeper(voice.stores, Outcome)
+    if keeper is None:
+        raise Misconfigured("The machine has no learning store for outcomes of decisions, such as DecisionLog().")
+    store, record = keeper
+    decision = yield from _known(voice, store, key)
+    fields = {"decision": key, "outcome": voice.comment or voice.said, "worked": voice.worked}
+    try:
+        made = linked(record.model_validate(fields), {key: decision})
+    except ValueError as error:
+        raise NotFound(str(error)) from error
+    return (yield from _learnt(voice, store, made, f"{key} {said_by(made)}"))
+
+
+def _learnt(voice: Voice, store: LearningStore, record: BaseModel, about: str) -> Flow[list[Learning]]:
+    """Return what is to be written for a record; nothing if this user has said just that about just this already."""
+    edit = _edit(voice, store, record, about)
+    before = yield from get(edit.namespace, edit.key)
+    if before is not None and before.value["text"] == said_by(record):
+        return []
+    asked = Asked(voice.caller, said_by(record), voice.at, learning=True)
+    known = yield from flow_of(store.recall(asked))
+    return (yield from processed(store, [edit], known))
+
+
+def _edit(voice: Voice, store: LearningStore, record: BaseModel, about: str) -> Edit:
+    """Return the edit that learns a record in this user's words, under the one key that their word on this has."""
+    caller, said = voice.caller, said_by(record)
+    note = Note(record, Line(1, HumanMessage(said), said, "user"))
+    edit = noted(store, Turn(caller, (), voice.at), note, 0)
+    place = (caller.tenant, caller.thread or "", about, caller.user, edit.kind)
+    return replace(edit, key=uuid5(NAMESPACE_URL, "\0".join(place)).hex, source=voice.source())
+
+
+def _known(voice: Voice, store: LearningStore, key: str) -> Flow[Learning]:
+    readable = places([store], voice.caller)
+    items = yield from batch(*(GetOp(place, key) for place in readable))
+    found = read_all((item for item in items if isinstance(item, Item)), readable)
+    if not found:
+        raise NotFound(f"Nothing that {voice.caller.user} can see has the key {key!r}.")
+    return found[0]
+
+
+def _keeper(stores: Sequence[LearningStore], record: type[BaseModel]) -> tuple[LearningStore, type[BaseModel]] | None:
+    """Return the first learning store that has such a record, and its own form of the record."""
+    found = ((store, own) for store in stores for own in store.kinds.values() if issubclass(own, record))
+    return next(found, None)
+
+
+def _given(**texts: str | None) -> None:
+    if missing := [name for name, text in texts.items() if not (text and text.strip())]:
+        raise InvalidFields(f"{missing[0]}: it is empty.")
+
+
+class FeedbackInput(TypedDict, total=False):
+    """What somebody says of an answer."""
+
+    thread_id: str
+    message_id: str
+    verdict: str
+    """Either "up", "down", or what would have been right."""
+    comment: str | None
+
+
+class FeedbackOutput(TypedDict, total=False):
+    """What came of it."""
+
+    changed: list[str]
+    """Keys of the learnings that changed."""
+    refused: str | None
+    """Why nothing was done, if nothing was."""
+
+
+class FeedbackState(FeedbackInput, FeedbackOutput, total=False):
+    """Both."""
+
+
+def feedback_graph(
+    loop: Loop, node: Callable[[str, Callable[[Mapping[str, Any], Run], Flow[dict[str, Any]]], Loop], Any]
+) -> CompiledStateGraph[Any, Any, Any, Any]:
+    """Return the graph by which feedback comes in over a server, in the name of whoever runs it."""
+
+    def give(state: Mapping[str, Any], run: Run) -> Flow[dict[str, Any]]:
+        caller = replace(run.caller, thread=state.get("thread_id"))
+        said = str(state.get("message_id") or ""), str(state.get("verdict") or "")
+        try:
+            changed = yield from feedback(loop.stores, caller, *said, state.get("comment"))
+        except LearningError as error:
+            return {"changed": [], "refused": str(error)}
+        return {"changed": [one.key for one in changed], "refused": None}
+
+    context = None if loop.context_from else LearningContext
+    builder = StateGraph(FeedbackState, context, input_schema=FeedbackInput, output_schema=FeedbackOutput)
+    builder.add_node("give", node("give", give, loop), input_schema=FeedbackState)
+    builder.add_edge(START, "give")
+    builder.add_edge("give", END)
+    return builder.compile(store=loop.store, name="feedback")

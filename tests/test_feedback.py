@@ -1,0 +1,230 @@
+"""Feedback: what is said of an answer, and what comes of it for all that the answer knew."""
+
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observation, prompt, said, thread
+
+from langgraph_learning import BehavioralFeedback, LearningContext, LearningMachine, Scope, UserMemory
+from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
+from langgraph_learning.learning import Learning, Votes
+
+TEA = "Drinks green tea"
+
+
+def told(behaviour: str, worked: bool, replaces: str | None = None, **fields: Any) -> dict[str, Any]:
+    """An edit that notes feedback."""
+    given = {"instead": None, "situation": None, **fields}
+    return edit("feedback", replaces=replaces, behaviour=behaviour, worked=worked, **given)
+
+
+def learnt(store: BaseStore, *texts: str, answers: Any = (), **options: Any) -> LearningMachine:
+    """A machine that knows these observations, from one turn of a thread of their own."""
+    first = edits(*map(observation, texts or [TEA]))
+    stores = [UserMemory(**options), BehavioralFeedback(**options)]
+    learning = machine(lambda shown: next(script), stores, store=store)
+    script = iter([first, *answers, *[NOTHING] * 100])
+    talk(learning).invoke(said("; ".join(texts or [TEA])), thread("first"), context=ALEX)
+    return learning
+
+
+def talk(learning: LearningMachine) -> CompiledStateGraph[Any, Any, Any, Any]:
+    return learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
+
+
+def asks(learning: LearningMachine, question: str = "Which tea?", name: str = "t", who: LearningContext = ALEX) -> str:
+    """The id of the answer that somebody gets."""
+    messages = talk(learning).invoke(said(question), thread(name), context=who)["messages"]
+    return str(messages[-1].id)
+
+
+def recalled(learning: LearningMachine, question: str, who: LearningContext = ALEX) -> str:
+    """All that a model is shown when somebody asks this."""
+    model = echo()
+    learning.wrap(create_agent(model, []), checkpointer=InMemorySaver()).invoke(
+        said(question), thread("r"), context=who
+    )
+    return prompt(model.shown[-1])
+
+
+def votes(learning: LearningMachine, text: str = TEA, who: LearningContext = ALEX) -> Votes:
+    """The votes on a learning."""
+    return next(one.votes for one in learning.learnings(who) if one.text == text)
+
+
+def feedbacks(learning: LearningMachine, who: LearningContext = ALEX) -> list[Learning]:
+    return [one for one in learning.learnings(who) if one.kind == "feedback"]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "counted"), [("up", (1, 0)), ("down", (0, 1)), ("No, black tea", (0, 1))], ids=["up", "down", "text"]
+)
+def test_a_verdict_counts_for_what_the_answer_knew(store: BaseStore, verdict: str, counted: tuple[int, int]):
+    """Up helps; down, or what would have been right, harms."""
+    learning = learnt(store)
+    changed = learning.feedback(ALEX, "t", asks(learning), verdict)
+
+    assert counted == (votes(learning).helped, votes(learning).harmed)
+    assert TEA in [one.text for one in changed]
+
+
+def test_the_same_again_changes_nothing(postgres_store: BaseStore):
+    """A button that is pressed twice is one voice, and one learning."""
+    learning = learnt(postgres_store)
+    answer = asks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+    before = learning.learnings(ALEX)
+
+    assert () == learning.feedback(ALEX, "t", answer, "down", "Too long")
+    assert before == learning.learnings(ALEX)
+
+
+def test_another_verdict_takes_the_place_of_the_first(store: BaseStore):
+    """Who changes their mind has one voice still."""
+    learning = learnt(store)
+    answer = asks(learning)
+    learning.feedback(ALEX, "t", answer, "up")
+    learning.feedback(ALEX, "t", answer, "down")
+
+    assert Votes(helped=0, harmed=1) == votes(learning)
+
+
+def test_a_comment_is_learnt(store: BaseStore):
+    """As what to avoid, in the user's own words, resting on the answer."""
+    learning = learnt(store)
+    answer = asks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Recommended without asking")
+    (feedback,) = feedbacks(learning)
+
+    assert "Avoid: Recommended without asking" == feedback.text
+    assert ("user", "alex", "t", (answer,)) == tuple(feedback.sources[0].model_dump(exclude={"run"}).values())
+
+
+def test_a_correction_is_learnt(store: BaseStore):
+    """As what to do instead; a later one on the same answer takes its place."""
+    learning = learnt(store)
+    answer = asks(learning)
+    learning.feedback(ALEX, "t", answer, "Ask for the time of day")
+    learning.feedback(ALEX, "t", answer, "Ask for the time of day first", "Recommended at once")
+
+    assert ["Avoid: Recommended at once. Do instead: Ask for the time of day first"] == [
+        one.text for one in feedbacks(learning)
+    ]
+
+
+def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):
+    """Nothing is asked for that the machine does not keep."""
+    learning = machine([edits(observation(TEA)), NOTHING], [UserMemory()], store=store)
+    talk(learning).invoke(said(TEA), thread("first"), context=ALEX)
+    changed = learning.feedback(ALEX, "t", asks(learning), "No, black tea")
+
+    assert [(TEA, Votes(harmed=1))] == [(one.text, one.votes) for one in changed]
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (("t", "nowhere", "up"), NotFound),
+        (("nowhere", "answer", "up"), NotFound),
+        (("", "answer", "up"), MissingOwner),
+        (("t", "", "up"), InvalidFields),
+        (("t", "answer", " "), InvalidFields),
+    ],
+)
+def test_what_cannot_be_meant_is_an_error(store: BaseStore, given: tuple[str, str, str], error: type[LearningError]):
+    """It says what is wrong, and nothing is written."""
+    learning = learnt(store)
+    asks(learning)
+
+    with pytest.raises(error):
+        learning.feedback(ALEX, *given, "A comment")
+    assert [] == feedbacks(learning)
+
+
+def test_who_does_not_want_to_teach_teaches_nothing(store: BaseStore):
+    """Not by feedback either."""
+    learning = learnt(store)
+    silent = ALEX.model_copy(update={"learn": False})
+
+    assert () == learning.feedback(silent, "t", asks(learning), "down", "Too long")
+    assert Votes() == votes(learning)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counted"),
+    [("resolved", (1, 0)), ("succeeded", (1, 0)), ("reopened", (0, 1)), ("failed", (0, 1)), ("escalated", (0, 1))],
+)
+def test_an_outcome_counts_for_the_last_answer_that_knew_something(
+    store: BaseStore, outcome: Any, counted: tuple[int, int]
+):
+    """Of the thread, whatever was answered after it."""
+    learning = learnt(store)
+    asks(learning)
+    learning.outcome(ALEX, "t", outcome)
+
+    assert counted == (votes(learning).helped, votes(learning).harmed)
+
+
+def test_an_outcome_where_nothing_was_known_is_no_error(store: BaseStore):
+    """Whoever closes tickets need not know which answers had something in their context; an unknown thread is one."""
+    learning = machine([NOTHING], [UserMemory()], store=store)
+    asks(learning)
+
+    assert () == learning.outcome(ALEX, "t", "resolved")
+    with pytest.raises(NotFound, match="'nowhere'"):
+        learning.outcome(ALEX, "nowhere", "resolved")
+
+
+def test_an_unknown_outcome_names_the_known_ones(store: BaseStore):
+    """An error says what to do."""
+    with pytest.raises(InvalidFields, match="resolved, succeeded, reopened, failed, escalated"):
+        learnt(store).outcome(ALEX, "t", "closed")  # type: ignore[arg-type]  # what a caller without types may do
+
+
+def test_a_vote_reaches_only_what_the_voter_may_read(postgres_store: BaseStore):
+    """Sam speaks for what the team knows; for Alex's own, and from another team, nobody has a voice."""
+    learning = learnt(postgres_store, scope=Scope.TEAM)
+    answer = asks(learning)
+    assert () == learning.feedback(EVE, "t", answer, "down")
+    assert Votes() == votes(learning)
+
+    learning.feedback(SAM, "t", answer, "down")
+    assert Votes(harmed=1) == votes(learning)
+
+
+def test_nobody_votes_on_what_is_anothers_own(postgres_store: BaseStore):
+    """A colleague does not know it, so has no say on it."""
+    learning = learnt(postgres_store)
+
+    assert () == learning.feedback(SAM, "t", asks(learning), "down")
+    assert Votes() == votes(learning)
+
+
+def test_what_harms_sinks_below_what_helps(postgres_store: BaseStore):
+    """By the verdicts of a few users, in what the next one is shown."""
+    helps, harms = "Reset the router for error 50", "Reset the phone for error 50"
+    learning = learnt(postgres_store, helps, harms, scope=Scope.TEAM)
+    narrow = machine(lambda _: NOTHING, [UserMemory(scope=Scope.TEAM, limit=1)], store=postgres_store)
+    for name in ("ann", "bob", "cy"):
+        user = LearningContext(user_id=name, team_ids=("acme",))
+        narrow.feedback(user, name, asks(narrow, "Reset the router?", name, user), "up")
+        narrow.feedback(user, name, asks(narrow, "Reset the phone?", name, user), "down")
+    shown = recalled(learning, "Reset what, the phone or the router?")
+
+    assert (Votes(helped=3), Votes(harmed=3)) == (votes(learning, helps), votes(learning, harms))
+    assert shown.index(helps) < shown.index(harms)
+
+
+def test_one_voice_does_not_bury_what_is_good(postgres_store: BaseStore):
+    """It was near to the question, and still is."""
+    near, far = "Green tea goes with sushi", "Sushi is sold at the station"
+    learning = learnt(postgres_store, near, far)
+    answer = asks(learning, "Which tea goes with sushi?")
+    learning.feedback(ALEX, "t", answer, "down")
+    shown = recalled(learning, "Which green tea goes with sushi?")
+
+    assert shown.index(near) < shown.index(far)

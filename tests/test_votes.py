@@ -1,0 +1,271 @@
+"""Votes: what is said of an answer counts for what the answer was shown, once a voice, and loses no other voice."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.base import BaseStore, SearchItem
+from langgraph.store.memory import InMemoryStore
+from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observation, said, thread
+
+from langgraph_learning import LearningContext, LearningMachine, LearningStore, Record, Scope, UserMemory, votes
+from langgraph_learning.flow import Batch, Flow, drive
+from langgraph_learning.learning import Learning, Votes
+from langgraph_learning.learning_store import Asked
+from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.scopes import Caller
+from langgraph_learning.votes import Vote
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+TEAM = ("learnings", "default", "team", "acme", "user_memory")
+OWN = ("learnings", "default", "user", "alex", "user_memory")
+STORES = [UserMemory(scope=Scope.TEAM)]
+
+
+class Verdict(Record):
+    """What the user says of the last answer."""
+
+    words: str
+    good: bool
+
+    def verdict(self) -> bool:
+        return self.good
+
+
+def known(text: str, place: tuple[str, ...] = TEAM, **fields: Any) -> Learning:
+    data = {"observation": text}
+    return Learning(
+        **{"namespace": place, "key": text, "kind": "observation", "text": text, "data": data, "learned_at": NOW}
+        | fields
+    )
+
+
+def shown(store: BaseStore, *learnings: Learning, answer: str = "answer") -> None:
+    """Let an answer in thread t have had these learnings in its context."""
+    for one in learnings:
+        store.batch([one.put()])
+    place = Caller("alex", thread="t").namespace(Scope.THREAD, votes.SHOWN)
+    store.put(place, answer, {"learnings": [[list(one.namespace), one.key] for one in learnings]}, index=False)
+
+
+def casting(voter: str, helped: bool, answer: str = "answer", teams: tuple[str, ...] = ("acme",)) -> Flow[Any]:
+    """One voice on an answer in thread t."""
+    caller = Caller(voter, teams=teams, thread="t")
+    return votes.cast(STORES, caller, Vote.of(caller, answer, helped=helped, why="said", at=NOW))
+
+
+def sum_of(store: BaseStore, one: Learning) -> Votes:
+    item = store.get(one.namespace, one.key)
+    assert item is not None
+    return Votes(**item.value["votes"])
+
+
+def test_a_vote_counts_for_everything_that_the_answer_was_shown(store: BaseStore):
+    """Nobody can say which of it was to blame."""
+    tea, cat, other = known("tea"), known("cat"), known("other")
+    shown(store, other, answer="another")
+    shown(store, tea, cat)
+
+    assert {"tea", "cat"} == {one.key for one in drive(casting("alex", True), store)}
+    assert [Votes(helped=1), Votes(helped=1), Votes()] == [sum_of(store, one) for one in (tea, cat, other)]
+
+
+def test_one_voice_on_one_answer_counts_once(store: BaseStore):
+    """However often it is raised; on another answer it counts again."""
+    tea = known("tea")
+    shown(store, tea)
+    shown(store, tea, answer="later")
+    for answer in ("answer", "answer", "later"):
+        drive(casting("alex", True, answer), store)
+
+    assert Votes(helped=2) == sum_of(store, tea)
+
+
+def test_who_changes_their_mind_has_voted_as_they_did_last(store: BaseStore):
+    """The other verdict takes the place of the first."""
+    tea = known("tea")
+    shown(store, tea)
+    drive(casting("alex", True), store)
+    drive(casting("alex", False), store)
+
+    assert Votes(harmed=1) == sum_of(store, tea)
+
+
+def test_votes_at_the_same_time_lose_none(postgres_store: HybridPostgresStore):
+    """Sixteen people say at once what they think."""
+    tea = known("tea")
+    shown(postgres_store, tea)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: drive(casting(f"user {n}", n % 2 == 0), postgres_store), range(16)))
+
+    assert Votes(helped=8, harmed=8) == sum_of(postgres_store, tea)
+
+
+def interleaved(flows: list[Flow[Any]], order: list[int], store: BaseStore) -> None:
+    """Carry flows out step by step, now one, now another, as `order` says; then what is left."""
+    waiting = [(flow, flow.send(None)) for flow in flows]
+    turns = iter(order)
+    while waiting:
+        flow, request = waiting.pop(next(turns, 0) % len(waiting))
+        assert isinstance(request, Batch)
+        try:
+            waiting.append((flow, flow.send(store.batch(request.ops))))
+        except StopIteration:
+            continue
+
+
+VOICES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["one", "two"]), st.booleans()), max_size=6)
+
+
+@given(VOICES, st.lists(st.integers(0, 5)))
+def test_in_no_order_a_vote_is_lost(voices: list[tuple[str, str, bool]], order: list[int]):
+    """Even where the store lets the last writer win: in the end the sum is what the votes say."""
+    store, tea = InMemoryStore(), known("tea")
+    for answer in ("one", "two"):
+        shown(store, tea, answer=answer)
+    interleaved([casting(voter, helped, answer) for voter, answer, helped in voices], order, store)
+    cast = [item.value["helped"] for item in store.search(votes.where(tea.place), limit=100)]
+
+    assert len({(voter, answer) for voter, answer, _ in voices}) == len(cast)
+    assert Votes(helped=cast.count(True), harmed=cast.count(False)) == sum_of(store, tea)
+
+
+def test_nobody_votes_on_what_they_may_not_read(store: BaseStore):
+    """A colleague in the same thread reaches what is the team's; a stranger nothing."""
+    ours, mine = known("ours"), known("mine", OWN)
+    shown(store, ours, mine)
+    drive(casting("sam", False), store)
+    drive(casting("eve", False, teams=("rival",)), store)
+
+    assert [Votes(harmed=1), Votes()] == [sum_of(store, ours), sum_of(store, mine)]
+    assert [] == store.search(votes.where(mine.place))
+
+
+def test_what_is_forgotten_loses_its_votes_too(store: BaseStore):
+    """Nothing is left of them, and none comes afterwards."""
+    tea = known("tea")
+    shown(store, tea)
+    drive(casting("alex", True), store)
+    machine([], STORES, store=store).forget(ALEX, tea.key)
+    drive(casting("sam", True), store)
+
+    assert [] == store.search(votes.where(tea.place))
+
+
+def test_what_no_longer_counts_keeps_its_sum(store: BaseStore):
+    """A vote on a superseded learning is kept, and brings it back for nobody."""
+    old = known("old", status="superseded")
+    shown(store, old)
+
+    assert () == drive(casting("alex", True), store)
+    assert 1 == len(store.search(votes.where(old.place)))
+
+
+def ranked(*found: Learning) -> list[str]:
+    items = [SearchItem(o.namespace, o.key, o.put().value, NOW, NOW, score=o.score) for o in found]
+    return [one.key for one in UserMemory(limit=50).rank(items, [TEAM], Asked(Caller("alex"), "?", NOW))]
+
+
+@pytest.mark.parametrize("score", [0.8, -3.0], ids=["likeness", "distance"])
+def test_what_harmed_sinks_below_what_helped(score: float):
+    """Of two that are equally near, whichever way the store counts nearness."""
+    harmed, unvoted = known("harmed", votes=Votes(harmed=5), score=score), known("unvoted", score=score)
+    helped = known("helped", votes=Votes(helped=5), score=score)
+
+    assert ["helped", "unvoted", "harmed"] == ranked(harmed, unvoted, helped)
+
+
+def test_what_is_always_shown_gives_way_by_its_votes():
+    """Where nothing is asked, there is no nearness: the votes come before the date."""
+    harmed = known("harmed", votes=Votes(harmed=1), learned_at=NOW.replace(hour=5))
+
+    assert ["helped", "harmed"] == ranked(harmed, known("helped", votes=Votes(helped=1)))
+
+
+def test_one_voice_does_not_bury_a_good_learning():
+    """What is clearly nearer stays first."""
+    assert ["near", "far"] == ranked(known("near", votes=Votes(harmed=1), score=0.9), known("far", score=0.8))
+
+
+@given(st.lists(st.floats(-1, 1), max_size=12, unique=True))
+def test_without_votes_the_nearest_is_first(scores: list[float]):
+    """As before there were any."""
+    found = [known(str(score), score=score) for score in scores]
+
+    assert [str(score) for score in sorted(scores, reverse=True)] == ranked(*found)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_a_voice_for_it_always_weighs_more_than_one_against(helped: int, harmed: int):
+    """And no number of votes leaves the bounds."""
+    votes = Votes(helped=helped, harmed=harmed)
+
+    assert votes.model_copy(update={"harmed": harmed + 1}).weight < votes.weight
+    assert votes.weight < votes.model_copy(update={"helped": helped + 1}).weight
+    assert 0.5 <= votes.weight <= 1.5
+
+
+def conversation(
+    store: BaseStore, *answers: Any, agent: Any = None, last: LearningContext = ALEX
+) -> tuple[LearningMachine, list[BaseMessage]]:
+    """Alex teaches something, asks about it in another thread, and then says what they think of the answer."""
+    teaches = [edits(observation("Drinks green tea")), NOTHING]
+    learning = machine([*teaches, *answers], [UserMemory(), LearningStore(name="said", record=Verdict)], store=store)
+    talks = learning.wrap(agent or create_agent(echo(), []), checkpointer=InMemorySaver())
+    talks.invoke(said("I drink green tea"), thread("monday"), context=ALEX)
+    talks.invoke(said("Which tea?"), thread("t"), context=ALEX)
+    state = talks.invoke(said("No, that was wrong"), thread("t"), context=last)
+    return learning, state["messages"]
+
+
+WRONG = edit("verdict", words="wrong", good=False)
+
+
+def tea_in(learning: LearningMachine) -> Learning:
+    return next(one for one in learning.learnings(ALEX) if one.kind == "observation")
+
+
+def test_a_correction_votes_on_the_answer_before_it(store: BaseStore):
+    """Not on the answer that it got itself."""
+    learning, messages = conversation(store, edits(WRONG))
+    tea = tea_in(learning)
+    (vote,) = store.search(votes.where(tea.place))
+
+    assert Votes(harmed=1) == tea.votes
+    assert (messages[1].id, "verdict") == (vote.value["answer"], vote.value["why"])
+    assert "alex" not in str(vote.value)
+
+
+def test_what_a_tool_says_is_no_vote(store: BaseStore):
+    """A document may call an answer wrong; nobody is asked to believe it."""
+
+    def agent(state: dict[str, Any]) -> dict[str, Any]:
+        call = AIMessage("", tool_calls=[{"name": "read", "args": {}, "id": "1"}])
+        return {"messages": [call, ToolMessage("Your answer was wrong", tool_call_id="1"), AIMessage("I see")]}
+
+    learning, _ = conversation(store, edits({**WRONG, "message": 3}), agent=agent)
+
+    assert Votes() == tea_in(learning).votes
+
+
+def test_a_run_that_learns_nothing_casts_no_vote(store: BaseStore):
+    """`learn=False` means it."""
+    learning, _ = conversation(store, last=ALEX.model_copy(update={"learn": False}))
+
+    assert Votes() == tea_in(learning).votes
+    assert [] == store.search(votes.where(tea_in(learning).place))
+
+
+def test_a_first_word_is_about_no_answer(store: BaseStore):
+    """There is nothing that it could be a vote on, and it is no error."""
+    learning = machine([edits(WRONG)], [LearningStore(name="said", record=Verdict)], store=store)
+    learning.wrap(create_agent(echo(), [])).invoke(said("wrong"), thread("new"), context=SAM)
+
+    assert ["wrong · False"] == [one.text for one in learning.learnings(SAM)]
+    assert [] == learning.learnings(EVE)
