@@ -21,15 +21,26 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 
 from benchmarks.database import database
-from benchmarks.product import fix_in
+from benchmarks.product import advice_in, fix_in
 from benchmarks.support_agent import answer, edits
-from benchmarks.world import Ticket, World
-from langgraph_learning import LearnedKnowledge, LearningContext, LearningMachine, Scope, Sharing, learned_context
+from benchmarks.world import TEAMS, Ticket, World
+from langgraph_learning import (
+    Episodes,
+    LearnedKnowledge,
+    LearningContext,
+    LearningMachine,
+    Mode,
+    Scope,
+    Sharing,
+    learned_context,
+)
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import HashEmbeddings, ScriptedModel
 
 INDEX: Any = {"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]}
 BLOCKS = 10
+OFTEN = 20
+"""After how many tickets somebody goes through what waits for approval."""
 
 LEGEND = """
 success    tickets whose right fix was given, by block of tickets: mean over the seeds
@@ -50,8 +61,13 @@ class Arm:
     """The agent is shown what was meant for another ticket."""
     scope: Scope = Scope.TEAM
     sharing: Sharing = Sharing.AT_ONCE
+    mode: Mode = Mode.BACKGROUND
     correcting: bool = True
     """The extraction model says what a new learning replaces."""
+    voting: bool = True
+    """Thumbs up and down are passed on."""
+    episodes: bool = True
+    """The turns are kept word for word, too."""
 
 
 ARMS = {
@@ -60,8 +76,11 @@ ARMS = {
     "shuffled": Arm(shuffled=True),
     "not shared between users": Arm(scope=Scope.USER),
     "teams not kept apart": Arm(scope=Scope.GLOBAL),
-    "shared after two voices": Arm(sharing=Sharing.after(2)),
     "nothing superseded": Arm(correcting=False),
+    "without votes": Arm(voting=False),
+    "without episodes": Arm(episodes=False),
+    "shared after two voices": Arm(sharing=Sharing.after(2)),
+    "approved by a person": Arm(mode=Mode.PROPOSE),
 }
 
 
@@ -83,26 +102,45 @@ class Desk:
         self._contexts = [""]
         self._chance = Random(f"shuffled {world.seed}")
         model = ScriptedModel(lambda messages: {"edits": edits(messages[-1].text, arm.correcting)})
-        self.machine = LearningMachine(model, [LearnedKnowledge(scope=arm.scope, sharing=arm.sharing)], store=store, on_error="raise")
+        knowledge = LearnedKnowledge(scope=arm.scope, sharing=arm.sharing, mode=arm.mode)
+        stores = [knowledge, *([Episodes()] if arm.episodes else [])]
+        self.machine = LearningMachine(model, stores, store=store, on_error="raise")
         self._graph = self.machine.wrap(self._agent, checkpointer=InMemorySaver(), inject=False)
 
     def serve(self, ticket: Ticket) -> Served:
         """Answer a ticket, hear what is said about the answer, and tell what became of it."""
-        fix = fix_in(self._say(ticket, ticket.text).text)
+        answered = self._say(ticket, ticket.text)
+        fix = fix_in(answered.text)
         served = self._judged(ticket, fix)
         reaction = self._world.reaction(ticket, fix)
+        if reaction.verdict is not None:
+            self._vote(ticket, str(answered.id), reaction.verdict)
         if reaction.remark:
             self._say(ticket, reaction.remark)
         return served
 
+    def review(self, after: Ticket) -> None:
+        """Let a person of each team go through what waits for approval after a ticket."""
+        for team, (person, *_) in TEAMS.items() if self._arm.mode is Mode.PROPOSE else ():
+            context = LearningContext(user_id=person, team_ids=(team,))
+            for waiting in self.machine.review.list(context):
+                good = all(self._world.approves(after, team, advice) for advice in advice_in(waiting.text))
+                (self.machine.review.approve if good else self.machine.review.reject)(context, waiting.key)
+
     def _say(self, ticket: Ticket, said: str) -> BaseMessage:
         """Say something in a ticket's thread, and return the answer."""
-        on = self._arm.learning
-        context = LearningContext(user_id=ticket.user, team_ids=(ticket.team,), learn=on, recall=on)
-        thread: Any = {"configurable": {"thread_id": f"ticket {ticket.number}"}}
+        thread: Any = {"configurable": {"thread_id": _thread(ticket)}}
         asked: Any = {"messages": [("user", said)]}
-        answered: BaseMessage = self._graph.invoke(asked, thread, context=context)["messages"][-1]
+        answered: BaseMessage = self._graph.invoke(asked, thread, context=self._context(ticket))["messages"][-1]
         return answered
+
+    def _vote(self, ticket: Ticket, answered: str, verdict: bool) -> None:
+        if self._arm.learning and self._arm.voting:
+            self.machine.feedback(self._context(ticket), _thread(ticket), answered, "up" if verdict else "down")
+
+    def _context(self, ticket: Ticket) -> LearningContext:
+        on = self._arm.learning
+        return LearningContext(user_id=ticket.user, team_ids=(ticket.team,), learn=on, recall=on)
 
     def _agent(self, state: Mapping[str, Any]) -> str:
         self._contexts.append(learned_context())
@@ -143,7 +181,10 @@ def run(arm: Arm, world: World) -> Iterator[Served]:
     with database() as url, HybridPostgresStore.from_conn_string(url, index=INDEX, search_mode="hybrid") as store:
         store.setup()
         desk = Desk(arm, world, store)
-        yield from map(desk.serve, world.tickets)
+        for ticket in world.tickets:
+            yield desk.serve(ticket)
+            if ticket.number % OFTEN == OFTEN - 1:
+                desk.review(ticket)
 
 
 def table(runs: Runs) -> str:
@@ -190,6 +231,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="how many worlds")
     parser.add_argument("--plot", metavar="FILE", help="needs matplotlib")
     return parser.parse_args(arguments)
+
+
+def _thread(ticket: Ticket) -> str:
+    return f"ticket {ticket.number}"
 
 
 def _bar(served: Iterable[Served], tickets: int, what: str) -> Iterator[Served]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import NamedTuple
 
-from benchmarks.product import FIXES, MANUAL, PROBLEMS, Problem, advice_in
+from benchmarks.product import FIXES, MANUAL, PROBLEMS, Advice, Problem, advice_in
 
 TEAMS = {
     "north": ("ana", "ben", "cleo", "dan"),
@@ -26,7 +26,7 @@ FLIPPED = 0.1
 TELLING = 0.6
 """Share of the tickets not solved of which the agent is told afterwards how they were solved."""
 MISTAKEN = 0.05
-"""Share of these that name a wrong fix."""
+"""Share of these that name a wrong fix, and of what somebody reviews that they judge wrongly."""
 INSISTING = 0.01
 """Share of the tickets solved after which somebody insists on another fix, which is wrong."""
 
@@ -50,6 +50,10 @@ class Reaction(NamedTuple):
     """What a user says about how it was solved."""
 
 
+Rules = Mapping[tuple[str, Problem], str]
+"""The right fix by team and problem."""
+
+
 class World:
     """Tickets, and what is right."""
 
@@ -58,15 +62,14 @@ class World:
         chance = Random(f"world {seed}")
         self.seed = seed
         self.change = tickets // 2
-        self._before = _rules(chance)
+        self._before = _drawn(chance)
         self._after = _changed(self._before, chance)
         often = [chance.randint(1, 3) for _ in PROBLEMS]
         self.tickets = tuple(_ticket(number, chance, often) for number in range(tickets))
 
     def right(self, ticket: Ticket) -> str:
         """Return the fix that solves a ticket."""
-        rules = self._before if ticket.number < self.change else self._after
-        return rules[ticket.team, ticket.problem]
+        return self._rules(ticket)[ticket.team, ticket.problem]
 
     def outdated(self, ticket: Ticket, fix: str) -> bool:
         """Whether a fix would have solved a ticket until the rules changed, and does no more."""
@@ -83,12 +86,17 @@ class World:
         told = _another(self.right(ticket), chance) if solved or errs < MISTAKEN else self.right(ticket)
         return Reaction(verdict, f"This is how it was solved. For {ticket.problem.told(chance)}, {told}.")
 
+    def approves(self, after: Ticket, team: str, advice: Advice) -> bool:
+        """Whether somebody who goes through a team's advice after this ticket thinks it right."""
+        chance = Random(f"approval {self.seed} {after.number} {team} {advice.said}")
+        return (self._rules(after)[team, advice.problem] == advice.fix) != (chance.random() < MISTAKEN)
 
-Rules = Mapping[tuple[str, Problem], str]
-"""The right fix by team and problem."""
+    def _rules(self, ticket: Ticket) -> Rules:
+        """Return what is right at the time of a ticket."""
+        return self._before if ticket.number < self.change else self._after
 
 
-def _rules(chance: Random) -> Rules:
+def _drawn(chance: Random) -> Rules:
     """Return what is right at first: for most problems the same in all teams, and on the hosted edition the manual."""
     rules = {}
     for problem in PROBLEMS:
