@@ -1,6 +1,6 @@
 """An agent that learns: whatever one member of a team teaches it about their work, it knows for the others.
 
-Lessons wait until somebody approves them: graphs/review.py.
+Lessons wait until somebody approves them: graphs/review.py. What users say of answers: graphs/feedback.py.
 
 With MODEL (any name for `init_chat_model`) or OPENAI_API_KEY it runs live. With neither it runs offline on a model that
 says only what it is shown, and says so in every answer.
@@ -14,6 +14,8 @@ from langchain_core.language_models import BaseChatModel
 
 from graphs.offline import OfflineModel
 from langgraph_learning import (
+    BehavioralFeedback,
+    DecisionLog,
     EntityMemory,
     LearnedKnowledge,
     LearningMachine,
@@ -39,6 +41,8 @@ machine = LearningMachine(
         SessionContext(planning=True),
         EntityMemory(scope=Scope.TEAM),
         LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE),
+        DecisionLog(scope=Scope.TEAM),
+        BehavioralFeedback(),
     ],
 )
 agent = create_agent(model(), [], system_prompt="You help a team with its work. Answer briefly.")

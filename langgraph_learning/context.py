@@ -93,6 +93,13 @@ def showing(shown: Shown) -> Iterator[None]:
         _shown.reset(token)
 
 
+def handed_on(update: Any, shown: Shown, config: RunnableConfig) -> Any:
+    """Return an agent's update with what it was shown, where no channel holds it: credit for the answer needs it."""
+    if built(config) is not None or not isinstance(update, Mapping):
+        return update
+    return {**update, CHANNEL: shown.model_dump(mode="json")}
+
+
 def build(
     stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]], asked: Asked, budget: int
 ) -> Flow[Shown]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from langgraph.store.base import GetOp, Item, PutOp, SearchOp
 
+from langgraph_learning.checks import note_key
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.flow import Flow, batch, get, search
 from langgraph_learning.learning import Learning, Status, in_one_step, read_all
@@ -63,6 +64,7 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     _check(by_name, caller, asked)
     out = (yield from opted_out(caller)) if asked else set()
     asked = [one for one in asked if one.kept_by not in out or one.status is Status.REJECTED]
+    asked = yield from _with_words(by_name, caller, asked)
     stored, _ = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
     let = [one for one in asked if not _waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
     wishes = [one for one in asked if _waits(by_name[one.kept_by], one)]
@@ -95,6 +97,21 @@ def withdraw(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Lea
     taken = [one.model_copy(update={"status": Status.REJECTED}) for one in gone if one.scope.private]
     candidates, _ = yield from _counted({store.name: store for store in stores}, caller, taken)
     return candidates
+
+
+def _with_words(
+    by_name: Mapping[str, LearningStore], caller: Caller, asked: Sequence[Learning]
+) -> Flow[Sequence[Learning]]:
+    """Let what a user forgets take along the words of theirs that it rests on; what asks for it is not kept."""
+    gone = [one for one in asked if one.status is Status.REJECTED]
+    sources = [source for one in gone for source in one.sources if source.user == caller.user]
+    said = {(source.thread, message) for source in sources for message in source.messages}
+    raw = {kind: store for store in by_name.values() if store.raw for kind in store.kinds}
+    places = [(caller.namespace(store.scope, store.name), kind) for kind, store in raw.items()]
+    words, _ = yield from _read((place, note_key(*message, kind)) for place, kind in places for message in said)
+    new = [one for one in asked if not (gone and one.kind in raw and one.status is Status.ACTIVE)]
+    forgotten = [one.model_copy(update={"status": Status.REJECTED}) for one in words.values()]
+    return [*new, *(one for one in forgotten if one.place not in {other.place for other in new})]
 
 
 def _counted(

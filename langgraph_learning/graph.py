@@ -26,6 +26,7 @@ from typing_extensions import TypedDict  # pydantic, for the schemas that Studio
 
 from langgraph_learning import context
 from langgraph_learning.errors import LearningError, Misconfigured
+from langgraph_learning.failures import afailures_noted, failures_noted
 from langgraph_learning.flow import adrive, drive
 from langgraph_learning.loop import Loop
 from langgraph_learning.nodes import Nodes, View
@@ -83,17 +84,20 @@ def _node(loop: Loop, inner: Graph) -> RunnableCallable:
     """Return the node that lets a compiled agent answer. Studio finds the graph because it is a closure variable."""
     keys = [key for key in inner.builder.channels if key in inner.channels]
 
-    def answer(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+    def answer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         run = loop.run()
-        with context.showing(drive(loop.shown(state, run), run.store, config)), _no_handoff():
+        shown = drive(loop.shown(state, run), run.store, config)
+        with context.showing(shown), _no_handoff(), failures_noted(loop, state, run):
             after = inner.invoke(_given(state, keys), config, output_keys=keys)
-        return _handed_back(inner, state, after)
+        return context.handed_on(_handed_back(inner, state, after), shown, config)
 
-    async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> dict[str, Any]:
+    async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         run = loop.run()
-        with context.showing(await adrive(loop.shown(state, run), run.store, config)), _no_handoff():
-            after = await inner.ainvoke(_given(state, keys), config, output_keys=keys)
-        return _handed_back(inner, state, after)
+        shown = await adrive(loop.shown(state, run), run.store, config)
+        with context.showing(shown), _no_handoff():
+            async with afailures_noted(loop, state, run):
+                after = await inner.ainvoke(_given(state, keys), config, output_keys=keys)
+        return context.handed_on(_handed_back(inner, state, after), shown, config)
 
     return RunnableCallable(answer, aanswer, name="agent", trace=False)
 

@@ -137,6 +137,11 @@ class LearningStore:
         self.instructions = instructions or words_of(type(self)) or self._default_instructions()
         self._check()
 
+    @property
+    def raw(self) -> bool:
+        """Whether it holds what was said as it was said: nothing that a model was asked for."""
+        return not self.asked
+
     def recall(self, asked: Asked) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
         """Find what this caller may know, best first: what is near to the question, or all for a stable store."""
         return self._search(asked)

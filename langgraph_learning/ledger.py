@@ -24,7 +24,10 @@ def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> F
 
 
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
-    """Remove learnings by key, with what they superseded; without keys, all that is private to the user."""
+    """Remove learnings by key, with what they superseded and with the user's words that they rest on.
+
+    Without keys, remove all that is private to the user.
+    """
     found = yield from _all(places(stores, caller))
     by_key = {learning.key: learning for learning in found}
     if missing := [key for key in keys if key not in by_key]:
@@ -32,6 +35,7 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
     gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
+    gone += [one for one in _words_of(stores, caller, gone, found) if one not in gone]
     return (yield from _erased(stores, caller, gone))
 
 
@@ -74,6 +78,16 @@ def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Lear
     ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *votes, *(one.put() for one in withdrawn)]
     yield from batch(*ops, by=caller.user, erase=True)
     return len(gone)
+
+
+def _words_of(
+    stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning], found: Sequence[Learning]
+) -> list[Learning]:
+    """Return the user's words on which learnings rest, where a learning store keeps words as they were said."""
+    raw = {store.name for store in stores if store.raw}
+    said = {(s.thread, message) for one in gone for s in one.sources if s.user == caller.user for message in s.messages}
+    words = (one for one in found if one.kept_by in raw)
+    return [one for one in words if any((s.thread, m) in said for s in one.sources for m in s.messages)]
 
 
 def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:

@@ -3,12 +3,14 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest, ModelResponse
 from langchain_core.messages import SystemMessage
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from langgraph_learning import context
+from langgraph_learning.failures import afailures_noted, failures_noted
 from langgraph_learning.flow import Flow, adrive, drive
 from langgraph_learning.loop import Loop
 from langgraph_learning.run import Run
@@ -41,7 +43,8 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         """Show the model what was learnt. The state does not change: nothing of it is saved."""
         run = self._loop.run()
         shown = drive(self._loop.shown(request.state, run), run.store, run.config)
-        return handler(_showing(request, shown))
+        with failures_noted(self._loop, request.state, run):
+            return _handing_on(handler(_showing(request, shown)), shown, run)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
@@ -49,7 +52,8 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         """Show the model what was learnt. The state does not change: nothing of it is saved."""
         run = self._loop.run()
         shown = await adrive(self._loop.shown(request.state, run), run.store, run.config)
-        return await handler(_showing(request, shown))
+        async with afailures_noted(self._loop, request.state, run):
+            return _handing_on(await handler(_showing(request, shown)), shown, run)
 
     def after_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Learn from what was said. If that fails the user keeps the answer, and the next turn tries again."""
@@ -63,6 +67,12 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
 
     def _after(self, state: Any, run: Run) -> Flow[dict[str, Any]]:
         return (yield from self._loop.sparing(self._loop.learn)(state, run))
+
+
+def _handing_on(response: ModelResponse[Any], shown: context.Shown, run: Run) -> Any:
+    """Return a response with what the model was shown, after an interrupt: credit for the answer follows from it."""
+    update = context.handed_on({}, shown, run.config)
+    return ExtendedModelResponse(response, Command(update=update)) if update else response
 
 
 def _showing(request: ModelRequest[Any], shown: context.Shown) -> ModelRequest[Any]:

@@ -16,6 +16,7 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph_learning import context
 from langgraph_learning.approval import Pause, review_graph
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.failures import afailures_noted, failures_noted
 from langgraph_learning.feedback import feedback_graph
 from langgraph_learning.flow import adrive, drive
 from langgraph_learning.loop import Loop, Step
@@ -81,13 +82,16 @@ class Nodes:
 
         def answer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
-            with context.showing(drive(loop.shown(state, run), run.store, config)):
-                return answering.invoke(state, config)
+            shown = drive(loop.shown(state, run), run.store, config)
+            with context.showing(shown), failures_noted(loop, state, run):
+                return context.handed_on(answering.invoke(state, config), shown, config)
 
         async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
-            with context.showing(await adrive(loop.shown(state, run), run.store, config)):
-                return await answering.ainvoke(state, config)
+            shown = await adrive(loop.shown(state, run), run.store, config)
+            with context.showing(shown):
+                async with afailures_noted(loop, state, run):
+                    return context.handed_on(await answering.ainvoke(state, config), shown, config)
 
         return RunnableCallable(answer, aanswer, name="agent", trace=False)
 

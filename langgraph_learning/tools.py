@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode, ToolRuntime
-from langgraph.store.base import GetOp, Item
+from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import BaseModel, ValidationError
 
 from langgraph_learning import saved
@@ -28,6 +28,7 @@ from langgraph_learning.loop import Loop, event
 from langgraph_learning.run import Run, session_of
 from langgraph_learning.scopes import ROOT
 from langgraph_learning.transcript import Line, lines, shortened
+from langgraph_learning.votes import rolled_up, said_in
 
 TAKEN = ("edit", "message", "replaces", "runtime", "config", "run_manager", "callbacks")
 """Names that a record's fields cannot have: tools use them."""
@@ -147,7 +148,10 @@ class Toolbox:
         if not unforgotten([edit], said, rejected):
             raise ToolException("Not saved: it was forgotten or refused before. Save it only if the user says it anew.")
         wanted = yield from processed(store, [edit], known)
-        written = yield from write(self._loop.stores, asking.turn.caller, wanted, at=asking.turn.now)
+        marks, voted = yield from said_in(self._loop.stores, asking.turn, [edit])
+        votes = [PutOp(*mark, index=False) for mark in marks]
+        written = yield from write(self._loop.stores, asking.turn.caller, wanted, *votes, at=asking.turn.now)
+        yield from rolled_up(voted, asking.turn.caller.user)
         asking.run.tell({"learnt": [event(learning) for learning in written]})
         return _happened(edit, written, known, store)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from langgraph_learning.edits import Edit, verdict_of
 from langgraph_learning.errors import Conflict, NotFound
 from langgraph_learning.flow import Flow, batch, get, together
+from langgraph_learning.gates import opted_out
 from langgraph_learning.learning import Learning, Status, Votes
 from langgraph_learning.learning_store import LearningStore, Turn, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, escape
@@ -96,7 +97,8 @@ def shown_in(stores: Sequence[LearningStore], caller: Caller, answer: str) -> Fl
     item = yield from get(caller.namespace(Scope.THREAD, SHOWN), answer)
     if item is None:
         raise NotFound(f"Nothing is known of an answer {answer!r} in the thread {caller.thread!r}.")
-    readable = set(places(stores, caller))
+    out = yield from opted_out(caller)
+    readable = set(places([store for store in stores if store.name not in out], caller))
     shown = [(tuple(namespace), key) for namespace, key in item.value["learnings"]]
     found = yield from batch(*(GetOp(*place) for place in shown if place[0] in readable))
     return [(one.namespace, one.key) for one in found if isinstance(one, Item)]
@@ -106,10 +108,11 @@ def said_in(
     stores: Sequence[LearningStore], turn: Turn, edits: Iterable[Edit]
 ) -> Flow[tuple[tuple[Mark, ...], tuple[Place, ...]]]:
     """Return the votes by which the user said how the answer before was, and the learnings they are cast on."""
-    verdicts = [vote for edit in edits if (vote := _vote(turn, edit))]
+    said = [(edit, vote) for edit in edits if (vote := _vote(turn, edit))]
+    out = (yield from opted_out(turn.caller)) if said else set()
     marks: dict[Place, Mark] = {}
     voted: list[Place] = []
-    for vote in verdicts:
+    for vote in [vote for edit, vote in said if edit.namespace[-1] not in out]:
         with suppress(NotFound):  # nobody kept what that answer was shown: then there is nothing to vote on
             shown = yield from shown_in(stores, turn.caller, vote.answer)
             marks |= {mark[:2]: mark for mark in map(vote.on, shown)}

@@ -7,6 +7,8 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from langgraph_learning import (
+    BehavioralFeedback,
+    DecisionLog,
     EntityMemory,
     LearnedKnowledge,
     LearningContext,
@@ -91,6 +93,11 @@ class Shouts(LearningStore):
             for word in text.split()
             if word.isupper() and len(word) > 1
         ]
+
+
+def all_stores(**scope: Any) -> list[LearningStore]:
+    """Every kind of learning that a model is asked for."""
+    return [*five_stores(**scope), DecisionLog(**scope), BehavioralFeedback(**scope)]
 
 
 def machine(answers: Any, stores: Sequence[LearningStore] | None = None, **options: Any) -> LearningMachine:

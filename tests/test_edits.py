@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import pytest
 from openai_server import ALLOWED
-from people import five_stores
+from people import all_stores
 from pydantic import BaseModel, Field, ValidationError
 
 from langgraph_learning import Record
@@ -31,7 +31,7 @@ def walk(schema: Any) -> Any:
 
 def test_every_object_of_the_answer_is_strict():
     """All fields are required and no others allowed: what every strict provider asks for."""
-    records = {kind: record for store in five_stores() for kind, record in store.kinds.items()}
+    records = {kind: record for store in all_stores() for kind, record in store.kinds.items()}
     objects = [schema for schema in walk(answer_schema(records)) if schema.get("type") == "object"]
 
     assert len(objects) >= 9
@@ -40,7 +40,7 @@ def test_every_object_of_the_answer_is_strict():
 
 def test_the_answer_uses_no_keyword_that_a_provider_refuses():
     """No references, defaults or oneOf are left."""
-    records = {kind: record for store in five_stores() for kind, record in store.kinds.items()}
+    records = {kind: record for store in all_stores() for kind, record in store.kinds.items()}
     keywords = {key for schema in walk(answer_schema(records)) if isinstance(schema.get("type"), str) for key in schema}
 
     assert keywords <= ALLOWED - {"$ref", "$defs", "format", "pattern"}

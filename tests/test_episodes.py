@@ -11,7 +11,22 @@ from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, Tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from people import ALEX, EVE, INDEX, NOTHING, POOL, SAM, echo, learner, machine, prompt, said, thread
+from people import (
+    ALEX,
+    EVE,
+    INDEX,
+    NOTHING,
+    POOL,
+    SAM,
+    echo,
+    edits,
+    learner,
+    machine,
+    observation,
+    prompt,
+    said,
+    thread,
+)
 
 from langgraph_learning import Episodes, LearningContext, LearningMachine, Scope, UserMemory
 from langgraph_learning.errors import Misconfigured
@@ -45,7 +60,8 @@ class Talk:
 
 
 def kept(learning: LearningMachine, user: LearningContext = ALEX) -> list[Learning]:
-    return sorted(learning.learnings(user), key=lambda one: (one.data["thread"], one.data["position"]))
+    words = (one for one in learning.learnings(user) if one.kind == "episode")
+    return sorted(words, key=lambda one: (one.data["thread"], one.data["position"]))
 
 
 def texts(learning: LearningMachine, user: LearningContext = ALEX) -> list[str]:
@@ -325,7 +341,7 @@ def calls(name: str, **args: Any) -> AIMessage:
 
 
 def test_an_agent_can_look_for_more_and_forget(store: BaseStore):
-    """There is nothing to save; what a search returned is kept as nobody's words."""
+    """There is nothing to save; and the turn that asks to forget is not kept either."""
     learning = keeper(store, tools=True, limit=1)
     Talk(learning, "a", "Good").says("The kiln fires at 900 degrees")
     key = kept(learning)[0].key
@@ -337,7 +353,7 @@ def test_an_agent_can_look_for_more_and_forget(store: BaseStore):
     assert ["search_learnings", "forget_learning"] == [tool.name for tool in learning.tools()]
     assert f"{key} · episode: alex ({TODAY}): The kiln fires at 900 degrees" in told[0]
     assert told[1].startswith("Forgotten")
-    assert {"Good", "Forget the kiln", "Done"} == set(texts(learning))
+    assert ["Good"] == texts(learning)
 
 
 def test_a_thread_without_a_name_is_kept_too(store: BaseStore):
@@ -370,3 +386,54 @@ def test_a_very_long_message_is_kept_with_a_mark(store: BaseStore):
 
     assert len(kept(learning)[0].text) < 4_100 * CHARS_PER_TOKEN
     assert "characters cut" in kept(learning)[0].text
+
+
+SECRET = "I look for another job"
+
+
+def knows_the_secret(store: BaseStore) -> LearningMachine:
+    """A machine that learnt of it and kept the words, and that forgets it when it is told something else."""
+    forget = edits({"edit": "forget", "replaces": "k1", "message": 1})
+    learning = machine([edits(observation("Looks for another job")), forget], [UserMemory(), Episodes()], store=store)
+    Talk(learning, "a", "Good luck").says(SECRET)
+    return learning
+
+
+def test_who_asks_to_forget_something_is_not_reminded_by_their_own_words(store: BaseStore):
+    """Neither by those that taught it nor by those that ask for it, nor by the answer to them."""
+    learning = knows_the_secret(store)
+    Talk(learning, "b", "I forgot that you look for another job").says("Forget that I look for another job")
+
+    assert ["Good luck"] == texts(learning)
+
+
+def test_what_is_removed_takes_the_words_along(store: BaseStore):
+    """A learning and the message that taught it; the answer stays."""
+    learning = knows_the_secret(store)
+    (job,) = [one for one in learning.learnings(ALEX) if one.kind == "observation"]
+
+    assert 2 == learning.forget(ALEX, job.key)
+    assert ["Good luck"] == texts(learning)
+
+
+def test_what_others_said_stays_theirs(store: BaseStore):
+    """To forget what a colleague taught the team takes nothing out of what they said."""
+    answers = [edits(observation("Deploys are frozen")), edits({"edit": "forget", "replaces": "k1", "message": 1})]
+    learning = machine(answers, [UserMemory(scope=Scope.TEAM), Episodes()], store=store)
+    Talk(learning, "a", "Noted").says("Deploys are frozen")
+    Talk(learning, "b", "Noted", user=SAM).says("Forget that deploys are frozen")
+
+    assert ([], ["Deploys are frozen", "Noted"]) == (learning.learnings(SAM), texts(learning))
+
+
+def test_a_turn_in_which_the_agent_forgets_something_is_not_kept(store: BaseStore):
+    """By its tool, in the middle of the turn."""
+    learning = machine([NOTHING] * 2, [UserMemory(tools=True), Episodes()], store=store)
+    save = calls("save_observation", observation="Looks for another job", replaces=None)
+    agent = create_agent(ScriptedModel([save, "Good luck"]), learning.tools(), store=store)
+    Talk(learning, "a", agent=agent).says(SECRET)
+    key = next(one.key for one in learning.learnings(ALEX) if one.kind == "observation")
+    forgets = ScriptedModel([calls("forget_learning", key=key), "I forgot that you look for another job"])
+    Talk(learning, "b", agent=create_agent(forgets, learning.tools(), store=store)).says("Forget another job")
+
+    assert ["Good luck"] == texts(learning)

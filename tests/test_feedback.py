@@ -1,17 +1,26 @@
 """Feedback: what is said of an answer, and what comes of it for all that the answer knew."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
+from langgraph.types import Command, interrupt
 from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observation, prompt, said, thread
 
 from langgraph_learning import BehavioralFeedback, LearningContext, LearningMachine, Scope, UserMemory
 from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
 from langgraph_learning.learning import Learning, Votes
+from langgraph_learning.testing import ScriptedModel
 
 TEA = "Drinks green tea"
 
@@ -228,3 +237,103 @@ def test_one_voice_does_not_bury_what_is_good(postgres_store: BaseStore):
     shown = recalled(learning, "Which green tea goes with sushi?")
 
     assert shown.index(near) < shown.index(far)
+
+
+def asks_first(state: MessagesState) -> dict[str, Any]:
+    """An agent that asks a person before it answers."""
+    return {"messages": [AIMessage(f"Tea, {interrupt('hot or cold?')}")]}
+
+
+def graph_that_asks() -> Any:
+    return StateGraph(MessagesState).add_node("asks", asks_first).add_edge(START, "asks").compile()
+
+
+def by_middleware(learning: LearningMachine) -> Any:
+    """An agent of `create_agent` whose tool asks a person before it acts."""
+    call = AIMessage("", tool_calls=[{"name": "brew", "args": {}, "id": "c1"}])
+    model = ScriptedModel([call, "Brewed."])
+    return create_agent(
+        model, [brew], middleware=[learning.middleware()], store=learning.store, checkpointer=InMemorySaver()
+    )
+
+
+@tool
+def brew() -> str:
+    """Make tea."""
+    return f"made it {interrupt('hot or cold?')}"
+
+
+AGENTS = {
+    "function": lambda learning: learning.wrap(asks_first, checkpointer=InMemorySaver()),
+    "graph": lambda learning: learning.wrap(graph_that_asks(), checkpointer=InMemorySaver()),
+    "middleware": by_middleware,
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
+def test_an_answer_after_an_interrupt_is_credited_too(store: BaseStore, agent: Any):
+    """What was recalled again is what the votes are cast on."""
+    learning = learnt(store)
+    asking = agent(learning)
+    asking.invoke(said("Which tea?"), thread("t"), context=ALEX)
+    state = asking.invoke(Command(resume="hot"), thread("t"), context=ALEX)
+    learning.feedback(ALEX, "t", state["messages"][-1].id, "up")
+
+    assert Votes(helped=1) == votes(learning)
+
+
+@pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
+async def test_it_is_in_the_async_world_too(astore: BaseStore, agent: Any):
+    """The same by `ainvoke` and `afeedback`."""
+    learning = learnt(astore)
+    asking = agent(learning)
+    await asking.ainvoke(said("Which tea?"), thread("t"), context=ALEX)
+    state = await asking.ainvoke(Command(resume="hot"), thread("t"), context=ALEX)
+    (changed,) = await learning.afeedback(ALEX, "t", state["messages"][-1].id, "up")
+
+    assert (TEA, Votes(helped=1)) == (changed.text, changed.votes)
+
+
+async def test_outcomes_are_told_in_the_async_world_too(astore: BaseStore):
+    """The same by `aoutcome`, with a comment that is learnt."""
+    learning = learnt(astore)
+    await talk(learning).ainvoke(said("Which tea?"), thread("t"), context=ALEX)
+    feedback, voted = await learning.aoutcome(ALEX, "t", "reopened", comment="Forgot the milk")
+
+    assert ("Avoid: Forgot the milk", Votes(harmed=1)) == (feedback.text, voted.votes)
+
+
+def test_votes_that_are_cast_at_the_same_time_all_count(postgres_store: BaseStore):
+    """Eight users press the button at once."""
+    learning = learnt(postgres_store, scope=Scope.TEAM)
+    answer = asks(learning)
+    users = [LearningContext(user_id=f"user{number}", team_ids=("acme",)) for number in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda user: learning.feedback(user, "t", answer, "up"), users))
+
+    assert Votes(helped=8) == votes(learning)
+
+
+BALLOTS = st.dictionaries(st.sampled_from(["ann", "bob", "cy", "dee"]), st.lists(st.booleans(), min_size=1, max_size=3))
+"""What each of some users says, up or down, one after the other; the users all speak at the same time."""
+
+
+@given(BALLOTS)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_order_of_votes_loses_one(postgres_store: BaseStore, ballots: dict[str, list[bool]]):
+    """Each user's last word counts, and once, whoever speaks before, after or at the same time."""
+    text = f"Tea number {uuid4().hex}"
+    learning = learnt(postgres_store, text, scope=Scope.TEAM)
+    answer = asks(learning, f"{text}?", text)
+
+    def speaks(name: str) -> None:
+        for up in ballots[name]:
+            user = LearningContext(user_id=name, team_ids=("acme",))
+            learning.feedback(user, text, answer, "up" if up else "down")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(speaks, ballots))
+    helped = sum(ups[-1] for ups in ballots.values())
+
+    assert Votes(helped=helped, harmed=len(ballots) - helped) == votes(learning, text)

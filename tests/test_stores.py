@@ -13,7 +13,21 @@ from langchain_core.retrievers import BaseRetriever
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from people import ALEX, NOTHING, SAM, echo, edit, edits, five_stores, machine, observation, prompt, said, thread
+from people import (
+    ALEX,
+    NOTHING,
+    SAM,
+    all_stores,
+    echo,
+    edit,
+    edits,
+    five_stores,
+    machine,
+    observation,
+    prompt,
+    said,
+    thread,
+)
 from pydantic import BaseModel
 
 from langgraph_learning import (
@@ -64,7 +78,7 @@ def shown(store: BaseStore, learning_store: LearningStore, question: str, contex
     return prompt(talk.shown[-1])
 
 
-@pytest.mark.parametrize("learning_store", five_stores(), ids=lambda s: s.name)
+@pytest.mark.parametrize("learning_store", all_stores(), ids=lambda s: s.name)
 def test_nothing_known_is_shown_as_nothing(learning_store: LearningStore):
     """Not even a heading."""
     assert "hello" == shown(InMemoryStore(), learning_store, "hello")

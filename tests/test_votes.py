@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.store.base import BaseStore, SearchItem
+from langgraph.store.base import BaseStore, PutOp, SearchItem
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observation, said, thread
 
 from langgraph_learning import LearningContext, LearningMachine, LearningStore, Record, Scope, UserMemory, votes
-from langgraph_learning.flow import Batch, Flow, drive
+from langgraph_learning.flow import Batch, Flow, batch, drive
 from langgraph_learning.learning import Learning, Votes
 from langgraph_learning.learning_store import Asked
 from langgraph_learning.postgres import HybridPostgresStore
@@ -57,7 +57,10 @@ def shown(store: BaseStore, *learnings: Learning, answer: str = "answer") -> Non
 def casting(voter: str, helped: bool, answer: str = "answer", teams: tuple[str, ...] = ("acme",)) -> Flow[Any]:
     """One voice on an answer in thread t."""
     caller = Caller(voter, teams=teams, thread="t")
-    return votes.cast(STORES, caller, Vote.of(caller, answer, helped=helped, why="said", at=NOW))
+    vote = Vote.of(caller, answer, helped=helped, why="said", at=NOW)
+    places = yield from votes.shown_in(STORES, caller, answer)
+    yield from batch(*(PutOp(*vote.on(place), index=False) for place in places))
+    return (yield from votes.rolled_up(places, voter))
 
 
 def sum_of(store: BaseStore, one: Learning) -> Votes:

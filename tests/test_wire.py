@@ -9,7 +9,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from openai_server import OpenAIServer
-from people import ALEX, edit, edits, five_stores, observation, said, thread
+from people import ALEX, all_stores, edit, edits, observation, said, thread
 
 from langgraph_learning import EntityMemory, LearnedKnowledge, LearningMachine, Mode, UserMemory, UserProfile
 from langgraph_learning.errors import Misconfigured
@@ -24,6 +24,8 @@ LEARNT = edits(
     edit("event", entity="Acme", event="Pricing changes", when="next quarter"),
     edit("relationship", entity="Alex", relation="works for", target="Acme"),
     edit("insight", category="pattern", title="Phases", insight="Three phases work", when_to_apply=None),
+    edit("decision", decision="Move to GCP", reasoning="Cost", alternatives=["AWS"], context=None, confidence="high"),
+    edit("feedback", behaviour="Asked for the phases", worked=True, instead=None, situation=None),
 )
 
 
@@ -33,7 +35,7 @@ def client(server: OpenAIServer) -> ChatOpenAI:
 
 def learn_one(server: OpenAIServer, method: Any, way: str = "invoke") -> LearningMachine:
     store = InMemoryStore()
-    machine = LearningMachine(client(server), five_stores(), store=store, extraction=method, on_error="raise")
+    machine = LearningMachine(client(server), all_stores(), store=store, extraction=method, on_error="raise")
     talk = create_agent(client(server), [])
     agent = machine.wrap(talk, checkpointer=InMemorySaver())
     agent.invoke(said("I am Alex, CTO at Acme"), thread("a"), context=ALEX)
@@ -47,7 +49,7 @@ def test_every_kind_of_edit_goes_over_the_wire(method: Any):
         machine = learn_one(server, method)
     sent = server.bodies[-1]
 
-    assert 8 == len(machine.learnings(ALEX)) == len({learnt.text for learnt in machine.learnings(ALEX)})
+    assert 10 == len(machine.learnings(ALEX)) == len({learnt.text for learnt in machine.learnings(ALEX)})
     assert ("response_format" in sent) is (method != "tools")
     assert ("tools" in sent) is (method == "tools")
     assert (
@@ -61,7 +63,7 @@ def test_auto_falls_back_to_tools_and_remembers():
     """A server without JSON schemas answers 400, once."""
     with OpenAIServer(["Hi.", LEARNT, "Hi.", LEARNT], json_schema=False) as server:
         store = InMemoryStore()
-        machine = LearningMachine(client(server), five_stores(), store=store, on_error="raise")
+        machine = LearningMachine(client(server), all_stores(), store=store, on_error="raise")
         agent = machine.wrap(create_agent(client(server), []), checkpointer=InMemorySaver())
         for name in "ab":
             agent.invoke(said("I am Alex"), thread(name), context=ALEX)
@@ -74,12 +76,12 @@ def test_auto_falls_back_to_tools_and_remembers():
 async def test_async_goes_over_the_wire_too():
     """The async client sends the same."""
     with OpenAIServer(["Hello.", LEARNT]) as server:
-        machine = LearningMachine(client(server), five_stores(), store=InMemoryStore(), on_error="raise")
+        machine = LearningMachine(client(server), all_stores(), store=InMemoryStore(), on_error="raise")
         await machine.wrap(create_agent(client(server), []), checkpointer=InMemorySaver()).ainvoke(
             said("I am Alex"), thread("a"), context=ALEX
         )
 
-    assert 8 == len(await machine.alearnings(ALEX))
+    assert 10 == len(await machine.alearnings(ALEX))
 
 
 def test_one_bad_edit_loses_no_other():

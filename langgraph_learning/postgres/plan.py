@@ -1,6 +1,7 @@
 """How a batch becomes statements: reads first, then every key in one fixed order, all in one round trip."""
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from typing import Any
 
 from langgraph.store.base import (
@@ -33,7 +34,7 @@ def batch(
         validate_op_namespace(op)
     writes = Writes(shape, [op for op in ops if isinstance(op, PutOp)], expected, by, erase)
     searches = yield from plan_searches(shape, [(nth, op) for nth, op in enumerate(ops) if isinstance(op, SearchOp)])
-    reads = [*_gets(shape, ops), *searches.reads, *_lists(shape, ops)]
+    reads = _distinct([*_gets(shape, ops), *searches.reads, *_lists(shape, ops)])
     yield from writes.embed()
     written = writes.statements()
     statements = [*searches.settings, *(read.statement for read in reads), *written]
@@ -51,6 +52,23 @@ def batch(
         read.place(answer, results)
     yield from _refresh(shape, ops, results, found[: len(reads)])
     return results
+
+
+def _distinct(reads: Sequence[Read]) -> list[Read]:
+    """Ask once what is asked many times; each who asks gets values of their own."""
+    same: dict[str, list[Read]] = {}
+    for read in reads:
+        same.setdefault(repr(read.statement), []).append(read)
+    return [Read(first.statement, _placed_each(first, more)) if more else first for first, *more in same.values()]
+
+
+def _placed_each(first: Read, more: Sequence[Read]) -> Callable[[Rows, list[Any]], None]:
+    def place(rows: Rows, results: list[Any]) -> None:
+        first.place(rows, results)
+        for read in more:
+            read.place(deepcopy(rows), results)
+
+    return place
 
 
 def _gets(shape: Shape, ops: Sequence[Op]) -> list[Read]:

@@ -255,19 +255,35 @@ DELETE FROM learning_items item
  USING unnest(%(namespaces)s::text[], %(keys)s::text[]) AS claimed (namespace, key)
  WHERE item.namespace = string_to_array(claimed.namespace, '.') AND item.key = claimed.key AND item.version = 0;
 
+-- known vectors --
+-- Most puts change a status or a count and write the same text again: its vector is here already.
+SELECT text.digest, {send}(text.embedding) AS vector
+  FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(digests)s::bytea[]) AS given (namespace, key, digest)
+  JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
+  JOIN learning_texts text ON text.item = item.id AND text.digest = given.digest
+ WHERE text.embedding IS NOT NULL;
+
 -- forget texts --
-DELETE FROM learning_texts
- USING unnest(%(namespaces)s::text[], %(keys)s::text[]) AS changed (namespace, key)
+-- All of these items but what is written again unchanged. An item that was just created has none.
+DELETE FROM learning_texts text
+ USING unnest(%(namespaces)s::text[], %(keys)s::text[]) WITH ORDINALITY AS changed (namespace, key, nth)
   JOIN learning_items item ON item.namespace = string_to_array(changed.namespace, '.') AND item.key = changed.key
- WHERE learning_texts.item = item.id;
+ WHERE text.item = item.id AND item.version > 1
+   AND NOT EXISTS (SELECT FROM unnest(%(nths)s::int[], %(fields)s::text[], %(digests)s::bytea[])
+                            AS kept (nth, field, digest)
+                    WHERE kept.nth = changed.nth AND kept.field = text.field AND kept.digest = text.digest
+                      AND {complete});
 
 -- index --
 -- A tsvector holds no more than a megabyte; of a longer text the beginning can be found by its words.
-INSERT INTO learning_texts (item, field, namespace, words{embedding_column})
-SELECT item.id, given.field, item.namespace, to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
-  FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(fields)s::text[], %(texts)s::text[], %(vectors)s::{vectors}[])
-       AS given (namespace, key, field, text, embedding)
-  JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key;
+INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
+SELECT item.id, given.field, item.namespace, given.digest,
+       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
+  FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(fields)s::text[], %(texts)s::text[], %(digests)s::bytea[],
+              %(vectors)s::{vectors}[])
+       AS given (namespace, key, field, text, digest, embedding)
+  JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
+    ON CONFLICT (item, field) DO NOTHING;
 
 -- refresh --
 -- Rows that somebody is writing are left alone: their writer sets the time anew, and nobody waits for anybody.
@@ -348,9 +364,10 @@ WITH unchanged AS MATERIALIZED (
      WHERE (item.id, item.version) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[]))
        FOR UPDATE SKIP LOCKED
 )
-INSERT INTO learning_texts (item, field, namespace, words{embedding_column})
-SELECT given.id, given.field, unchanged.namespace, to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
-  FROM unnest(%(ids)s::bigint[], %(fields)s::text[], %(texts)s::text[], %(vectors)s::{vectors}[])
-       AS given (id, field, text, embedding)
+INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
+SELECT given.id, given.field, unchanged.namespace, given.digest,
+       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
+  FROM unnest(%(ids)s::bigint[], %(fields)s::text[], %(texts)s::text[], %(digests)s::bytea[], %(vectors)s::{vectors}[])
+       AS given (id, field, text, digest, embedding)
   JOIN unchanged USING (id)
     ON CONFLICT (item, field) DO NOTHING;

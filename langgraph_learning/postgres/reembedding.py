@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.postgres import setting_up, steps, vectors
+from langgraph_learning.postgres import setting_up, steps
+from langgraph_learning.postgres.indexing import Embedded, embedded, searched, texts_of
 from langgraph_learning.postgres.settings import Index
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.steps import Plan, Rows
@@ -51,22 +51,11 @@ def _clear(shape: Shape, index: Index) -> Plan[None]:
 
 
 def _index(shape: Shape, index: Index, items: Rows) -> Plan[None]:
-    texts = [(item, field, text) for item in items for field, text in index.texts(item["value"], item["indexed"])]
-    if not texts:
+    found = [(item, text) for item in items for text in texts_of(shape, item["value"], item["indexed"])]
+    if not found:
         return
-    encoded: Any = [None] * len(texts)
-    if index.embeddings:
-        distinct = list(dict.fromkeys(text for _, _, text in texts))
-        found = yield from steps.embed_documents(distinct)
-        by_text = dict(zip(distinct, map(index.encode, found), strict=True))
-        encoded = vectors.vectors([by_text[text] for _, _, text in texts], (yield from shape.vector_oid()))
-    again = shape.statements(
-        "index again",
-        ids=[item["id"] for item, _, _ in texts],
-        versions=[item["version"] for item, _, _ in texts],
-        fields=[field for _, field, _ in texts],
-        texts=[text.replace("\x00", " ") for _, _, text in texts],
-        vectors=encoded,
-        language=shape.language,
-    )
+    texts = [text for _, text in found]
+    vectors = (yield from embedded(shape, texts, {})) if index.embeddings else Embedded({}, 0)
+    ids, versions = [item["id"] for item, _ in found], [item["version"] for item, _ in found]
+    again = shape.statements("index again", ids=ids, versions=versions, **searched(shape, texts, vectors))
     yield from steps.run(again)

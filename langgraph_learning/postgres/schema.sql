@@ -35,13 +35,15 @@ CREATE INDEX learning_items_expiry ON learning_items (expires_at) WHERE expires_
 
 CREATE INDEX learning_items_neighbours ON learning_items (namespace, sequence, place) WHERE sequence IS NOT NULL;
 
--- One row for each text of an item that can be searched. It goes when its item goes, or is put again.
+-- One row for each text of an item that can be searched. It goes when its item goes, or is put again with another text,
+-- which `digest` tells. Every writer of a text holds the lock of its item, so none is left without one.
 CREATE TABLE learning_texts (
-    item bigint NOT NULL REFERENCES learning_items ON DELETE CASCADE,
+    item bigint NOT NULL,
     field text COLLATE "C" NOT NULL,
     namespace text[] COLLATE "C" NOT NULL,
     tenant text GENERATED ALWAYS AS (CASE WHEN namespace[1] = 'learnings' THEN namespace[2] END) STORED,
     words tsvector NOT NULL,
+    digest bytea,
     PRIMARY KEY (item, field)
 )
 -- Vectors and words stay in the row as long as a page holds it: fetching them from elsewhere costs more than comparing.
@@ -49,6 +51,23 @@ WITH (toast_tuple_target = 8160);
 
 CREATE INDEX learning_texts_namespace ON learning_texts (namespace);
 CREATE INDEX learning_texts_words ON learning_texts USING gin (words);
+
+-- What a foreign key would do, once for a statement and not once for a row.
+CREATE FUNCTION learning_forget_texts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF tg_op = 'TRUNCATE' THEN
+        DELETE FROM learning_texts;
+    ELSE
+        DELETE FROM learning_texts USING old_rows WHERE item = old_rows.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER forget_texts AFTER DELETE ON learning_items REFERENCING OLD TABLE AS old_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION learning_forget_texts();
+CREATE TRIGGER forget_all_texts AFTER TRUNCATE ON learning_items
+    FOR EACH STATEMENT EXECUTE FUNCTION learning_forget_texts();
 
 -- The log: who changed which item when, and how. Written by the triggers below, so nobody can forget to.
 CREATE TABLE learning_changes (

@@ -20,6 +20,8 @@ _LIFT = 0.3
 """So much of a neighbour's score is added to an item's own."""
 _WHOLE_BELOW = 5000
 """Under a namespace with fewer texts every one is scored, by its words and by its meaning."""
+_CANDIDATES = "300"
+"""So many the index looks at: with fewer, groups of texts that are much alike are not always reached."""
 _DEEPEST = 200
 """Pages beyond this many items are not worth asking the index for: it would have to be nearly complete."""
 
@@ -101,5 +103,5 @@ def _settings(shape: Shape, index: Index) -> Statement:
     settings = {"jit": "off", "random_page_cost": "1.1"}
     if index.embeddings and index.ann:
         # Without iterative scans the index proposes its nearest of all namespaces, and the filter leaves few of them.
-        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": "200"}
+        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": _CANDIDATES}
     return set_for_transaction(shape, settings)

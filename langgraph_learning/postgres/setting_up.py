@@ -74,9 +74,7 @@ def one_at_a_time(shape: Shape) -> list[Statement]:
 
 def index_vectors(shape: Shape, index: Index) -> list[Statement]:
     """Return what builds the index over vectors, if there is to be one."""
-    if not index.ann:
-        return []
-    return [shape.statements("index vectors with options" if index.build else "index vectors")]
+    return [shape.statements("index vectors")] if index.ann else []
 
 
 def _set_up_vectors(shape: Shape, index: Index, state: State) -> Plan[None]:

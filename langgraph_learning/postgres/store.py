@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
-from langgraph.store.base import BaseStore, Op, Result, TTLConfig
+from langgraph.store.base import BaseStore, Op, PutOp, Result, SearchOp, TTLConfig
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.postgres import maintenance, plan, reembedding, setting_up, updates
 from langgraph_learning.postgres.connections import Connections
 from langgraph_learning.postgres.driving import adrive, drive
+from langgraph_learning.postgres.gathering import Gathering
 from langgraph_learning.postgres.settings import IndexSettings, SearchMode, index_of, ttl_of
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statements
@@ -63,6 +64,7 @@ class HybridPostgresStore(BaseStore):
         self._statements = Statements(self._index)
         self._connections = Connections(source, pool or {})
         self._sweeper = Sweeper(self.sweep_ttl)
+        self._gathering = Gathering(self._abatch, self._waits_for)
 
     @classmethod
     def from_conn_string(
@@ -114,8 +116,9 @@ class HybridPostgresStore(BaseStore):
         return self._drive(plan.batch(self._shape, ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """`batch` for the async world."""
-        return await self._adrive(plan.batch(self._shape, ops))
+        """`batch` for the async world. What is called alone goes together with all that is called in the same tick."""
+        ops = list(ops)
+        return [await self._gathering.call(ops[0])] if len(ops) == 1 else await self._abatch(ops)
 
     def transact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
@@ -236,6 +239,15 @@ class HybridPostgresStore(BaseStore):
     @property
     def _default_ttl(self) -> float | None:
         return (self.ttl_config or {}).get("default_ttl")
+
+    async def _abatch(self, ops: Sequence[Op]) -> list[Result]:
+        return await self._adrive(plan.batch(self._shape, ops))
+
+    def _waits_for(self, op: Op) -> str:
+        if isinstance(op, PutOp):
+            return "documents"
+        asks = isinstance(op, SearchOp) and op.query and self._index and self._index.embeddings
+        return "a question" if asks else "nothing"
 
     def _drive(self, plan: Plan[T]) -> T:
         if self._connections.async_only:

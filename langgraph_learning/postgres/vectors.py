@@ -1,14 +1,14 @@
 """How vectors and columns of text travel to Postgres: in binary form, many values in one parameter."""
 
 import struct
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 
-_TEXT = 25
-"""How every Postgres numbers the type `text`."""
+_TEXT, _BYTEA = 25, 17
+"""How every Postgres numbers these types."""
 _NULL = struct.pack(">i", -1)
 
 
@@ -43,27 +43,58 @@ class TextsDumper(Dumper):
         return _array([None if text is None else text.encode(encoding) for text in obj], _TEXT)
 
 
+class Blobs(list[bytes]):
+    """A column of bytes."""
+
+
+class BlobsDumper(Dumper):
+    """Sends a column of bytes as they are."""
+
+    format = Format.BINARY
+    oid = 1001
+
+    def dump(self, obj: Blobs) -> bytes:
+        """Return the array."""
+        return _array(obj, _BYTEA)
+
+
+class Vectors(NamedTuple):
+    """A column of vectors. They become binary only when they are sent: by then the server is busy with the items."""
+
+    rows: Sequence[Sequence[float]]
+    """Numbers, or what is binary already."""
+    encode: Callable[[Sequence[float]], Binary]
+    oid: int
+    """How this database numbers the type of its vectors."""
+
+
+class VectorsDumper(Dumper):
+    """Sends a column of vectors."""
+
+    format = Format.BINARY
+    oid = 0
+
+    def dump(self, obj: Vectors) -> bytes:
+        """Return the array."""
+        return _array([row if isinstance(row, bytes) else obj.encode(row) for row in obj.rows], obj.oid)
+
+
 def register(adapters: AdaptersMap) -> None:
     """Let a cursor send what is defined here."""
     adapters.register_dumper(Binary, BinaryDumper)
     adapters.register_dumper(Texts, TextsDumper)
+    adapters.register_dumper(Blobs, BlobsDumper)
+    adapters.register_dumper(Vectors, VectorsDumper)
 
 
 def vector(numbers: Sequence[float]) -> Binary:
     """Return one vector of single precision."""
-    floats = array("f", numbers)
-    floats.byteswap()
-    return Binary(struct.pack(">HH", len(floats), 0) + floats.tobytes())
+    return Binary(struct.pack(f">HH{len(numbers)}f", len(numbers), 0, *numbers))
 
 
 def halfvec(numbers: Sequence[float]) -> Binary:
     """Return one vector of half precision."""
     return Binary(struct.pack(f">HH{len(numbers)}e", len(numbers), 0, *numbers))
-
-
-def vectors(encoded: Iterable[Binary], element_oid: int) -> Binary:
-    """Return an array of vectors."""
-    return Binary(_array(list(encoded), element_oid))
 
 
 def _array(elements: Sequence[bytes | None], element_oid: int) -> bytes:

@@ -11,8 +11,4 @@ ALTER TABLE learning_texts DROP COLUMN IF EXISTS embedding, ADD COLUMN embedding
 
 -- index vectors --
 CREATE INDEX IF NOT EXISTS learning_texts_embedding ON learning_texts
- USING hnsw ((embedding::{half}) {operators});
-
--- index vectors with options --
-CREATE INDEX IF NOT EXISTS learning_texts_embedding ON learning_texts
  USING hnsw ((embedding::{half}) {operators}) WITH ({options});

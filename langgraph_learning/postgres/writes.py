@@ -6,8 +6,7 @@ from typing import Any
 
 from langgraph.store.base import PutOp
 
-from langgraph_learning.postgres import namespaces as ns
-from langgraph_learning.postgres import steps, vectors
+from langgraph_learning.postgres.indexing import Indexing, Key, columns, parts
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan
@@ -15,8 +14,6 @@ from langgraph_learning.postgres.vectors import Texts
 from langgraph_learning.transactions import Expected
 
 _json = json.JSONEncoder(default=dict, ensure_ascii=False).encode
-_ROWS = 1000
-"""So many rows in one statement: large enough to be quick, small enough for any memory."""
 
 
 class Writes:
@@ -32,13 +29,7 @@ class Writes:
         self._expected = expected
         self._by = by
         self._erase = erase
-        self._texts = [
-            (key, field, text)
-            for key, op in self._puts.items()
-            for field, text in (shape.index.texts(_value(op), op.index) if shape.index else ())
-        ]
-        self._vectors: dict[str, vectors.Binary] = {}
-        self._vector_oid = 0
+        self._indexing = Indexing(shape, self._puts)
         self._head = list(self._claims())
 
     def statements(self) -> list[Statement]:
@@ -51,13 +42,8 @@ class Writes:
         return len(self._head) - 1
 
     def embed(self) -> Plan[None]:
-        """Fetch the vectors of what will be searched: before any connection is taken, and each text once."""
-        index = self._shape.index
-        if index and index.embeddings and self._texts:
-            texts = list(dict.fromkeys(text for _, _, text in self._texts))
-            found = yield from steps.embed_documents(texts)
-            self._vectors = dict(zip(texts, map(index.encode, found), strict=True))
-            self._vector_oid = yield from self._shape.vector_oid()
+        """Fetch the vectors of what will be searched, before a connection is taken to write."""
+        yield from self._indexing.embed()
 
     def _claims(self) -> Iterator[Statement]:
         if not (self._puts or self._gone or self._expected):
@@ -67,46 +53,32 @@ class Writes:
             yield set_for_transaction(self._shape, settings)
         if self._gone or self._expected:
             keys = sorted({*self._puts, *self._gone, *((tuple(e.namespace), e.key) for e in self._expected)})
-            yield from (self._shape.statements("claim", **_columns(part)) for part in _parts(keys))
+            yield from (self._shape.statements("claim", **columns(part)) for part in parts(keys))
         if self._expected:
             keys = [(tuple(e.namespace), e.key) for e in self._expected]
-            yield self._shape.statements("versions", **_columns(keys), expired_too=self._shape.expired_too)
+            yield self._shape.statements("versions", **columns(keys), expired_too=self._shape.expired_too)
 
     def _body(self) -> Iterator[Statement]:
         say = self._shape.statements
-        yield from (say("put", **self._rows(part)) for part in _parts(list(self._puts)))
-        yield from (say("delete", **_columns(part)) for part in _parts(self._gone))
+        yield from (say("put", **self._rows(part)) for part in parts(list(self._puts)))
+        yield from (say("delete", **columns(part)) for part in parts(self._gone))
         if self._erase:
-            yield from (say("erase history", **_columns(part)) for part in _parts(self._gone))
+            yield from (say("erase history", **columns(part)) for part in parts(self._gone))
         if self._expected:
-            yield say("unclaim", **_columns([(tuple(e.namespace), e.key) for e in self._expected]))
-        if self._shape.index:
-            yield from (say("forget texts", **_columns(part)) for part in _parts(list(self._puts)))
-        yield from (self._index(part) for part in _parts(self._texts))
+            yield say("unclaim", **columns([(tuple(e.namespace), e.key) for e in self._expected]))
+        yield from self._indexing.statements()
 
-    def _rows(self, keys: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, Any]:
+    def _rows(self, keys: Sequence[Key]) -> dict[str, Any]:
         ops = [self._puts[key] for key in keys]
         places = [self._shape.index.place(_value(op)) if self._shape.index else (None, None) for op in ops]
         return {
-            **_columns(keys),
+            **columns(keys),
             "values": Texts(_json(_value(op)) for op in ops),
             "indexed": Texts(None if op.index is None else "\x1f".join(op.index or ()) for op in ops),
             "sequences": Texts(sequence for sequence, _ in places),
             "places": [place for _, place in places],
             "ttls": [None if op.ttl is None else float(op.ttl) for op in ops],
         }
-
-    def _index(self, texts: Sequence[tuple[tuple[tuple[str, ...], str], str, str]]) -> Statement:
-        return self._shape.statements(
-            "index",
-            **_columns([key for key, _, _ in texts]),
-            fields=Texts(field for _, field, _ in texts),
-            texts=Texts(text.replace("\x00", " ") for _, _, text in texts),
-            vectors=vectors.vectors((self._vectors[text] for _, _, text in texts), self._vector_oid)
-            if self._vectors
-            else Texts([None] * len(texts)),
-            language=self._shape.language,
-        )
 
 
 def set_for_transaction(shape: Shape, settings: Mapping[str, str]) -> Statement:
@@ -116,11 +88,3 @@ def set_for_transaction(shape: Shape, settings: Mapping[str, str]) -> Statement:
 
 def _value(op: PutOp) -> dict[str, Any]:
     return dict(op.value or {})
-
-
-def _columns(keys: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, Texts]:
-    return {"namespaces": Texts(ns.text(namespace) for namespace, _ in keys), "keys": Texts(key for _, key in keys)}
-
-
-def _parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    return (rows[at : at + _ROWS] for at in range(0, len(rows), _ROWS))

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import pairwise, takewhile
 from typing import Any, ClassVar
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.store.base import GetOp, Item, SearchOp
 
 from langgraph_learning.checks import note_key
@@ -14,8 +14,9 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, batch, get, search
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Mode, Note, Turn, inert
+from langgraph_learning.saved import FORGET
 from langgraph_learning.scopes import Namespace, Scope
-from langgraph_learning.transcript import Line, shortened, spoken
+from langgraph_learning.transcript import Line, last_turn, shortened, spoken
 
 LONGEST_SHOWN = 800
 """How many characters of one message are shown at most."""
@@ -97,8 +98,12 @@ class Episodes(LearningStore):
         return "\n".join(_talk(sorted(talk, key=_position)) for talk in talks.values())
 
     def observe(self, turn: Turn, new: Sequence[Line]) -> Flow[list[Note]]:
-        """Note each message that was not read yet and says something: who, when, what, and after what."""
-        told = [line for line in new if spoken(line.message)]
+        """Note each message that was not read yet and says something: who, when, what, and after what.
+
+        A turn in which the agent forgets something is not kept, for it says once more what is to be forgotten.
+        """
+        off_record = {id(message) for message in _forgetting(turn.messages)}
+        told = [line for line in new if spoken(line.message) and id(line.message) not in off_record]
         after, position = (yield from self._before(turn, told[0].message)) if told else (None, 0)
         notes = []
         for place, line in enumerate(told, start=position):
@@ -139,6 +144,18 @@ def _episode(turn: Turn, line: Line, position: int, after: str | None) -> Episod
 def _key(thread: str | None, message: AnyMessage) -> str | None:
     """Return the key under which a message is kept, where the next one can name it."""
     return note_key(thread, message.id, Episode.kind) if thread and message.id else None
+
+
+def _forgetting(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Return the messages of the turns in which the agent forgets something by its tool."""
+    found: list[AnyMessage] = []
+    rest = list(messages)
+    while rest:
+        turn = list(last_turn(rest))
+        calls = [call["name"] for message in turn if isinstance(message, AIMessage) for call in message.tool_calls]
+        found += turn if FORGET in calls else []
+        rest = rest[: -len(turn)]
+    return found
 
 
 def _here(asked: Asked) -> set[str]:

@@ -12,23 +12,12 @@ from pathlib import Path
 
 import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
-from letters import DIMS, INDEX, letters
+from letters import DIMS, INDEX, Counting, letters
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-
-
-class Counting:
-    """Embeds letters, and remembers what it was asked."""
-
-    def __init__(self):
-        self.asked = []
-
-    def __call__(self, texts):
-        self.asked.append(texts)
-        return letters(texts)
 
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])

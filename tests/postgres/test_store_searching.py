@@ -176,13 +176,12 @@ def test_scores_are_those_of_the_distance(empty_database, distance, score, preci
         assert item.score == pytest.approx(score)
 
 
-def test_the_same_model_must_fill_the_index(store):
-    """A vector of another length is refused before anything is sent."""
-    with (
-        HybridPostgresStore("unused", index={"dims": 3, "embed": letters}) as other,
-        pytest.raises(Misconfigured, match="26"),
-    ):
-        other.put(("a",), "k", {"text": "x"})
+def test_the_same_model_must_fill_the_index(database):
+    """A vector of another length is refused before anything is written."""
+    with HybridPostgresStore(database, index={"dims": 3, "embed": letters}) as store:
+        with pytest.raises(Misconfigured, match="26"):
+            store.put(("a",), "k", {"text": "x"})
+        assert store.get(("a",), "k") is None
 
 
 def test_another_language(empty_database):

@@ -9,7 +9,8 @@ from letters import INDEX
 from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured, NotSetUp
-from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.postgres import HybridPostgresStore, statements
+from langgraph_learning.postgres.setting_up import migrations
 
 SHAPE = """
     SELECT 'column', table_name || '.' || column_name,
@@ -36,7 +37,24 @@ def test_ten_processes_may_set_up_at_once(empty_database):
         processes.map(_set_up, [empty_database] * 10)
 
     with psycopg.connect(empty_database) as connection:
-        assert connection.execute("SELECT count(*) FROM learning_migrations").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM learning_migrations").fetchone() == (len(migrations()),)
+
+
+def test_tables_of_an_earlier_release_are_brought_up_to_date(empty_database):
+    """What they hold stays, and stays to be found."""
+    first, *later = migrations()
+    with psycopg.connect(empty_database) as connection:
+        connection.execute(statements.read("queries.sql")["migrations"])
+        connection.execute(first.sql)
+        connection.execute("INSERT INTO learning_migrations (number, name) VALUES (1, 'first')")
+        connection.execute("""WITH kept AS (INSERT INTO learning_items (namespace, key, value, version)
+            VALUES ('{a}', 'k', '{}', 1) RETURNING id, namespace)
+            INSERT INTO learning_texts (item, field, namespace, words) SELECT id, 'text', namespace, 'abc' FROM kept""")
+    with HybridPostgresStore.from_conn_string(empty_database, search_mode="hybrid") as store:
+        store.setup()
+
+        assert later
+        assert [item.key for item in store.search(("a",), query="abc")] == ["k"]
 
 
 def test_the_schema_for_people_is_the_one_that_migrations_make(empty_database, new_database):

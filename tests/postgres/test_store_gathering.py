@@ -1,0 +1,145 @@
+"""What tasks call in one tick goes to the database together, and nobody notices anything of the others."""
+
+import asyncio
+import threading
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from letters import INDEX, Counting, letters
+
+from langgraph_learning.postgres import HybridPostgresStore
+
+KEYS = ["k", "l", "m"]
+
+
+@pytest.fixture
+async def plain(database):
+    async with HybridPostgresStore.from_conn_string(database) as store:
+        yield store
+
+
+async def test_calls_of_one_tick_are_one_transaction(plain, database):
+    """However many tasks they come from."""
+    await asyncio.gather(*(plain.aput(("a",), str(n), {"n": n}) for n in range(500)))
+
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*), count(DISTINCT xmin::text) FROM learning_items").fetchone() == (
+            500,
+            1,
+        )
+
+
+async def test_questions_of_one_tick_are_embedded_once(database):
+    """The same question of many tasks is one text for the model; each task gets its own namespace's answer."""
+    embed = Counting()
+    async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": embed}) as store:
+        await asyncio.gather(*(store.aput((str(n),), "k", {"text": "abc"}) for n in range(10)))
+        found = await asyncio.gather(*(store.asearch((str(n),), query="cab") for n in range(10)))
+
+    assert embed.asked == [["abc"], ["cab"]]
+    assert [item.namespace for (item,) in found] == [(str(n),) for n in range(10)]
+
+
+async def test_a_get_does_not_wait_for_the_question_of_another_task(database):
+    """A model takes its time; who needs none does not."""
+    may_go_on = threading.Event()
+
+    def slow(texts):
+        assert may_go_on.wait(30)
+        return letters(texts)
+
+    async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": slow}) as store:
+        searching = asyncio.create_task(store.asearch(("a",), query="abc"))
+        assert await store.aget(("a",), "k") is None
+        assert not searching.done()
+        may_go_on.set()
+        assert await searching == []
+
+
+async def test_a_question_that_cannot_be_embedded_fails_alone(database):
+    """The model refuses one of three."""
+
+    def choosy(texts):
+        if "refused" in texts:
+            raise ValueError("no such language")
+        return letters(texts)
+
+    async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": choosy}) as store:
+        questions = [store.asearch(("a",), query=query) for query in ("one", "refused", "two")]
+        one, refused, two = await asyncio.gather(*questions, return_exceptions=True)
+
+    assert (one, two) == ([], [])
+    assert isinstance(refused, ValueError)
+
+
+async def test_what_one_task_reads_another_may_change(plain):
+    """Equal questions are asked once, but nobody's values are anybody else's."""
+    await plain.aput(("a",), "k", {"names": ["Ann"]})
+    (mine,), (other,) = await asyncio.gather(plain.asearch(("a",)), plain.asearch(("a",)))
+    mine.value["names"].append("Bob")
+
+    assert other.value == {"names": ["Ann"]}
+
+
+async def test_a_cancelled_task_takes_nobody_along(plain):
+    """The others of its tick get what they called for."""
+    cancelled, *others = [asyncio.create_task(plain.aput(("a",), str(n), {"n": n})) for n in range(3)]
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.gather(*others)
+
+    assert {"1", "2"} <= {item.key for item in await plain.asearch(("a",))}
+
+
+async def test_work_that_nobody_waits_for_any_more_is_stopped(database):
+    """Once the last of its tasks was cancelled."""
+    stopped = asyncio.Event()
+
+    async def endless(texts):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": endless}) as store:
+        tasks = [asyncio.create_task(store.asearch(("a",), query="abc")) for _ in range(2)]
+        while not store._gathering._at_work:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait_for(stopped.wait(), 30)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+async def test_of_many_puts_of_a_key_the_last_one_wins(plain, bad):
+    """In whatever parts they are sent; also where one of them cannot be carried out."""
+    calls = [(f"k{n % 2}", {"n": n}) for n in range(2100)] + [("bad", {"text": "nul \x00"})] * bad
+    await asyncio.gather(*(plain.aput(("a",), *call) for call in calls), return_exceptions=True)
+
+    assert {item.key: item.value["n"] for item in await plain.asearch(("a",))} == {"k0": 2098, "k1": 2099}
+
+
+CALLS = st.tuples(st.sampled_from(KEYS), st.none() | st.integers(0, 9) | st.just("nul \x00"))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(st.lists(st.lists(CALLS, min_size=1, max_size=12), min_size=1, max_size=4))
+def test_ticks_leave_what_their_calls_would_leave_one_after_the_other(database, ticks):
+    """Any calls, in any ticks; those that cannot be carried out leave nothing."""
+
+    async def main():
+        async with HybridPostgresStore.from_conn_string(database) as store:
+            await asyncio.gather(*(store.adelete(("a",), key) for key in KEYS))
+            for tick in ticks:
+                await asyncio.gather(*(_called(store, *call) for call in tick), return_exceptions=True)
+            return {item.key: item.value["n"] for item in await store.asearch(("a",))}
+
+    last = {key: n for tick in ticks for key, n in tick if not isinstance(n, str)}
+    assert asyncio.run(main()) == {key: n for key, n in last.items() if n is not None}
+
+
+def _called(store, key, n):
+    return store.adelete(("a",), key) if n is None else store.aput(("a",), key, {"n": n})
