@@ -68,6 +68,8 @@ class Arm:
     """Thumbs up and down are passed on."""
     episodes: bool = True
     """The turns are kept word for word, too."""
+    noise: float = 1.0
+    """How many times as often as usual people are wrong."""
 
 
 ARMS = {
@@ -80,6 +82,8 @@ ARMS = {
     "without votes": Arm(voting=False),
     "without episodes": Arm(episodes=False),
     "shared after two voices": Arm(sharing=Sharing.after(2)),
+    "half as many wrong words": Arm(noise=0.5),
+    "twice as many wrong words": Arm(noise=2),
     "approved by a person": Arm(mode=Mode.PROPOSE),
 }
 
@@ -167,8 +171,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     runs: Runs = {name: [] for name in options.arms}
     for seed in range(options.seeds):
-        world = World(seed, options.tickets)
         for name in options.arms:
+            world = World(seed, options.tickets, ARMS[name].noise)
             runs[name].append(list(_bar(run(ARMS[name], world), options.tickets, f"{name}, world {seed}")))
     print(table(runs))
     print(LEGEND)

@@ -57,10 +57,13 @@ Rules = Mapping[tuple[str, Problem], str]
 class World:
     """Tickets, and what is right."""
 
-    def __init__(self, seed: int, tickets: int = 1_000) -> None:
-        """tickets: how many there are; in the middle of them the rules change."""
+    def __init__(self, seed: int, tickets: int = 1_000, noise: float = 1.0) -> None:
+        """tickets: how many there are; in the middle of them the rules change.
+
+        noise: how many times as often as usual people are wrong.
+        """
         chance = Random(f"world {seed}")
-        self.seed = seed
+        self.seed, self._noise = seed, noise
         self.change = tickets // 2
         self._before = _drawn(chance)
         self._after = _changed(self._before, chance)
@@ -80,16 +83,16 @@ class World:
         chance = Random(f"reaction {self.seed} {ticket.number}")
         votes, flips, tells, errs = (chance.random() for _ in range(4))
         solved = fix == self.right(ticket)
-        verdict = solved != (flips < FLIPPED) if fix and votes < VOTING else None
-        if tells >= (INSISTING if solved else TELLING):
+        verdict = solved != (flips < FLIPPED * self._noise) if fix and votes < VOTING else None
+        if tells >= (INSISTING * self._noise if solved else TELLING):
             return Reaction(verdict, None)
-        told = _another(self.right(ticket), chance) if solved or errs < MISTAKEN else self.right(ticket)
+        told = _another(self.right(ticket), chance) if solved or errs < MISTAKEN * self._noise else self.right(ticket)
         return Reaction(verdict, f"This is how it was solved. For {ticket.problem.told(chance)}, {told}.")
 
     def approves(self, after: Ticket, team: str, advice: Advice) -> bool:
         """Whether somebody who goes through a team's advice after this ticket thinks it right."""
         chance = Random(f"approval {self.seed} {after.number} {team} {advice.said}")
-        return (self._rules(after)[team, advice.problem] == advice.fix) != (chance.random() < MISTAKEN)
+        return (self._rules(after)[team, advice.problem] == advice.fix) != (chance.random() < MISTAKEN * self._noise)
 
     def _rules(self, ticket: Ticket) -> Rules:
         """Return what is right at the time of a ticket."""
