@@ -9,7 +9,17 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
 
-from langgraph_learning.edits import FORGET, Edit, kind_of, linked, links_of, record_from, text_of
+from langgraph_learning.edits import (
+    FORGET,
+    Edit,
+    InvalidEdit,
+    given_links,
+    kind_of,
+    linked,
+    links_of,
+    record_from,
+    text_of,
+)
 from langgraph_learning.learning import Channel, Learning, Source
 from langgraph_learning.learning_store import LearningStore, Mode, Note, Turn
 from langgraph_learning.scopes import Scope
@@ -20,10 +30,6 @@ from langgraph_learning.whose import borrowed, quoted, said_by_user, speaker
 
 LONGEST_QUOTE = 1_000
 """How many characters of a message are kept for a reviewer to see."""
-
-
-class InvalidEdit(ValueError):
-    """An edit that cannot be carried out; the model is told why."""
 
 
 class Checks:
@@ -53,7 +59,8 @@ class Checks:
         edit = _carried(self.keepers[kind], turn, kind, record, replaces, source, key)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
-        return replace(edit, at=at, quote=_quote(line.message), covers=part[-1].id)
+        whole = replace(edit, at=at, quote=_quote(line.message), covers=part[-1].id)
+        return self._vetted(whole, raw, keys)
 
     def asked(
         self,
@@ -78,7 +85,12 @@ class Checks:
         key = _hash(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
         rests_on = next((one for one in turn.messages if one.id in source.messages), None)
         edit = _carried(self.keepers[kind], turn, kind, record, replaces, source, key)
-        return replace(edit, quote=_quote(rests_on) if rests_on else None)
+        return self._vetted(replace(edit, quote=_quote(rests_on) if rests_on else None), raw, keys)
+
+    def _vetted(self, edit: Edit, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> Edit:
+        """Return an edit as its learning store takes it. Raises `InvalidEdit`."""
+        links = given_links(raw, self.records[edit.kind]) if edit.record else ()
+        return self.keepers[edit.kind].vet(edit, [keys[key] for key in links])
 
     def _record(self, kind: str, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> BaseModel:
         record = record_from(raw, self.records[kind])

@@ -1,5 +1,6 @@
 """What the agent is shown: the parts of all learning stores, joined within a budget of tokens."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,11 +16,16 @@ from pydantic import BaseModel, ConfigDict
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of
 from langgraph_learning.learning import Learning
-from langgraph_learning.learning_store import Asked, LearningStore
+from langgraph_learning.learning_store import INSTRUCTIONS, Asked, LearningStore
 from langgraph_learning.scopes import Namespace
 from langgraph_learning.transcript import tokens_in
 
-PREAMBLE = Path(__file__).with_suffix(".md").read_text(encoding="utf-8").strip()
+PREAMBLE, ORDERS = (
+    part.strip() for part in Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n")
+)
+"""How data is to be read, and how instructions are."""
+DATA, NEAR = "learned", "learned_for_this_question"
+_BLOCKS = re.compile(rf"<(?=/?(?:{INSTRUCTIONS}|{DATA}|{NEAR})\b)", re.IGNORECASE)
 CHANNEL = "learning_context"
 MESSAGE_ID = "langgraph-learning"
 """The reserved id of the system message that carries what was learnt to a model."""
@@ -103,22 +109,27 @@ def handed_on(update: Any, shown: Shown, config: RunnableConfig) -> Any:
 def build(
     stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]], asked: Asked, budget: int
 ) -> Flow[Shown]:
-    """Render at most `budget` tokens of what was recalled: every store gets a fair share, what it leaves goes on."""
-    parts: dict[bool, list[str]] = {True: [], False: []}
+    """Render at most `budget` tokens of what was recalled: every store gets a fair share, what it leaves goes on.
+
+    Instructions come first and may take all of it; nothing else can open or close their block.
+    """
+    parts: dict[str, list[str]] = {INSTRUCTIONS: [], DATA: [], NEAR: []}
     keys: list[tuple[Namespace, str]] = []
     # What rarely changes comes first and keeps its place in the prompt.
-    filled = [store for store in sorted(stores, key=lambda store: not store.stable) if recalled.get(store.name)]
+    by_place = sorted(stores, key=lambda store: (not store.instructs, not store.stable))
+    filled = [store for store in by_place if recalled.get(store.name)]
     for number, store in enumerate(filled):
-        text, kept = yield from _fitting(store, recalled[store.name], asked, budget // (len(filled) - number))
+        share = budget if store.instructs else budget // (len(filled) - number)
+        text, kept = yield from _fitting(store, recalled[store.name], asked, share)
         budget -= tokens_in(text)
         if text:
-            parts[store.stable].append(f"<{store.name}>\n{store.title}:\n{text}\n</{store.name}>")
+            parts[_block_of(store)].append(_part(store, text))
             keys += [(learning.namespace, learning.key) for learning in kept]
-    if not keys:
-        return Shown()
     # How to read all of it stands in the stable part, so that it is said once and cached.
-    stable = _block("learned", [PREAMBLE, *parts[True]])
-    return Shown(stable=stable, relevant=_block("learned_for_this_question", parts[False]), learnings=tuple(keys))
+    data = _block(DATA, [PREAMBLE, *parts[DATA]] if parts[DATA] or parts[NEAR] else [])
+    orders = _block(INSTRUCTIONS, [ORDERS, *parts[INSTRUCTIONS]] if parts[INSTRUCTIONS] else [])
+    stable = "\n\n".join(block for block in (orders, data) if block)
+    return Shown(stable=stable, relevant=_block(NEAR, parts[NEAR]), learnings=tuple(keys))
 
 
 def inject(messages: Sequence[AnyMessage], shown: Shown) -> list[AnyMessage]:
@@ -175,6 +186,18 @@ def _fitting(
             return text, kept
         kept = kept[: min(len(kept) - 1, len(kept) * room // tokens_in(text))]
     return "", []
+
+
+def _block_of(store: LearningStore) -> str:
+    """Return the block in which a store's part belongs."""
+    return INSTRUCTIONS if store.instructs else DATA if store.stable else NEAR
+
+
+def _part(store: LearningStore, text: str) -> str:
+    """Return a store's part. Data stays data, even where a store of one's own shows stored text as it is."""
+    if store.instructs:
+        return text
+    return f"<{store.name}>\n{store.title}:\n{_BLOCKS.sub('&lt;', text)}\n</{store.name}>"
 
 
 def _block(name: str, parts: Sequence[str]) -> str:

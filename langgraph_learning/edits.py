@@ -22,6 +22,10 @@ _IGNORED = frozenset(
 )
 
 
+class InvalidEdit(ValueError):
+    """An edit that cannot be carried out; the model is told why."""
+
+
 class Record(BaseModel):
     """What one kind of learning holds. Field docstrings are shown to the model; any pydantic model will do instead."""
 
@@ -78,6 +82,8 @@ class Edit:
     """When it ends to hold, where its store keeps learnings for a time only."""
     rests_on: tuple[str, ...] = ()
     """Keys of the learnings that the record links to."""
+    support: tuple[Source, ...] = ()
+    """What else it rests on, where its store counts what the linked learnings rest on."""
 
     def learning(self, **changes: Any) -> Learning:
         """Return what the edit wants learnt, as a new learning."""
@@ -89,7 +95,7 @@ class Edit:
             kind=self.kind,
             text=said_by(self.record),
             data=self.record.model_dump(mode="json"),
-            sources=(self.source,),
+            sources=(self.source, *self.support),
             quote=self.quote,
             learned_at=self.at,
             valid_to=self.until,

@@ -11,8 +11,8 @@ from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning import votes
-from langgraph_learning.checks import Checks, InvalidEdit, noted
-from langgraph_learning.edits import Edit, answer_schema, reason
+from langgraph_learning.checks import Checks, noted
+from langgraph_learning.edits import Edit, InvalidEdit, answer_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.gates import opted_out
@@ -101,9 +101,8 @@ class Extraction:
     def flow(self, turn: Turn) -> Flow[Lesson]:
         """Read what was said since the last time, and return what is to be written."""
         new, marks, version = yield from self._unread(turn)
-        if not any(isinstance(message, HumanMessage) for message in new):
-            return Lesson()
-        if not self.stores:
+        # Where an answer was asked for anew, nobody said anything, but it is another answer all the same.
+        if not self.stores or not any(isinstance(message, HumanMessage) for message in new):
             return Lesson(marks=self._shown(turn))
         near = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)

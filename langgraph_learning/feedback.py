@@ -10,11 +10,11 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import GetOp, Item, PutOp
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning.checks import noted
-from langgraph_learning.edits import Edit, linked, said_by
+from langgraph_learning.edits import Edit, linked, reason, said_by
 from langgraph_learning.errors import InvalidFields, LearningError, Misconfigured, NotFound
 from langgraph_learning.extraction import processed
 from langgraph_learning.flow import Flow, batch, flow_of, get
@@ -50,6 +50,11 @@ class Voice:
     """Id of the answer that it is about."""
     comment: str | None
 
+    @property
+    def words(self) -> str:
+        """What the comment says, if anything."""
+        return (self.comment or "").strip()
+
     def vote(self, answer: str) -> Vote:
         """Return it as a vote on what an answer was shown."""
         return Vote.of(self.caller, answer, helped=self.worked, why=self.said, at=self.at)
@@ -70,8 +75,8 @@ def feedback(
     _given(thread_id=caller.thread, message_id=message, verdict=verdict)
     if not caller.learn:
         return ()
+    verdict, now = verdict.strip(), datetime.now(UTC)
     correction = verdict if verdict not in (UP, DOWN) else None
-    now = datetime.now(UTC)
     voice = Voice(stores, caller, now, CORRECTION if correction else verdict, verdict == UP, message, comment)
     return (yield from _written(voice, (yield from _of_answer(voice, correction))))
 
@@ -114,11 +119,11 @@ def _written(voice: Voice, wanted: Sequence[Learning]) -> Flow[tuple[Learning, .
 def _of_answer(voice: Voice, correction: str | None) -> Flow[list[Learning]]:
     """Return what a comment or a correction teaches, if the machine has a learning store for it."""
     keeper = _keeper(voice.stores, Feedback)
-    if keeper is None or not (correction or voice.comment):
+    if keeper is None or not (correction or voice.words):
         return []
     store, record = keeper
-    fields = {"behaviour": voice.comment or "", "worked": voice.worked, "instead": correction, "situation": None}
-    return (yield from _learnt(voice, store, record.model_validate(fields), voice.answer or ""))
+    fields = {"behaviour": voice.words, "worked": voice.worked, "instead": correction, "situation": None}
+    return (yield from _learnt(voice, store, _made(record, fields), voice.answer or ""))
 
 
 def _of_decision(voice: Voice, key: str) -> Flow[list[Learning]]:
@@ -128,12 +133,20 @@ def _of_decision(voice: Voice, key: str) -> Flow[list[Learning]]:
         raise Misconfigured("The machine has no learning store for outcomes of decisions, such as DecisionLog().")
     store, record = keeper
     decision = yield from _known(voice, store, key)
-    fields = {"decision": key, "outcome": voice.comment or voice.said, "worked": voice.worked}
+    fields = {"decision": key, "outcome": voice.words or voice.said, "worked": voice.worked}
+    outcome = _made(record, fields)
     try:
-        made = linked(record.model_validate(fields), {key: decision})
+        made = linked(outcome, {key: decision})
     except ValueError as error:
         raise NotFound(str(error)) from error
     return (yield from _learnt(voice, store, made, f"{key} {said_by(made)}"))
+
+
+def _made(record: type[BaseModel], fields: Mapping[str, Any]) -> BaseModel:
+    try:
+        return record.model_validate(fields)
+    except ValidationError as error:  # a record of somebody's own that asks for more
+        raise InvalidFields(f"{record.__name__}: {reason(error)}") from error
 
 
 def _learnt(voice: Voice, store: LearningStore, record: BaseModel, about: str) -> Flow[list[Learning]]:

@@ -17,6 +17,8 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.transactions import Change, Expected, TransactionalStore
 
 T = TypeVar("T")
+PAGE = 500
+"""How many items are asked for at once where all are wanted."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,16 @@ def search(*ops: SearchOp) -> Flow[list[Item]]:
     """Carry out searches in one batch, and return what they found, in their order."""
     results = yield from batch(*ops)
     return [item for items in results if isinstance(items, list) for item in items if isinstance(item, Item)]
+
+
+def every(namespace: tuple[str, ...], filter: dict[str, Any] | None = None) -> Flow[list[Item]]:
+    """Read all items below a namespace that a filter lets through, page by page."""
+    found: list[Item] = []
+    while True:
+        items = yield from search(SearchOp(namespace, filter, limit=PAGE, offset=len(found)))
+        found += items
+        if len(items) < PAGE:
+            return found
 
 
 def changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> Flow[list[Change]]:

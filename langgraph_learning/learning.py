@@ -20,6 +20,11 @@ SHAPE = 1
 PRIOR = 3
 """How many votes for either side every learning is taken to have had: so that one voice does not bury a good one."""
 
+BEGINS = ("approved", "promoted", "rolled back")
+"""Decisions by which something counts from then on."""
+ENDS = ("ended", "demoted")
+"""Decisions by which something counts no longer."""
+
 Channel = Literal["user", "agent", "tool", "person", "import"]
 
 log = logging.getLogger(__name__)
@@ -62,7 +67,8 @@ class Decision(BaseModel):
     by: str
     """The reviewer, or "sharing" where the policy of a learning store decided."""
     at: datetime
-    verdict: Literal["approved", "rejected", "promoted", "demoted"]
+    verdict: Literal["approved", "rejected", "promoted", "demoted", "ended", "rolled back"]
+    """"ended": another took its place, or a person approved that it be forgotten; "rolled back": it counts again."""
     why: str | None = None
 
 
@@ -156,6 +162,11 @@ class Learning(BaseModel):
     def place(self) -> tuple[Namespace, str]:
         """Where it lies: no two learnings share it."""
         return self.namespace, self.key
+
+    @property
+    def let_in(self) -> bool:
+        """Whether the last decision about it was that it counts."""
+        return bool(self.decisions) and self.decisions[-1].verdict in BEGINS
 
     def digest(self) -> str:
         """Return a mark of what it says and whether it counts: what an approval must find unchanged."""

@@ -24,8 +24,10 @@ OVERFETCH = 3
 """How many times more items are read than shown: dates, duplicates and ranking are ours."""
 
 
-RESERVED = frozenset({"cursor", "shown", "votes", "opted_out"})
-"""Names under which other things than learnings lie."""
+INSTRUCTIONS = "approved_instructions"
+"""The block of the context that holds instructions: the only one that does."""
+RESERVED = frozenset({"cursor", "shown", "votes", "opted_out", INSTRUCTIONS})
+"""Names under which other things than learnings lie or are shown."""
 
 
 class Mode(StrEnum):
@@ -109,6 +111,9 @@ class LearningStore:
     modes: ClassVar[frozenset[Mode]] = frozenset(Mode)
     """The modes this store can have."""
 
+    instructs: ClassVar[bool] = False
+    """Whether what it shows are instructions instead of data. Only for a store in which nothing counts unapproved."""
+
     def __init__(
         self,
         *,
@@ -174,6 +179,21 @@ class LearningStore:
     def failed(self, turn: Turn, error: Exception) -> Flow[Sequence[Note]] | Sequence[Note] | Awaitable[Sequence[Note]]:
         """Note what an error of the agent teaches, before it goes on to the caller: nothing, for most."""
         return ()
+
+    def vet(self, edit: Edit, links: Sequence[Learning]) -> Edit:
+        """Return an edit as it may be carried out, seeing the learnings that it links to.
+
+        Raises `InvalidEdit`, which the model is told, for one that this store does not take.
+        """
+        return edit
+
+    def objection(self, learning: Learning) -> str | None:
+        """Return why nobody may let this count, approve it or bring it back; None if one may."""
+        return None
+
+    def replaced(self, proposal: Learning, bases: Sequence[Learning]) -> tuple[str, ...]:
+        """Return the texts that a proposal would take the place of, as a reviewer is shown them."""
+        return () if proposal.retires else tuple(base.text for base in bases)
 
     def record_of(self, learning: Learning) -> BaseModel:
         """Return the record that a learning of this store holds."""
@@ -259,6 +279,10 @@ class LearningStore:
         if self.mode not in self.modes:
             able = ", ".join(sorted(self.modes))
             raise Misconfigured(f"{self.name} cannot have the mode {self.mode.value!r}; it can have {able}.")
+        if self.instructs and self.modes != {Mode.PROPOSE}:
+            raise Misconfigured(
+                f"{self.name} gives instructions: a person must approve them, modes = {{Mode.PROPOSE}}."
+            )
         if self.tools and self.asked and Mode.AGENTIC not in self.modes:
             raise Misconfigured(f"{self.name} is nothing for tools: leave `tools` out.")
         if self.sharing != Sharing.AT_ONCE and self.scope.private:
@@ -283,6 +307,11 @@ def _asked(edit: Edit, said: Learning | None = None) -> dict[str, Any]:
 def places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
     """Return every namespace of these learning stores that the caller may read."""
     return list(dict.fromkeys(place for store in stores for place in caller.readable(store.scope, store.name)))
+
+
+def objection_to(stores: Iterable[LearningStore], learning: Learning) -> str | None:
+    """Return why the store that keeps a learning lets nobody change it; None if one may."""
+    return next((store.objection(learning) for store in stores if store.name == learning.kept_by), None)
 
 
 def bullet(learning: Learning, caller: Caller) -> str:

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from langgraph.store.base import Item, PutOp, SearchOp
+from langgraph.store.base import PutOp
 
 from langgraph_learning.errors import NotFound
-from langgraph_learning.flow import Flow, batch, search, together
+from langgraph_learning.flow import Flow, batch, every, together
 from langgraph_learning.gates import opting, withdraw
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
 from langgraph_learning.votes import where
-
-PAGE = 500
 
 
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
@@ -92,7 +90,7 @@ def _words_of(
 
 def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
     """Return what removes the votes on learnings."""
-    found = yield from together(_items(where(one.place)) for one in gone)
+    found = yield from together(every(where(one.place)) for one in gone)
     return [PutOp(item.namespace, item.key, None) for items in found for item in items]
 
 
@@ -104,15 +102,6 @@ def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[Learni
 
 
 def _all(folders: Sequence[Namespace]) -> Flow[list[Learning]]:
-    items = yield from together(_items(place) for place in folders)
+    items = yield from together(every(place) for place in folders)
     found = [one for place, there in zip(folders, items, strict=True) for one in read_all(there, [place])]
     return sorted(found, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)
-
-
-def _items(place: Namespace) -> Flow[list[Item]]:
-    found: list[Item] = []
-    while True:
-        page = yield from search(SearchOp(place, limit=PAGE, offset=len(found)))
-        found += page
-        if len(page) < PAGE:
-            return found

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import BaseStore, PutOp
 
-from langgraph_learning import context
+from langgraph_learning import context, trial
 from langgraph_learning.context import Shown
 from langgraph_learning.errors import Conflict
 from langgraph_learning.extraction import Extraction, Lesson
@@ -102,7 +102,9 @@ class Loop:
             # Another extraction of this thread was quicker. What it did not read, the next turn reads.
             return {"learning_proposed": []}
         yield from rolled_up(lesson.voted, run.caller.user)
-        run.tell({"learnt": [event(learning) for learning in learnt]})
+        raw = {store.name for store in self.stores if store.raw}
+        # What was said is in the stream already: there is no need to tell it again.
+        run.tell({"learnt": [event(learning) for learning in learnt if learning.kept_by not in raw]})
         session = [_dump(learning) for learning in learnt if _of_thread(learning)]
         errors = [*(state.get("learning_errors") or ()), *lesson.errors]
         return {
@@ -147,6 +149,8 @@ class Loop:
     def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         asked = run.asked(state)
         found = yield from together(flow_of(store.recall(asked)) for store in self.stores)
+        if tried := trial.going_on():
+            found = [tried.applied(store, learnings) for store, learnings in zip(self.stores, found, strict=True)]
         # Whatever a learning store finds, only what counts is shown.
         active = [[one for one in learnings if one.counts(run.now)] for learnings in found]
         return {store.name: learnings for store, learnings in zip(self.stores, active, strict=True) if learnings}

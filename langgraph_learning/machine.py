@@ -7,6 +7,7 @@ from typing import Any
 from langchain.agents.middleware import AgentMiddleware
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
@@ -17,15 +18,18 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import Extraction
 from langgraph_learning.feedback import Result
 from langgraph_learning.flow import Flow, T, adrive, drive
+from langgraph_learning.instructions import Instructions
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
 from langgraph_learning.questioner import Method
+from langgraph_learning.replay import Replay, Stage, Threads, replayed
 from langgraph_learning.review import Review
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.scopes import Caller, LearningContext
+from langgraph_learning.stores import SelfImprovement
 from langgraph_learning.tools import Toolbox, equipped
 from langgraph_learning.transactions import Change
 
@@ -88,6 +92,52 @@ class LearningMachine:
     def review(self) -> Review:
         """What waits for approval: to be listed, seen, approved and rejected."""
         return Review(self.stores, self._required_store, four_eyes=self._loop.four_eyes)
+
+    @property
+    def instructions(self) -> Instructions:
+        """The agent's instructions: their versions, to be compared and rolled back.
+
+        Raises `Misconfigured` if the machine has no `SelfImprovement`.
+        """
+        found = next((store for store in self.stores if isinstance(store, SelfImprovement)), None)
+        if found is None:
+            raise Misconfigured("This machine has no instructions of its own: add SelfImprovement() to its stores.")
+        return Instructions(found, self._required_store, four_eyes=self._loop.four_eyes)
+
+    def replay(
+        self,
+        context: LearningContext,
+        key: str,
+        graph: Runnable[Any, Any],
+        *,
+        threads: Threads | None = None,
+        agent_context: Any = None,
+    ) -> tuple[Replay, ...]:
+        """Show what a proposal would change: let the agent answer anew, with and without it, where it went wrong.
+
+        The turns are those whose messages the proposal and its evidence rest on; every one is answered as the reviewer
+        of the context, not as the user who asked, in a thread of its own that is deleted afterwards. Nothing is learnt.
+        The agent's tools run again, twice a turn: replay an agent whose tools do no harm.
+
+        graph: the agent that learns with this machine.
+        threads: where the conversations are, if not with the graph: such as a `RemoteGraph` for those of a server.
+        agent_context: what the graph is run with, where the machine has a `context_from`.
+
+        Raises `NotFound`, and `Misconfigured` for a graph without a checkpointer.
+        """
+        return self._drive(self._replay(context, key, graph, threads, agent_context))
+
+    async def areplay(
+        self,
+        context: LearningContext,
+        key: str,
+        graph: Runnable[Any, Any],
+        *,
+        threads: Threads | None = None,
+        agent_context: Any = None,
+    ) -> tuple[Replay, ...]:
+        """`replay` for the async world."""
+        return await self._adrive(self._replay(context, key, graph, threads, agent_context))
 
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
         """Return the loop as a middleware for `create_agent`. It brings the tools along."""
@@ -252,6 +302,17 @@ class LearningMachine:
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return undoing.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)
+
+    def _replay(
+        self,
+        context: LearningContext,
+        key: str,
+        graph: Runnable[Any, Any],
+        threads: Threads | None,
+        agent_context: Any,
+    ) -> Flow[tuple[Replay, ...]]:
+        stage = Stage(graph, agent_context if self._loop.context_from else context)
+        return replayed(self.stores, _caller(context), key, stage, threads or graph)
 
     def _drive(self, flow: Flow[T]) -> T:
         return drive(flow, self._required_store())

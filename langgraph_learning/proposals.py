@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from langgraph_learning.errors import Conflict
 from langgraph_learning.learning import Decision, Learning, Status, normal
 from langgraph_learning.scopes import Namespace
 
@@ -29,14 +28,9 @@ def unanswered(proposals: Iterable[Learning], stored: Stored) -> list[Learning]:
 
 
 def approved(proposal: Learning, bases: Sequence[Learning], decision: Decision) -> list[Learning]:
-    """Return what to write when a person approves a proposal: it, and what it replaces or retires.
-
-    Raises `Conflict` if what it would change is no longer as it was when it was proposed.
-    """
-    if stale(proposal, bases):
-        raise Conflict("What this proposal would change has changed since it was made: reject it, or propose anew.")
+    """Return what to write when a person approves a proposal that is not stale: it, and what it replaces or retires."""
     ended = Status.REJECTED if proposal.retires else Status.SUPERSEDED
-    old = [one.model_copy(update={"status": ended, "valid_to": decision.at}) for one in bases]
+    old = [over(one, decision, ended) for one in bases]
     # A proposal to forget has done its work; any other counts from now on.
     status = Status.SUPERSEDED if proposal.retires else Status.ACTIVE
     return [*old, decided(proposal, status, decision)]
@@ -47,6 +41,13 @@ def decided(learning: Learning, status: Status, decision: Decision) -> Learning:
     # What was said stays with the reviewer, and who said it was counted for nothing else.
     settled = {"status": status, "decisions": (*learning.decisions, decision), "quote": None, "supporters": ()}
     return learning.model_copy(update=settled)
+
+
+def over(learning: Learning, decision: Decision, status: Status = Status.SUPERSEDED) -> Learning:
+    """Return a learning that counts no longer since a decision about another."""
+    ended = decision.model_copy(update={"verdict": "ended"})
+    changes = {"status": status, "valid_to": decision.at, "decisions": (*learning.decisions, ended)}
+    return learning.model_copy(update=changes)
 
 
 def stale(proposal: Learning, bases: Iterable[Learning]) -> bool:

@@ -1,7 +1,7 @@
 """One run as the loop sees it: who asks, in which thread, and on which store."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
+from langgraph_learning import trial
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import Asked
@@ -44,8 +45,9 @@ class Run:
                 "There is no store to learn into: compile the graph with store=…, or give the machine one."
             )
         thread = config["configurable"].get("thread_id")
+        caller = Caller.of(_context(runtime, context_from), str(thread) if thread is not None else None)
         return cls(
-            caller=Caller.of(_context(runtime, context_from), str(thread) if thread is not None else None),
+            caller=replace(caller, learn=False) if trial.going_on() else caller,
             store=store,
             config=config,
             id=runtime.execution_info.run_id if runtime.execution_info else None,

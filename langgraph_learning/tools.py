@@ -16,8 +16,8 @@ from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import BaseModel, ValidationError
 
 from langgraph_learning import saved
-from langgraph_learning.checks import Checks, InvalidEdit
-from langgraph_learning.edits import FORGET, Edit, fields_of, given_links, object_schema, reason
+from langgraph_learning.checks import Checks
+from langgraph_learning.edits import FORGET, Edit, InvalidEdit, fields_of, given_links, object_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import closed, processed, unforgotten
 from langgraph_learning.flow import Flow, adrive, batch, drive, flow_of, together

@@ -9,7 +9,7 @@ from langgraph.store.base import GetOp, Item
 from langgraph_learning.errors import Conflict, NotAllowed, NotFound
 from langgraph_learning.flow import Flow, batch, changes
 from langgraph_learning.learning import Learning, Status
-from langgraph_learning.learning_store import LearningStore, places
+from langgraph_learning.learning_store import LearningStore, objection_to, places
 from langgraph_learning.scopes import Caller
 from langgraph_learning.transactions import Change, Expected, version_of
 from langgraph_learning.verdicts import own
@@ -39,7 +39,7 @@ def undo(
     together = yield from changes(chosen.namespace, None, limit=MOST)
     beside = [one for one in together if one.key != key and _step(one) == _step(chosen) and not _only_votes(one)]
     linked = [one for one in beside if _linked(one, chosen)]
-    return (yield from _taken_back([chosen, *linked], caller, four_eyes))
+    return (yield from _taken_back(stores, [chosen, *linked], caller, four_eyes))
 
 
 def undo_turn(stores: Sequence[LearningStore], caller: Caller, four_eyes: bool) -> Flow[tuple[Learning, ...]]:
@@ -51,10 +51,13 @@ def undo_turn(stores: Sequence[LearningStore], caller: Caller, four_eyes: bool) 
     last = next((one for one in newest_first if _step(one) and _of_thread(one, caller)), None)
     if last is None:
         raise NotFound(f"Nothing that is on record was learnt from the thread {caller.thread!r} with {caller.user}.")
-    return (yield from _taken_back([one for one in found if _step(one) == _step(last)], caller, four_eyes))
+    last_step = [one for one in found if _step(one) == _step(last)]
+    return (yield from _taken_back(stores, last_step, caller, four_eyes))
 
 
-def _taken_back(taken: Sequence[Change], caller: Caller, four_eyes: bool) -> Flow[tuple[Learning, ...]]:
+def _taken_back(
+    stores: Sequence[LearningStore], taken: Sequence[Change], caller: Caller, four_eyes: bool
+) -> Flow[tuple[Learning, ...]]:
     """Write what was before, if nothing of it has changed since but its votes."""
     found = yield from batch(*(GetOp(change.namespace, change.key) for change in taken))
     items = [item if isinstance(item, Item) else None for item in found]
@@ -65,6 +68,8 @@ def _taken_back(taken: Sequence[Change], caller: Caller, four_eyes: bool) -> Flo
         raise Conflict("What is to be undone has changed since, or is gone: undo the later change first.")
     step = uuid4().hex
     restored = tuple(_before(change, step, item) for change, item in zip(taken, items, strict=True))
+    if objection := next(filter(None, (objection_to(stores, one) for one in restored)), None):
+        raise NotAllowed(objection)
     let_in = [one for one, change in zip(restored, taken, strict=True) if _waited(change) and not one.scope.private]
     if four_eyes and any(one.status is Status.ACTIVE and own(one, caller) for one in let_in):
         raise NotAllowed("This would let your own words count again: somebody else has to undo it.")

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from langgraph.store.base import GetOp, Item, SearchOp
+from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.edits import reason
-from langgraph_learning.errors import InvalidFields, NotAllowed, NotFound
-from langgraph_learning.flow import Flow, batch, search
+from langgraph_learning.edits import has_identity, reason
+from langgraph_learning.errors import Conflict, InvalidFields, NotAllowed, NotFound
+from langgraph_learning.flow import Flow, batch, every
 from langgraph_learning.learning import Decision, Learning, Status, in_one_step, read_all
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.proposals import approved, decided, stale
@@ -17,7 +17,16 @@ from langgraph_learning.scopes import Caller, Namespace
 from langgraph_learning.sharing import mark_of
 from langgraph_learning.transactions import Expected, version_of
 
-PAGE = 500
+
+class Ground(BaseModel):
+    """Something known that a proposal rests on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    kind: str
+    text: str
+    said_by: str | None
 
 
 class Evidence(BaseModel):
@@ -44,6 +53,10 @@ class Evidence(BaseModel):
     """Who said it: the user, the agent or a tool."""
     thread: str | None
     messages: tuple[str, ...]
+    rests_on: tuple[Ground, ...]
+    """What is known that it links to, as far as the reviewer may read it."""
+    unreadable: int
+    """How much more it links to."""
     supporters: int
     """How many different users said it, where it waits for more of them."""
     proposed_at: datetime
@@ -58,13 +71,20 @@ class Found(BaseModel):
 
     proposal: Learning
     bases: tuple[Learning, ...]
+    rivals: tuple[Learning, ...]
+    """What else is or waits that is about the same thing."""
     versions: tuple[tuple[Namespace, str, int], ...]
+
+    @property
+    def stale(self) -> bool:
+        """Whether what it would change has changed since, or something about the same thing counts by now."""
+        return stale(self.proposal, self.bases) or any(one.status is Status.ACTIVE for one in self.rivals)
 
     def expected(self) -> list[Expected]:
         """Return what must not have changed when a decision is written."""
         return [Expected(*version) for version in self.versions]
 
-    def evidence(self) -> Evidence:
+    def evidence(self, replaced: tuple[str, ...], rests_on: Sequence[Ground]) -> Evidence:
         """Return what a reviewer is shown."""
         one = self.proposal
         source = one.sources[0] if one.sources else None
@@ -75,15 +95,17 @@ class Found(BaseModel):
             text=one.text,
             fields=dict(one.data),
             forgets=one.retires is not None,
-            replaces=() if one.retires else tuple(base.text for base in self.bases),
+            replaces=replaced,
             quote=one.quote,
             said_by=source.user if source else None,
             channel=source.channel if source else None,
             thread=source.thread if source else None,
             messages=source.messages if source else (),
+            rests_on=tuple(rests_on),
+            unreadable=len(one.derived_from) - len(rests_on),
             supporters=len(one.supporters),
             proposed_at=one.learned_at,
-            stale=stale(one, self.bases),
+            stale=self.stale,
         )
 
 
@@ -91,18 +113,22 @@ def pending(stores: Sequence[LearningStore], caller: Caller) -> Flow[tuple[Learn
     """Return all that waits for approval where the caller may read, oldest first."""
     found: list[Learning] = []
     for place in places(stores, caller):
-        while True:
-            read = sum(one.namespace == place for one in found)
-            items = yield from search(SearchOp(place, {"status": Status.PROPOSED.value}, limit=PAGE, offset=read))
-            found += read_all(items, [place])
-            if len(items) < PAGE:
-                break
+        items = yield from every(place, {"status": Status.PROPOSED.value})
+        found += read_all(items, [place])
     return tuple(sorted(found, key=lambda one: (one.learned_at, one.key)))
 
 
 def show(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow[Evidence]:
     """Return a proposal with its evidence. Raises `NotFound`."""
-    return (yield from _proposal(stores, caller, key)).evidence()
+    found = yield from _proposal(stores, caller, key)
+    grounds = yield from _grounds(stores, caller, found.proposal)
+    store = _keeper(stores, found.proposal)
+    return found.evidence(store.replaced(found.proposal, found.bases), grounds)
+
+
+def waiting(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow[Learning]:
+    """Return a proposal. Raises `NotFound`."""
+    return (yield from _one(stores, caller, key, Status.PROPOSED))[0]
 
 
 def approve(
@@ -117,9 +143,13 @@ def approve(
     found = yield from _proposal(stores, caller, key)
     if four_eyes and own(found.proposal, caller):
         raise NotAllowed("This proposal rests on your own words: somebody else has to approve it.")
+    if found.stale:
+        raise Conflict("What this proposal would change has changed since it was made: reject it, or propose anew.")
     decision = Decision(by=caller.user, at=datetime.now(UTC), verdict="approved", why=why)
-    store = next(store for store in stores if store.name == found.proposal.kept_by)
+    store = _keeper(stores, found.proposal)
     proposal = _edited(store, found.proposal, fields) if fields else found.proposal
+    if objection := store.objection(proposal):
+        raise NotAllowed(objection)
     *others, counts = in_one_step(approved(proposal, found.bases, decision))
     yield from batch(*(one.put() for one in (*others, counts)), expected=found.expected(), by=caller.user)
     return counts
@@ -151,12 +181,47 @@ def _proposal(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow
     proposal, version = yield from _one(stores, caller, key, Status.PROPOSED)
     items = yield from batch(*(GetOp(proposal.namespace, base) for base in proposal.base))
     stored = [item for item in items if isinstance(item, Item)]
-    versions = [(item.namespace, item.key, version_of(item)) for item in stored]
+    rivals = yield from _rivals(_keeper(stores, proposal), proposal)
+    versions = [(item.namespace, item.key, version_of(item)) for item in (*stored, *rivals)]
     return Found(
         proposal=proposal,
         bases=tuple(read_all(stored, [proposal.namespace])),
+        rivals=tuple(read_all(rivals, [proposal.namespace])),
         versions=((*proposal.place, version), *versions),
     )
+
+
+def _rivals(store: LearningStore, proposal: Learning) -> Flow[list[Item]]:
+    """Return what else is or waits about the same thing, where records say what they are about.
+
+    A decision expects them unchanged: so of two proposals about one thing that are approved at once, one is refused.
+    """
+    record = store.kinds.get(proposal.kind)
+    if record is None or not has_identity(record) or proposal.retires:
+        return []
+    found: list[Item] = []
+    for status in (Status.ACTIVE, Status.PROPOSED):
+        found += yield from every(proposal.namespace, {"status": status.value})
+    mine, about = {proposal.key, *proposal.base}, store.about(proposal)
+    others = [item for item in found if item.key not in mine and item.namespace == proposal.namespace]
+    return [item for item in others if (one := Learning.read(item)) and store.about(one) == about]
+
+
+def _grounds(stores: Sequence[LearningStore], caller: Caller, proposal: Learning) -> Flow[list[Ground]]:
+    """Return what a proposal links to, as far as the caller may read it."""
+    readable = places(stores, caller)
+    items = yield from batch(*(GetOp(place, key) for key in proposal.derived_from for place in readable))
+    found = {one.key: one for one in read_all((item for item in items if isinstance(item, Item)), readable)}
+    known = [found[key] for key in proposal.derived_from if key in found]
+    return [Ground(key=one.key, kind=one.kind, text=one.text, said_by=_first(one)) for one in known]
+
+
+def _first(learning: Learning) -> str | None:
+    return learning.sources[0].user if learning.sources else None
+
+
+def _keeper(stores: Sequence[LearningStore], learning: Learning) -> LearningStore:
+    return next(store for store in stores if store.name == learning.kept_by)
 
 
 def _one(stores: Sequence[LearningStore], caller: Caller, key: str, status: Status) -> Flow[tuple[Learning, int]]:

@@ -184,7 +184,7 @@ def test_a_tool_call_that_failed_is_noted_without_a_model(store: BaseStore):
     learning.wrap(failing_agent(), checkpointer=InMemorySaver()).invoke(said("Where is A7?"), thread("a"), context=ALEX)
     (feedback,) = feedbacks(learning)
 
-    assert feedback.text.startswith('Avoid: Calling look_up with {"order": "A7"} failed: Error: ConnectionError')
+    assert feedback.text.startswith('Avoid: Calling look_up with {"order": "A7"}, which failed: Error: ConnectionError')
     assert ("tool", Scope.USER) == (feedback.sources[0].channel, feedback.scope)
     assert [] == feedbacks(learning, SAM)
 
@@ -224,7 +224,7 @@ async def afails(state: MessagesState) -> dict[str, Any]:
     raise ConnectionError("the model is gone")
 
 
-FAILURE = "Avoid: Answering 'Which tea?' failed: ConnectionError: the model is gone"
+FAILURE = "Avoid: The way of answering 'Which tea?' that ended in ConnectionError: the model is gone"
 
 
 def graph_that_fails() -> Any:
@@ -254,8 +254,19 @@ async def test_an_error_is_noted_in_the_async_world_too(astore: BaseStore, agent
     assert [FAILURE] == [one.text for one in await learning.alearnings(ALEX)]
 
 
-async def test_an_error_of_the_model_is_noted_by_the_middleware(astore: BaseStore):
-    """For agents of `create_agent`, in both worlds."""
+def test_an_error_of_the_model_is_noted_by_the_middleware(store: BaseStore):
+    """For agents of `create_agent`."""
+    learning = machine([], [BehavioralFeedback()], store=store)
+    model = ScriptedModel([ConnectionError("the model is gone")])
+    agent = create_agent(model, middleware=[learning.middleware()], store=store)
+    with pytest.raises(ConnectionError):
+        agent.invoke(said("Which tea?"), context=ALEX)
+
+    assert [FAILURE] == [one.text for one in learning.learnings(ALEX)]
+
+
+async def test_the_middleware_notes_it_in_the_async_world_too(astore: BaseStore):
+    """The same by `ainvoke`."""
     learning = machine([], [BehavioralFeedback()], store=astore)
     model = ScriptedModel([ConnectionError("the model is gone")])
     agent = create_agent(model, middleware=[learning.middleware()], store=astore)

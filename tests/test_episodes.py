@@ -1,11 +1,14 @@
 """Episodes: what was said is kept as it was said, by no model, and found again with what was said around it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
@@ -29,11 +32,15 @@ from people import (
 )
 
 from langgraph_learning import Episodes, LearningContext, LearningMachine, Scope, UserMemory
+from langgraph_learning.checks import note_key, noted
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.flow import drive
 from langgraph_learning.learning import Learning
+from langgraph_learning.learning_store import Turn
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.scopes import Caller
 from langgraph_learning.testing import ScriptedModel
-from langgraph_learning.transcript import CHARS_PER_TOKEN, tokens_in
+from langgraph_learning.transcript import CHARS_PER_TOKEN, lines, tokens_in
 
 TODAY = f"{datetime.now(UTC):%Y-%m-%d}"
 
@@ -190,7 +197,7 @@ def test_a_fork_adds_only_what_is_new(store: BaseStore):
         at for at in talk.agent.get_state_history(talk.config) if len(at.values["messages"]) == 2 and not at.next
     )
     talk.agent.invoke(said("three"), fork.config, context=ALEX)
-    after = {one.data["said"]: one.data["after"] for one in kept(learning)}
+    after = {one.data["said"]: one.data["follows"] for one in kept(learning)}
 
     assert {"one", "1", "two", "2", "three", "3"} == set(after)
     assert 6 == len(kept(learning))
@@ -206,7 +213,8 @@ def test_what_is_kept_is_not_written_again(store: BaseStore):
     again = HumanMessage("one", id=first.sources[0].messages[0])
     Talk(learning, "a").agent.invoke({"messages": [again]}, thread("a"), context=ALEX)
 
-    assert first == kept(learning)[0]
+    assert first.learned_at == kept(learning)[0].learned_at
+    assert ["one", "You said: one"] == texts(learning)[:2]
 
 
 def test_tools_are_left_out_and_attachments_are_marks(store: BaseStore):
@@ -362,7 +370,7 @@ def test_a_thread_without_a_name_is_kept_too(store: BaseStore):
     agent = learning.wrap(create_agent(ScriptedModel(["Good"]), []))
     agent.invoke(said("The kiln fires at 900 degrees"), context=ALEX)
 
-    assert {(None, None)} == {(one.data["thread"], one.data["after"]) for one in learning.learnings(ALEX)}
+    assert {(None, None)} == {(one.data["thread"], one.data["follows"]) for one in learning.learnings(ALEX)}
     assert "900 degrees" in shown(learning, "kiln")
 
 
@@ -437,3 +445,36 @@ def test_a_turn_in_which_the_agent_forgets_something_is_not_kept(store: BaseStor
     Talk(learning, "b", agent=create_agent(forgets, learning.tools(), store=store)).says("Forget another job")
 
     assert ["Good luck"] == texts(learning)
+
+
+CONVERSATION = [HumanMessage(f"{n}", id=f"m{n}") if n % 2 == 0 else AIMessage(f"{n}", id=f"m{n}") for n in range(8)]
+STEPS = st.lists(st.tuples(st.integers(0, 8), st.integers(1, 8)), max_size=6)
+
+
+@given(STEPS)
+def test_however_often_and_in_whatever_parts_it_is_read_it_is_kept_once(steps: list[tuple[int, int]]):
+    """Each step reads some of what was read before once more, and some that is new."""
+    store, episodes, read = InMemoryStore(), Episodes(), 0
+    for again, new in [*steps, (0, 8)]:
+        start, read = max(0, read - again), min(8, read + new)
+        turn = Turn(Caller("alex", thread="t"), tuple(CONVERSATION[:read]), datetime.now(UTC))
+        notes = drive(episodes.observe(turn, lines(CONVERSATION[start:read], "alex")), store)
+        asked = [noted(episodes, turn, note, 0) for note in notes]
+        store.batch([one.put() for one in drive(episodes.process(asked, []), store)])
+    chain = sorted((item.value["data"] for item in store.search(("learnings",))), key=lambda data: data["position"])
+    keys = [note_key("t", message.id, "episode") for message in CONVERSATION]
+
+    assert [str(n) for n in range(8)] == [data["said"] for data in chain]
+    assert [None, *keys[:-1]] == [data["follows"] for data in chain]
+    assert [*([key] for key in keys[1:]), []] == [data["followed_by"] for data in chain]
+
+
+def test_conversations_at_the_same_time_lose_no_word(postgres_store: HybridPostgresStore):
+    """Twelve threads of one user, three turns each."""
+    learning = keeper(postgres_store)
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda n: Talk(learning, f"t{n}").says(*(f"{n}.{turn}" for turn in range(3))), range(12)))
+    told = [f"{n}.{turn}" for n in range(12) for turn in range(3)]
+
+    assert sorted([*told, *(f"You said: {text}" for text in told)]) == sorted(texts(learning))
+    assert 12 * 5 == sum(len(one.data["followed_by"]) for one in kept(learning))

@@ -303,6 +303,18 @@ async def test_outcomes_are_told_in_the_async_world_too(astore: BaseStore):
     assert ("Avoid: Forgot the milk", Votes(harmed=1)) == (feedback.text, voted.votes)
 
 
+def test_an_answer_that_was_given_anew_is_credited_too(store: BaseStore):
+    """Its question was learnt from already; the user sees another answer, and says what they think of that."""
+    learning = learnt(store)
+    agent = talk(learning)
+    agent.invoke(said("Which tea?"), thread("t"), context=ALEX)
+    before = next(state for state in agent.get_state_history(thread("t")) if state.next == ("recall",))
+    again = agent.invoke(None, before.config, context=ALEX)["messages"][-1].id
+    learning.feedback(ALEX, "t", str(again), "up")
+
+    assert Votes(helped=1) == votes(learning)
+
+
 def test_votes_that_are_cast_at_the_same_time_all_count(postgres_store: BaseStore):
     """Eight users press the button at once."""
     learning = learnt(postgres_store, scope=Scope.TEAM)
@@ -321,8 +333,8 @@ BALLOTS = st.dictionaries(st.sampled_from(["ann", "bob", "cy", "dee"]), st.lists
 
 @given(BALLOTS)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_order_of_votes_loses_one(postgres_store: BaseStore, ballots: dict[str, list[bool]]):
-    """Each user's last word counts, and once, whoever speaks before, after or at the same time."""
+def test_no_order_of_voices_loses_one(postgres_store: BaseStore, ballots: dict[str, list[bool]]):
+    """Each user's last word counts, and once, whoever speaks before, after or at the same time; so does their comment."""
     text = f"Tea number {uuid4().hex}"
     learning = learnt(postgres_store, text, scope=Scope.TEAM)
     answer = asks(learning, f"{text}?", text)
@@ -330,10 +342,13 @@ def test_no_order_of_votes_loses_one(postgres_store: BaseStore, ballots: dict[st
     def speaks(name: str) -> None:
         for up in ballots[name]:
             user = LearningContext(user_id=name, team_ids=("acme",))
-            learning.feedback(user, text, answer, "up" if up else "down")
+            learning.feedback(user, text, answer, "up" if up else "down", f"{name} of {text}: {up}")
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(speaks, ballots))
     helped = sum(ups[-1] for ups in ballots.values())
 
     assert Votes(helped=helped, harmed=len(ballots) - helped) == votes(learning, text)
+    assert {f"{name} of {text}: {ups[-1]}" for name, ups in ballots.items()} == {
+        one.data["behaviour"] for one in feedbacks(learning) if text in one.text
+    }

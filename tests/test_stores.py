@@ -1,5 +1,7 @@
 """The kinds of learning: one idea, five times; and one of your own."""
 
+import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -42,7 +44,7 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.edits import Edit
+from langgraph_learning.edits import Edit, edit_schema, record_from
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, batch
 from langgraph_learning.learning import Learning, Source, Status
@@ -82,6 +84,18 @@ def shown(store: BaseStore, learning_store: LearningStore, question: str, contex
 def test_nothing_known_is_shown_as_nothing(learning_store: LearningStore):
     """Not even a heading."""
     assert "hello" == shown(InMemoryStore(), learning_store, "hello")
+
+
+@pytest.mark.parametrize("learning_store", all_stores(), ids=lambda s: s.name)
+def test_the_examples_that_a_model_reads_are_edits(learning_store: LearningStore):
+    """Small models copy them to the letter."""
+    examples = re.findall(r"^Example: .* → (\{.*)$", learning_store.instructions, re.MULTILINE)
+    shown = [raw for example in examples for raw in json.loads(f"[{example}]")]
+
+    for raw in shown:
+        given = {name: value for name, value in raw.items() if name != "edit"}
+        assert edit_schema(learning_store.asked[raw["edit"]], raw["edit"])["required"] == ["edit", *given]
+        record_from(given, learning_store.asked[raw["edit"]])
 
 
 def field(name: str, value: Any, replaces: str | None = None) -> dict[str, Any]:

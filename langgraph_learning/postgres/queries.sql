@@ -28,9 +28,11 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
 -- scan gave up before enough items passed the filter, the namespace is compared whole after all.
 WITH size AS MATERIALIZED (
     -- Skipping so many entries of the index takes half the time that counting them takes.
-    SELECT EXISTS (SELECT FROM learning_texts
-                    WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
-                   OFFSET %(exact_below)s::int - 1) AS large
+    SELECT coalesce(%(large)s::boolean,
+                    EXISTS (SELECT FROM learning_texts
+                             WHERE namespace >= string_to_array(%(first)s, '.')
+                               AND namespace < string_to_array(%(end)s, '.')
+                            OFFSET %(exact_below)s::int - 1)) AS large
 ),
 pool AS MATERIALIZED (
     SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
@@ -46,23 +48,30 @@ pool AS MATERIALIZED (
      ORDER BY text.embedding::{half} {distance} %(vector)s::{half}
      LIMIT %(pool)s
 ),
-compared AS (
-    SELECT item, distance FROM pool
-     UNION ALL
-    SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
-      FROM learning_texts text
-     WHERE text.namespace >= string_to_array(%(first)s, '.') AND text.namespace < string_to_array(%(end)s, '.')
-       AND text.embedding IS NOT NULL
-       AND (SELECT count(DISTINCT item) < %(wanted)s FROM pool)
+proposed AS MATERIALIZED (
+    SELECT count(DISTINCT item) >= %(wanted)s AS enough FROM pool
 )
+-- Items are fetched, and looked at, from the nearest one on until there are enough of them.
 SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
-       item.id, item.ttl_minutes, %(best)s::float8 - nearest.distance AS score
-  FROM (SELECT item, min(distance) AS distance FROM compared GROUP BY item ORDER BY 2, 1) nearest
+       item.id, item.ttl_minutes, %(best)s::float8 - nearest.distance AS score, (SELECT large FROM size) AS large
+  FROM (SELECT item, min(distance) AS distance, NULL AS field
+          FROM pool WHERE (SELECT enough FROM proposed) GROUP BY item
+         UNION ALL
+        SELECT text.item, text.embedding {distance} %(vector)s::{vector}, text.field
+          FROM learning_texts text
+         WHERE text.namespace >= string_to_array(%(first)s, '.') AND text.namespace < string_to_array(%(end)s, '.')
+           AND text.embedding IS NOT NULL AND NOT (SELECT enough FROM proposed)
+         ORDER BY 2, 1) nearest
  CROSS JOIN LATERAL (
     SELECT * FROM learning_items item
      WHERE item.id = nearest.item
        AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
        AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+       -- An item stands where its best text does.
+       AND NOT EXISTS (SELECT FROM learning_texts better
+                        WHERE better.item = nearest.item AND better.field <> nearest.field
+                          AND (better.embedding {distance} %(vector)s::{vector}, better.field)
+                              < (nearest.distance, nearest.field))
     OFFSET 0) item
  LIMIT %(limit)s OFFSET %(offset)s;
 

@@ -15,7 +15,6 @@ from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan, Rows
 from langgraph_learning.postgres.writes import set_for_transaction
 
-_ALL = 2**31 - 1
 _LIFT = 0.3
 """So much of a neighbour's score is added to an item's own."""
 _WHOLE_BELOW = 5000
@@ -45,7 +44,7 @@ def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Sea
         if not (op.query and shape.index):
             reads.append(_one(shape, nth, op, "search", {}))
         elif not shape.hybrid:
-            reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape.index, op, encoded[op.query])))
+            reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape, shape.index, op, encoded[op.query])))
     if shape.hybrid and shape.index:
         reads += [_both(shape, [(n, op) for n, op in ops if op.query == q], encoded.get(q)) for q in asked]
     return Searches([_settings(shape, shape.index)] if asked and shape.index else [], reads)
@@ -54,19 +53,24 @@ def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Sea
 def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
     first, end = ns.bounds(op.namespace_prefix)
     common = {"first": first, "end": end, "limit": op.limit, "offset": op.offset, "expired_too": shape.expired_too}
+    finds_out = "large" in more and more["large"] is None
 
     def place(rows: Rows, results: list[Any]) -> None:
         results[nth] = [search_item_of(row) for row in rows]
+        if rows and finds_out:
+            shape.sizes.remember(tuple(op.namespace_prefix), rows[0]["large"])
 
     return Read(shape.statements(statement, **common, **more, filter=to_jsonpath(op.filter)), place)
 
 
-def _meaning(index: Index, op: SearchOp, vector: vectors.Binary) -> dict[str, Any]:
+def _meaning(shape: Shape, index: Index, op: SearchOp, vector: vectors.Binary) -> dict[str, Any]:
     wanted = op.limit + op.offset
+    whole = not index.ann or wanted > _DEEPEST
     return {
         "vector": vector,
         "best": DISTANCES[index.distance][1],
-        "exact_below": index.exact_below if index.ann and wanted <= _DEEPEST else _ALL,
+        "exact_below": index.exact_below,
+        "large": False if whole else shape.sizes.is_large(tuple(op.namespace_prefix)),
         "wanted": wanted,
         "pool": 2 * wanted + 20,
     }

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from langgraph_learning.postgres import steps
 from langgraph_learning.postgres.settings import Index
+from langgraph_learning.postgres.sizes import Sizes
 from langgraph_learning.postgres.statements import Statement, Statements
 from langgraph_learning.postgres.steps import Plan, Rows
 
@@ -23,6 +24,7 @@ class Shape:
     """Whether reads also see what has expired and was not swept yet."""
     types: dict[str, int]
     """How this database numbers the type of its vectors, once it was asked."""
+    sizes: Sizes
 
     def vector_oid(self) -> Plan[int]:
         """Return the number of the type of the stored vectors."""

@@ -14,6 +14,7 @@ from langgraph_learning.postgres.driving import adrive, drive
 from langgraph_learning.postgres.gathering import Gathering
 from langgraph_learning.postgres.settings import IndexSettings, SearchMode, index_of, ttl_of
 from langgraph_learning.postgres.shape import Shape
+from langgraph_learning.postgres.sizes import Sizes
 from langgraph_learning.postgres.statements import Statements
 from langgraph_learning.postgres.steps import Plan
 from langgraph_learning.postgres.sweeper import Sweeper
@@ -61,6 +62,7 @@ class HybridPostgresStore(BaseStore):
         self._language = language
         self._log = log_changes
         self._types: dict[str, int] = {}
+        self._sizes = Sizes()
         self._statements = Statements(self._index)
         self._connections = Connections(source, pool or {})
         self._sweeper = Sweeper(self.sweep_ttl)
@@ -234,6 +236,7 @@ class HybridPostgresStore(BaseStore):
             log=self._log,
             expired_too=(self.ttl_config or {}).get("omit_expired") is False,
             types=self._types,
+            sizes=self._sizes,
         )
 
     @property

@@ -5,6 +5,7 @@ from langgraph_learning.stores.decision_log import DecisionLog
 from langgraph_learning.stores.entity_memory import EntityMemory
 from langgraph_learning.stores.episodes import Episodes
 from langgraph_learning.stores.learned_knowledge import LearnedKnowledge
+from langgraph_learning.stores.self_improvement import SelfImprovement
 from langgraph_learning.stores.session_context import SessionContext
 from langgraph_learning.stores.user_memory import UserMemory
 from langgraph_learning.stores.user_profile import UserProfile
@@ -15,6 +16,7 @@ __all__ = [
     "EntityMemory",
     "Episodes",
     "LearnedKnowledge",
+    "SelfImprovement",
     "SessionContext",
     "UserMemory",
     "UserProfile",

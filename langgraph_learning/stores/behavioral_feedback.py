@@ -64,7 +64,8 @@ class BehavioralFeedback(LearningStore):
         asked = next((message for message in reversed(turn.messages) if message.type == "human"), None)
         if asked is None:
             return []
-        behaviour = f"Answering {_cut(question([asked]))!r} failed: {_cut(f'{type(error).__name__}: {error}')}"
+        failure = _cut(f"{type(error).__name__}: {error}")
+        behaviour = f"The way of answering {_cut(question([asked]))!r} that ended in {failure}"
         record = Feedback(behaviour=behaviour, worked=False, instead=None, situation=None)
         # It rests on the question, but it is no word of the user's.
         return (yield from self._unknown(turn, [Note(record, Line(1, asked, text_of(asked), "agent"))]))
@@ -82,7 +83,7 @@ def _failure(result: ToolMessage, messages: Sequence[AnyMessage]) -> Feedback:
     calls = [call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
     asked = next((call["args"] for call in calls if call["id"] == result.tool_call_id), {})
     told = json.dumps(asked, ensure_ascii=False, sort_keys=True, default=str)
-    behaviour = f"Calling {result.name} with {_cut(told)} failed: {_cut(text_of(result))}"
+    behaviour = f"Calling {result.name} with {_cut(told)}, which failed: {_cut(text_of(result))}"
     return Feedback(behaviour=behaviour, worked=False, instead=None, situation=None)
 
 

@@ -34,10 +34,10 @@ class Episode(Record):
     thread: str | None
     position: int
     """Its place in the thread: one more than that of the message before it."""
-    after: str | None
+    follows: str | None
     """Key of the message before it."""
-
-    links = ("after",)
+    followed_by: tuple[str, ...] = ()
+    """Keys of the messages after it: of several, where the thread was forked."""
 
     def as_text(self) -> str:
         """Return who said when what: all of it can be searched for."""
@@ -104,19 +104,22 @@ class Episodes(LearningStore):
         """
         off_record = {id(message) for message in _forgetting(turn.messages)}
         told = [line for line in new if spoken(line.message) and id(line.message) not in off_record]
-        after, position = (yield from self._before(turn, told[0].message)) if told else (None, 0)
+        before, position = (yield from self._before(turn, told[0].message)) if told else (None, 0)
         notes = []
         for place, line in enumerate(told, start=position):
-            notes.append(Note(_episode(turn, line, place, after), line))
-            after = _key(turn.caller.thread, line.message)
+            notes.append(Note(_episode(turn, line, place, before), line))
+            before = _key(turn.caller.thread, line.message)
         return notes
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
-        """Keep what is not kept yet; what is kept is never changed, only forgotten."""
-        items = yield from batch(*(GetOp(edit.namespace, edit.key) for edit in edits))
-        kept = {item.key for item in items if isinstance(item, Item)}
-        new = [edit.learning() for edit in edits if edit.record is not None and edit.key not in kept]
-        return [*new, *(one for edit in edits if edit.record is None for one in self._apply(edit, known))]
+        """Keep what is not kept yet, and let the message before it know what followed on it; no word is changed."""
+        forgotten = [one for edit in edits if edit.record is None for one in self._apply(edit, known)]
+        new = [edit.learning() for edit in edits if edit.record is not None]
+        before = [(one.namespace, one.data["follows"]) for one in new if one.data["follows"]]
+        items = yield from batch(*(GetOp(*place) for place in dict.fromkeys([*(one.place for one in new), *before])))
+        kept = read_all((item for item in items if isinstance(item, Item)), {one.namespace for one in new})
+        added = [one for one in new if one.place not in {old.place for old in kept}]
+        return [*_chained(kept, added), *forgotten]
 
     def _before(self, turn: Turn, first: AnyMessage) -> Flow[tuple[str | None, int]]:
         """Return the key of the message before the first new one, if it was kept, and the new one's position."""
@@ -135,10 +138,10 @@ class Episodes(LearningStore):
             )
 
 
-def _episode(turn: Turn, line: Line, position: int, after: str | None) -> Episode:
+def _episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
     speaker = turn.caller.user if line.channel == "user" else "agent"
     said, day = spoken(line.message), f"{turn.now:%Y-%m-%d}"
-    return Episode(speaker=speaker, on=day, said=said, thread=turn.caller.thread, position=position, after=after)
+    return Episode(speaker=speaker, on=day, said=said, thread=turn.caller.thread, position=position, follows=follows)
 
 
 def _key(thread: str | None, message: AnyMessage) -> str | None:
@@ -164,20 +167,26 @@ def _here(asked: Asked) -> set[str]:
     return {note_key(thread, id_, Episode.kind) for id_ in asked.branch if id_} if thread else set()
 
 
+def _chained(kept: Sequence[Learning], added: Sequence[Learning]) -> list[Learning]:
+    """Return what is added, and what it follows on, each with the keys of what follows on it."""
+    written = []
+    for one in (*kept, *added):
+        after = [other.key for other in added if other.data["follows"] == one.key]
+        data = {**one.data, "followed_by": [*one.data["followed_by"], *after]}
+        written += [one.model_copy(update={"data": data})] if after or one in added else []
+    return written
+
+
 def _beside(found: Sequence[Learning], place: Namespace) -> Flow[dict[str, list[Learning]]]:
     """Return, for each message that was found, the one before it and those that followed on it."""
-    active = {"status": Status.ACTIVE.value}
-    # In a list of its own each search is one step of the plan, and all of it one batch.
-    before = [GetOp(place, key) for one in found for key in one.derived_from]
-    after = [SearchOp(place, {**active, "derived_from": [one.key]}, limit=2) for one in found]
-    results = yield from batch(*before, *after)
-    items = [item for result in results for item in (result if isinstance(result, list) else [result])]
+    wanted = {key for one in found for key in _links(one)}
+    items = yield from batch(*(GetOp(place, key) for key in sorted(wanted)))
     near = read_all((item for item in items if isinstance(item, Item)), [place])
-    return {one.key: [other for other in near if _neighbours(one, other)] for one in found}
+    return {one.key: [other for other in near if other.key in _links(one)] for one in found}
 
 
-def _neighbours(one: Learning, other: Learning) -> bool:
-    return other.key in one.derived_from or one.key in other.derived_from
+def _links(one: Learning) -> list[str]:
+    return [*([one.data["follows"]] if one.data["follows"] else []), *one.data["followed_by"]]
 
 
 def _once(found: Iterable[Learning]) -> list[Learning]:

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from langgraph.store.base import PutOp
 from letters import INDEX, letters
 
 from langgraph_learning.errors import InvalidFilter, Misconfigured
@@ -161,6 +162,30 @@ def test_a_filter_that_hardly_anything_passes_still_finds_all(database):
             store.put(("large",), str(n), {"text": text, "n": n})
 
         assert {i.key for i in store.search(("large",), query="abc", filter={"n": {"$lt": 3}})} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("exact_below", [10, 1000])
+def test_an_item_stands_where_its_best_text_does(database, exact_below):
+    """Once, however many texts it has, in a namespace of any size and on any page."""
+    with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": exact_below}) as store:
+        for n, text in enumerate(_texts(40)):
+            store.put(("a",), str(n), {"parts": [text, "z", f"a{text}", "abc"[: n % 3 + 1]]}, index=["parts[*]"])
+        pages = [store.search(("a",), query="abc", limit=7, offset=at) for at in range(0, 42, 7)]
+
+    found = [item for page in pages for item in page]
+    assert sorted(int(item.key) for item in found) == list(range(40))
+    assert [item.score for item in found] == sorted((item.score for item in found), reverse=True)
+    assert [item.score for item in found[:13]] == pytest.approx([1.0] * 13)
+
+
+def test_a_namespace_may_grow_and_shrink_between_searches(database):
+    """Whatever a search remembers of its size, the next one finds everything."""
+    with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": 50}) as store:
+        kept = 0
+        for size in (10, 200, 5):
+            store.batch([PutOp(("a",), str(n), {"text": "abc"} if n < size else None) for n in range(max(size, kept))])
+            kept = size
+            assert len(store.search(("a",), query="abc", limit=100)) == min(size, 100)
 
 
 @pytest.mark.parametrize(("distance", "score"), [("cosine", 0.6), ("l2", -(20**0.5)), ("inner_product", 15.0)])

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from people import ALEX, EVE, NOTHING, SAM, edits, learner, machine, notes_what_
 
 from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, SessionContext, Sharing, UserMemory, votes
 from langgraph_learning.errors import Conflict, Misconfigured, NotAllowed, NotFound
-from langgraph_learning.flow import drive
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.scopes import Caller
 
@@ -208,8 +206,7 @@ def voted(store: HybridPostgresStore, learning: LearningMachine, key: str, helpe
     place = next(one.place for one in learning.learnings(SAM) if one.key == key)
     caller = Caller("sam", teams=("acme",), thread="elsewhere")
     store.put(caller.namespace(Scope.THREAD, votes.SHOWN), "m1", {"learnings": [[list(place[0]), key]]}, index=False)
-    vote = votes.Vote.of(caller, "m1", helped=helped, why="said", at=datetime.now(UTC))
-    drive(votes.cast(learning.stores, caller, vote), store)
+    learning.feedback(SAM, "elsewhere", "m1", "up" if helped else "down")
 
 
 def test_an_edit_is_undone_though_votes_came_since(store: HybridPostgresStore):

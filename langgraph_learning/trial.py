@@ -1,0 +1,43 @@
+"""A trial: what the agent would answer if a proposal counted. Code alone can begin one; no run can ask for it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from langgraph_learning.learning import Learning, Status
+from langgraph_learning.learning_store import LearningStore
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is tried: a proposal, or None for things as they are. Nothing is learnt in a trial."""
+
+    proposal: Learning | None
+
+    def applied(self, store: LearningStore, found: Sequence[Learning]) -> list[Learning]:
+        """Return what a store would recall if the proposal counted."""
+        wanted = self.proposal
+        if wanted is None or wanted.kept_by != store.name:
+            return list(found)
+        gone, about = {*wanted.base, wanted.retires}, store.about(wanted)
+        left = [one for one in found if one.key not in gone and store.about(one) != about]
+        return left if wanted.retires else [wanted.model_copy(update={"status": Status.ACTIVE}), *left]
+
+
+_going_on: ContextVar[Trial | None] = ContextVar("langgraph_learning_trial", default=None)
+
+
+def going_on() -> Trial | None:
+    """Return the trial that is going on here, if one is."""
+    return _going_on.get()
+
+
+@contextmanager
+def trying(trial: Trial) -> Iterator[None]:
+    """Let this trial go on inside the block."""
+    token = _going_on.set(trial)
+    try:
+        yield
+    finally:
+        _going_on.reset(token)
