@@ -34,6 +34,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from langgraph_learning.postgres import HybridPostgresStore
 
 SIZES = (20, 80, 300, 1000, 3000, 6000, 20000)
+PARTS = {"small": SIZES[:4], "large": SIZES[4:]}
+"""Above the namespaces: two that hold nearly half of everything each."""
 TOPICS = 400
 LIMIT = 10
 
@@ -74,10 +76,11 @@ class World:
 
 
 def namespaces(items: int) -> dict[tuple[str, ...], int]:
-    """Return namespaces of all sizes, together about as many items as wanted."""
+    """Return namespaces of all sizes, under two common ones, together about as many items as wanted."""
     share = dict(zip(SIZES, (0.10, 0.08, 0.10, 0.12, 0.15, 0.18, 0.20), strict=True))
     counts = {size: max(1, round(items * part / size)) for size, part in share.items() if size <= items / 4}
-    return {("bench", f"of{size}", f"n{n}"): size for size, count in counts.items() for n in range(count)}
+    part = {size: name for name, sizes in PARTS.items() for size in sizes}
+    return {("bench", part[size], f"of{size}", f"n{n}"): size for size, count in counts.items() for n in range(count)}
 
 
 def item(namespace: tuple[str, ...], n: int) -> PutOp:
@@ -98,6 +101,7 @@ def fill(ours: HybridPostgresStore, spaces: dict[tuple[str, ...], int]) -> None:
 
 def copy(ours: str, theirs: str) -> None:
     """Give LangGraph's store the same rows, as it would have written them."""
+    print("copying into LangGraph's store …", file=sys.stderr)
     items = "SELECT array_to_string(namespace, '.'), key, value, created_at, updated_at FROM learning_items"
     vectors = """SELECT array_to_string(i.namespace, '.'), i.key, t.field, t.embedding, i.created_at, i.updated_at
                    FROM learning_texts t JOIN learning_items i ON i.id = t.item"""
@@ -132,21 +136,27 @@ def both(what: str, ours: tuple[float, float], theirs: tuple[float, float]) -> F
     )
 
 
+def above() -> list[tuple[str, ...]]:
+    """Return what stands above the namespaces."""
+    return [*(("bench", name) for name in PARTS), ("bench",)]
+
+
 def by_size(
     world: World, ours: Any, hybrid: Any, theirs: Any, spaces: dict[tuple[str, ...], int], queries: int
 ) -> list[Figure]:
     """Measure searches by the size of what is searched."""
     figures = []
     prefixes = {size: [n for n, s in spaces.items() if s == size] for size in SIZES if size in spaces.values()}
-    everything = sum(spaces.values())
-    for size, found in [*prefixes.items(), (everything, [("bench",)])]:
+    together = {prefix: sum(s for n, s in spaces.items() if n[: len(prefix)] == prefix) for prefix in above()}
+    for size, found in [*prefixes.items(), *((size, [prefix]) for prefix, size in together.items() if size)]:
         asked = list(itertools.islice(itertools.cycle(found), queries))
         recalls: dict[str, list[float]] = {"ours": [], "theirs": []}
         under = {n: [m for m in spaces if m[: len(n)] == n] for n in set(asked)}
         matrices = {n: _matrix(world, under[n], spaces) for n in set(asked)}
         calls = {"ours": [], "hybrid": [], "theirs": []}
         for nth, namespace in enumerate(asked):
-            topic = zlib.crc32(f"{under[namespace][0]}{nth % 12}".encode()) % TOPICS
+            about = under[namespace][37 * nth % len(under[namespace])]
+            topic = zlib.crc32(f"{about}{nth % 12}".encode()) % TOPICS
             query = f"topic {topic} question {nth}"
             keys, matrix = matrices[namespace]
             best = {keys[i] for i in np.argsort(-(matrix @ world.vectors([query])[0]))[:LIMIT]}
@@ -188,7 +198,7 @@ def single_calls(ours: Any, theirs: Any, spaces: dict[tuple[str, ...], int]) -> 
         f"filter search, namespace of {spaces[large]:,}": lambda store: store.search(large, filter={"status": "old"}),
         "list_namespaces": lambda store: store.list_namespaces(),
         "list_namespaces, all under a prefix": lambda store: store.list_namespaces(prefix=("bench",), limit=10_000),
-        "list_namespaces, max_depth=2": lambda store: store.list_namespaces(max_depth=2),
+        "list_namespaces, max_depth=3": lambda store: store.list_namespaces(max_depth=3),
         "batch of 10 searches and 5 gets": lambda store: store.batch(mixed),
     }
     return [
@@ -359,8 +369,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--items", type=int, default=100_000)
     options.add_argument("--dims", type=int, default=384)
-    options.add_argument("--queries", type=int, default=24)
-    options.add_argument("--bulk", type=int, default=2000)
+    options.add_argument("--queries", type=int, default=40)
+    options.add_argument("--bulk", type=int, default=5000)
     options.add_argument("--plot", metavar="FILE")
     given = options.parse_args()
     world, spaces = World(given.dims), namespaces(given.items)
@@ -376,7 +386,6 @@ def main() -> None:
             # Both get their index built over the filled table: that is how it is best, and quicker.
             _without_index(mine, "learning_texts_embedding", lambda: fill(ours, spaces))
             _without_index(other, "store_vectors_embedding_idx", lambda: copy(mine, other))
-            ours.setup()
             for url in (mine, other):
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute("VACUUM ANALYZE")
@@ -415,6 +424,7 @@ def _without_index(url: str, name: str, work: Callable[[], None]) -> None:
         (definition,) = connection.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", (name,)).fetchone()  # type: ignore[misc]
         connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
         work()
+        print(f"building {name} …", file=sys.stderr)
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(definition)
 

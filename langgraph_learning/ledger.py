@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from langgraph.store.base import PutOp
+from langgraph.store.base import Item, PutOp
 
 from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, batch, every, together
@@ -11,7 +11,7 @@ from langgraph_learning.gates import opting, withdraw
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import LearningStore, places
 from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
-from langgraph_learning.votes import where
+from langgraph_learning.votes import SHOWN, where
 
 
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
@@ -53,7 +53,7 @@ def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]
 
 
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
-    """Remove a thread's session, and what this user taught in that thread and nowhere else."""
+    """Remove a thread's session, what its answers were shown, and what this user taught in that thread alone."""
     found = yield from _all(places(stores, caller))
     gone, ops = [], []
     for learning in found:
@@ -65,7 +65,8 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
             ops.append(learning.model_copy(update={"sources": others}).put())
     withdrawn = yield from withdraw(stores, caller, gone)
     votes = yield from _votes_on(gone)
-    yield from batch(*ops, *votes, *(one.put() for one in withdrawn), by=caller.user, erase=True)
+    shown = [_without(item) for item in (yield from every(caller.namespace(Scope.THREAD, SHOWN)))]
+    yield from batch(*ops, *votes, *shown, *(one.put() for one in withdrawn), by=caller.user, erase=True)
     return len(gone)
 
 
@@ -91,7 +92,11 @@ def _words_of(
 def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
     """Return what removes the votes on learnings."""
     found = yield from together(every(where(one.place)) for one in gone)
-    return [PutOp(item.namespace, item.key, None) for items in found for item in items]
+    return [_without(item) for items in found for item in items]
+
+
+def _without(item: Item) -> PutOp:
+    return PutOp(item.namespace, item.key, None)
 
 
 def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[LearningStore]:

@@ -65,12 +65,17 @@ def approved(learning: LearningMachine, section: str, text: str, **more: Any) ->
     return learning.review.approve(SAM, proposed(learning, section, text, **more))
 
 
-def shown(learning: LearningMachine, user: LearningContext = ALEX, question: str = "Hi") -> str:
-    """What an agent is shown as its instructions."""
+def everything_shown(learning: LearningMachine, question: str = "Hi", user: LearningContext = ALEX) -> str:
+    """All that an agent is shown with a question."""
     learner(learning).answers = lambda shown: NOTHING
     talk = echo()
     learning.wrap(create_agent(talk, [])).invoke(said(question), thread("look"), context=user)
-    _, start, rest = prompt(talk.shown[-1]).partition("<approved_instructions>\n")
+    return prompt(talk.shown[-1])
+
+
+def shown(learning: LearningMachine, user: LearningContext = ALEX, question: str = "Hi") -> str:
+    """What an agent is shown as its instructions."""
+    _, start, rest = everything_shown(learning, question, user).partition("<approved_instructions>\n")
     return start and rest.partition("\n</approved_instructions>")[0].partition("\n")[2]
 
 

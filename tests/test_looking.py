@@ -99,6 +99,20 @@ def test_nobody_removes_what_they_cannot_see(store: BaseStore):
     assert {"mine"} == texts(learning)
 
 
+def test_of_a_forgotten_thread_only_marks_of_what_was_read_are_left(store: BaseStore):
+    """Neither its session, nor what its answers were shown, nor a word."""
+    answers = [edits(observation("Likes tea"), edit("session", summary="Tea")), edits(edit("session", summary="More"))]
+    learning = machine(answers, [UserMemory(), SessionContext()], store=store)
+    agent = talk_with(learning)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    agent.invoke(said("Which tea?"), thread("a"), context=ALEX)
+    kinds = {item.namespace[-1] for item in store.search(("learnings", "default", "thread", "a"))}
+    learning.forget_thread(ALEX, "a")
+
+    assert {"cursor", "session_context", "shown"} == kinds
+    assert ["cursor"] == [item.namespace[-1] for item in store.search(("learnings",))]
+
+
 def test_forgetting_a_thread_keeps_what_other_threads_said_too(store: BaseStore):
     """Only what rests on this thread alone goes; the session goes; and nothing of it is learnt again."""
     answers = [

@@ -1,12 +1,12 @@
 """Calls that are made in one tick of an event loop go to the database together: a thousand tasks, one round trip.
 
-Who calls notices nothing of the others: what has to wait for a model goes apart from what has not, and where a batch
-fails, each of its calls is carried out alone.
+Who calls notices nothing of the others: reads do not wait for what is written, which a model may have to embed; and
+where a batch fails, each of its calls is carried out alone.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -28,9 +28,8 @@ class Call(NamedTuple):
 class Gathering:
     """What was called in this tick, for each event loop."""
 
-    def __init__(self, carry_out: CarryOut, kind: Callable[[Op], Hashable]) -> None:
-        """Make a gathering; operations of one `kind` may wait for each other."""
-        self._carry_out, self._kind = carry_out, kind
+    def __init__(self, carry_out: CarryOut) -> None:
+        self._carry_out = carry_out
         self._called: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Call]] = WeakKeyDictionary()
         self._at_work: set[asyncio.Task[None]] = set()
 
@@ -44,10 +43,9 @@ class Gathering:
         return await called[-1].answer
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        kinds = defaultdict(list)
-        for call in self._called.pop(loop):
-            kinds[self._kind(call.op)].append(call)
-        for calls in kinds.values():
+        called = self._called.pop(loop)
+        for writes in (False, True):
+            calls = [call for call in called if isinstance(call.op, PutOp) == writes]
             task = loop.create_task(self._in_turn(calls))
             self._at_work.add(task)
             task.add_done_callback(self._at_work.discard)

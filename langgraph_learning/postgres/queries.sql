@@ -27,19 +27,29 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
 -- A namespace with few vectors is compared whole, which is exact. In a larger one the index proposes a pool; where its
 -- scan gave up before enough items passed the filter, the namespace is compared whole after all.
 WITH size AS MATERIALIZED (
-    -- Skipping so many entries of the index takes half the time that counting them takes.
-    SELECT coalesce(%(large)s::boolean,
-                    EXISTS (SELECT FROM learning_texts
-                             WHERE namespace >= string_to_array(%(first)s, '.')
-                               AND namespace < string_to_array(%(end)s, '.')
-                            OFFSET %(exact_below)s::int - 1)) AS large
+    SELECT count(*) AS known, count(*)::float8 / greatest(count(*), max(reltuples), 1) AS share
+      FROM (SELECT FROM learning_texts
+             WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
+             LIMIT 4 * %(exact_below)s::int) counted,
+           (SELECT reltuples FROM pg_class WHERE oid = 'learning_texts'::regclass) estimated
+),
+choice AS MATERIALIZED (
+    -- Comparing all takes the longer the more there are, the index the longer the fewer of its candidates are under the
+    -- namespace: it is asked for so many that enough of them will be. 0: it is not asked.
+    SELECT coalesce(%(candidates)s::int,
+                    (SELECT CASE WHEN known >= %(exact_below)s::int OR share >= 0.3 AND known >= 0.16 * %(exact_below)s
+                                 THEN least(1000, 300 / share)::int ELSE 0 END FROM size)) AS candidates
+),
+chosen AS MATERIALIZED (
+    SELECT candidates, candidates > 0 AND set_config('hnsw.ef_search', candidates::text, true) IS NOT NULL AS indexed
+      FROM choice
 ),
 pool AS MATERIALIZED (
     SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
       FROM learning_texts text
      -- Written as a slice, the namespace cannot lure the planner away from the vector index.
      WHERE text.namespace[1:cardinality(string_to_array(%(first)s, '.'))] = string_to_array(%(first)s, '.')
-       AND (SELECT large FROM size)
+       AND (SELECT indexed FROM chosen)
        AND EXISTS (SELECT FROM learning_items item
                     WHERE item.id = text.item
                       AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
@@ -53,7 +63,7 @@ proposed AS MATERIALIZED (
 )
 -- Items are fetched, and looked at, from the nearest one on until there are enough of them.
 SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
-       item.id, item.ttl_minutes, %(best)s::float8 - nearest.distance AS score, (SELECT large FROM size) AS large
+       item.id, item.ttl_minutes, %(best)s::float8 - nearest.distance AS score, (SELECT candidates FROM chosen) AS candidates
   FROM (SELECT item, min(distance) AS distance, NULL AS field
           FROM pool WHERE (SELECT enough FROM proposed) GROUP BY item
          UNION ALL

@@ -53,12 +53,12 @@ def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Sea
 def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
     first, end = ns.bounds(op.namespace_prefix)
     common = {"first": first, "end": end, "limit": op.limit, "offset": op.offset, "expired_too": shape.expired_too}
-    finds_out = "large" in more and more["large"] is None
+    finds_out = "candidates" in more and more["candidates"] is None
 
     def place(rows: Rows, results: list[Any]) -> None:
         results[nth] = [search_item_of(row) for row in rows]
         if rows and finds_out:
-            shape.sizes.remember(tuple(op.namespace_prefix), rows[0]["large"])
+            shape.sizes.remember(tuple(op.namespace_prefix), rows[0]["candidates"])
 
     return Read(shape.statements(statement, **common, **more, filter=to_jsonpath(op.filter)), place)
 
@@ -70,7 +70,7 @@ def _meaning(shape: Shape, index: Index, op: SearchOp, vector: vectors.Binary) -
         "vector": vector,
         "best": DISTANCES[index.distance][1],
         "exact_below": index.exact_below,
-        "large": False if whole else shape.sizes.is_large(tuple(op.namespace_prefix)),
+        "candidates": 0 if whole else shape.sizes.candidates(tuple(op.namespace_prefix)),
         "wanted": wanted,
         "pool": 2 * wanted + 20,
     }

@@ -1,4 +1,4 @@
-"""Which namespaces are large: found out by skipping through an index, so remembered for a while."""
+"""How namespaces are searched best: that depends on their sizes, which take time to find out, so it is remembered."""
 
 import time
 
@@ -9,18 +9,18 @@ _SECONDS = 60.0
 
 
 class Sizes:
-    """What searches found out about the sizes of namespaces."""
+    """What searches found out about namespaces."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], tuple[bool, float]] = {}
+        self._known: dict[tuple[str, ...], tuple[int, float]] = {}
 
-    def is_large(self, prefix: tuple[str, ...]) -> bool | None:
-        """Tell whether there was much under a namespace a moment ago; None: nobody knows."""
-        large, until = self._known.get(prefix, (None, 0.0))
-        return large if time.monotonic() < until else None
+    def candidates(self, prefix: tuple[str, ...]) -> int | None:
+        """Return how many candidates to ask the index for; 0: compare everything; None: that is to be found out."""
+        candidates, until = self._known.get(prefix, (None, 0.0))
+        return candidates if time.monotonic() < until else None
 
-    def remember(self, prefix: tuple[str, ...], large: bool) -> None:
+    def remember(self, prefix: tuple[str, ...], candidates: int) -> None:
         """Remember what was found out."""
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        self._known[prefix] = (large, time.monotonic() + _SECONDS)
+        self._known[prefix] = (candidates, time.monotonic() + _SECONDS)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar
 
-from langgraph.store.base import BaseStore, Op, PutOp, Result, SearchOp, TTLConfig
+from langgraph.store.base import BaseStore, Op, Result, SearchOp, TTLConfig
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.postgres import maintenance, plan, reembedding, setting_up, updates
@@ -66,7 +66,7 @@ class HybridPostgresStore(BaseStore):
         self._statements = Statements(self._index)
         self._connections = Connections(source, pool or {})
         self._sweeper = Sweeper(self.sweep_ttl)
-        self._gathering = Gathering(self._abatch, self._waits_for)
+        self._gathering = Gathering(self._abatch)
 
     @classmethod
     def from_conn_string(
@@ -118,9 +118,11 @@ class HybridPostgresStore(BaseStore):
         return self._drive(plan.batch(self._shape, ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """`batch` for the async world. What is called alone goes together with all that is called in the same tick."""
+        """`batch` for the async world. Single calls of one tick of the event loop go together."""
         ops = list(ops)
-        return [await self._gathering.call(ops[0])] if len(ops) == 1 else await self._abatch(ops)
+        if len(ops) == 1 and not self._asks(ops[0]):
+            return [await self._gathering.call(ops[0])]
+        return await self._abatch(ops)
 
     def transact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
@@ -246,11 +248,10 @@ class HybridPostgresStore(BaseStore):
     async def _abatch(self, ops: Sequence[Op]) -> list[Result]:
         return await self._adrive(plan.batch(self._shape, ops))
 
-    def _waits_for(self, op: Op) -> str:
-        if isinstance(op, PutOp):
-            return "documents"
-        asks = isinstance(op, SearchOp) and op.query and self._index and self._index.embeddings
-        return "a question" if asks else "nothing"
+    def _asks(self, op: Op) -> bool:
+        # Questions stay apart: they wait for a model, many connections answer them sooner than one, and in a hybrid
+        # search the scores of one batch depend on each other.
+        return isinstance(op, SearchOp) and bool(op.query) and self._index is not None
 
     def _drive(self, plan: Plan[T]) -> T:
         if self._connections.async_only:

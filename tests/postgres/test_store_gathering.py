@@ -31,19 +31,29 @@ async def test_calls_of_one_tick_are_one_transaction(plain, database):
         )
 
 
-async def test_questions_of_one_tick_are_embedded_once(database):
-    """The same question of many tasks is one text for the model; each task gets its own namespace's answer."""
+async def test_texts_of_one_tick_are_embedded_once(database):
+    """Equal ones of many tasks are one text for the model."""
     embed = Counting()
     async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": embed}) as store:
-        await asyncio.gather(*(store.aput((str(n),), "k", {"text": "abc"}) for n in range(10)))
-        found = await asyncio.gather(*(store.asearch((str(n),), query="cab") for n in range(10)))
+        await asyncio.gather(*(store.aput((str(n),), "k", {"text": "abc" if n % 2 else "cab"}) for n in range(10)))
 
-    assert embed.asked == [["abc"], ["cab"]]
-    assert [item.namespace for (item,) in found] == [(str(n),) for n in range(10)]
+    assert embed.asked == [["cab", "abc"]]
 
 
-async def test_a_get_does_not_wait_for_the_question_of_another_task(database):
-    """A model takes its time; who needs none does not."""
+async def test_what_others_ask_changes_no_score(database):
+    """In a hybrid search scores compare within one batch; another task's question is in another one."""
+    async with HybridPostgresStore.from_conn_string(database, index=INDEX, search_mode="hybrid") as store:
+        await store.aput(("mine",), "k", {"text": "costs of lunch"})
+        await store.aput(("theirs",), "k", {"text": "egress costs of the cloud"})
+        (alone,) = await store.asearch(("mine",), query="egress costs")
+        ((mine,), _) = await asyncio.gather(*(store.asearch((n,), query="egress costs") for n in ("mine", "theirs")))
+
+    assert mine.score == alone.score
+
+
+@pytest.mark.parametrize("call", ["asearch", "aput"])
+async def test_a_get_does_not_wait_for_the_model_of_another_task(database, call):
+    """Whether that one asks or writes; who needs no model does not wait for one."""
     may_go_on = threading.Event()
 
     def slow(texts):
@@ -51,14 +61,16 @@ async def test_a_get_does_not_wait_for_the_question_of_another_task(database):
         return letters(texts)
 
     async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": slow}) as store:
-        searching = asyncio.create_task(store.asearch(("a",), query="abc"))
+        calls = {"asearch": store.asearch, "aput": store.aput}
+        given = {"asearch": {"query": "abc"}, "aput": {"key": "k", "value": {"text": "abc"}}}
+        waiting = asyncio.create_task(calls[call](("a",), **given[call]))
         assert await store.aget(("a",), "k") is None
-        assert not searching.done()
+        assert not waiting.done()
         may_go_on.set()
-        assert await searching == []
+        await waiting
 
 
-async def test_a_question_that_cannot_be_embedded_fails_alone(database):
+async def test_a_text_that_cannot_be_embedded_fails_alone(database):
     """The model refuses one of three."""
 
     def choosy(texts):
@@ -67,11 +79,11 @@ async def test_a_question_that_cannot_be_embedded_fails_alone(database):
         return letters(texts)
 
     async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": choosy}) as store:
-        questions = [store.asearch(("a",), query=query) for query in ("one", "refused", "two")]
-        one, refused, two = await asyncio.gather(*questions, return_exceptions=True)
+        puts = [store.aput(("a",), text, {"text": text}) for text in ("one", "refused", "two")]
+        _, refused, _ = await asyncio.gather(*puts, return_exceptions=True)
 
-    assert (one, two) == ([], [])
-    assert isinstance(refused, ValueError)
+        assert isinstance(refused, ValueError)
+        assert {item.key for item in await store.asearch(("a",))} == {"one", "two"}
 
 
 async def test_what_one_task_reads_another_may_change(plain):
@@ -95,19 +107,18 @@ async def test_a_cancelled_task_takes_nobody_along(plain):
 
 async def test_work_that_nobody_waits_for_any_more_is_stopped(database):
     """Once the last of its tasks was cancelled."""
-    stopped = asyncio.Event()
+    started, stopped = asyncio.Event(), asyncio.Event()
 
     async def endless(texts):
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             stopped.set()
 
     async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": endless}) as store:
-        tasks = [asyncio.create_task(store.asearch(("a",), query="abc")) for _ in range(2)]
-        while not store._gathering._at_work:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
+        tasks = [asyncio.create_task(store.aput(("a",), str(n), {"text": "abc"})) for n in range(2)]
+        await started.wait()
         for task in tasks:
             task.cancel()
         await asyncio.wait_for(stopped.wait(), 30)
