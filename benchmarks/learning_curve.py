@@ -70,7 +70,7 @@ class Arm:
     """The extraction model says what a new learning replaces."""
     voting: bool = True
     """Thumbs up and down are passed on."""
-    episodes: bool = True
+    episodes: bool = False
     """The turns are kept word for word, too."""
     noise: float = 1.0
     """How many times as often as usual people are wrong."""
@@ -84,7 +84,7 @@ ARMS = {
     "teams not kept apart": Arm(scope=Scope.GLOBAL),
     "nothing superseded": Arm(correcting=False),
     "without votes": Arm(voting=False),
-    "without episodes": Arm(episodes=False),
+    "with episodes": Arm(episodes=True),
     "shared after two voices": Arm(sharing=Sharing.after(2)),
     "half as many wrong words": Arm(noise=0.5),
     "twice as many wrong words": Arm(noise=2),
