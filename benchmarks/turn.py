@@ -13,21 +13,17 @@ import argparse
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.util import find_spec
 from itertools import pairwise
 from random import Random
 from statistics import mean, median, quantiles
-from uuid import uuid4
-
-import psycopg
-from psycopg.sql import SQL, Identifier
 
 from benchmarks.contender import Answered, Contender, Speaker
 from benchmarks.conversation import TURNS
+from benchmarks.database import database
 from benchmarks.ours import FORMS, STORES, Ours, storage
-from langgraph_learning.postgres.embedded import database_url
 
 Results = dict[str, dict[Speaker, list[Answered]]]
 
@@ -78,7 +74,7 @@ def _ours(stores: Sequence[str], latency: float, stack: ExitStack) -> list[Conte
     made: list[Contender] = []
     for name in stores:
         for form in (None, *FORMS):
-            url = None if name == "memory" else stack.enter_context(_database())
+            url = None if name == "memory" else stack.enter_context(database())
             made.append(Ours(name, form, *stack.enter_context(storage(name, url)), latency))
     return made
 
@@ -91,21 +87,8 @@ def _agno(knowledge: str, latency: float, stack: ExitStack) -> list[Contender]:
 
     set_log_level_to_warning()
 
-    alone = Agno(stack.enter_context(_database()), learning=False, latency=latency)
-    return [alone, Agno(stack.enter_context(_database()), learning=True, knowledge=knowledge, latency=latency)]
-
-
-@contextmanager
-def _database() -> Iterator[str]:
-    """Give the URL of a database of its own: nobody reads what another contender wrote."""
-    url, name = database_url(), f"benchmark_{uuid4().hex}"
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        info = connection.info
-        try:
-            yield f"postgresql://{info.user}:{info.password}@/{name}?host={info.host}&port={info.port}"
-        finally:
-            connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+    alone = Agno(stack.enter_context(database()), learning=False, latency=latency)
+    return [alone, Agno(stack.enter_context(database()), learning=True, knowledge=knowledge, latency=latency)]
 
 
 def _measured(contenders: Sequence[Contender], users: int, turns: int) -> Results:

@@ -4,7 +4,10 @@ import re
 
 import pytest
 
-from benchmarks import turn
+from benchmarks import learning_curve, turn
+from benchmarks.product import advice_in, fix_in
+from benchmarks.support_agent import answer, edits
+from benchmarks.world import World
 
 
 def rows(printed):
@@ -39,3 +42,71 @@ def test_a_missing_peer_is_told_and_does_no_harm(monkeypatch, capsys):
     turn.main(["--users", "1", "--turns", "1", "--store", "memory"])
 
     assert re.search(r"Agno is not installed.*pip install", capsys.readouterr().err)
+
+
+def test_the_same_seed_makes_the_same_world():
+    """Tickets, right answers and what people say depend on the seed alone, so that all arms meet the same."""
+    one, other, another = World(7, 50), World(7, 50), World(8, 50)
+
+    told = [
+        [(ticket, world.right(ticket), world.reaction(ticket, None)) for ticket in world.tickets]
+        for world in (one, other, another)
+    ]
+
+    assert told[0] == told[1] != told[2]
+
+
+def test_what_is_right_changes_halfway():
+    """Some of what solved a ticket in the first half solves it no more, and some of it still does."""
+    world = World(7, 400)
+    before, after = world.tickets[:200], world.tickets[200:]
+    same = [
+        (world.right(a), world.right(b)) for a in before for b in after if (a.team, a.problem) == (b.team, b.problem)
+    ]
+
+    assert {True, False} == {first == then for first, then in same}
+
+
+def test_the_agent_knows_what_it_reads_and_the_manual():
+    """A ticket that neither is about is passed on."""
+    ticket = "A customer reports slow searches on MySQL 8. What do I tell them?"
+
+    assert fix_in(answer(ticket, "")) is None
+    assert fix_in(answer(ticket, "- For slow searches on Oracle 19, reset the queue.")) is None
+    assert fix_in(answer(ticket, "- For a search box that crawls on MySQL 8, reset the queue.")) == "reset the queue"
+    assert fix_in(answer(ticket.replace("MySQL 8", "the hosted edition"), "")) == "rebuild the index"
+
+
+def test_of_hints_that_disagree_the_latest_counts():
+    """The agent does as it is told: the later date, and of one date what is shown first."""
+    hints = [
+        "- For login loops on MySQL 8, reset the queue. (2026-11-20)",
+        "- For login loops on MySQL 8, turn on retries. (2026-11-21)",
+        "- For login loops on MySQL 8, run the schema repair. (2026-11-21)",
+    ]
+
+    assert answer("We see login loops on MySQL 8.", "\n".join(hints)) == "Please turn on retries."
+
+
+def test_the_extraction_replaces_what_is_contradicted():
+    """A known fix for the same problem is replaced; for another environment it is left alone."""
+    prompt = (
+        "<known>\nk1: insight · For login loops on MySQL 8, reset the queue.\n"
+        "k2: insight · For login loops on Oracle 19, reset the queue.\n</known>\n"
+        "<conversation>\n[1] user ana: For users sent back to the login page on MySQL 8, turn on retries.\n"
+    )
+    (edit,) = edits(prompt)
+    (advice,) = advice_in(edit["insight"])
+
+    assert ("k1", "turn on retries") == (edit["replaces"], advice.fix)
+
+
+def test_learning_solves_more_tickets_than_not(postgres, monkeypatch, capsys):
+    """In a small world, too, and without it nobody is misled."""
+    monkeypatch.setenv("DATABASE_URL", postgres)
+    learning_curve.main(["--tickets", "60", "--seeds", "1", "--arms", "learning", "off"])
+    cells = {line.split(" | ")[0]: line.strip("| ").split(" | ")[1:] for line in capsys.readouterr().out.splitlines()}
+    solved = {name: sum(map(int, cells[f"| {name}"][:10])) for name in ("learning", "off")}
+
+    assert solved["learning"] > solved["off"]
+    assert ["0.0 ± 0.0"] * 3 == cells["| off"][10:]
