@@ -190,7 +190,7 @@ def text_in(learning: Learning) -> str:
 
 
 def _written(section: str, text: str, now: datetime) -> Learning:
-    data = {"section": section, "text": text}
+    data = {"section": section, "text": text, "reasoning": "", "evidence": []}
     return Learning(namespace=GIVEN, key=section, kind=Instruction.kind, text=text, data=data, learned_at=now)
 
 
