@@ -65,8 +65,6 @@ class Turn:
     now: datetime
     run: str | None = None
     session: tuple[Learning, ...] = ()
-    shown: tuple[tuple[Namespace, str], ...] = ()
-    """Which learnings the answer had in its context."""
 
 
 class Note(NamedTuple):
