@@ -8,8 +8,8 @@ from langgraph.store.base import PutOp
 from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, batch, every, together
 from langgraph_learning.gates import opting, withdraw
-from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import LearningStore, places
+from langgraph_learning.learning import Learning, Source, Status, read_all
+from langgraph_learning.learning_store import LearningStore, places, repeating
 from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
 from langgraph_learning.votes import kept_of, where
 
@@ -22,7 +22,7 @@ def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> F
 
 
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
-    """Remove learnings by key, with what they superseded and with the user's words that they rest on.
+    """Remove learnings by key, with what they superseded, what repeats them, and the user's words that they rest on.
 
     Without keys, remove all that is private to the user.
     """
@@ -33,6 +33,7 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
     gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
+    gone += [one for one in repeating(stores, gone, found) if one not in gone]
     gone += [one for one in _words_of(stores, caller, gone, found) if one not in gone]
     return (yield from _erased(stores, caller, gone))
 
@@ -55,19 +56,22 @@ def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     """Remove a thread's session, what its answers were shown, and what this user taught in that thread alone."""
     found = yield from _all(places(stores, caller))
-    gone, ops = [], []
-    for learning in found:
-        others = tuple(s for s in learning.sources if (s.thread, s.user) != (caller.thread, caller.user))
-        if learning.scope == Scope.THREAD or (learning.sources and not others):
-            ops.append(PutOp(learning.namespace, learning.key, None))
-            gone.append(learning)
-        elif others != learning.sources:
-            ops.append(learning.model_copy(update={"sources": others}).put())
+    left = {learning.place: _without(caller, learning.sources) for learning in found}
+    gone = [one for one in found if one.scope == Scope.THREAD or (one.sources and not left[one.place])]
+    gone += [one for one in repeating(stores, gone, found) if one not in gone]
+    changed = [one for one in found if one not in gone and one.sources != left[one.place]]
+    ops = [PutOp(one.namespace, one.key, None) for one in gone]
+    ops += [one.model_copy(update={"sources": left[one.place]}).put() for one in changed]
     withdrawn = yield from withdraw(stores, caller, gone)
     votes = yield from _votes_on(gone)
     shown = [PutOp(*place, None) for place in (yield from kept_of(caller))]
     yield from batch(*ops, *votes, *shown, *(one.put() for one in withdrawn), by=caller.user, erase=True)
     return len(gone)
+
+
+def _without(caller: Caller, sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Return sources without those in the caller's thread and by the caller."""
+    return tuple(one for one in sources if (one.thread, one.user) != (caller.thread, caller.user))
 
 
 def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[int]:
