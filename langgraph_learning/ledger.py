@@ -10,7 +10,7 @@ from langgraph_learning.flow import Flow, batch, every, together
 from langgraph_learning.gates import opting, withdraw
 from langgraph_learning.learning import Learning, Source, Status, read_all
 from langgraph_learning.learning_store import LearningStore, places, repeating
-from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
+from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.votes import kept_of, where
 
 
@@ -24,13 +24,13 @@ def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> F
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
     """Remove learnings by key, with what they superseded, what repeats them, and the user's words that they rest on.
 
-    Without keys, remove all that is private to the user.
+    Without keys, remove all that is the user's alone.
     """
     found = yield from _all(places(stores, caller))
     by_key = {learning.key: learning for learning in found}
     if missing := [key for key in keys if key not in by_key]:
         raise NotFound(f"Nothing that {caller.user} can see has the key {missing[0]!r}.")
-    gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
+    gone = [by_key[key] for key in keys] if keys else [one for one in found if _alone(one, caller)]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
     gone += [one for one in repeating(stores, gone, found) if one not in gone]
@@ -39,13 +39,13 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
 
 
 def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[int]:
-    """Learn nothing more of a user in these learning stores, all without names, and remove what is private to them."""
+    """Learn nothing more of a user in these learning stores, all without names, and remove what is theirs alone."""
     out = _named(stores, names)
     notes = [PutOp(opting(caller), store.name, {"version": 1}, index=False) for store in out]
     # First, so that nothing comes anew while what is there is looked for.
     yield from batch(*notes, by=caller.user)
-    private = [place for place in places(out, caller) if Scope(unescape(place[2])) == Scope.USER]
-    return (yield from _erased(stores, caller, (yield from _all(private))))
+    found = yield from _all(places(out, caller))
+    return (yield from _erased(stores, caller, [one for one in found if _alone(one, caller)]))
 
 
 def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[None]:
@@ -67,6 +67,13 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     shown = [PutOp(*place, None) for place in (yield from kept_of(caller))]
     yield from batch(*ops, *votes, *shown, *(one.put() for one in withdrawn), by=caller.user, erase=True)
     return len(gone)
+
+
+def _alone(learning: Learning, caller: Caller) -> bool:
+    """Whether something is a user's alone: private to them, or proposed on their words and decided by nobody yet."""
+    waits = learning.status is Status.PROPOSED and not learning.decisions
+    theirs = bool(learning.sources) and all(source.user == caller.user for source in learning.sources)
+    return learning.scope.private or (waits and theirs)
 
 
 def _without(caller: Caller, sources: Sequence[Source]) -> tuple[Source, ...]:
