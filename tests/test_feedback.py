@@ -144,6 +144,32 @@ def test_a_correction_is_learnt(store: BaseStore):
     ]
 
 
+def test_another_verdict_takes_back_what_was_said_to_the_contrary(store: BaseStore):
+    """What Alex no longer thinks is shown no longer; the same verdict without words leaves it, and so do others."""
+    learning = learnt(store)
+    answer = asks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+    for who, verdict in ((ALEX, "down"), (SAM, "up")):
+        learning.feedback(who, "t", answer, verdict)
+    before = [one.text for one in feedbacks(learning)]
+    learning.feedback(ALEX, "t", answer, "up")
+
+    assert (["Avoid: Too long"], []) == (before, feedbacks(learning))
+
+
+def test_what_was_forgotten_can_be_said_again(store: BaseStore):
+    """A user who presses the button anew means it."""
+    learning = learnt(store)
+    answer = asks(learning)
+    forgets = machine([edits({"edit": "forget", "replaces": "k1", "message": 1})], [BehavioralFeedback()], store=store)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+    asks(forgets, "Forget that it was too long", "u")
+    before = feedbacks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+
+    assert ([], ["Avoid: Too long"]) == (before, [one.text for one in feedbacks(learning)])
+
+
 def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):
     """Nothing is asked for that the machine does not keep."""
     learning = machine([edits(observation(TEA)), NOTHING], [UserMemory()], store=store)
