@@ -10,8 +10,8 @@ from langchain_core.messages import BaseMessage
 from langgraph_learning.testing import Answer, Call, ScriptedModel
 
 NOTICE = "(No model is set up, so I only repeat what I am shown.)"
-LEARNT = re.compile(r"^ *- (.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", re.MULTILINE)
-"""One line of what was learnt, without its date."""
+LEARNT = re.compile(r"^ *- (?!\S+ \(\d{4}-\d\d-\d\d\): )(.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", re.MULTILINE)
+"""One line of what was learnt, without its date; what was said word for word is not repeated."""
 BLOCKS = re.compile(r"\n\n(?=<(?:approved_instructions|learned\w*)>)")
 """What was learnt begins here, where it goes with the question."""
 SECTION = re.compile(r'^<section name="[^"]*">\n(.*)\n</section>$', re.MULTILINE)
