@@ -1,4 +1,4 @@
-"""Three people correct an agent in the same way: it proposes to work differently, and a person decides."""
+"""Three people correct an agent alike: it proposes to work differently, and a person decides."""
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
