@@ -55,6 +55,18 @@ def test_every_turn_is_answered_with_and_without_it(store: BaseStore, checkpoint
     assert all(f"Short answer to {replay.question!r}" == replay.after for replay in replays)
 
 
+def test_in_a_replay_a_section_says_one_thing(store: BaseStore):
+    """What is proposed stands in the place of what the developer wrote, as it will once it is approved."""
+    learning = improving(store)
+    agent = talking(learning, InMemorySaver())
+    key = corrected(learning, agent)
+    looks = learning.wrap(create_agent(ScriptedModel(prompt), []), checkpointer=InMemorySaver())
+    (replay, *_) = learning.replay(SAM, key, looks, threads=agent)
+
+    assert ["Be kind." in str(replay.before), "Be kind." in str(replay.after)] == [True, False]
+    assert "Be brief." in str(replay.after)
+
+
 async def test_a_replay_in_the_async_world():
     """The same, awaited."""
     learning = improving(InMemoryStore())
