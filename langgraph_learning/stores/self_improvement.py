@@ -16,7 +16,7 @@ from langgraph_learning.learning import Learning, Source, Status, normal, read_a
 from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import Scope
 
-GIVEN = ("given", "", "global", "", "self_improvement")
+GIVEN = ("given", "", "global", "developer", "self_improvement")
 """Where a section seems to lie that the developer wrote: it is in no store, and nothing can edit it."""
 
 
@@ -190,7 +190,7 @@ def text_in(learning: Learning) -> str:
 
 
 def _written(section: str, text: str, now: datetime) -> Learning:
-    data = {"section": section, "text": text}
+    data = {"section": section, "text": text, "reasoning": "", "evidence": []}
     return Learning(namespace=GIVEN, key=section, kind=Instruction.kind, text=text, data=data, learned_at=now)
 
 
