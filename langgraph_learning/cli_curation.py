@@ -1,6 +1,7 @@
 """Curation on the command line: with a bar while it goes on, and tables at the end."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -37,7 +38,7 @@ def told(store: HybridPostgresStore, orders: Orders, *, bar: bool) -> Report:
         def moved(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return drive(curate(stores(), Orders(orders.tenant, orders.dry_run, progress=moved)), store)
+        return drive(curate(stores(), replace(orders, progress=moved)), store)
 
 
 def stores() -> list[LearningStore]:

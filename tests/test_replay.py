@@ -76,18 +76,6 @@ async def test_a_replay_in_the_async_world():
     assert [("Long", "Short")] * 3 == [(replay.before[:4], replay.after[:5]) for replay in replays]
 
 
-def test_a_trial_takes_the_place_of_what_the_developer_wrote(store: BaseStore):
-    """With it, the section says what is proposed and nothing else."""
-    learning, talk = improving(store), ScriptedModel(terse)
-    agent = learning.wrap(create_agent(talk, []), checkpointer=InMemorySaver())
-    key = corrected(learning, agent)
-    learning.replay(SAM, key, agent)
-    without, tried = (prompt(messages) for messages in talk.shown[-2:])
-
-    assert ("Be kind." in without, "Be kind." in tried) == (True, False)
-    assert ("Be brief." in without, "Be brief." in tried) == (False, True)
-
-
 def test_a_replay_leaves_nothing_behind(store: BaseStore):
     """No thread, nothing learnt, nothing approved, not even a mark of what was read."""
     learning = improving(store)
