@@ -99,12 +99,12 @@ def contradictions(shelf: Shelf, terms: Terms) -> list[Group]:
 
 
 def merged(shelf: Shelf, cluster: Sequence[Learning], now: datetime) -> list[Group]:
-    """Return what makes one of learnings that say the same: the best supported stays, of those the oldest.
+    """Return what makes one of learnings that say the same: what a person approved stays, else the best supported.
 
     What other learnings rest on stays as it is, and so does what somebody wants left alone. No two that differ for
     certain are merged, whoever says so; they stay apart, each with others that are like it.
     """
-    left = sorted(cluster, key=lambda one: (one.key not in shelf.rested_on, shelf.places[one.key]))
+    left = sorted(cluster, key=lambda one: (one.key not in shelf.rested_on, not one.let_in, shelf.places[one.key]))
     found = []
     while left:
         stays, *others = left

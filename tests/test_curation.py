@@ -30,7 +30,7 @@ from langgraph_learning import (
     UserProfile,
 )
 from langgraph_learning.errors import Conflict, Misconfigured
-from langgraph_learning.learning import Learning, Source, Status, Votes, normal
+from langgraph_learning.learning import Decision, Learning, Source, Status, Votes, normal
 from langgraph_learning.likeness import differs
 from langgraph_learning.report import Report
 from langgraph_learning.scopes import Caller
@@ -252,6 +252,18 @@ def test_a_merge_gains_what_all_of_it_had(postgres_store: BaseStore):
     (left,) = machine.learnings(ALEX)
     assert (one.key, (*one.sources, *other.sources), (other.key,)) == (left.key, left.sources, left.supersedes)
     assert Votes(helped=3) == left.votes
+
+
+def test_the_words_that_a_person_approved_stay(postgres_store: BaseStore):
+    """However often others said it in other words."""
+    machine = tidy(postgres_store)
+    often = (Source(channel="user", user="alex", thread="a"), Source(channel="user", user="alex", thread="b"))
+    observed(machine, FREEZES[0], key="often", sources=often)
+    yes = Decision(by="sam", at=TODAY, verdict="approved")
+    (approved,) = observed(machine, FREEZE, key="approved", decisions=(yes,))
+    machine.curate()
+
+    assert [approved.key] == [one.key for one in machine.learnings(ALEX)]
 
 
 def test_near_misses_all_survive_a_model_that_says_yes(postgres_store: BaseStore):
@@ -661,4 +673,5 @@ def test_ten_thousand_learnings_are_curated(postgres_store: BaseStore):
     report = machine.curate()
 
     assert (10_000, 1_000, 0) == (report.learnings, sum(one.count for one in report.done), report.model_calls)
+    assert f"{report.seconds:.1f} s, 0 model calls" in str(report)
     assert 9_000 == len(machine.learnings(ALEX))
