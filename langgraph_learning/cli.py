@@ -20,7 +20,7 @@ from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
 from langgraph_learning.scopes import Caller, LearningContext, Scope
-from langgraph_learning.stores import Episodes, SelfImprovement
+from langgraph_learning.stores import DecisionLog, Episodes, SelfImprovement
 from langgraph_learning.transactions import Change
 from langgraph_learning.versions import Version
 
@@ -72,9 +72,7 @@ class Desk:
         folders = [place[:-1] for place in self.caller.readable(Scope.TEAM, "any")]
         places = [place for folder in folders for place in self.store.list_namespaces(prefix=folder, limit=1_000)]
         names = sorted({place[-1] for place in places if place[:-1] in folders})
-        others = [name for name in names if name != SelfImprovement.name]
-        made = [LearningStore(name=name, scope=Scope.TEAM, record=Anything, limit=20) for name in others]
-        return made if others == names else [*made, SelfImprovement(scope=Scope.TEAM)]
+        return [_learning_store(name) for name in names]
 
     def instructions(self) -> SelfImprovement:
         """Return the learning store of the instructions that lie where this user may read, an agent's own first."""
@@ -328,6 +326,14 @@ def _model(embed: str) -> Any:
         return init_embeddings(embed)
     except (ImportError, ValueError) as error:
         raise Misconfigured(f"--embed {embed}: {error}") from error
+
+
+def _learning_store(name: str) -> LearningStore:
+    """Return a learning store of this name: the package's own where more than the text of its records matters."""
+    own: dict[str, type[LearningStore]] = {kind.name: kind for kind in (DecisionLog, SelfImprovement)}
+    if name in own:
+        return own[name](scope=Scope.TEAM)
+    return LearningStore(name=name, scope=Scope.TEAM, record=Anything, limit=20)
 
 
 def _named(key: str, learnings: Sequence[Learning]) -> Learning:

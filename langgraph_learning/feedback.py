@@ -75,9 +75,10 @@ def feedback(
     _given(thread_id=caller.thread, message_id=message, verdict=verdict)
     if not caller.learn:
         return ()
-    verdict, now = verdict.strip(), datetime.now(UTC)
-    correction = verdict if verdict not in (UP, DOWN) else None
-    voice = Voice(stores, caller, now, CORRECTION if correction else verdict, verdict == UP, message, comment)
+    word = verdict.strip().casefold()
+    correction = verdict.strip() if word not in (UP, DOWN) else None
+    said = CORRECTION if correction else word
+    voice = Voice(stores, caller, datetime.now(UTC), said, word == UP, message, comment)
     return (yield from _written(voice, (yield from _of_answer(voice, correction))))
 
 
@@ -95,12 +96,15 @@ def outcome(
     """
     if result not in WORKED:
         raise InvalidFields(f"outcome: {result!r} is none of {', '.join(WORKED)}.")
-    if caller.thread is None and (decision is None or message):
+    if caller.thread is None and (decision is None or message is not None):
         raise InvalidFields("thread_id: say in which thread the answer was given, or name a decision and no message.")
+    if message is not None:
+        _given(message_id=message)
     if not caller.learn:
         return ()
-    answer = (message or (yield from last_answer(caller))) if caller.thread else None
-    voice = Voice(stores, caller, datetime.now(UTC), result, WORKED[result], answer, comment)
+    if message is None and caller.thread:
+        message = yield from last_answer(caller)
+    voice = Voice(stores, caller, datetime.now(UTC), result, WORKED[result], message, comment)
     wanted = yield from (_of_answer(voice, None) if decision is None else _of_decision(voice, decision))
     return (yield from _written(voice, wanted))
 
@@ -218,10 +222,10 @@ def feedback_graph(
     """Return the graph by which feedback comes in over a server, in the name of whoever runs it."""
 
     def give(state: Mapping[str, Any], run: Run) -> Flow[dict[str, Any]]:
-        caller = replace(run.caller, thread=state.get("thread_id"))
-        said = str(state.get("message_id") or ""), str(state.get("verdict") or "")
+        # Whoever runs it may send anything: a number, for one, in the place of a text.
+        thread, *said = (str(state.get(name) or "") for name in ("thread_id", "message_id", "verdict", "comment"))
         try:
-            changed = yield from feedback(loop.stores, caller, *said, state.get("comment"))
+            changed = yield from feedback(loop.stores, replace(run.caller, thread=thread), *said)
         except LearningError as error:
             return {"changed": [], "refused": str(error)}
         return {"changed": [one.key for one in changed], "refused": None}

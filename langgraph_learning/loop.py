@@ -9,14 +9,14 @@ from langgraph.store.base import BaseStore, PutOp
 from langgraph_learning import context, trial
 from langgraph_learning.context import Shown
 from langgraph_learning.errors import Conflict
-from langgraph_learning.extraction import Extraction, Lesson
+from langgraph_learning.extraction import Extraction, Lesson, Marks
 from langgraph_learning.flow import Flow, flow_of, together
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning, Status
 from langgraph_learning.learning_store import Asked, LearningStore, Turn
 from langgraph_learning.run import ContextFrom, Run, session_of
 from langgraph_learning.scopes import Scope
-from langgraph_learning.votes import rolled_up
+from langgraph_learning.votes import answer_before, marks_of, rolled_up
 
 State = Mapping[str, Any]
 OnError = Literal["report", "raise"]
@@ -82,19 +82,17 @@ class Loop:
 
     def extract(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Ask what the conversation taught."""
-        if not run.caller.learn:
+        if trial.going_on():
             return {"learning_lesson": {}}
-        shown = context.built(run.config) or Shown()
-        messages = tuple(state.get("messages") or ())
-        turn = Turn(run.caller, messages, run.now, run.id, session_of(state), shown.learnings)
-        lesson = yield from self._extraction.flow(turn)
+        turn = Turn(run.caller, tuple(state.get("messages") or ()), run.now, run.id, session_of(state))
+        lesson = yield from (self._extraction.flow(turn) if run.caller.learn else self._extraction.passed_over(turn))
         return {"learning_lesson": lesson.model_dump(mode="json")}
 
     def update(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Write what was learnt, and what was read, in one batch: all of it or nothing."""
         lesson = Lesson.model_validate(state.get("learning_lesson") or {})
         try:
-            marks = [PutOp(*mark, index=False) for mark in lesson.marks]
+            marks = [PutOp(*mark, index=False) for mark in (*lesson.marks, *self._credits(state, run))]
             learnt = yield from write(
                 self.stores, run.caller, lesson.learnings, *marks, expected=lesson.conditions(), at=run.now
             )
@@ -116,7 +114,7 @@ class Loop:
 
     def learn(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Extract and update in one step."""
-        extracted = yield from self.extract(state, run)
+        extracted = yield from self.sparing(self.extract)(state, run)
         return (yield from self.update({**state, **extracted}, run))
 
     def sparing(self, step: Step) -> Step:
@@ -138,6 +136,15 @@ class Loop:
                 return {"learning_errors": [message]}
 
         return spared
+
+    def _credits(self, state: State, run: Run) -> Marks:
+        """Return what says which learnings the answer had in its context: it may be judged, whatever it taught."""
+        answer = answer_before(state.get("messages") or ())
+        if not (run.caller.learn and run.caller.thread and answer):
+            return ()
+        shown = (context.built(run.config) or Shown()).learnings
+        telling = {store.name for store in self.stores if not store.stable and store.scope != Scope.THREAD}
+        return marks_of(run.caller, answer, shown, telling)
 
     def _recalled(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         for store in self.stores:

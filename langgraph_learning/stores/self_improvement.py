@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from html import escape
+from string import Template
 from typing import Any
 
 from langgraph.store.base import SearchOp
@@ -16,7 +17,7 @@ from langgraph_learning.learning import Learning, Source, Status, normal, read_a
 from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import Scope
 
-GIVEN = ("given", "", "global", "", "self_improvement")
+GIVEN = ("given", "", "global", "developer", "self_improvement")
 """Where a section seems to lie that the developer wrote: it is in no store, and nothing can edit it."""
 
 
@@ -81,7 +82,8 @@ class SelfImprovement(LearningStore):
         self.protected = frozenset(map(name_of, protected))
         self.evidence = evidence
         super().__init__(**options)
-        self.instructions = "\n".join([self.instructions, *self._told()])
+        words = Template(self.instructions).safe_substitute(evidence=self.evidence)
+        self.instructions = "\n".join([words, *self._told()])
 
     def recall(self, asked: Asked) -> Flow[list[Learning]]:
         """Find what the sections say, from one place alone: that of this store's scope."""
@@ -190,7 +192,7 @@ def text_in(learning: Learning) -> str:
 
 
 def _written(section: str, text: str, now: datetime) -> Learning:
-    data = {"section": section, "text": text}
+    data = {"section": section, "text": text, "reasoning": "", "evidence": []}
     return Learning(namespace=GIVEN, key=section, kind=Instruction.kind, text=text, data=data, learned_at=now)
 
 
