@@ -66,20 +66,36 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     out = (yield from opted_out(caller)) if asked else set()
     asked = [one for one in asked if one.kept_by not in out or one.status is Status.REJECTED]
     asked = yield from _with_words(by_name, caller, asked)
-    stored, _ = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
-    let = [one for one in asked if not waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
+    stored, versions = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
+    free = [one for one in asked if not waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
+    let = [now for one in free if (now := _as_of_now(one, stored.get(one.place)))]
     wishes = [one for one in asked if waits(by_name[one.kept_by], one)]
     wishes += [_for_all(by_name[one.kept_by], one, caller) for one in let if _to_approve(by_name[one.kept_by], one)]
     proposals = proposed(wishes, stored, at)
-    made, versions = yield from _read(one.place for one in proposals)
+    made, proposals_were = yield from _read(one.place for one in proposals)
     candidates, candidates_were = yield from _counted(by_name, caller, let)
     new = [*unanswered(proposals, made), *candidates]
-    versions |= candidates_were
+    versions |= proposals_were | candidates_were
     opted = [Expected(opting(caller), name, 0) for name in sorted({one.kept_by for one in asked} - out)]
+    changed = [one for one in let if one.step]
     return Gated(
         tuple(in_one_step((*map(_kept, let), *new))),
-        (*opted, *(Expected(*one.place, versions[one.place]) for one in new)),
+        (*opted, *(Expected(*one.place, versions[one.place]) for one in (*changed, *new))),
     )
+
+
+def _as_of_now(one: Learning, stored: Learning | None) -> Learning | None:
+    """Return a change of something known, made to it as it is by now; None if it counts no longer, or is gone.
+
+    Between the reading and the writing a model was asked: others had all that time. What is new is as it is.
+    """
+    if one.step is None:  # nothing was ever read from the store without the mark of what it was written with
+        return one
+    if stored is None or stored.status is not Status.ACTIVE:
+        return None
+    sources = tuple(dict.fromkeys((*stored.sources, *one.sources)))
+    since = {"sources": sources, "votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
+    return one.model_copy(update=since)
 
 
 def opted_out(caller: Caller) -> Flow[set[str]]:

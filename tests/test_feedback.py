@@ -144,6 +144,32 @@ def test_a_correction_is_learnt(store: BaseStore):
     ]
 
 
+def test_another_verdict_takes_back_what_was_said_to_the_contrary(store: BaseStore):
+    """What Alex no longer thinks is shown no longer; the same verdict without words leaves it, and so do others."""
+    learning = learnt(store)
+    answer = asks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+    for who, verdict in ((ALEX, "down"), (SAM, "up")):
+        learning.feedback(who, "t", answer, verdict)
+    before = [one.text for one in feedbacks(learning)]
+    learning.feedback(ALEX, "t", answer, "up")
+
+    assert (["Avoid: Too long"], []) == (before, feedbacks(learning))
+
+
+def test_what_was_forgotten_can_be_said_again(store: BaseStore):
+    """A user who presses the button anew means it."""
+    learning = learnt(store)
+    answer = asks(learning)
+    forgets = machine([edits({"edit": "forget", "replaces": "k1", "message": 1})], [BehavioralFeedback()], store=store)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+    asks(forgets, "Forget that it was too long", "u")
+    before = feedbacks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+
+    assert ([], ["Avoid: Too long"]) == (before, [one.text for one in feedbacks(learning)])
+
+
 def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):
     """Nothing is asked for that the machine does not keep."""
     learning = machine([edits(observation(TEA)), NOTHING], [UserMemory()], store=store)
@@ -296,19 +322,40 @@ def test_nobody_votes_on_what_is_anothers_own(postgres_store: BaseStore):
     assert Votes() == votes(learning)
 
 
-def test_what_harms_sinks_below_what_helps(postgres_store: BaseStore):
-    """By the verdicts of a few users, in what the next one is shown."""
-    helps, harms = "Reset the router for error 50", "Reset the phone for error 50"
-    learning = learnt(postgres_store, helps, harms, scope=Scope.TEAM)
-    narrow = machine(lambda _: NOTHING, [UserMemory(scope=Scope.TEAM, limit=1)], store=postgres_store)
-    for name in ("ann", "bob", "cy"):
+HELPS, HARMS, RESET = "Reset the router for error 50", "Reset the phone for error 50", "Reset the phone or the router?"
+
+
+def judged(store: BaseStore, *users: str) -> LearningMachine:
+    """A machine with two learnings, of which each user said that the one helped, and that the other did harm."""
+    learning = learnt(store, HELPS, HARMS, scope=Scope.TEAM)
+    narrow = machine(lambda _: NOTHING, [UserMemory(scope=Scope.TEAM, limit=1)], store=store)
+    for name in users:
         user = LearningContext(user_id=name, team_ids=("acme",))
         narrow.feedback(user, name, asks(narrow, "Reset the router?", name, user), "up")
         narrow.feedback(user, name, asks(narrow, "Reset the phone?", name, user), "down")
-    shown = recalled(learning, "Reset what, the phone or the router?")
+    return learning
 
-    assert (Votes(helped=3), Votes(harmed=3)) == (votes(learning, helps), votes(learning, harms))
-    assert shown.index(helps) < shown.index(harms)
+
+def test_what_harms_sinks_below_what_helps(postgres_store: BaseStore):
+    """By the verdicts of a few users, in what the next one is shown."""
+    learning = judged(postgres_store, "ann", "bob", "cy")
+    shown = recalled(learning, RESET)
+
+    assert (Votes(helped=3), Votes(harmed=3)) == (votes(learning, HELPS), votes(learning, HARMS))
+    assert shown.index(HELPS) < shown.index(HARMS)
+
+
+def test_what_harms_is_put_away_by_the_curator(postgres_store: BaseStore):
+    """First it sinks by what users said of answers; once curated no context has it, until somebody wants it back."""
+    learning = judged(postgres_store, "ann", "bob", "cy", "dee")
+    sunk = recalled(learning, RESET)
+    (archived,) = learning.curate().actions
+    gone = recalled(learning, RESET)
+    learning.undo(ALEX, archived.keys[0])
+
+    assert ("archived", (HARMS,)) == (archived.what, archived.texts)
+    assert sunk.index(HELPS) < sunk.index(HARMS)
+    assert (True, False, True) == (HELPS in gone, HARMS in gone, HARMS in recalled(learning, RESET))
 
 
 def test_one_voice_does_not_bury_what_is_good(postgres_store: BaseStore):
