@@ -85,6 +85,10 @@ HEARD: tuple[tuple[str, list[dict[str, Any]]], ...] = (
         r"(?P<account>[A-Z]\w+) buys through (?P<buyer>[A-Z]\w+)",
         [_of("account_note", account="{account}", topic="buyer", note="buys through {buyer}")],
     ),
+    (
+        r"No, (?P<wanted>quote the price list of \d+)",
+        [_of("feedback", behaviour="Quoted another price list", worked=False, instead="{wanted}", situation="prices")],
+    ),
     (r"Mind that (?P<gotcha>[^.]+)", [_of("project_note", topic="gotcha", note="Mind that {gotcha}")]),
 )
 """What is taken from a user's words, in the order of the patterns; a slot may come from an earlier pattern."""
@@ -99,7 +103,7 @@ def _edits(call: Call) -> Iterator[dict[str, Any]]:
     slots = {"project": projects[0]} if projects else {}
     for number, said in re.findall(r"^\[(\d+)\] user [^:]+: (.*)$", text, re.M):
         heard = list(_heard(said, slots))
-        for edit in [*heard, *_session(said, heard, known)]:
+        for edit in [*heard, *_session(said, heard, known), *_instructions(heard, known)]:
             if edit["edit"] in kinds and not _repeated(edit, known):
                 empty: dict[str, Any] = {
                     name: [] if name in ("aliases", "plan") else None for name in kinds[edit["edit"]]
@@ -147,6 +151,8 @@ def _filled(edit: Mapping[str, Any], slots: Slots) -> dict[str, Any] | None:
 
 
 def _said(value: Any, slots: Slots) -> Any:
+    if isinstance(value, bool):
+        return value
     try:
         return [part.format(**slots) for part in value] if isinstance(value, list) else value.format(**slots)
     except KeyError:
@@ -169,8 +175,19 @@ def _session(
     yield _of("session", summary="; ".join(settled), goal=goal[1], plan=plan, replaces=key)
 
 
+def _instructions(heard: Sequence[Mapping[str, Any]], known: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
+    """Propose to work differently, where two people have wished before what somebody wishes now."""
+    for wanted in [edit["instead"] for edit in heard if edit["edit"] == "feedback"]:
+        before = [(key, said) for key, (kind, said) in known.items() if kind == "feedback" and wanted in said]
+        times = 1 + sum(int((re.findall(r"\(said (\d+) times\)$", said) or [1])[0]) for _, said in before)
+        if times > 2:
+            why = f"I should stop doing otherwise: {times} times I was told to {wanted}."
+            text = f"{_capital(wanted)}."
+            yield _of("instruction", section="prices", text=text, reasoning=why, evidence=[key for key, _ in before])
+
+
 def _repeated(edit: Mapping[str, Any], known: Mapping[str, tuple[str, str]]) -> bool:
-    if edit["edit"] == "session":
+    if edit["edit"] in ("session", "feedback"):
         return False
     if edit["edit"] == "entity":
         return any(kind == "entity" and said.startswith(f"{edit['entity']} (") for kind, said in known.values())
@@ -201,8 +218,10 @@ def _shown(text: str) -> Iterator[Line]:
     """Yield what was learnt, from the blocks in the prompt."""
     block = about = ""
     for row in unescape(text).splitlines():
-        if tag := re.fullmatch(r"<(/?)(\w+)>", row):
+        if tag := re.fullmatch(r"<(/?)(\w+)[^>]*>", row):
             block, about = ("" if tag[1] else tag[2]), ""
+        elif block == "section":
+            yield Line(block, about, row)
         elif block and (found := re.match(r"( *)- (.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", row)):
             if block == "entity_memory" and not found[1]:
                 about = re.sub(r" \(\w+(?:, also .*)?\)$", "", found[2])
@@ -228,6 +247,13 @@ def _prices_change(question: str, lines: list[Line]) -> str:
         return "I do not know your plans, so I cannot tell what it means for them."
     moves = next((line.text for line in lines if line.text.startswith(f"{heavy[1]} moves")), heavy[1])
     return f"{_sentence(heavy[0])} So new prices hit hardest there: {moves}. Work out again what that will cost."
+
+
+def _costs(question: str, lines: list[Line]) -> str:
+    said = " ".join(line.text for line in lines if line.block == "section")
+    listed = re.search(r"price list of \d+", said)
+    what = re.search(r"the (\w+ plan)", question)
+    return f"The {what[1]} is on the first page of the {listed[0]}." if what and listed else "I have no price list."
 
 
 def _has_to_choose(question: str, lines: list[Line]) -> str:
@@ -294,6 +320,7 @@ REPLIES = (
     (r"phase \d moves", _has_a_plan),
     (r"changing its pricing", _prices_change),
     (r"\w+ or \w+.*\?", _has_to_choose),
+    (r"What does .* cost\?", _costs),
     (r"\?", _wants_to_know),
 )
 """What is answered to what."""

@@ -8,6 +8,7 @@ says only what it is shown, and says so in every answer.
 """
 
 import os
+from datetime import timedelta
 
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
@@ -18,6 +19,7 @@ from langgraph_learning import (
     BehavioralFeedback,
     DecisionLog,
     EntityMemory,
+    Episodes,
     LearnedKnowledge,
     LearningMachine,
     Mode,
@@ -46,6 +48,7 @@ machine = LearningMachine(
         DecisionLog(scope=Scope.TEAM),
         BehavioralFeedback(),
         SelfImprovement(sections={"answers": "Answer briefly."}, scope=Scope.TEAM),
+        Episodes(keep=timedelta(days=90)),
     ],
 )
 agent = create_agent(model(), [], system_prompt="You help a team with its work.")

@@ -10,16 +10,16 @@ from langchain_core.messages import BaseMessage
 from langgraph_learning.testing import Answer, Call, ScriptedModel
 
 NOTICE = "(No model is set up, so I only repeat what I am shown.)"
-LEARNT = re.compile(r"^ *- (.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", re.MULTILINE)
-"""One line of what was learnt, without its date."""
+LEARNT = re.compile(r"^ *- (?!\S+ \(\d{4}-\d\d-\d\d\): )(.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", re.MULTILINE)
+"""One line of what was learnt, without its date; what was said word for word is not repeated."""
 BLOCKS = re.compile(r"\n\n(?=<(?:approved_instructions|learned\w*)>)")
 """What was learnt begins here, where it goes with the question."""
 SECTION = re.compile(r'^<section name="[^"]*">\n(.*)\n</section>$', re.MULTILINE)
 """One section of the agent's instructions."""
 CORRECTION = re.compile(r"^(?:No|Wrong), (.*)")
 """A sentence by which a user says what the agent should have done."""
-CORRECTED = re.compile(r"^(k\d+): feedback · Do instead: (.*)$", re.MULTILINE)
-"""A correction that is known, with its key."""
+CORRECTED = re.compile(r"^(k\d+): feedback · Do instead: (.*?)(?: \(said (\d+) times\))?$", re.MULTILINE)
+"""A correction that is known, with its key and how often it was said."""
 HEARD = re.compile(r"^\[(\d+)\] user [^:]*: (.*)$", re.MULTILINE)
 """One message of a user, as an extraction is shown it."""
 
@@ -54,7 +54,7 @@ def edits(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
         sentences = re.split(r"(?<=[.!?])\s+", unescape(message))
         said += [(int(number), sentence) for sentence in sentences if not sentence.endswith("?")]
     for number, sentence in said:
-        if sentence not in known:
+        if sentence not in known or CORRECTION.match(sentence):
             yield {**_edit(sentence.rstrip(".!")), "replaces": None, "message": number}
         if corrected := CORRECTION.match(sentence.rstrip(".!")):
             yield from ({**edit, "replaces": None, "message": number} for edit in _changes(corrected[1], known))
@@ -71,12 +71,14 @@ def words(text: str) -> set[str]:
 
 def _changes(wanted: str, known: str) -> Iterator[dict[str, Any]]:
     """Propose as an instruction what two known corrections say in like words."""
-    alike = [
-        key for key, text in CORRECTED.findall(known) if 2 * len(words(text) & words(wanted)) >= len(words(wanted))
-    ]
-    if len(alike) > 1:
-        why = f"I should stop doing otherwise: {len(alike) + 1} corrections say so."
-        yield {"edit": "instruction", "section": "answers", "text": wanted, "reasoning": why, "evidence": alike}
+    alike = {
+        key: int(times or 1)
+        for key, text, times in CORRECTED.findall(known)
+        if 2 * len(words(text) & words(wanted)) >= len(words(wanted))
+    }
+    if sum(alike.values()) > 1:
+        why = f"I should stop doing otherwise: {sum(alike.values()) + 1} corrections say so."
+        yield {"edit": "instruction", "section": "answers", "text": wanted, "reasoning": why, "evidence": [*alike]}
 
 
 def _edit(sentence: str) -> dict[str, Any]:

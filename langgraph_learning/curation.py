@@ -35,6 +35,7 @@ DEPTH = 5
 """How many labels the name of a place has."""
 LEFT = 50
 """How many look-alikes of one namespace a report names."""
+LEFT_IN_ALL = 1_000
 ALIKE = 0.6
 """How much of their words look-alikes have in common that a report names."""
 AT_A_TIME = 100
@@ -117,6 +118,7 @@ def curate(stores: Sequence[LearningStore], orders: Orders) -> Flow[Report]:
         actions=tuple(notes.actions),
         look_alikes=tuple(notes.look_alikes),
         model_calls=notes.judge.calls if notes.judge else 0,
+        unread=notes.judge.unread if notes.judge else 0,
         seconds=monotonic() - began,
     )
 
@@ -169,7 +171,8 @@ def _tidied(shelf: Shelf, terms: Terms, orders: Orders, notes: Notes) -> Flow[No
     shelf = yield from _done(shelf, tidying.contradictions(shelf, terms), orders, notes)
     disputes = tidying.disputes(shelf, [pair for pair, opinion in opinions if opinion == "contradiction"], terms.now)
     shelf = yield from _done(shelf, disputes, orders, notes)
-    notes.look_alikes += _left(shelf)
+    if len(notes.look_alikes) < LEFT_IN_ALL:
+        notes.look_alikes += _left(shelf)
 
 
 def _done(shelf: Shelf, groups: Sequence[Group], orders: Orders, notes: Notes) -> Flow[Shelf]:

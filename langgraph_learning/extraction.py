@@ -47,7 +47,7 @@ Marks = tuple[votes.Mark, ...]
 
 
 class Lesson(BaseModel):
-    """What an extraction found: what to write, all at once, if the cursor is still as it was read."""
+    """What an extraction found: what to write, all at once, if all that it rests on is still as it was read."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -215,7 +215,7 @@ class Extraction:
         kinds = "\n\n".join(f"## {', '.join(store.asked)}\n{store.instructions}" for store in stores if store.asked)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         blocks = {
-            "known": _within(self.budget // 4, (f"{key}: {one.kind} · {inert(one.text)}" for key, one in keys.items())),
+            "known": _within(self.budget // 4, (f"{key}: {_told(one)}" for key, one in keys.items())),
             "forgotten": _within(self.budget // 16, (f"- {inert(one.text)}" for one in shut if not _proposed(one))),
             "proposed": _within(self.budget // 16, (f"- {inert(one.text)}" for one in shut if _proposed(one))),
             "saved": _within(self.budget // 16, (f"- {one.kind} · {inert(one.text)}" for one in noted)),
@@ -263,6 +263,12 @@ def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learnin
     ]
     found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
     return read_all(found, [place for place, _ in places])
+
+
+def _told(one: Learning) -> str:
+    """Return something known as the model is told it, with how often it was said: that may be evidence."""
+    times = len({(source.thread, message) for source in one.sources for message in source.messages})
+    return f"{one.kind} · {inert(one.text)}{f' (said {times} times)' if times > 1 else ''}"
 
 
 def processed(store: LearningStore, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:

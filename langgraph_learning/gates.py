@@ -39,8 +39,8 @@ def write(
 ) -> Flow[tuple[Learning, ...]]:
     """Write what the gate lets through, together with other items, all or nothing; return the learnings written.
 
-    Raises `Conflict`, having written nothing, if what the caller expects no longer holds. Where only the gate's own
-    reading was overtaken, it decides again.
+    Raises `Conflict`, having written nothing, if what the caller expects no longer holds, or if something that is to
+    be changed has become something else. Where only the gate's own reading was overtaken, it decides again.
     """
     for _ in range(ATTEMPTS):
         gated = yield from gate(stores, caller, asked, at)
@@ -77,7 +77,7 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     new = [*unanswered(proposals, made), *candidates]
     versions |= proposals_were | candidates_were
     opted = [Expected(opting(caller), name, 0) for name in sorted({one.kept_by for one in asked} - out)]
-    changed = [one for one in let if one.step]
+    changed = [one for one in let if one.known]
     return Gated(
         tuple(in_one_step((*map(_kept, let), *new))),
         (*opted, *(Expected(*one.place, versions[one.place]) for one in (*changed, *new))),
@@ -85,17 +85,19 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
 
 
 def _as_of_now(one: Learning, stored: Learning | None) -> Learning | None:
-    """Return a change of something known, made to it as it is by now; None if it counts no longer, or is gone.
+    """Return a change of something known, made to it as it is by now; None if it was forgotten, or is gone.
 
-    Between the reading and the writing a model was asked: others had all that time. What is new is as it is.
+    Between the reading and the writing a model was asked: others had all that time. What they said of it and how they
+    voted is kept. Raises `Conflict` if it is no longer what was read. What is new is as it is.
     """
-    if one.step is None:  # nothing was ever read from the store without the mark of what it was written with
+    if not one.known:
         return one
-    if stored is None or stored.status is not Status.ACTIVE:
+    if stored is None or stored.status is Status.REJECTED:
         return None
+    if stored.status is not Status.ACTIVE or (stored.text, stored.merged) != (one.text, one.merged):
+        raise Conflict
     sources = tuple(dict.fromkeys((*stored.sources, *one.sources)))
-    since = {"sources": sources, "votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
-    return one.model_copy(update=since)
+    return one.model_copy(update={"sources": sources, "votes": stored.votes, "decisions": stored.decisions})
 
 
 def opted_out(caller: Caller) -> Flow[set[str]]:

@@ -131,6 +131,8 @@ class Learning(BaseModel):
     """A mark of all that was written together, by which it can be undone together."""
     score: float | None = None
     """How near it is to the question that found it. Not stored."""
+    known: bool = False
+    """Whether it was read from a store, where it may have changed since. Not stored."""
 
     @property
     def scope(self) -> Scope:
@@ -146,7 +148,8 @@ class Learning(BaseModel):
     def read(cls, item: Item) -> "Learning | None":
         """Return the learning that an item holds, or None if the item is not of the shape we write."""
         value = {key: part for key, part in item.value.items() if key != "version"}
-        found = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
+        score = getattr(item, "score", None)
+        found = {"namespace": item.namespace, "key": item.key, "score": score, "known": True}
         try:
             return cls.model_validate({**value, **found})
         except ValidationError as error:
@@ -156,7 +159,7 @@ class Learning(BaseModel):
 
     def put(self) -> PutOp:
         """Return the operation that writes it. Only the text is embedded, and only while it counts."""
-        value = self.model_dump(mode="json", exclude={"namespace", "key", "score"})
+        value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "known"})
         counts = self.status is Status.ACTIVE
         return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, ["text"] if counts else False)
 

@@ -19,6 +19,9 @@ from langgraph_learning.scopes import Scope
 from langgraph_learning.votes import answer_before, marks_of, rolled_up
 
 State = Mapping[str, Any]
+ATTEMPTS = 3
+"""How often a turn is learnt from when others change at the same time what it rests on."""
+
 OnError = Literal["report", "raise"]
 Step = Callable[[State, Run], Flow[dict[str, Any]]]
 
@@ -84,33 +87,21 @@ class Loop:
         """Ask what the conversation taught."""
         if trial.going_on():
             return {"learning_lesson": {}}
-        turn = Turn(run.caller, tuple(state.get("messages") or ()), run.now, run.id, session_of(state))
-        lesson = yield from (self._extraction.flow(turn) if run.caller.learn else self._extraction.passed_over(turn))
+        lesson = yield from self._lesson(state, run)
         return {"learning_lesson": lesson.model_dump(mode="json")}
 
     def update(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Write what was learnt, and what was read, in one batch: all of it or nothing."""
         lesson = Lesson.model_validate(state.get("learning_lesson") or {})
-        try:
-            marks = [PutOp(*mark, index=False) for mark in (*lesson.marks, *self._credits(state, run))]
-            learnt = yield from write(
-                self.stores, run.caller, lesson.learnings, *marks, expected=lesson.conditions(), at=run.now
-            )
-        except Conflict:
-            # Another extraction of this thread was quicker. What it did not read, the next turn reads.
-            return {"learning_proposed": []}
-        yield from rolled_up(lesson.voted, run.caller.user)
-        raw = {store.name for store in self.stores if store.raw}
-        # What was said is in the stream already: there is no need to tell it again.
-        run.tell({"learnt": [event(learning) for learning in learnt if learning.kept_by not in raw]})
-        session = [_dump(learning) for learning in learnt if _of_thread(learning)]
-        errors = [*(state.get("learning_errors") or ()), *lesson.errors]
-        return {
-            "learning_errors": errors,
-            "learning_session": session or list(state.get("learning_session") or ()),
-            # What waits for other people's voices is no matter for this conversation.
-            "learning_proposed": [one.key for one in learnt if one.status is Status.PROPOSED and not one.supporters],
-        }
+        for attempt in range(ATTEMPTS):
+            if attempt:  # another extraction of this thread was quicker, or a known learning is no longer what it was
+                lesson = yield from self._lesson(state, run)
+            try:
+                learnt = yield from self._written(lesson, state, run)
+            except Conflict:
+                continue
+            return (yield from self._told(lesson, learnt, state, run))
+        return {"learning_proposed": []}  # the cursor stays: the next turn reads it
 
     def learn(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Extract and update in one step."""
@@ -137,6 +128,17 @@ class Loop:
 
         return spared
 
+    def _lesson(self, state: State, run: Run) -> Flow[Lesson]:
+        """Return what the messages that nothing was learnt from yet teach."""
+        turn = Turn(run.caller, tuple(state.get("messages") or ()), run.now, run.id, session_of(state))
+        return (yield from (self._extraction.flow(turn) if run.caller.learn else self._extraction.passed_over(turn)))
+
+    def _written(self, lesson: Lesson, state: State, run: Run) -> Flow[tuple[Learning, ...]]:
+        """Write a lesson; return the learnings as they were let in. Raises `Conflict`, having written nothing."""
+        marks = [PutOp(*mark, index=False) for mark in (*lesson.marks, *self._credits(state, run))]
+        expected = lesson.conditions()
+        return (yield from write(self.stores, run.caller, lesson.learnings, *marks, expected=expected, at=run.now))
+
     def _credits(self, state: State, run: Run) -> Marks:
         """Return what says which learnings the answer had in its context: it may be judged, whatever it taught."""
         answer = answer_before(state.get("messages") or ())
@@ -145,6 +147,21 @@ class Loop:
         shown = (context.built(run.config) or Shown()).learnings
         telling = {store.name for store in self.stores if not store.stable and store.scope != Scope.THREAD}
         return marks_of(run.caller, answer, shown, telling)
+
+    def _told(self, lesson: Lesson, learnt: Sequence[Learning], state: State, run: Run) -> Flow[dict[str, Any]]:
+        """Count the votes in what was written, and tell the stream and the state of it."""
+        yield from rolled_up(lesson.voted, run.caller.user)
+        raw = {store.name for store in self.stores if store.raw}
+        # What was said is in the stream already: there is no need to tell it again.
+        run.tell({"learnt": [event(learning) for learning in learnt if learning.kept_by not in raw]})
+        session = [_dump(learning) for learning in learnt if _of_thread(learning)]
+        errors = [*(state.get("learning_errors") or ()), *lesson.errors]
+        return {
+            "learning_errors": errors,
+            "learning_session": session or list(state.get("learning_session") or ()),
+            # What waits for other people's voices is no matter for this conversation.
+            "learning_proposed": [one.key for one in learnt if one.status is Status.PROPOSED and not one.supporters],
+        }
 
     def _recalled(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         for store in self.stores:

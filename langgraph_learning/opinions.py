@@ -9,6 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from langgraph_learning.edits import object_schema
+from langgraph_learning.errors import UnreadableAnswer
 from langgraph_learning.flow import Flow
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import inert
@@ -32,6 +33,8 @@ class Judge:
     most_calls: int
     calls: int = 0
     """How many were made."""
+    unread: int = 0
+    """How many of the answers could not be read."""
 
     @classmethod
     def of(cls, model: BaseChatModel, most_calls: int) -> "Judge":
@@ -49,12 +52,17 @@ class Judge:
         return max(0, self.most_calls - self.calls) * AT_ONCE
 
     def opinions(self, pairs: Sequence[Pair]) -> Flow[list[tuple[Pair, Opinion]]]:
-        """Return what the model says of pairs, at most `AT_ONCE` of them. Raises `UnreadableAnswer`."""
+        """Return what the model says of pairs, at most `AT_ONCE` of them; nothing if its answer cannot be read."""
         self.calls += 1
         shown = "\n".join(
             f"[{nth}] {inert(one.text)}\n    {inert(other.text)}" for nth, (one, other) in enumerate(pairs, start=1)
         )
-        answer, _ = yield from self.questioner.ask([SystemMessage(PROMPT), HumanMessage(f"<pairs>\n{shown}\n</pairs>")])
+        prompt = [SystemMessage(PROMPT), HumanMessage(f"<pairs>\n{shown}\n</pairs>")]
+        try:
+            answer, _ = yield from self.questioner.ask(prompt)
+        except UnreadableAnswer:  # told in the report: what it was about stays apart until the next run
+            self.unread += 1
+            return []
         said = {one.get("pair"): one.get("opinion") for one in answer}
         return [(pair, _read(said.get(nth))) for nth, pair in enumerate(pairs, start=1)]
 

@@ -61,6 +61,8 @@ class Report(BaseModel):
     look_alikes: tuple[LookAlike, ...] = ()
     """The most alike pairs that were left."""
     model_calls: int = 0
+    unread: int = 0
+    """How many of the model's answers could not be read; what they were about is left to the next run."""
     seconds: float = 0.0
 
     @property
@@ -84,7 +86,8 @@ class Report(BaseModel):
     def __str__(self) -> str:
         """Return it for people: sums, then what was done, then what looks alike."""
         would = "would be " if self.dry_run else ""
-        cost = f"{self.seconds:.1f} s, {self.model_calls} model calls"
+        lost = f", {self.unread} of them without a readable answer" if self.unread else ""
+        cost = f"{self.seconds:.1f} s, {self.model_calls} model calls{lost}"
         head = f"{self.learnings} learnings in {self.namespaces} places, {cost}"
         sums = [f"{place_of(*place)}: {_told(counter, would)}" for place, counter in self.counts().items()]
         done = [f"  {one.what}: {one.texts[0] if one.texts else one.why} ({one.why})" for one in self.done]

@@ -38,7 +38,7 @@ class Terms:
 def expired(shelf: Shelf, terms: Terms) -> list[Group]:
     """Retire what no longer holds; what was kept word for word is removed, for its time is what was promised."""
     over = [one for one in shelf.found.values() if one.valid_to and one.valid_to <= terms.now]
-    if raw(shelf.store):
+    if shelf.store.raw:
         gone = [one for one in over if one.status is not Status.REJECTED]
         return [Group("removed", f"kept until {one.valid_to:%Y-%m-%d}", erased=(one,)) for one in gone]
     ended = [one for one in over if one.status is Status.ACTIVE and not one.kept]
@@ -63,7 +63,8 @@ def useless(shelf: Shelf, terms: Terms) -> list[Group]:
     """Put away what did harm, and what nobody ever needed."""
     if untouched(shelf.store):
         return []
-    unused = dict.fromkeys(idle(shelf, terms), "never used")
+    # Where no answer was ever noted, nobody knows what was used.
+    unused = dict.fromkeys(idle(shelf, terms) if terms.shown else (), "never used")
     harm = {one.key: why for one in shelf.active if (why := harmful(shelf, one))}
     return [_archived(shelf.found[key], why) for key, why in {**unused, **harm}.items() if _free(shelf, key)]
 
@@ -91,19 +92,19 @@ def contradictions(shelf: Shelf, terms: Terms) -> list[Group]:
     if untouched(shelf.store) or not any(map(has_identity, shelf.store.kinds.values())):
         return []
     about: dict[str, list[Learning]] = {}
-    for one in sorted(shelf.active, key=_age, reverse=True):
+    for one in sorted((one for one in shelf.active if one.valid(terms.now)), key=_age, reverse=True):
         if (record := shelf.store.kinds.get(one.kind)) and has_identity(record):
             about.setdefault(shelf.store.about(one), []).append(one)
     return [group for newest, *older in about.values() for group in _settled(shelf, newest, older, terms.now)]
 
 
 def merged(shelf: Shelf, cluster: Sequence[Learning], now: datetime) -> list[Group]:
-    """Return what makes one of learnings that say the same: the best supported stays, of those the oldest.
+    """Return what makes one of learnings that say the same: what a person approved stays, else the best supported.
 
     What other learnings rest on stays as it is, and so does what somebody wants left alone. No two that differ for
     certain are merged, whoever says so; they stay apart, each with others that are like it.
     """
-    left = sorted(cluster, key=lambda one: (one.key not in shelf.rested_on, shelf.places[one.key]))
+    left = sorted(cluster, key=lambda one: (one.key not in shelf.rested_on, not one.let_in, shelf.places[one.key]))
     found = []
     while left:
         stays, *others = left
@@ -174,14 +175,9 @@ def best_share(votes: Votes) -> float:
     return bound
 
 
-def raw(store: LearningStore) -> bool:
-    """Whether it keeps what code noted, word for word: never rewritten, and removed when its time is over."""
-    return not store.asked
-
-
 def untouched(store: LearningStore) -> bool:
-    """Whether only votes and time pass over it: what is raw, a thread's own history, and what only persons decide."""
-    return raw(store) or store.scope == Scope.THREAD or store.modes == {Mode.PROPOSE}
+    """Whether only votes and time pass over it: words as they were said, a thread's own, what only persons decide."""
+    return store.raw or store.scope == Scope.THREAD or store.modes == {Mode.PROPOSE}
 
 
 def _share_of_others(shelf: Shelf, one: Learning) -> float:
@@ -239,7 +235,7 @@ def _values(one: Learning) -> str:
 def _joined(shelf: Shelf, stays: Learning, gone: Sequence[Learning]) -> Learning:
     """Return the learning that stays, with all that the others rest on."""
     both = (stays, *gone)
-    ends = [one.valid_to for one in both]
+    begins, ends = [one.valid_from for one in both], [one.valid_to for one in both]
     keys = dict.fromkeys(key for one in gone for key in (one.key, *one.merged))
     joined = stays.model_copy(
         update={
@@ -249,8 +245,8 @@ def _joined(shelf: Shelf, stays: Learning, gone: Sequence[Learning]) -> Learning
             ),
             "merged": tuple(dict.fromkeys((*stays.merged, *keys))),
             "derived_from": tuple(dict.fromkeys(key for one in both for key in one.derived_from)),
-            "valid_from": min((one.valid_from for one in both if one.valid_from), default=None),
-            # Said again, it lives on; what has no end has none.
+            # It holds whenever one of them did: what has no beginning has none, and what has no end has none.
+            "valid_from": None if None in begins else min(begin for begin in begins if begin),
             "valid_to": None if None in ends else max(end for end in ends if end),
         }
     )

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,13 +19,13 @@ from pydantic import BaseModel, ValidationError
 from langgraph_learning import saved
 from langgraph_learning.checks import Checks
 from langgraph_learning.edits import FORGET, Edit, InvalidEdit, fields_of, given_links, object_schema, reason
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.extraction import closed, processed, unforgotten
 from langgraph_learning.flow import Flow, adrive, batch, drive, flow_of, together
 from langgraph_learning.gates import opted_out, write
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert, provenance
-from langgraph_learning.loop import Loop, event
+from langgraph_learning.loop import ATTEMPTS, Loop, event
 from langgraph_learning.run import Run, session_of
 from langgraph_learning.scopes import ROOT
 from langgraph_learning.transcript import Line, lines, shortened
@@ -134,7 +135,14 @@ class Toolbox:
         return (yield from self._carry_out({"edit": FORGET}, given["key"], asking))
 
     def _carry_out(self, raw: Mapping[str, Any], key: object, asking: Asking) -> Flow[str]:
-        """Carry an edit out like one of an extraction. What is answered is answered after it is written."""
+        """Carry an edit out like one of an extraction; once more where what is known has changed meanwhile."""
+        for _ in range(ATTEMPTS - 1):
+            with suppress(Conflict):
+                return (yield from self._tried(raw, key, asking))
+        return (yield from self._tried(raw, key, asking))
+
+    def _tried(self, raw: Mapping[str, Any], key: object, asking: Asking) -> Flow[str]:
+        """Return what happened: what is answered is answered after it is written. Raises `Conflict`."""
         if not asking.turn.caller.learn:
             raise ToolException("Nothing is saved or forgotten in this conversation. Answer without it.")
         replaces = (yield from self._known_by(str(key), asking)) if key else None
@@ -150,7 +158,8 @@ class Toolbox:
         wanted = yield from processed(store, [edit], known)
         marks, voted = yield from said_in(self._loop.stores, asking.turn, [edit])
         votes = [PutOp(*mark, index=False) for mark in marks]
-        written = yield from write(self._loop.stores, asking.turn.caller, wanted, *votes, at=asking.turn.now)
+        stores, turn = self._loop.stores, asking.turn
+        written = yield from write(stores, turn.caller, wanted, *votes, at=turn.now)
         yield from rolled_up(voted, asking.turn.caller.user)
         asking.run.tell({"learnt": [event(learning) for learning in written]})
         return _happened(edit, written, known, store)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from langgraph.store.base import GetOp, Item
@@ -15,6 +15,8 @@ from langgraph_learning.scopes import Caller
 from langgraph_learning.transactions import Change, Expected, version_of
 from langgraph_learning.verdicts import own
 
+KEPT: Literal["kept"] = "kept"
+"""The verdict on what curation is to leave alone."""
 MOST = 500
 """How many changes of one namespace are looked through for what was written together."""
 
@@ -61,10 +63,7 @@ def _taken_back(
     """Write what was before, if nothing of it has changed since but its votes."""
     found = yield from batch(*(GetOp(change.namespace, change.key) for change in taken))
     items = [item if isinstance(item, Item) else None for item in found]
-    if any(
-        item is None or _without_votes(item.value) != _without_votes(change.after)
-        for item, change in zip(items, taken, strict=True)
-    ):
+    if any(item is None or _said(item.value) != _said(change.after) for item, change in zip(items, taken, strict=True)):
         raise Conflict("What is to be undone has changed since, or is gone: undo the later change first.")
     step = uuid4().hex
     restored = tuple(_before(change, step, item, caller) for change, item in zip(taken, items, strict=True))
@@ -89,7 +88,7 @@ def _before(change: Change, step: str, now: Item | None, caller: Caller) -> Lear
 
 def _kept(learning: Learning, caller: Caller) -> Learning:
     """Return a learning as curation leaves it alone from now on: somebody wants it as it is."""
-    kept = Decision(by=caller.user, at=datetime.now(UTC), verdict="kept")
+    kept = Decision(by=caller.user, at=datetime.now(UTC), verdict=KEPT)
     return learning.model_copy(update={"decisions": (*learning.decisions, kept)})
 
 
@@ -100,6 +99,12 @@ def _only_votes(change: Change) -> bool:
 
 def _without_votes(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if value is None else {name: part for name, part in value.items() if name != "votes"}
+
+
+def _said(value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what was written without its votes and the marks of an undo: where a later change is undone, no more."""
+    said = {name: part for name, part in (_without_votes(value) or {}).items() if name not in ("step", "decisions")}
+    return {**said, "decisions": [one for one in (value or {}).get("decisions", ()) if one["verdict"] != KEPT]}
 
 
 def _step(change: Change) -> str | None:

@@ -19,20 +19,22 @@ def _by_word(name: str) -> Mapping[str, str]:
 ARTICLES = _words("articles")
 FILLERS = _words("fillers")
 PREFIXES = tuple(_FOUND["prefixes"].split())
-LIMITS = _words("limits")
+SUBJECT = _FOUND["subject"]
+LIMITS = _by_word("limits")
 LINKS = _words("links")
 LISTS = _words("lists")
+OPENERS = LINKS | _words("openers")
 AUXILIARIES = _words("auxiliaries")
 STARTERS = _words("starters")
 NOUN_ENDINGS = tuple(_FOUND["noun_endings"].split())
-DATES = _words("dates")
+DATES = _by_word("dates")
 NEGATIONS = frozenset(_by_word("negations"))
 SAME = _by_word("same")
 COUNTED = _by_word("counted")
 UNITS = _by_word("units")
 NUMBERS = {word: Decimal(value) for word, value in _by_word("numbers").items()}
 MULTIPLIERS = {word: Decimal(value) for word, value in _by_word("multipliers").items()}
-NO_NAMES = _words("no_names") | FILLERS | DATES | frozenset(NUMBERS)
+NO_NAMES = _words("no_names") | FILLERS | frozenset(DATES) | frozenset(NUMBERS)
 OPPOSITES = tuple(
     tuple(frozenset(side.split()) for side in line.split("|")) for line in _FOUND["opposites"]["lines"].split("\n")
 )

@@ -1,52 +1,67 @@
 """How a statement is read to be compared with another: its words in order, its numbers, its names."""
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from unicodedata import normalize
 
+from langgraph_learning.figures import MINUS, NUMBER, in_digits, quantities
 from langgraph_learning.vocabulary import (
     ARTICLES,
     AUXILIARIES,
-    COUNTED,
     DATES,
     FILLERS,
+    LIMITS,
     LINKS,
+    LISTS,
     MULTIPLIERS,
     NEGATIONS,
     NO_NAMES,
     NOUN_ENDINGS,
-    NUMBERS,
     SAME,
     STARTERS,
+    SUBJECT,
     UNITS,
 )
 
-_NUMBER = re.compile(r"v?(\d[\d.,:/-]*\d|\d)([^\W\d_]*|%|°)", re.IGNORECASE)
-_THOUSANDS = re.compile(r",(?=\d{3}(?:\D|$))")
-_SPELT = (
-    ("\u2019", "'"),
-    ("->", " → "),
-    ("=>", " → "),
-    ("→", " → "),
-    ("%", " % "),
-    ("€", " € "),
-    ("$", " $ "),
-    ("£", " £ "),
-    ("&", " and "),
-    ("()", " "),
-)
-_CONTRACTED = (
-    (r"\bcan(?:'t|not)\b", "can not"),
-    (r"\bwon't\b", "will not"),
-    (r"n't\b", " not"),
-    (r"'(?:m|re|ve)\b", ""),
-    (r"'ll\b", " will"),
-    (r"\b[nlds]'(?=\w)", ""),
-)
+_SPELT = {
+    "\u2019": "'",
+    "->": " → ",
+    "=>": " → ",
+    "→": " → ",
+    "<-": " ← ",
+    "←": " ← ",
+    ">=": " at least ",
+    "≥": " at least ",
+    "<=": " at most ",
+    "≤": " at most ",
+    ">": " more than ",
+    "<": " less than ",
+    "%": " % ",
+    "€": " € ",
+    "$": " $ ",
+    "£": " £ ",
+    "&": " and ",
+    "()": " ",
+}
+_REWORDED = {
+    r"\bcan(?:'t|not|t)\b": "can not",
+    r"\bwo(?:n't|nt)\b": "will not",
+    r"n't\b": " not",
+    r"\b(do|does|did|is|are|was|were|has|have|had|would|should|could|must)nt\b": r"\1 not",
+    r"'(?:m|re|ve)\b": "",
+    r"'ll\b": " will",
+    r"\b[nlds]'(?=\w)": "",
+    r"\bnot (?=(?:all|every|each|always)\b)": "partly ",
+    r"\b(?:fail|refuse)(?:s|d|ed)? to\b": "not",
+    r"\b(?:stopped|quit|gave up)(?= \w+ing\b)": "no longer",
+    r"\b(\w+)-free\b": r"without \1",
+    r"(?<!\S)[-\u2212\u2013](?=\d)": f"{MINUS} ",
+}
+_EDGES = ".,;:!?()[]{}\"'“”„«»…*`\u2013\u2014-"
+_PASSIVE = ("be", "was", "were", "been", "being")
 
 
 @dataclass(frozen=True)
@@ -59,11 +74,13 @@ class Token:
     """Whether it is the first of a sentence, where even a common word has a capital."""
     labels: bool
     """Whether a colon or a possessive 's follows: it names something."""
+    letter: bool = False
+    """Whether it is a letter that names something, as in "plan a"."""
 
     @property
     def lower(self) -> str:
-        """Return it without case."""
-        return self.raw.casefold()
+        """Return it without case; a letter that names something is no article."""
+        return self.raw.upper() if self.letter else self.raw.casefold()
 
 
 @dataclass(frozen=True)
@@ -75,20 +92,36 @@ class Wording:
 
     def __post_init__(self) -> None:
         """Read the text."""
-        object.__setattr__(self, "tokens", tuple(_tokens(self.text)))
+        tokens = list(_tokens(_spelt(self.text)))
+        object.__setattr__(self, "tokens", tuple(_lettered(tokens)))
+
+    @cached_property
+    def said(self) -> tuple[str, ...]:
+        """Return its words without case and fillers, numbers as digits; who it is about need not be said."""
+        said = [word for word in in_digits([token.lower for token in self.tokens]) if word not in FILLERS]
+        return tuple(said[1:] if said[:1] == [SUBJECT] else said)
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """Return what it says in order: without articles, numbers as digits, a plural as its singular."""
-        said = _numbered([token.lower for token in self.tokens])
-        kept = [word if word in self.names else singular(word) for word in said if word not in FILLERS]
-        return tuple(kept[1:] if kept[:1] == ["be"] else kept)
+        """Return what it says in order: a plural as its singular, "to GCP from AWS" as "from AWS to GCP"."""
+        names = {*self.names}
+        kept = [word if word in names else singular(word) for word in self.said]
+        return self.in_order(kept[1:] if kept[:1] == ["be"] else kept)
 
     @cached_property
     def stems(self) -> tuple[str, ...]:
         """Return its words as they are compared loosely: "calls", "called" and "calling" are one."""
-        said = _numbered([token.lower for token in self.tokens])
-        return tuple(stem(word) for word in _active(said) if word not in FILLERS and word != "be")
+        return self.in_order([stem(word) for word in _active(self.said) if word != "be"])
+
+    def in_order(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Return words with two names that "and" or "or" links in one order, and from where before to where."""
+        found = _from_first(words)
+        names = {*self.names, *map(stem, self.names)} if "respectively" not in found else set()
+        for nth in range(1, len(found) - 1):
+            alone = nth == 1 or nth + 2 == len(found) or found[nth + 2] in LINKS
+            if found[nth] in LISTS and alone and {found[nth - 1], found[nth + 1]} <= names:
+                found[nth - 1], found[nth + 1] = sorted((found[nth - 1], found[nth + 1]))
+        return tuple(found)
 
     @cached_property
     def plain(self) -> frozenset[str]:
@@ -103,7 +136,7 @@ class Wording:
     @cached_property
     def numbers(self) -> tuple[str, ...]:
         """Return its numbers with their units, smallest text first."""
-        return tuple(sorted(_quantities(_numbered([token.lower for token in self.tokens]))))
+        return tuple(sorted(quantities(in_digits([token.lower for token in self.tokens]))))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -113,7 +146,22 @@ class Wording:
     @cached_property
     def dates(self) -> frozenset[str]:
         """Return the days and months that it names."""
-        return frozenset(stem(word) for word in self.plain) & _DATES
+        return frozenset(DATES[word] for word in map(singular, self.plain) if word in DATES)
+
+    @cached_property
+    def limits(self) -> frozenset[str]:
+        """Return how it narrows what it says."""
+        return frozenset(LIMITS[word] for word in self.plain if word in LIMITS)
+
+    @cached_property
+    def asks(self) -> bool:
+        """Return whether it is a question."""
+        return "?" in self.text
+
+    @cached_property
+    def commas(self) -> int:
+        """Return how often it is divided: between its first clause and the rest, or in a list."""
+        return len(re.findall(r"[,;:](?=\s)", self.text))
 
     @cached_property
     def negations(self) -> int:
@@ -124,15 +172,18 @@ class Wording:
     def single(self) -> frozenset[str]:
         """Return the words before which it says "a" or "an": there is one of each."""
         lowered = [token.lower for token in self.tokens]
-        return frozenset(singular(noun) for article, noun in itertools.pairwise(lowered) if article in ARTICLES)
+        return frozenset(singular(noun) for article, noun in pairwise(lowered) if article in ARTICLES)
 
     def _names(self, nth: int) -> bool:
         """Whether a word is a name: by its capital, unless it only begins a sentence; by its shape, wherever it is."""
         token = self.tokens[nth]
-        if singular(token.lower) in NO_NAMES or _NUMBER.fullmatch(token.raw):
+        if singular(token.lower) in NO_NAMES or NUMBER.fullmatch(token.raw):
             return False
-        if any(c in "_/@.#+" or c.isdigit() for c in token.raw) or any(map(str.isupper, token.raw[1:])):
+        if token.letter or any(c in "_/@.#+" or c.isdigit() for c in token.raw) or any(map(str.isupper, token.raw[1:])):
             return True
+        if token.raw.upper() == token.raw.lower():
+            # In a script without capitals any word may be a name; and a picture says what it shows.
+            return token.raw not in UNITS and token.raw not in SAME
         return token.raw[:1].isupper() and (not token.starts or token.labels or self._acts(nth))
 
     def _acts(self, nth: int) -> bool:
@@ -166,12 +217,26 @@ def stem(word: str) -> str:
     return found[:-1] if len(found) > 3 and found[-1] == found[-2] else found
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def _from_first(words: Sequence[str]) -> list[str]:
+    """Return "to GCP from AWS" as "from AWS to GCP"."""
+    found = list(words)
+    for nth in range(len(found) - 3):
+        if (found[nth], found[nth + 2]) == ("to", "from"):
+            found[nth : nth + 4] = [*found[nth + 2 : nth + 4], *found[nth : nth + 2]]
+    return found
+
+
+def _spelt(text: str) -> str:
+    """Return a text with signs and contractions in words."""
     said = normalize("NFKC", text)
-    for written, meant in _SPELT:
+    for written, meant in _SPELT.items():
         said = said.replace(written, meant)
-    for pattern, meant in _CONTRACTED:
+    for pattern, meant in _REWORDED.items():
         said = re.sub(pattern, meant, said, flags=re.IGNORECASE)
+    return said
+
+
+def _tokens(said: str) -> Iterator[Token]:
     starts = True
     for chunk in said.split():
         possessive = re.fullmatch(r"(.+)'s?\W*", chunk)
@@ -182,72 +247,32 @@ def _tokens(text: str) -> Iterator[Token]:
         starts = starts or chunk.endswith((".", "!", "?", ":", ";", "…"))
 
 
+def _lettered(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Yield tokens with those marked that are letters: where one is sure to be, an "a" is no article either."""
+    letters = [len(t.raw) == 1 and t.raw.isalpha() and t.raw not in {"I", "i", *UNITS, *MULTIPLIERS} for t in tokens]
+    others = any(one and token.lower not in ARTICLES for one, token in zip(letters, tokens, strict=True))
+    for nth, token in enumerate(tokens):
+        after = tokens[nth + 1].lower if nth + 1 < len(tokens) else "and"
+        article = token.lower in ARTICLES and not (others or after in LINKS | AUXILIARIES)
+        named = token.raw.isupper() and not token.starts
+        yield replace(token, letter=letters[nth] and (named or not article))
+
+
 def _parts(chunk: str) -> list[str]:
     """Return the words of a chunk between spaces: "night-shift" is two, an id such as eu-west-1 is one."""
-    bare = chunk.strip(".,;:!?()[]{}\"'“”„«»…*`\u2013\u2014-")
+    bare = chunk.strip(_EDGES)
     if not bare or any(c.isdigit() or c in "_@." for c in bare) or bare.count("/") > 1:
         return [bare] if bare else []
     return [part for part in re.split("[-/\u2013\u2014]", bare) if part]
 
 
-def _numbered(words: Sequence[str]) -> list[str]:
-    """Return words with numbers as digits and units by their short names: "ten days" is "10 d"."""
-    found: list[str] = []
-    total: Decimal | None = None
-    for word in words:
-        value = NUMBERS.get(word)
-        if value is not None:
-            total = (total or 0) + value
-        elif word in MULTIPLIERS:
-            last = found.pop() if total is None and found and _plain_number(found[-1]) else None
-            total = (Decimal(last) if last else total or Decimal(1)) * MULTIPLIERS[word]
-        else:
-            found += [_told(total)] if total is not None else []
-            total = None
-            found += _number(word)
-    return [*found, *([_told(total)] if total is not None else [])]
-
-
-def _number(word: str) -> list[str]:
-    match = _NUMBER.fullmatch(word)
-    if not match:
-        return [{**UNITS, **SAME, **COUNTED}.get(word, word)]
-    digits, unit = _THOUSANDS.sub("", match[1]), match[2]
-    if unit in MULTIPLIERS and _plain_number(digits):
-        return [_told(Decimal(digits) * MULTIPLIERS[unit])]
-    if unit and unit not in UNITS:
-        return [word]  # an id such as 4b2f
-    return [digits, *([UNITS[unit]] if unit else [])]
-
-
-def _plain_number(word: str) -> bool:
-    return re.fullmatch(r"\d+(\.\d+)?", word) is not None
-
-
-def _told(value: Decimal) -> str:
-    return f"{value.normalize():f}"
-
-
-def _quantities(words: Sequence[str]) -> Iterator[str]:
-    units = set(UNITS.values())
-    for nth, word in enumerate(words):
-        if not word[:1].isdigit():
-            continue
-        near = [*words[nth + 1 : nth + 2], *words[max(nth - 1, 0) : nth]]
-        yield " ".join([word, *[one for one in near if one in units][:1]])
-
-
-def _active(words: list[str]) -> list[str]:
+def _active(words: Sequence[str]) -> Sequence[str]:
     """Return "auth calls billing" for "billing is called by auth": who does it comes first."""
-    if "by" not in words[2:-1] or "be" not in words:
-        return words
-    by = words.index("by", 2)
-    be = words.index("be")
-    if be != by - 2:
+    by = words.index("by", 2) if "by" in words[2:-1] else 0
+    if not by or words[by - 2] not in _PASSIVE:
         return words
     end = next((nth for nth in range(by + 1, len(words)) if words[nth] in LINKS), len(words))
-    return [*words[by + 1 : end], words[by - 1], *words[:be], *words[end:]]
+    return [*words[by + 1 : end], words[by - 1], *words[: by - 2], *words[end:]]
 
 
 _STARTERS = frozenset(map(stem, STARTERS))
-_DATES = frozenset(map(stem, DATES))

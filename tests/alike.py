@@ -1,4 +1,4 @@
-"""Pairs of statements that look alike: written down before the rules that tell them apart, and not after them."""
+"""Pairs of statements that look alike."""
 
 NEAR_MISSES = [
     # another number, unit, date or version
@@ -14,6 +14,18 @@ NEAR_MISSES = [
     ("The export holds 1,500 rows", "The export holds 1.5 million rows"),
     ("The package needs Python 3.11", "The package needs Python 3.1"),
     ("Backups are made at 2 am", "Backups are made at 2 pm"),
+    ("The timeout offset is -5", "The timeout offset is 5"),
+    ("Das Limit liegt bei 5 MB", "Das Limit liegt bei 5 GB"),
+    ("The gateway runs v1.2", "The gateway runs v1.20"),
+    ("The gateway runs 2.0-beta", "The gateway runs 2.0-alpha"),
+    ("The gate opens with one two three", "The gate opens with 6"),
+    ("Due on 03/04/2026", "Due on 04/03/2026"),
+    ("meets on tue", "meets on thu"),
+    ("Trifft sich montags", "Trifft sich dienstags"),
+    ("Scores < 5 are ignored", "Scores > 5 are ignored"),
+    ("Invoices are due next week", "Invoices are due last week"),
+    ("Has 2 sons and 3 daughters", "Has 3 sons and 2 daughters"),
+    ("The backup is biweekly", "The backup is weekly"),
     # another name
     ("Maria leads the billing team", "Marta leads the billing team"),
     ("James signs off the invoices", "Chris signs off the invoices"),
@@ -25,6 +37,16 @@ NEAR_MISSES = [
     ("Anna Keller approves travel", "Anna Köhler approves travel"),
     ("Acme: pays by invoice", "Globex: pays by invoice"),
     ("The launch of the app is in March", "The launch of the app is in May"),
+    ("lives in berlin", "lives in munich"),
+    ("maria leads billing", "marta leads billing"),
+    ("uses mysql for reports", "uses sqlite for reports"),
+    ("Is on plan A", "Is on plan B"),
+    ("Bought vitamin A", "Bought a vitamin"),
+    ("Uses C", "Uses C++"),
+    ("Wants 🍕 on Fridays", "Wants 🍔 on Fridays"),
+    ("👍", "👎"),
+    ("日本に住む", "中国に住む"),
+    ("Her car is red", "His car is red"),
     # a negation
     ("Deploy on Fridays", "Never deploy on Fridays"),
     ("Eats gluten", "Does not eat gluten"),
@@ -37,6 +59,17 @@ NEAR_MISSES = [
     ("Möchte per Telefon erreicht werden", "Möchte nicht per Telefon erreicht werden"),
     ("Le client accepte les virements", "Le client n'accepte pas les virements"),
     ("Come carne", "No come carne"),
+    ("Guests cant approve refunds", "Guests can approve refunds"),
+    ("Hardly reads mail", "Reads mail"),
+    ("Stopped smoking", "Smoking"),
+    ("Fails to sync", "Syncs"),
+    ("Not all tests pass", "All tests pass"),
+    ("Not all tests pass", "No tests pass"),
+    ("Orders gluten-free bread", "Orders gluten bread"),
+    ("A former customer of Acme", "A customer of Acme"),
+    ("Ist Nichtraucher", "Ist Raucher"),
+    ("любит чай", "не любит чай"),
+    ("我喜欢茶", "我不喜欢茶"),
     # another direction, order or end of a scale
     ("Acme is migrating from AWS to GCP", "Acme is migrating from GCP to AWS"),
     ("Data is copied from staging to production", "Data is copied from production to staging"),
@@ -53,6 +86,18 @@ NEAR_MISSES = [
     ("Checks mail in the morning", "Checks mail in the evening"),
     ("The replica is faster than the primary", "The primary is faster than the replica"),
     ("Imports orders for the warehouse", "Exports orders for the warehouse"),
+    ("A depends on B", "B depends on A"),
+    ("a -> b", "b -> a"),
+    ("a -> b", "a <- b"),
+    ("Globex was acquired by Acme", "Globex acquired Acme"),
+    ("Anna: primary, Ben: secondary", "Primary: Ben, secondary: Anna"),
+    ("On Fridays Anna, at weekends Ben", "Anna at weekends, Ben on Fridays"),
+    ("Drinks tea in the morning and coffee in the evening", "Drinks coffee in the morning and tea in the evening"),
+    ("The shop is open from 9", "The shop is open until 9"),
+    ("Takes tea or coffee", "Takes tea and coffee"),
+    ("Raises the limit from 5 to 10", "Raises the limit from 10 to 5"),
+    ("Zieht von Berlin nach Köln", "Zieht von Köln nach Berlin"),
+    ("Will mehr Details", "Will weniger Details"),
 ]
 """Pairs that are not the same, and never may be merged, whatever a model says."""
 
@@ -69,7 +114,12 @@ ALIKE = [
     ("Some customers pay late", "Most customers pay late"),
     ("Tests run on every push", "Tests run on every pull request"),
     ("leaves for berlin tonight", "leaves berlin tonight"),
-    ("uses mysql for reports", "uses sqlite for reports"),
+    ("Drop the user table", "Drop the table"),
+    ("Gold 10, silver 5", "10 silver, 5 gold"),
+    ("Build and deploy", "Deploy and build"),
+    ("Is the server up?", "The server is up"),
+    ("", "Drinks tea"),
+    ("?", "Drinks mate"),
 ]
 """Pairs that no rule of words may merge. What they mean is for a model to say, where one is asked."""
 

@@ -11,6 +11,7 @@ import pytest
 from improving import approved, improving, shown
 from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
+from openai_server import OpenAIServer
 from people import ALEX, NOTHING, SAM, echo, edit, edits, machine, observation, said, thread
 from typer.testing import CliRunner
 
@@ -148,6 +149,22 @@ def test_curate_merges_what_says_the_same(learning: LearningMachine, run: Run, e
     assert 3 == len(json.loads(run("show", "--json")))
 
 
+def test_curate_asks_a_model_where_one_is_named(
+    learning: LearningMachine, run: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """What it calls the same is merged, and its calls are told; one that cannot be had is one line."""
+    (one, *_) = [learnt for learnt in learning.learnings(ALEX) if learnt.text == "Drinks green tea"]
+    assert learning.store is not None
+    learning.store.batch([one.model_copy(update={"key": "again", "text": "Likes to drink green tea"}).put()])
+    with OpenAIServer([{"opinions": [{"pair": 1, "opinion": "same"}]}]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        assert "1 model calls" in tidied(empty_database_url, "--ask", "openai:scripted")
+
+    assert 2 == len(json.loads(run("show", "--json")))
+    assert "--ask nonsense" in command("curate", "--ask", "nonsense", "--url", empty_database_url).stderr
+
+
 def test_curate_puts_contradictions_to_review(learning: LearningMachine, run: Run, empty_database_url: str):
     """The command line cannot know who settles them."""
     (one, *_) = learning.learnings(ALEX)
@@ -171,6 +188,14 @@ def test_stored_text_cannot_steer_the_terminal(learning: LearningMachine, run: R
     shown = run("show")
     assert "\x1b" not in shown
     assert "[bold]bold[/bold]" in shown
+
+
+@pytest.mark.parametrize("name", ["show", "search", "history", "undo", "forget", "review", "instructions"])
+def test_all_that_look_at_one_users_learnings_take_the_same_options(name: str):
+    """Whose they are, and in which database; no other name for a thing slips in."""
+    printed = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "100"}).stdout
+
+    assert {"--user", "--agent", "--team", "--tenant", "--url", "--json"} <= set(printed.split())
 
 
 def command(*words: str) -> Any:

@@ -1,6 +1,7 @@
 """Curation: what is tidied up, what never is, and how it is taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from typing import Any
@@ -12,8 +13,9 @@ from busy import BusyStore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
-from people import ALEX, SAM
+from people import ALEX, NOTHING, SAM, edit, edits, observation, said, thread
 
 from langgraph_learning import (
     EntityMemory,
@@ -23,11 +25,12 @@ from langgraph_learning import (
     Mode,
     Record,
     Scope,
+    Sharing,
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.errors import Misconfigured
-from langgraph_learning.learning import Learning, Source, Status, Votes, normal
+from langgraph_learning.errors import Conflict, Misconfigured
+from langgraph_learning.learning import Decision, Learning, Source, Status, Votes, normal
 from langgraph_learning.likeness import differs
 from langgraph_learning.report import Report
 from langgraph_learning.scopes import Caller
@@ -176,6 +179,38 @@ def curated_with(meddler: Any, machine: LearningMachine, tenant: str = "default"
     return busy.curate(tenant_id=tenant)
 
 
+def once(nth: int, deed: Callable[[], Any]) -> Callable[[int], None]:
+    """Somebody who does something before the nth batch."""
+    return lambda batch: deed() if batch == nth else None
+
+
+def together(*deeds: Callable[[], Any]) -> list[Any]:
+    """Do some things at the same time; return what each returned."""
+    with ThreadPoolExecutor(len(deeds)) as threads:
+        return [done.result() for done in [threads.submit(deed) for deed in deeds]]
+
+
+def hears(store: Any, answer: Any, then: Callable[[], Any]) -> ScriptedModel:
+    """Let Alex say something; while the model thinks of what to learn from it the first time, something else happens."""
+    asked: list[Any] = []
+
+    def thinks(shown: Sequence[BaseMessage]) -> Any:
+        asked.append(shown)
+        then() if len(asked) == 1 else None
+        return answer(shown)
+
+    model = ScriptedModel(thinks)
+    learning = LearningMachine(model, [UserMemory()], store=store, on_error="raise")
+    agent = learning.wrap(lambda state: {"messages": [("ai", "I see")]}, checkpointer=InMemorySaver())
+    agent.invoke(said("About tea"), thread(uuid4().hex), context=ALEX)
+    return model
+
+
+def named(shown: Sequence[BaseMessage], text: str) -> str:
+    """The name by which an extraction is shown a known learning."""
+    return next(line.split(":")[0] for line in shown[-1].text.splitlines() if line.endswith(text))
+
+
 def agreeable(shown: Sequence[BaseMessage]) -> dict[str, Any]:
     """A model that holds everything for the same."""
     pairs = shown[-1].text.count("\n[")
@@ -217,6 +252,18 @@ def test_a_merge_gains_what_all_of_it_had(postgres_store: BaseStore):
     (left,) = machine.learnings(ALEX)
     assert (one.key, (*one.sources, *other.sources), (other.key,)) == (left.key, left.sources, left.supersedes)
     assert Votes(helped=3) == left.votes
+
+
+def test_the_words_that_a_person_approved_stay(postgres_store: BaseStore):
+    """However often others said it in other words."""
+    machine = tidy(postgres_store)
+    often = (Source(channel="user", user="alex", thread="a"), Source(channel="user", user="alex", thread="b"))
+    observed(machine, FREEZES[0], key="often", sources=often)
+    yes = Decision(by="sam", at=TODAY, verdict="approved")
+    (approved,) = observed(machine, FREEZE, key="approved", decisions=(yes,))
+    machine.curate()
+
+    assert [approved.key] == [one.key for one in machine.learnings(ALEX)]
 
 
 def test_near_misses_all_survive_a_model_that_says_yes(postgres_store: BaseStore):
@@ -466,6 +513,127 @@ def test_no_order_of_edits_loses_a_learning(postgres_store: Any, said: Any, edit
     assert {normal(text) for text in meddler.wanted.values()} == {normal(text) for text in texts(machine, context)}
 
 
+@pytest.mark.parametrize("nth", range(8))
+def test_of_two_runs_at_once_each_merge_is_made_once(postgres_store: BaseStore, nth: int):
+    """Wherever the second comes between, what the first left is as if it had been alone, and is undone whole."""
+    machine = tidy(postgres_store)
+    before = observed(machine, "Drinks tea", "Drinks tea", "drinks tea.", "Owns a boat", "Owns a boat", "Sings")
+    curated_with(once(nth, machine.curate), machine)
+    assert ["Drinks tea", "Owns a boat", "Sings"] == texts(machine)
+
+    machine.undo(ALEX, before[1].key)
+    machine.undo(ALEX, before[4].key)
+    assert sorted(one.text for one in before) == texts(machine)
+    assert all(not one.merged and not one.supersedes and len(one.sources) == 1 for one in machine.learnings(ALEX))
+
+
+def test_runs_in_parallel_lose_nothing(postgres_store: BaseStore):
+    """Four at the same time, and everything that was said still counts, once."""
+    machine = tidy(postgres_store)
+    things = [f"Owns boat number {number}" for number in range(40)]
+    observed(machine, *things, *(f"{thing}." for thing in things))
+    together(*[machine.curate] * 4)
+    machine.curate()
+
+    assert sorted(things) == texts(machine)
+    assert {2} == {len(one.sources) for one in machine.learnings(ALEX)}
+
+
+def test_what_is_said_again_while_it_is_merged_is_not_lost(postgres_store: BaseStore):
+    """The conversation is learnt from anew, and all that was ever said of it is on record."""
+    machine = tidy(postgres_store)
+    observed(machine, "Drinks tea", "Drinks tea")
+    model = hears(postgres_store, lambda shown: edits(observation("Drinks tea")), then=machine.curate)
+
+    (left,) = machine.learnings(ALEX)
+    assert (2, 3, 1) == (len(model.calls), len(left.sources), len(left.merged))
+
+
+@pytest.mark.parametrize("which", ["Drinks tea", "drinks tea"])
+def test_what_is_taken_back_while_it_is_merged_is_gone(postgres_store: BaseStore, which: str):
+    """Whichever of two the user forgets, the other does not live on in its stead."""
+    machine = tidy(postgres_store)
+    observed(machine, "Drinks tea", "drinks tea")
+
+    def forgets(shown: Sequence[BaseMessage]) -> dict[str, Any]:
+        known = [line.split(":")[0] for line in shown[-1].text.splitlines() if line.casefold().endswith("drinks tea")]
+        chosen = named(shown, which) if len(known) > 1 else known[0]
+        return edits(edit("forget", replaces=chosen)) if known else NOTHING
+
+    hears(postgres_store, forgets, then=machine.curate)
+
+    assert [] == texts(machine)
+
+
+def test_merges_on_merges_are_undone_one_after_the_other(postgres_store: BaseStore):
+    """First what was merged last, then what was merged before it: in the end all is as it was."""
+    machine = tidy(postgres_store)
+    before = observed(machine, "Deploys are frozen on Fridays", "Deploys are frozen on Fridays.")
+    machine.curate()
+    better = Source(channel="user", user="alex", thread="b")
+    (third,) = observed(machine, "On Fridays, deploys are frozen", key="third", sources=(better,) * 3)
+    machine.curate()
+    assert [third.key] == [one.key for one in machine.learnings(ALEX)]
+    with pytest.raises(Conflict):
+        machine.undo(ALEX, before[1].key)
+
+    machine.undo(ALEX, before[0].key)
+    machine.undo(ALEX, before[1].key)
+    assert {*(one.key for one in before), third.key} == {one.key for one in machine.learnings(ALEX)}
+    assert all(not one.merged and not one.supersedes for one in machine.learnings(ALEX))
+
+
+def test_nothing_private_is_merged_into_what_is_shared(store: BaseStore):
+    """What users and teams know alike in one learning store belongs to each of them, whatever a model says."""
+    machine = tidy(store, UserMemory(scope=Scope.TEAM, sharing=Sharing.after(3)))
+    (ours,) = observed(machine, "Drinks tea")
+    for owner in (("team", "rival"), ("user", "alex"), ("user", "sam")):
+        store.batch([ours.model_copy(update={"namespace": (*ours.namespace[:2], *owner, "user_memory")}).put()])
+    before = {item.namespace: item.value for item in store.search(("learnings",))}
+    report = machine.curate(ask=ScriptedModel(agreeable))
+
+    assert (4, ()) == (report.namespaces, report.actions)
+    assert before == {item.namespace: item.value for item in store.search(("learnings",))}
+
+
+def test_what_holds_now_is_not_replaced_by_what_will(postgres_store: BaseStore):
+    """A role that begins next year is no contradiction yet; and said twice, what holds already goes on."""
+    machine = tidy(postgres_store, UserProfile())
+    now = profile(machine, "engineer", 1)
+    observed(
+        machine,
+        "role: manager",
+        data={"field": "role", "value": "manager"},
+        kind="profile_field",
+        key="next",
+        learned_at=TODAY,
+        valid_from=TODAY + YEAR,
+    )
+    observed(machine, "role: engineer", data=now.data, kind="profile_field", key="again", valid_from=TODAY + YEAR)
+    machine.curate()
+
+    assert {"engineer", "manager"} == {one.data["value"] for one in stored(machine) if one.status == "active"}
+    assert ["engineer"] == [one.data["value"] for one in machine.learnings(ALEX)]
+
+
+def test_where_no_answer_is_on_record_nothing_counts_as_unused(store: BaseStore):
+    """A machine that runs without threads notes no answers: then nobody knows."""
+    machine = tidy(store)
+    observed(machine, "Owns a boat", learned_at=TODAY - YEAR)
+
+    assert () == machine.curate().actions
+
+
+def test_an_answer_that_cannot_be_read_is_told_and_costs_nothing_else(postgres_store: BaseStore):
+    """The words alone are still gone by."""
+    machine = tidy(postgres_store)
+    observed(machine, "Drinks tea", "Drinks tea", "Drinks green tea")
+    report = machine.curate(ask=ScriptedModel([{"thoughts": "none"}]))
+
+    assert (1, 1) == (report.model_calls, report.unread)
+    assert ["Drinks green tea", "Drinks tea"] == texts(machine)
+
+
 def test_progress_and_sums_are_told(store: BaseStore):
     """Place by place, and by kind at the end."""
     machine = tidy(store)
@@ -505,4 +673,5 @@ def test_ten_thousand_learnings_are_curated(postgres_store: BaseStore):
     report = machine.curate()
 
     assert (10_000, 1_000, 0) == (report.learnings, sum(one.count for one in report.done), report.model_calls)
+    assert f"{report.seconds:.1f} s, 0 model calls" in str(report)
     assert 9_000 == len(machine.learnings(ALEX))

@@ -47,6 +47,8 @@ def test_the_words_alone_tell_two_of_five_paraphrases():
         ("Has Anna and Ben as reviewers", "Has Ben and Anna as reviewers"),
         ("Moves to GCP from AWS", "Moves from AWS to GCP"),
         ("The budget is 20k", "The budget is 20,000"),
+        ("The offset is minus five", "The offset is -5"),
+        ("The user's limit is twenty one", "Limit is 21"),
     ],
 )
 def test_the_same_words_in_another_clause_order_are_the_same(one: str, other: str):

@@ -1,6 +1,7 @@
 """Everything that the README shows runs."""
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,10 @@ import pytest
 from langchain_openai import ChatOpenAI
 from openai_server import OpenAIServer
 from people import edit, edits
+
+import langgraph_learning
+from langgraph_learning import LearningMachine, Mode, Scope
+from langgraph_learning.errors import Misconfigured
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
@@ -48,3 +53,30 @@ def test_a_complete_program_comes_before_line_30():
 
     assert end < 30
     assert 15 >= sum(bool(line.strip()) and not line.startswith(("from", "import")) for line in BLOCKS[0].splitlines())
+
+
+ROW = re.compile(r"^\| `(\w+)\(.*?\)` \| .*? \| (\w+)(, always)? \| (\w+) \| (.*?) \| .*? \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("name", "scope", "always", "modes", "tools"), ROW.findall(README))
+def test_the_table_of_learning_stores_tells_the_truth(name: str, scope: str, always: str, modes: str, tools: str):
+    """The scope, the modes and the tools of each are what the code says."""
+    kind = getattr(langgraph_learning, name)
+
+    assert kind().scope.name == scope
+    assert kind().modes == (set(Mode) if modes == "any" else {Mode(modes)})
+    with pytest.raises((Misconfigured, TypeError)) if always else nullcontext():
+        kind(scope=Scope.TEAM)
+    assert tools == (", ".join(f"`{tool}`" for tool in _saving(kind)) or "none")
+
+
+def _saving(kind: Any) -> list[str]:
+    """The tools by which an agent saves what such a learning store keeps."""
+    if Mode.AGENTIC not in kind().modes:
+        return []
+    return [tool.name for tool in LearningMachine(None, [kind(mode=Mode.AGENTIC)]).tools() if "save" in tool.name]
+
+
+def test_the_table_has_all_nine_learning_stores():
+    """None that comes with the package is left out."""
+    assert 9 == len(ROW.findall(README))

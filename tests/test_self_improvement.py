@@ -66,6 +66,15 @@ def test_an_approved_one_is_shown_from_the_next_turn_on(store: BaseStore):
     assert f"{SAFETY}\n{TONE}" == shown(learning, EVE)
 
 
+def test_the_same_said_three_times_is_evidence_enough(store: BaseStore):
+    """Two equal complaints are one learning; the model is told that it was said twice, and may name it alone."""
+    learning = improving(store)
+    told(learning, complaint("Too long"), complaint("Too long"), instruction("tone", "Be brief.", "k1"))
+
+    assert "k1: complaint · Too long (said 2 times)" in learner(learning).shown[-1][-1].text
+    assert ["tone: Be brief."] == [one.text for one in learning.review.list(SAM)]
+
+
 @pytest.mark.parametrize(("known", "named"), [(0, []), (1, ["k1"]), (2, ["k1", "k1"]), (2, ["k1"])])
 def test_too_little_evidence_makes_no_proposal(store: BaseStore, known: int, named: list[str]):
     """Three different messages are needed, and the same one twice is one; the model is told so, then it is dropped."""

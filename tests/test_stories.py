@@ -14,6 +14,7 @@ from people import POOL
 import account_store
 import egress_costs
 import project_context
+import three_corrections
 import three_sessions
 from langgraph_learning import LearningContext
 from langgraph_learning.embeddings import LocalEmbeddings
@@ -295,6 +296,42 @@ class TestAccountStore:
         assert len((EXAMPLES / "account_store.py").read_text().splitlines()) < 60
 
 
+class TestThreeCorrections:
+    @pytest.fixture
+    def corrected(self, store, saver):
+        """Give the machine, its agent and a lead, after three people have corrected the agent in the same way."""
+        machine, agent = three_corrections.build(Reader(), store, saver)
+        for number, scene in enumerate(three_corrections.CORRECTIONS):
+            assert [] == [error for turn in play(agent, scene, tenant="t", thread=str(number)) for error in turn.errors]
+        return machine, agent, LearningContext(user_id="lea", team_ids=three_corrections.SALES, tenant_id="t")
+
+    def test_the_same_correction_by_three_people_is_one_proposal(self, corrected):
+        """It rests on what all three said, and a replay shows what it would change."""
+        machine, agent, lead = corrected
+        (proposal,) = machine.review.list(lead)
+        replays = machine.replay(lead, proposal.key, agent)
+
+        assert {"ana", "ben", "cleo"} == {source.user for source in proposal.sources}
+        assert ["price list of 2025."] * 3 == [replay.before[-19:] for replay in replays]
+        assert ["price list of 2026."] * 3 == [replay.after[-19:] for replay in replays]
+
+    def test_what_was_approved_is_done_until_it_is_rolled_back(self, corrected):
+        """Dan is answered by the new list, and after the rollback by the old one."""
+        machine, agent, lead = corrected
+
+        def answer(thread):
+            return next(play(agent, three_corrections.ASKED, tenant="t", thread=thread)).answer
+
+        machine.review.approve(lead, machine.review.list(lead)[0].key)
+        assert "2026" in answer("approved")
+        machine.instructions.rollback(lead, 0)
+        assert "2025" in answer("rolled back")
+
+    def test_the_example_is_short(self):
+        """Proposal, replay, approval and rollback take less than 60 lines."""
+        assert len((EXAMPLES / "three_corrections.py").read_text().splitlines()) < 60
+
+
 def run(program, url, *arguments, **more):
     """Run an example as a program, offline unless more is given, on a database."""
     away = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "COLUMNS")
@@ -306,7 +343,9 @@ def run(program, url, *arguments, **more):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
 
 
-@pytest.mark.parametrize("program", ["three_sessions", "egress_costs", "project_context", "account_store"])
+@pytest.mark.parametrize(
+    "program", ["three_sessions", "egress_costs", "project_context", "account_store", "three_corrections"]
+)
 def test_an_example_runs_as_a_program(program, empty_database_url):
     """It says that it is offline, and tells its story within 100 columns."""
     done = run(program, empty_database_url)

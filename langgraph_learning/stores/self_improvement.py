@@ -17,7 +17,7 @@ from langgraph_learning.learning import Learning, Source, Status, normal, read_a
 from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import Scope
 
-GIVEN = ("given", "", "global", "", "self_improvement")
+GIVEN = ("given", "", "global", "developer", "self_improvement")
 """Where a section seems to lie that the developer wrote: it is in no store, and nothing can edit it."""
 
 

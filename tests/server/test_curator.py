@@ -1,5 +1,7 @@
 """Curation on LangGraph's own server: run by whoever the authentication lets."""
 
+import time
+
 import pytest
 
 
@@ -9,10 +11,14 @@ def curated(make_server):
     server = make_server(LEARNING_DEMO_CURATORS="alex")
     server.start()
     for said in ("I hate long meetings.", "I hate the long meetings."):
-        alex = server.person("alex")
-        message = {"messages": [{"role": "user", "content": said}]}
-        alex.runs.wait(alex.threads.create()["thread_id"], "learning_agent", input=message)
+        tell(server.person("alex"), said)
     return server
+
+
+def tell(client, said):
+    """Say something to the agent in a thread of its own."""
+    message = {"messages": [{"role": "user", "content": said}]}
+    client.runs.wait(client.threads.create()["thread_id"], "learning_agent", input=message)
 
 
 def curate(client, **asked):
@@ -42,3 +48,19 @@ def test_nobody_else_may(curated):
     """The report holds what others said."""
     with pytest.raises(Exception, match="may not curate"):
         curate(curated.person("sam"))
+
+
+@pytest.mark.long
+def test_a_cron_curates_as_whoever_made_it(curated):
+    """Every minute here, so that the test sees it happen."""
+    alex = curated.person("alex")
+    for said in ("I love short meetings.", "I love the short meetings."):
+        tell(alex, said)
+    assert 2 <= own(alex, "alex").count("active")
+    before = own(alex, "alex").count("superseded")
+    cron = alex.crons.create("curator", schedule="* * * * *", input={"dry_run": False})
+    while own(alex, "alex").count("superseded") == before:  # the test's own timeout ends it
+        time.sleep(1)
+    alex.crons.delete(cron["cron_id"])
+
+    assert before + 1 == own(alex, "alex").count("superseded")

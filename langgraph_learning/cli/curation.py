@@ -1,13 +1,15 @@
 """Curation on the command line: with a bar while it goes on, and tables at the end."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
+from langchain.chat_models import init_chat_model
+from langchain_core.language_models import BaseChatModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
+from langgraph_learning.cli.printing import SHORT, print_table, say
 from langgraph_learning.curation import Orders, curate
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import drive
 from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.postgres import HybridPostgresStore
@@ -28,7 +30,7 @@ SHOWN = 20
 """How many of what was done are printed one by one."""
 
 
-def told(store: HybridPostgresStore, orders: Orders, *, bar: bool) -> Report:
+def curated(store: HybridPostgresStore, orders: Orders, *, bar: bool) -> Report:
     """Carry curation out, with a bar if wanted, and return its report."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not bar) as progress:
@@ -37,10 +39,32 @@ def told(store: HybridPostgresStore, orders: Orders, *, bar: bool) -> Report:
         def moved(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return drive(curate(stores(), Orders(orders.tenant, orders.dry_run, progress=moved)), store)
+        return drive(curate(_stores(), replace(orders, progress=moved)), store)
 
 
-def stores() -> list[LearningStore]:
+def model_of(name: str | None) -> BaseChatModel | None:
+    """Return the model of this name, if any. Raises `Misconfigured` for one that cannot be had."""
+    try:
+        return init_chat_model(name) if name else None
+    except (ImportError, ValueError) as error:
+        raise Misconfigured(f"--ask {name}: {error}") from error
+
+
+def print_report(report: Report) -> None:
+    """Print sums by place and kind, then what was done, each with a key by which it can be undone."""
+    calls = f", {report.model_calls} model calls" if report.model_calls else ""
+    say(f"{report.learnings} learnings in {report.namespaces} places, {report.seconds:.1f} s{calls}.")
+    if not report.actions:
+        return say("Nothing to tidy.")
+    counts = report.counts().items()
+    sums = [(place_of(*place), ", ".join(f"{number} {what}" for what, number in of.items())) for place, of in counts]
+    print_table(("where", "would be done" if report.dry_run else "done"), sums)
+    print_table(("key", "what", "text", "why"), [_row(action) for action in report.actions[:SHOWN]])
+    if len(report.actions) > SHOWN:
+        say(f"… and {len(report.actions) - SHOWN} more; --json lists all.")
+
+
+def _stores() -> list[LearningStore]:
     """Return the learning stores of the package, so that a contradiction is put to review.
 
     The command line knows no machine, and so not whose word it takes there to settle one.
@@ -49,31 +73,8 @@ def stores() -> list[LearningStore]:
     return [SessionContext(), Episodes(), SelfImprovement(), *(kind(mode=Mode.PROPOSE) for kind in put_to_review)]
 
 
-def print_report(report: Report) -> None:
-    """Print sums by place and kind, then what was done, each with a key by which it can be undone."""
-    console = Console()
-    would = "would be done" if report.dry_run else "done"
-    console.print(Text(f"{report.learnings} learnings in {report.namespaces} places, {report.seconds:.1f} s."))
-    counts = report.counts().items()
-    sums = [(place_of(*place), ", ".join(f"{number} {what}" for what, number in of.items())) for place, of in counts]
-    _print(console, ("where", would), sums)
-    _print(console, ("key", "what", "text", "why"), [_row(action) for action in report.actions[:SHOWN]])
-    if len(report.actions) > SHOWN:
-        console.print(Text(f"… and {len(report.actions) - SHOWN} more; --json lists all."))
-
-
 def _row(action: Action) -> tuple[str, ...]:
     what = f"{action.what}, too late" if action.late else action.what
     # What no longer counts is named by its whole key.
-    key = action.keys[0][:8] if action.what in ("merged", "superseded") else action.keys[0]
+    key = action.keys[0][:SHORT] if action.what in ("merged", "superseded") else action.keys[0]
     return key, what, action.texts[0] if action.texts else "", action.why
-
-
-def _print(console: Console, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name == "key")
-    for row in rows:
-        table.add_row(*(Text("".join(c if c.isprintable() else " " for c in cell)) for cell in row))
-    if rows:
-        console.print(table)

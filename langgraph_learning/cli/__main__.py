@@ -1,0 +1,5 @@
+"""`python -m langgraph_learning.cli`: the same as `langgraph-learning`."""
+
+from langgraph_learning.cli import main
+
+main()
