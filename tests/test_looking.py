@@ -4,6 +4,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from busy import BusyStore
 from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
@@ -204,6 +205,18 @@ def test_what_was_said_off_the_record_is_not_learnt_later_either(store: BaseStor
     agent = talk_with(learning) if way == "wrap" else create_agent(echo(), [], **with_middleware)
     agent.invoke(said("I look for another job"), thread("a"), context=ALEX.model_copy(update={"learn": False}))
     agent.invoke(said("I like milk"), thread("a"), context=ALEX)
+
+    assert {"I like milk"} == texts(learning)
+
+
+def test_off_the_record_means_so_beside_another_turn_of_the_thread(postgres_store: HybridPostgresStore):
+    """That one marks what it read just before this one marks what is to be passed over."""
+    cursor = ("learnings", "default", "thread", "a", "cursor")
+    busy = BusyStore(postgres_store, lambda n: postgres_store.put(cursor, "read", {"marks": []}) if n == 2 else None)
+    learning = machine(notes_what_users_say, store=busy)
+    agent = talk_with(learning)
+    for text, on_record in (("I look for another job", False), ("I like milk", True)):
+        agent.invoke(said(text), thread("a"), context=ALEX.model_copy(update={"learn": on_record}))
 
     assert {"I like milk"} == texts(learning)
 
