@@ -290,6 +290,21 @@ def test_what_differs_is_not_merged_by_way_of_a_third(postgres_store: BaseStore)
     assert not [pair for pair in merged if differs(*pair)]
 
 
+def test_a_model_joins_no_two_that_it_calls_different_by_way_of_a_third(postgres_store: BaseStore):
+    """What is the same as either of two is merged with one of them."""
+    machine = tidy(postgres_store)
+    observed(machine, "Likes strong tea daily", "Likes strong drinks daily", "Likes strong coffee daily")
+
+    def says(shown: Sequence[BaseMessage]) -> dict[str, Any]:
+        pairs = shown[-1].text.split("\n[")[1:]
+        unlike = [{"tea", "coffee"} <= set(pair.split()) for pair in pairs]
+        opinions = ["different" if one else "same" for one in unlike]
+        return {"opinions": [{"pair": nth, "opinion": opinion} for nth, opinion in enumerate(opinions, start=1)]}
+
+    machine.curate(ask=ScriptedModel(says))
+    assert ["Likes strong coffee daily", "Likes strong tea daily"] == texts(machine)
+
+
 def test_without_a_model_only_what_is_beyond_doubt_is_merged(postgres_store: BaseStore):
     """Tea is not coffee; what is left is named in the report, with keys and texts."""
     machine = tidy(postgres_store)
