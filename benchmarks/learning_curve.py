@@ -1,50 +1,37 @@
 """Whether interaction 1000 is better than interaction 1: a support desk with learning on, off, and without each part.
 
-    pip install -e '.[embedded]'              # and [benchmarks] for --plot
-    python -m benchmarks.learning_curve [--seeds 3] [--arms all off …] [--plot curve.png]
+    pip install -e '.[embedded,local]'        # and [benchmarks] for --plot
+    python -m benchmarks.learning_curve [--seeds 3] [--arms learning off …] [--store memory] [--plot curve.png]
 
 The world is in `world.py`: three teams of four users, each ticket's right answer hidden, thumbs that are sometimes
-turned the wrong way, people who tell a wrong fix, and rules that change after half of the tickets. The agent and the
-extraction model follow a script (`support_agent.py`): they know what they read. All arms meet the same tickets.
+turned the wrong way, people who tell a wrong fix, and rules that change after half of the tickets. The agent, the
+extraction model and the one that compares follow a script (`support_agent.py`): they know what they read. How they are
+set to learn is in `desk.py`. All arms meet the same tickets.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from random import Random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
-from langchain_core.messages import BaseMessage
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
 from benchmarks.database import database
-from benchmarks.product import advice_in, fix_in
-from benchmarks.support_agent import answer, edits
-from benchmarks.world import TEAMS, Ticket, World
-from langgraph_learning import (
-    Episodes,
-    LearnedKnowledge,
-    LearningContext,
-    LearningMachine,
-    Mode,
-    Scope,
-    Sharing,
-    learned_context,
-)
-from langgraph_learning.errors import Conflict
-from langgraph_learning.learning import Learning
+from benchmarks.desk import ARMS, Arm, Desk, Served
+from benchmarks.world import World
+from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.testing import HashEmbeddings, ScriptedModel
+from langgraph_learning.testing import HashEmbeddings
 
-INDEX: Any = {"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]}
 BLOCKS = 10
-OFTEN = 20
-"""After how many tickets somebody goes through what waits for approval."""
+ON_POSTGRES = ("learning", "off", "shuffled")
+"""The arms that learn on Postgres unless told otherwise; the others in memory, which is quicker."""
+DRAWN = (*ON_POSTGRES, "without review", "without sharing", "without superseding or curation")
+WRONG = ("harm", "outdated", "forgotten")
 
 LEGEND = """
 success    tickets whose right fix was given, by block of tickets: mean over the seeds
@@ -52,209 +39,114 @@ harm       tickets given a fix that was never right for whoever asked, because o
            would have passed the ticket on, or been right
 outdated   the same, but the fix had been right until the rules changed
 forgotten  tickets not solved, though the team had been given the right answer before and it is still right
-           (the last three: share of all tickets, mean ± standard deviation over the seeds)
+decided    proposals that a person decided on, for each 100 tickets
+           (the last four: of all tickets, mean ± standard deviation over the seeds)
 """
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to learn."""
-
-    learning: bool = True
-    shuffled: bool = False
-    """The agent is shown what was meant for another ticket."""
-    scope: Scope = Scope.TEAM
-    sharing: Sharing = Sharing.AT_ONCE
-    mode: Mode = Mode.BACKGROUND
-    correcting: bool = True
-    """The extraction model says what a new learning replaces."""
-    voting: bool = True
-    """Thumbs up and down are passed on."""
-    episodes: bool = False
-    """The turns are kept word for word, too."""
-    noise: float = 1.0
-    """How many times as often as usual people are wrong."""
-
-
-ARMS = {
-    "learning": Arm(),
-    "off": Arm(learning=False),
-    "shuffled": Arm(shuffled=True),
-    "not shared between users": Arm(scope=Scope.USER),
-    "teams not kept apart": Arm(scope=Scope.GLOBAL),
-    "nothing superseded": Arm(correcting=False),
-    "without votes": Arm(voting=False),
-    "with episodes": Arm(episodes=True),
-    "shared after two voices": Arm(sharing=Sharing.after(2)),
-    "half as many wrong words": Arm(noise=0.5),
-    "twice as many wrong words": Arm(noise=2),
-    "approved by a person": Arm(mode=Mode.PROPOSE),
-}
-
-
-class Served(NamedTuple):
-    """What became of one ticket."""
-
-    success: bool
-    harm: bool
-    outdated: bool
-    forgotten: bool
-
-
-class Desk:
-    """A support desk in one world, with an agent that learns in one way."""
-
-    def __init__(self, arm: Arm, world: World, store: BaseStore) -> None:
-        self._arm, self._world = arm, world
-        self._solved: set[tuple[str, ...]] = set()
-        self._contexts = [""]
-        self._chance = Random(f"shuffled {world.seed}")
-        model = ScriptedModel(lambda messages: {"edits": edits(messages[-1].text, arm.correcting)})
-        knowledge = LearnedKnowledge(scope=arm.scope, sharing=arm.sharing, mode=arm.mode)
-        stores = [knowledge, *([Episodes()] if arm.episodes else [])]
-        self.machine = LearningMachine(model, stores, store=store, on_error="raise")
-        self._graph = self.machine.wrap(self._agent, checkpointer=InMemorySaver(), inject=False)
-
-    def serve(self, ticket: Ticket) -> Served:
-        """Answer a ticket, hear what is said about the answer, and tell what became of it."""
-        answered = self._say(ticket, ticket.text)
-        fix = fix_in(answered.text)
-        served = self._judged(ticket, fix)
-        reaction = self._world.reaction(ticket, fix)
-        if reaction.verdict is not None:
-            self._vote(ticket, str(answered.id), reaction.verdict)
-        if reaction.remark:
-            self._say(ticket, reaction.remark)
-        return served
-
-    def review(self, after: Ticket) -> None:
-        """Let a person of each team go through what waits for approval after a ticket."""
-        for team, (person, *_) in TEAMS.items() if self._arm.mode is Mode.PROPOSE else ():
-            context = LearningContext(user_id=person, team_ids=(team,))
-            for waiting in self.machine.review.list(context):
-                self._review(after, context, waiting)
-
-    def _review(self, after: Ticket, context: LearningContext, waiting: Learning) -> None:
-        right = all(self._world.approves(after, context.team_ids[0], advice) for advice in advice_in(waiting.text))
-        if right == bool(waiting.retires):
-            self.machine.review.reject(context, waiting.key)
-            return
-        try:
-            self.machine.review.approve(context, waiting.key)
-        except Conflict:  # what it would replace has been replaced already: whoever knows better says so again
-            self.machine.review.reject(context, waiting.key)
-
-    def _say(self, ticket: Ticket, said: str) -> BaseMessage:
-        """Say something in a ticket's thread, and return the answer."""
-        thread: Any = {"configurable": {"thread_id": _thread(ticket)}}
-        asked: Any = {"messages": [("user", said)]}
-        answered: BaseMessage = self._graph.invoke(asked, thread, context=self._context(ticket))["messages"][-1]
-        return answered
-
-    def _vote(self, ticket: Ticket, answered: str, verdict: bool) -> None:
-        if self._arm.learning and self._arm.voting:
-            self.machine.feedback(self._context(ticket), _thread(ticket), answered, "up" if verdict else "down")
-
-    def _context(self, ticket: Ticket) -> LearningContext:
-        on = self._arm.learning
-        return LearningContext(user_id=ticket.user, team_ids=(ticket.team,), learn=on, recall=on)
-
-    def _agent(self, state: Mapping[str, Any]) -> str:
-        self._contexts.append(learned_context())
-        shown = self._chance.choice(self._contexts[:-1]) if self._arm.shuffled else self._contexts[-1]
-        return answer(state["messages"][-1].text, shown)
-
-    def _judged(self, ticket: Ticket, fix: str | None) -> Served:
-        right = self._world.right(ticket)
-        case = (ticket.team, *ticket.problem, right)
-        alone = fix_in(answer(ticket.text, ""))
-        misled = fix not in (None, right) and alone in (None, right)
-        outdated = misled and self._world.outdated(ticket, str(fix))
-        served = Served(fix == right, misled and not outdated, outdated, fix != right and case in self._solved)
-        self._solved |= {case} if served.success else set()
-        return served
-
 
 Runs = dict[str, list[list[Served]]]
 """For each arm, what became of the tickets in each world."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run all arms in all worlds, and print the table."""
+    """Run all arms in all worlds, and print the tables."""
     options = _options(arguments)
+    index = _index(EMBEDDERS[options.embeddings]())
     runs: Runs = {name: [] for name in options.arms}
     for seed in range(options.seeds):
         for name in options.arms:
             world = World(seed, options.tickets, ARMS[name].noise)
-            runs[name].append(
-                list(_bar(run(ARMS[name], world, options.store), options.tickets, f"{name}, world {seed}"))
-            )
-    print(table(runs))
-    print(LEGEND)
+            place = options.store or ("postgres" if name in ON_POSTGRES else "memory")
+            served = run(ARMS[name], world, STORES[place](index))
+            runs[name].append(list(_bar(served, options.tickets, f"{name}, world {seed}, {place}")))
+    print(table(runs), LEGEND, wrong(runs, options.arms[0]), sep="\n")
     if options.plot:
         plot(runs, options.plot)
 
 
-def run(arm: Arm, world: World, place: str = "postgres") -> Iterator[Served]:
+def run(arm: Arm, world: World, stored: AbstractContextManager[BaseStore]) -> Iterator[Served]:
     """Serve all tickets of a world, with a store of their own."""
-    with STORES[place]() as store:
+    with stored as store:
         desk = Desk(arm, world, store)
-        for ticket in world.tickets:
-            yield desk.serve(ticket)
-            if ticket.number % OFTEN == OFTEN - 1:
-                desk.review(ticket)
+        yield from map(desk.serve, world.tickets)
 
 
 @contextmanager
-def _postgres() -> Iterator[BaseStore]:
-    with database() as url, HybridPostgresStore.from_conn_string(url, index=INDEX, search_mode="hybrid") as store:
+def _postgres(index: Any) -> Iterator[BaseStore]:
+    with database() as url, HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid") as store:
         store.setup()
         yield store
 
 
 @contextmanager
-def _memory() -> Iterator[BaseStore]:
-    yield InMemoryStore(index=INDEX)
+def _memory(index: Any) -> Iterator[BaseStore]:
+    yield InMemoryStore(index=index)
 
 
-STORES = {"postgres": _postgres, "memory": _memory}
+STORES: dict[str, Callable[[Any], AbstractContextManager[BaseStore]]] = {"postgres": _postgres, "memory": _memory}
+EMBEDDERS: dict[str, Callable[[], LocalEmbeddings | HashEmbeddings]] = {
+    "local": LocalEmbeddings,
+    "words": HashEmbeddings,
+}
+
+
+def _index(embedder: LocalEmbeddings | HashEmbeddings) -> dict[str, Any]:
+    """Return how a store embeds: each text once, for all arms read the same sentences."""
+    known = cache(embedder.embed_query)
+    return {"dims": embedder.dims, "embed": lambda texts: [known(text) for text in texts], "fields": ["text"]}
 
 
 def table(runs: Runs) -> str:
-    """Return the figures of all arms as Markdown."""
+    """Return the success of all arms by block, and what went wrong in all, as Markdown."""
     size = _block(runs)
-    ends = " | ".join(f"to {size * (number + 1)}" for number in range(BLOCKS))
-    rows = [f"| {ends} | harm | outdated | forgotten |", "|--:" * (BLOCKS + 3) + "|"]
-    for served in runs.values():
-        success = " | ".join(f"{100 * share:.0f}" for share in curve(served, size))
-        whole = " | ".join(_spread([_share(world, what) for world in served]) for what in Served._fields[1:])
-        rows.append(f"| {success} | {whole} |")
-    return "\n".join(f"| {name} {row}" for name, row in zip(["% of tickets", "---", *runs], rows, strict=True))
+    rows = [f"| % of tickets | {_ends(size)} | harm | outdated | forgotten | decided |", _rule(BLOCKS + 4)]
+    for name, worlds in runs.items():
+        whole = (_spread([_share(world, what) for world in worlds]) for what in (*WRONG, "decided"))
+        rows.append(_row(name, [*(f"{100 * share:.0f}" for share in curve(worlds, size, "success")), *whole]))
+    return "\n".join(rows)
 
 
-def curve(worlds: Sequence[Sequence[Served]], size: int) -> list[float]:
-    """Return the share of tickets solved in each block, as a mean over the worlds."""
+def wrong(runs: Runs, name: str) -> str:
+    """Return what went wrong in one arm, by block, as Markdown."""
+    size = _block(runs)
+    shares = {what: curve(runs[name], size, what) for what in WRONG}
+    rows = [_row(what, [f"{100 * share:.1f}" for share in blocks]) for what, blocks in shares.items()]
+    return "\n".join([f"| {name}, % of tickets | {_ends(size)} |", _rule(BLOCKS), *rows])
+
+
+def curve(worlds: Sequence[Sequence[Served]], size: int, what: str) -> list[float]:
+    """Return the share of tickets of which something is true in each block, as a mean over the worlds."""
     starts = range(0, size * BLOCKS, size)
-    return [mean(_share(world[start : start + size], "success") for world in worlds) for start in starts]
+    return [mean(_share(world[start : start + size], what) for world in worlds) for start in starts]
 
 
 def plot(runs: Runs, file: str) -> None:
-    """Draw the success of all arms, block by block."""
+    """Draw the success of the main arms, and what goes wrong in the first of all, block by block."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    size = _block(runs)
-    _, axis = pyplot.subplots(figsize=(9, 4.5))
-    for name, worlds in runs.items():
-        shares = [100 * share for share in curve(worlds, size)]
-        axis.plot([size * (n + 1) for n in range(BLOCKS)], shares, "o-", label=name)
+    first = next(iter(runs))
+    figure, (above, below) = pyplot.subplots(2, 1, figsize=(8, 6), sharex=True, height_ratios=(2, 1))
+    _draw(above, {name: (worlds, "success") for name, worlds in runs.items() if name in DRAWN}, _block(runs))
+    _draw(below, {f"{first}: {what}": (runs[first], what) for what in WRONG}, _block(runs))
+    above.set(ylabel="% of tickets solved", ylim=(0, 100))
+    below.set(ylabel="% of tickets", ylim=(0, None), xlabel="tickets; at the dotted line the rules change")
+    figure.tight_layout()
+    figure.savefig(file, dpi=120)
+
+
+def _draw(axis: Any, lines: dict[str, tuple[Sequence[Sequence[Served]], str]], size: int) -> None:
+    """Draw lines, the first of them thick."""
+    ends = [size * (number + 1) for number in range(BLOCKS)]
+    for nth, (label, (worlds, what)) in enumerate(lines.items()):
+        shares = [100 * share for share in curve(worlds, size, what)]
+        style = {"linewidth": 1.2, "markersize": 3} if nth else {"linewidth": 3, "markersize": 5}
+        axis.plot(ends, shares, "o-", label=label, **style)
     axis.axvline(size * BLOCKS / 2, color="grey", linestyle=":")
-    axis.set(xlabel="tickets; the rules change at the dotted line", ylabel="% solved", ylim=(0, 100))
+    axis.grid(axis="y", color="lightgrey", linewidth=0.5)
+    axis.spines[["top", "right"]].set_visible(False)
     axis.legend(bbox_to_anchor=(1.01, 1), loc="upper left", frameon=False)
-    pyplot.tight_layout()
-    pyplot.savefig(file)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -262,13 +154,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tickets", type=int, default=1_000, help="how many there are, at least one a block")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=", ".join(ARMS))
     parser.add_argument("--seeds", type=int, default=3, help="how many worlds")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="where the agent learns; memory is quicker")
+    parser.add_argument("--store", choices=STORES, help=f"where all learn, not only {ON_POSTGRES} on Postgres")
+    parser.add_argument("--embeddings", choices=EMBEDDERS, default="local", help="by meaning, or by hashed words")
     parser.add_argument("--plot", metavar="FILE", help="needs matplotlib")
     return parser.parse_args(arguments)
-
-
-def _thread(ticket: Ticket) -> str:
-    return f"ticket {ticket.number}"
 
 
 def _bar(served: Iterable[Served], tickets: int, what: str) -> Iterator[Served]:
@@ -280,6 +169,18 @@ def _bar(served: Iterable[Served], tickets: int, what: str) -> Iterator[Served]:
 
 def _block(runs: Runs) -> int:
     return len(next(iter(runs.values()))[0]) // BLOCKS
+
+
+def _ends(size: int) -> str:
+    return " | ".join(f"to {size * (number + 1)}" for number in range(BLOCKS))
+
+
+def _rule(columns: int) -> str:
+    return "|---" + "|--:" * columns + "|"
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def _share(served: Sequence[Served], what: str) -> float:

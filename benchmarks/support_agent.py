@@ -1,4 +1,4 @@
-"""A support agent and an extraction model that follow a script: they know what they read, and nothing else."""
+"""A support agent, an extraction model and one that compares; they follow a script and know only what they read."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -12,6 +12,7 @@ PASSED_ON = "I know of no fix, so I pass this on to the second level."
 _DATE = re.compile(r"\((\d{4}-\d{2}-\d{2})")
 _SAID = re.compile(r"^\[(\d+)\] user [^:]+: (.*)$", re.MULTILINE)
 _KNOWN = re.compile(r"^(k\d+): \S+ · (.*)$", re.MULTILINE)
+_PAIR = re.compile(r"^\[(\d+)\] (.*)\n    (.*)$", re.MULTILINE)
 
 
 def answer(said: str, shown: str) -> str:
@@ -36,6 +37,18 @@ def edits(prompt: str, correcting: bool = True) -> list[dict[str, Any]]:
     known = [(key, advice) for key, text in _KNOWN.findall(prompt) for advice in advice_in(text)]
     found = ((int(number), advice) for number, said in _SAID.findall(prompt) for advice in advice_in(said))
     return [edit for number, advice in found for edit in _learnt(number, advice, known, correcting)]
+
+
+def opinions(prompt: str) -> list[dict[str, Any]]:
+    """Return what the model that compares says of the pairs that it is asked about."""
+    pairs = ((int(number), [*advice_in(one), *advice_in(other)]) for number, one, other in _PAIR.findall(prompt))
+    return [{"pair": number, "opinion": _opinion(*pair)} for number, pair in pairs]
+
+
+def _opinion(one: Advice, other: Advice) -> str:
+    if one.problem != other.problem:
+        return "different"
+    return "same" if one.fix == other.fix else "contradiction"
 
 
 def _learnt(

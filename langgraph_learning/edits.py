@@ -159,13 +159,17 @@ def text_of(record: BaseModel, chosen: bool = True) -> str:
 
 def given_to(record: BaseModel) -> dict[str, Any]:
     """Return the values that a record was given in words: neither keys nor what it keeps of what it links to."""
-    fields = type(record).model_fields
-    kept = {
+    links = record.links if isinstance(record, Record) else ()
+    return record.model_dump(mode="json", exclude={*kept_of_links(type(record)), *links})
+
+
+def kept_of_links(record: type[BaseModel]) -> set[str]:
+    """Return the names of the fields in which a record keeps something of what it links to."""
+    return {
         name
-        for name, field in fields.items()
+        for name, field in record.model_fields.items()
         if any(isinstance(part, SkipJsonSchema) for part in field.metadata)  # type: ignore[misc]  # a class at run time
     }
-    return record.model_dump(mode="json", exclude={*kept, *(record.links if isinstance(record, Record) else ())})
 
 
 def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:

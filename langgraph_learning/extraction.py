@@ -55,7 +55,7 @@ class Lesson(BaseModel):
     errors: tuple[str, ...] = ()
     """Edits that were dropped, and why."""
     marks: Marks = ()
-    """What else is written: which messages were read, what the answer was shown, and votes."""
+    """What else is written: which messages were read, and votes."""
     cursor: tuple[Namespace, str, int] | None = None
     """The version of the thread's cursor that was read."""
     changes: tuple[tuple[Namespace, str, int], ...] = ()
@@ -103,9 +103,8 @@ class Extraction:
     def flow(self, turn: Turn) -> Flow[Lesson]:
         """Read what was said since the last time, and return what is to be written."""
         new, marks, version = yield from self._unread(turn)
-        # Where an answer was asked for anew, nobody said anything, but it is another answer all the same.
         if not self.stores or not any(isinstance(message, HumanMessage) for message in new):
-            return Lesson(marks=self._shown(turn))
+            return Lesson()
         near = yield from self._near(turn, new)
         parts = chunks(lines(new, turn.caller.user, self._own_tools), self.budget)
         unread = {id(line.message) for part in parts[MOST_CHUNKS:] for line in part}
@@ -115,14 +114,22 @@ class Extraction:
         verdicts, voted = yield from votes.said_in(self._all, turn, edits)
         read = {id(message) for message in new} - unread
         marks_read = [mark for mark, message in zip(*marks, strict=True) if id(message) in read]
-        return Lesson(
-            learnings=tuple(learnings),
-            errors=tuple(errors),
-            marks=(*self._marks(turn, marks_read, version), *verdicts),
-            cursor=(*_cursor(turn.caller), version_of(version)) if turn.caller.thread else None,
-            changes=tuple(unchanged(near.known, learnings)),
-            voted=voted,
+        lesson = _as_read(turn.caller, marks_read, version)
+        return lesson.model_copy(
+            update={
+                "learnings": tuple(learnings),
+                "errors": tuple(errors),
+                "marks": (*lesson.marks, *verdicts),
+                "changes": tuple(unchanged(near.known, learnings)),
+                "voted": voted,
+            }
         )
+
+    def passed_over(self, turn: Turn) -> Flow[Lesson]:
+        """Only mark as read what was said since the last time: nothing is to be learnt of it, later neither."""
+        new, marks, version = yield from self._unread(turn)
+        unread = {id(message) for message in new}
+        return _as_read(turn.caller, [mark for mark, one in zip(*marks, strict=True) if id(one) in unread], version)
 
     def _unread(self, turn: Turn) -> Flow[tuple[list[AnyMessage], tuple[Any, Any], Item | None]]:
         """Return the messages not yet learnt from, every message with its marks, and the cursor as it was read."""
@@ -247,19 +254,6 @@ class Extraction:
         written = yield from together(flows)
         return [learning for learnings in written for learning in learnings]
 
-    def _marks(self, turn: Turn, read: Sequence[tuple[str, ...]], cursor: Item | None) -> Marks:
-        """Return the items that say which messages were learnt from, and what the answer had in its context."""
-        if not turn.caller.thread:
-            return ()
-        before = list(cursor.value["marks"]) if cursor else []
-        marks = [*before, *(mark for message in read for mark in message)][-REMEMBERED:]
-        return ((*_cursor(turn.caller), {"marks": marks}), *self._shown(turn))
-
-    def _shown(self, turn: Turn) -> Marks:
-        """Return the items that say what the last answer had in its context."""
-        answer = votes.answer_before(turn.messages)
-        return votes.marks_of(turn.caller, answer, turn.shown) if turn.caller.thread and answer else ()
-
 
 def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
     """Return what must not be asked for again: what was forgotten or refused, and what is proposed already."""
@@ -310,6 +304,15 @@ def unforgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence
         return normal(text) not in now and (normal(text) not in before or anew)
 
     return [edit for edit in edits if wanted(edit)]
+
+
+def _as_read(caller: Caller, read: Sequence[tuple[str, ...]], cursor: Item | None) -> Lesson:
+    """Return the lesson that marks messages as read, and says nothing else."""
+    if not caller.thread or not read:
+        return Lesson()
+    before = list(cursor.value["marks"]) if cursor else []
+    marks = [*before, *(mark for message in read for mark in message)][-REMEMBERED:]
+    return Lesson(marks=((*_cursor(caller), {"marks": marks}),), cursor=(*_cursor(caller), version_of(cursor)))
 
 
 def _cursor(caller: Caller) -> tuple[Namespace, str]:

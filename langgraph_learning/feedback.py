@@ -14,12 +14,12 @@ from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning.checks import noted
-from langgraph_learning.edits import Edit, linked, reason, said_by
+from langgraph_learning.edits import Edit, kind_of, linked, reason, said_by
 from langgraph_learning.errors import InvalidFields, LearningError, Misconfigured, NotFound
 from langgraph_learning.extraction import processed
-from langgraph_learning.flow import Flow, batch, flow_of, get
+from langgraph_learning.flow import Flow, batch, flow_of
 from langgraph_learning.gates import write
-from langgraph_learning.learning import Learning, Source, read_all
+from langgraph_learning.learning import Learning, Source, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Note, Turn, places
 from langgraph_learning.loop import Loop
 from langgraph_learning.run import Run
@@ -75,9 +75,10 @@ def feedback(
     _given(thread_id=caller.thread, message_id=message, verdict=verdict)
     if not caller.learn:
         return ()
-    verdict, now = verdict.strip(), datetime.now(UTC)
-    correction = verdict if verdict not in (UP, DOWN) else None
-    voice = Voice(stores, caller, now, CORRECTION if correction else verdict, verdict == UP, message, comment)
+    word = verdict.strip().casefold()
+    correction = verdict.strip() if word not in (UP, DOWN) else None
+    said = CORRECTION if correction else word
+    voice = Voice(stores, caller, datetime.now(UTC), said, word == UP, message, comment)
     return (yield from _written(voice, (yield from _of_answer(voice, correction))))
 
 
@@ -95,12 +96,15 @@ def outcome(
     """
     if result not in WORKED:
         raise InvalidFields(f"outcome: {result!r} is none of {', '.join(WORKED)}.")
-    if caller.thread is None and (decision is None or message):
+    if caller.thread is None and (decision is None or message is not None):
         raise InvalidFields("thread_id: say in which thread the answer was given, or name a decision and no message.")
+    if message is not None:
+        _given(message_id=message)
     if not caller.learn:
         return ()
-    answer = (message or (yield from last_answer(caller))) if caller.thread else None
-    voice = Voice(stores, caller, datetime.now(UTC), result, WORKED[result], answer, comment)
+    if message is None and caller.thread:
+        message = yield from last_answer(caller)
+    voice = Voice(stores, caller, datetime.now(UTC), result, WORKED[result], message, comment)
     wanted = yield from (_of_answer(voice, None) if decision is None else _of_decision(voice, decision))
     return (yield from _written(voice, wanted))
 
@@ -117,11 +121,18 @@ def _written(voice: Voice, wanted: Sequence[Learning]) -> Flow[tuple[Learning, .
 
 
 def _of_answer(voice: Voice, correction: str | None) -> Flow[list[Learning]]:
-    """Return what a comment or a correction teaches, if the machine has a learning store for it."""
+    """Return what a comment or a correction teaches, if the machine has a learning store for it.
+
+    A bare word takes back what the user said of the same answer to the contrary.
+    """
     keeper = _keeper(voice.stores, Feedback)
-    if keeper is None or not (correction or voice.words):
+    if keeper is None:
         return []
     store, record = keeper
+    if not (correction or voice.words):
+        said = yield from _said(voice, store, _key(voice, kind_of(record), voice.answer or ""))
+        contrary = [one for one in said if one.data["worked"] is not voice.worked]
+        return [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": voice.at}) for one in contrary]
     fields = {"behaviour": voice.words, "worked": voice.worked, "instead": correction, "situation": None}
     return (yield from _learnt(voice, store, _made(record, fields), voice.answer or ""))
 
@@ -132,7 +143,9 @@ def _of_decision(voice: Voice, key: str) -> Flow[list[Learning]]:
     if keeper is None:
         raise Misconfigured("The machine has no learning store for outcomes of decisions, such as DecisionLog().")
     store, record = keeper
-    decision = yield from _known(voice, store, key)
+    decision = next(iter((yield from _known(voice, store, key))), None)
+    if decision is None:
+        raise NotFound(f"Nothing that {voice.caller.user} can see has the key {key!r}.")
     fields = {"decision": key, "outcome": voice.words or voice.said, "worked": voice.worked}
     outcome = _made(record, fields)
     try:
@@ -152,8 +165,7 @@ def _made(record: type[BaseModel], fields: Mapping[str, Any]) -> BaseModel:
 def _learnt(voice: Voice, store: LearningStore, record: BaseModel, about: str) -> Flow[list[Learning]]:
     """Return what is to be written for a record; nothing if this user has said just that about just this already."""
     edit = _edit(voice, store, record, about)
-    before = yield from get(edit.namespace, edit.key)
-    if before is not None and before.value["text"] == said_by(record):
+    if [one for one in (yield from _said(voice, store, edit.key)) if one.text == said_by(record)]:
         return []
     asked = Asked(voice.caller, said_by(record), voice.at, learning=True)
     known = yield from flow_of(store.recall(asked))
@@ -165,17 +177,24 @@ def _edit(voice: Voice, store: LearningStore, record: BaseModel, about: str) -> 
     caller, said = voice.caller, said_by(record)
     note = Note(record, Line(1, HumanMessage(said), said, "user"))
     edit = noted(store, Turn(caller, (), voice.at), note, 0)
-    place = (caller.tenant, caller.thread or "", about, caller.user, edit.kind)
-    return replace(edit, key=uuid5(NAMESPACE_URL, "\0".join(place)).hex, source=voice.source())
+    return replace(edit, key=_key(voice, edit.kind, about), source=voice.source())
 
 
-def _known(voice: Voice, store: LearningStore, key: str) -> Flow[Learning]:
+def _key(voice: Voice, kind: str, about: str) -> str:
+    """Return the key under which a user's word on something lies."""
+    caller = voice.caller
+    return uuid5(NAMESPACE_URL, "\0".join((caller.tenant, caller.thread or "", about, caller.user, kind))).hex
+
+
+def _said(voice: Voice, store: LearningStore, key: str) -> Flow[list[Learning]]:
+    """Return what lies under a key and counts."""
+    return [one for one in (yield from _known(voice, store, key)) if one.status is Status.ACTIVE]
+
+
+def _known(voice: Voice, store: LearningStore, key: str) -> Flow[list[Learning]]:
     readable = places([store], voice.caller)
     items = yield from batch(*(GetOp(place, key) for place in readable))
-    found = read_all((item for item in items if isinstance(item, Item)), readable)
-    if not found:
-        raise NotFound(f"Nothing that {voice.caller.user} can see has the key {key!r}.")
-    return found[0]
+    return read_all((item for item in items if isinstance(item, Item)), readable)
 
 
 def _keeper(stores: Sequence[LearningStore], record: type[BaseModel]) -> tuple[LearningStore, type[BaseModel]] | None:
@@ -218,10 +237,10 @@ def feedback_graph(
     """Return the graph by which feedback comes in over a server, in the name of whoever runs it."""
 
     def give(state: Mapping[str, Any], run: Run) -> Flow[dict[str, Any]]:
-        caller = replace(run.caller, thread=state.get("thread_id"))
-        said = str(state.get("message_id") or ""), str(state.get("verdict") or "")
+        # Whoever runs it may send anything: a number, for one, in the place of a text.
+        thread, *said = (str(state.get(name) or "") for name in ("thread_id", "message_id", "verdict", "comment"))
         try:
-            changed = yield from feedback(loop.stores, caller, *said, state.get("comment"))
+            changed = yield from feedback(loop.stores, replace(run.caller, thread=thread), *said)
         except LearningError as error:
             return {"changed": [], "refused": str(error)}
         return {"changed": [one.key for one in changed], "refused": None}

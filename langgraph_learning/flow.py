@@ -14,6 +14,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, Sear
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.storable import storable
 from langgraph_learning.transactions import Change, Expected, TransactionalStore
 
 T = TypeVar("T")
@@ -169,9 +170,10 @@ async def adrive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None 
 
 def _perform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
     if isinstance(request, Batch):
+        ops = storable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
-            return store.transact(request.ops, expected=request.expected, by=request.by, erase=request.erase)
-        return [result for ops in _at_once(store, request.ops) for result in store.batch(ops)]
+            return store.transact(ops, expected=request.expected, by=request.by, erase=request.erase)
+        return [result for some in _at_once(store, ops) for result in store.batch(some)]
     if isinstance(request, Call):
         return request.runnable.invoke(request.input, _tagged(config, request.tags))
     if isinstance(request, Changes):
@@ -183,9 +185,10 @@ def _perform(request: Request, store: BaseStore, config: RunnableConfig | None) 
 
 async def _aperform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
     if isinstance(request, Batch):
+        ops = storable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
-            return await store.atransact(request.ops, expected=request.expected, by=request.by, erase=request.erase)
-        return [result for ops in _at_once(store, request.ops) for result in await store.abatch(ops)]
+            return await store.atransact(ops, expected=request.expected, by=request.by, erase=request.erase)
+        return [result for some in _at_once(store, ops) for result in await store.abatch(some)]
     if isinstance(request, Call):
         return await request.runnable.ainvoke(request.input, _tagged(config, request.tags))
     if isinstance(request, Changes):

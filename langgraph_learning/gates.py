@@ -7,10 +7,11 @@ from datetime import datetime
 from langgraph.store.base import GetOp, Item, PutOp, SearchOp
 
 from langgraph_learning.checks import note_key
+from langgraph_learning.edits import kept_of_links
 from langgraph_learning.errors import Conflict, Misconfigured
-from langgraph_learning.flow import Flow, batch, get, search
+from langgraph_learning.flow import Flow, batch, every, get, search, together
 from langgraph_learning.learning import Learning, Status, in_one_step, read_all
-from langgraph_learning.learning_store import LearningStore, Mode
+from langgraph_learning.learning_store import LearningStore, Mode, places, repeating
 from langgraph_learning.proposals import Place, proposed, refused, unanswered
 from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.sharing import Sharing, candidate_key, counted
@@ -65,20 +66,36 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     out = (yield from opted_out(caller)) if asked else set()
     asked = [one for one in asked if one.kept_by not in out or one.status is Status.REJECTED]
     asked = yield from _with_words(by_name, caller, asked)
-    stored, _ = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
-    let = [one for one in asked if not waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
+    stored, versions = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
+    free = [one for one in asked if not waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
+    let = [now for one in free if (now := _as_of_now(one, stored.get(one.place)))]
     wishes = [one for one in asked if waits(by_name[one.kept_by], one)]
     wishes += [_for_all(by_name[one.kept_by], one, caller) for one in let if _to_approve(by_name[one.kept_by], one)]
     proposals = proposed(wishes, stored, at)
-    made, versions = yield from _read(one.place for one in proposals)
+    made, proposals_were = yield from _read(one.place for one in proposals)
     candidates, candidates_were = yield from _counted(by_name, caller, let)
     new = [*unanswered(proposals, made), *candidates]
-    versions |= candidates_were
+    versions |= proposals_were | candidates_were
     opted = [Expected(opting(caller), name, 0) for name in sorted({one.kept_by for one in asked} - out)]
+    changed = [one for one in let if one.step]
     return Gated(
         tuple(in_one_step((*map(_kept, let), *new))),
-        (*opted, *(Expected(*one.place, versions[one.place]) for one in new)),
+        (*opted, *(Expected(*one.place, versions[one.place]) for one in (*changed, *new))),
     )
+
+
+def _as_of_now(one: Learning, stored: Learning | None) -> Learning | None:
+    """Return a change of something known, made to it as it is by now; None if it counts no longer, or is gone.
+
+    Between the reading and the writing a model was asked: others had all that time. What is new is as it is.
+    """
+    if one.step is None:  # nothing was ever read from the store without the mark of what it was written with
+        return one
+    if stored is None or stored.status is not Status.ACTIVE:
+        return None
+    sources = tuple(dict.fromkeys((*stored.sources, *one.sources)))
+    since = {"sources": sources, "votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
+    return one.model_copy(update=since)
 
 
 def opted_out(caller: Caller) -> Flow[set[str]]:
@@ -102,16 +119,29 @@ def withdraw(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Lea
 def _with_words(
     by_name: Mapping[str, LearningStore], caller: Caller, asked: Sequence[Learning]
 ) -> Flow[Sequence[Learning]]:
-    """Let what a user forgets take along the words of theirs that it rests on; what asks for it is not kept."""
+    """Let what a user forgets take along the words of theirs that it rests on, and what repeats it.
+
+    What asks for it is not kept.
+    """
     gone = [one for one in asked if one.status is Status.REJECTED]
     sources = [source for one in gone for source in one.sources if source.user == caller.user]
     said = {(source.thread, message) for source in sources for message in source.messages}
     raw = {kind: store for store in by_name.values() if store.raw for kind in store.kinds}
-    places = [(caller.namespace(store.scope, store.name), kind) for kind, store in raw.items()]
-    words, _ = yield from _read((place, note_key(*message, kind)) for place, kind in places for message in said)
+    kept = [(caller.namespace(store.scope, store.name), kind) for kind, store in raw.items()]
+    words, _ = yield from _read((place, note_key(*message, kind)) for place, kind in kept for message in said)
     new = [one for one in asked if not (gone and one.kind in raw and one.status is Status.ACTIVE)]
-    forgotten = [one.model_copy(update={"status": Status.REJECTED}) for one in words.values()]
+    echoes = yield from _repeating(by_name, caller, gone)
+    forgotten = [one.model_copy(update={"status": Status.REJECTED}) for one in (*words.values(), *echoes)]
     return [*new, *(one for one in forgotten if one.place not in {other.place for other in new})]
+
+
+def _repeating(by_name: Mapping[str, LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[list[Learning]]:
+    """Return what repeats something that is to be forgotten, as far as the caller may read it."""
+    keeping = [store for store in by_name.values() if any(map(kept_of_links, store.kinds.values()))]
+    folders = places(keeping, caller) if gone else []
+    items = yield from together(every(place, {"status": Status.ACTIVE.value}) for place in folders)
+    found = [one for place, there in zip(folders, items, strict=True) for one in read_all(there, [place])]
+    return repeating(by_name.values(), gone, found)
 
 
 def _counted(
@@ -132,16 +162,16 @@ def _counted(
 
 def _names(stores: Iterable[LearningStore], caller: Caller, let: Sequence[Learning]) -> Flow[list[str]]:
     """Return the names that the user goes by, as far as the learning stores know them."""
-    places = [caller.namespace(Scope.USER, store.name) for store in stores]
-    found = yield from search(*(SearchOp(place, {"status": Status.ACTIVE.value}, limit=100) for place in places))
-    return [name for store in stores for name in store.names_in([*read_all(found, places), *let])]
+    own = [caller.namespace(Scope.USER, store.name) for store in stores]
+    found = yield from search(*(SearchOp(place, {"status": Status.ACTIVE.value}, limit=100) for place in own))
+    return [name for store in stores for name in store.names_in([*read_all(found, own), *let])]
 
 
-def _read(places: Iterable[Place]) -> Flow[tuple[dict[Place, Learning], dict[Place, int]]]:
+def _read(wanted: Iterable[Place]) -> Flow[tuple[dict[Place, Learning], dict[Place, int]]]:
     """Return what lies at these places, and its version, 0 where nothing lies."""
-    wanted = sorted(set(places))
-    items = yield from batch(*(GetOp(*place) for place in wanted))
-    found = {place: item if isinstance(item, Item) else None for place, item in zip(wanted, items, strict=True)}
+    at = sorted(set(wanted))
+    items = yield from batch(*(GetOp(*place) for place in at))
+    found = {place: item if isinstance(item, Item) else None for place, item in zip(at, items, strict=True)}
     learnings = {place: Learning.read(item) for place, item in found.items() if item}
     return {p: one for p, one in learnings.items() if one}, {p: version_of(item) for p, item in found.items()}
 

@@ -12,7 +12,7 @@ from langchain_core.messages import AnyMessage
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.edits import Edit, has_identity, identity_of, kind_of, said_by
+from langgraph_learning.edits import Edit, has_identity, identity_of, kept_of_links, kind_of, said_by
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, search
 from langgraph_learning.learning import Learning, Status, normal, read_all
@@ -65,8 +65,6 @@ class Turn:
     now: datetime
     run: str | None = None
     session: tuple[Learning, ...] = ()
-    shown: tuple[tuple[Namespace, str], ...] = ()
-    """Which learnings the answer had in its context."""
 
 
 class Note(NamedTuple):
@@ -213,6 +211,11 @@ class LearningStore:
         """Return the names that the user goes by, where a store knows them: what holds one is not shared by itself."""
         return []
 
+    def repeats(self, learning: Learning) -> tuple[str, ...]:
+        """Return the keys of the learnings that one keeps words of: it is forgotten with them."""
+        record = self.kinds.get(learning.kind)
+        return learning.derived_from if record and kept_of_links(record) else ()
+
     def with_fields(self, learning: Learning, fields: Mapping[str, Any]) -> Learning:
         """Return a learning with other values for some fields of its record. Raises pydantic's `ValidationError`."""
         record = self.kinds[learning.kind].model_validate({**learning.data, **fields})
@@ -307,6 +310,13 @@ def _asked(edit: Edit, said: Learning | None = None) -> dict[str, Any]:
 def places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
     """Return every namespace of these learning stores that the caller may read."""
     return list(dict.fromkeys(place for store in stores for place in caller.readable(store.scope, store.name)))
+
+
+def repeating(stores: Iterable[LearningStore], gone: Iterable[Learning], found: Iterable[Learning]) -> list[Learning]:
+    """Return which of the found learnings repeat words of those that are forgotten, or of what these replaced."""
+    by_name = {store.name: store for store in stores}
+    keys = {key for one in gone for key in (one.key, *one.supersedes)}
+    return [one for one in found if not keys.isdisjoint(by_name[one.kept_by].repeats(one))]
 
 
 def objection_to(stores: Iterable[LearningStore], learning: Learning) -> str | None:

@@ -8,9 +8,9 @@ from langgraph.store.base import PutOp
 from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, batch, every, together
 from langgraph_learning.gates import opting, withdraw
-from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import LearningStore, places
-from langgraph_learning.scopes import Caller, Namespace, Scope, unescape
+from langgraph_learning.learning import Learning, Source, Status, read_all
+from langgraph_learning.learning_store import LearningStore, places, repeating
+from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.votes import kept_of, where
 
 
@@ -22,29 +22,30 @@ def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> F
 
 
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
-    """Remove learnings by key, with what they superseded and with the user's words that they rest on.
+    """Remove learnings by key, with what they superseded, what repeats them, and the user's words that they rest on.
 
-    Without keys, remove all that is private to the user.
+    Without keys, remove all that is the user's alone.
     """
     found = yield from _all(places(stores, caller))
     by_key = {learning.key: learning for learning in found}
     if missing := [key for key in keys if key not in by_key]:
         raise NotFound(f"Nothing that {caller.user} can see has the key {missing[0]!r}.")
-    gone = [by_key[key] for key in keys] if keys else [learning for learning in found if learning.scope.private]
+    gone = [by_key[key] for key in keys] if keys else [one for one in found if _alone(one, caller)]
     for learning in gone:
         gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
+    gone += [one for one in repeating(stores, gone, found) if one not in gone]
     gone += [one for one in _words_of(stores, caller, gone, found) if one not in gone]
     return (yield from _erased(stores, caller, gone))
 
 
 def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[int]:
-    """Learn nothing more of a user in these learning stores, all without names, and remove what is private to them."""
+    """Learn nothing more of a user in these learning stores, all without names, and remove what is theirs alone."""
     out = _named(stores, names)
     notes = [PutOp(opting(caller), store.name, {"version": 1}, index=False) for store in out]
     # First, so that nothing comes anew while what is there is looked for.
     yield from batch(*notes, by=caller.user)
-    private = [place for place in places(out, caller) if Scope(unescape(place[2])) == Scope.USER]
-    return (yield from _erased(stores, caller, (yield from _all(private))))
+    found = yield from _all(places(out, caller))
+    return (yield from _erased(stores, caller, [one for one in found if _alone(one, caller)]))
 
 
 def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[None]:
@@ -55,19 +56,29 @@ def opt_in(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     """Remove a thread's session, what its answers were shown, and what this user taught in that thread alone."""
     found = yield from _all(places(stores, caller))
-    gone, ops = [], []
-    for learning in found:
-        others = tuple(s for s in learning.sources if (s.thread, s.user) != (caller.thread, caller.user))
-        if learning.scope == Scope.THREAD or (learning.sources and not others):
-            ops.append(PutOp(learning.namespace, learning.key, None))
-            gone.append(learning)
-        elif others != learning.sources:
-            ops.append(learning.model_copy(update={"sources": others}).put())
+    left = {learning.place: _without(caller, learning.sources) for learning in found}
+    gone = [one for one in found if one.scope == Scope.THREAD or (one.sources and not left[one.place])]
+    gone += [one for one in repeating(stores, gone, found) if one not in gone]
+    changed = [one for one in found if one not in gone and one.sources != left[one.place]]
+    ops = [PutOp(one.namespace, one.key, None) for one in gone]
+    ops += [one.model_copy(update={"sources": left[one.place]}).put() for one in changed]
     withdrawn = yield from withdraw(stores, caller, gone)
     votes = yield from _votes_on(gone)
     shown = [PutOp(*place, None) for place in (yield from kept_of(caller))]
     yield from batch(*ops, *votes, *shown, *(one.put() for one in withdrawn), by=caller.user, erase=True)
     return len(gone)
+
+
+def _alone(learning: Learning, caller: Caller) -> bool:
+    """Whether something is a user's alone: private to them, or proposed on their words and decided by nobody yet."""
+    waits = learning.status is Status.PROPOSED and not learning.decisions
+    theirs = bool(learning.sources) and all(source.user == caller.user for source in learning.sources)
+    return learning.scope.private or (waits and theirs)
+
+
+def _without(caller: Caller, sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Return sources without those in the caller's thread and by the caller."""
+    return tuple(one for one in sources if (one.thread, one.user) != (caller.thread, caller.user))
 
 
 def _erased(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[int]:

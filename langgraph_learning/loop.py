@@ -9,14 +9,14 @@ from langgraph.store.base import BaseStore, PutOp
 from langgraph_learning import context, trial
 from langgraph_learning.context import Shown
 from langgraph_learning.errors import Conflict
-from langgraph_learning.extraction import Extraction, Lesson
+from langgraph_learning.extraction import Extraction, Lesson, Marks
 from langgraph_learning.flow import Flow, flow_of, together
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning, Status
 from langgraph_learning.learning_store import Asked, LearningStore, Turn
 from langgraph_learning.run import ContextFrom, Run, session_of
 from langgraph_learning.scopes import Scope
-from langgraph_learning.votes import rolled_up
+from langgraph_learning.votes import answer_before, marks_of, rolled_up
 
 State = Mapping[str, Any]
 ATTEMPTS = 3
@@ -85,8 +85,10 @@ class Loop:
 
     def extract(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Ask what the conversation taught."""
-        lesson = (yield from self._lesson(state, run)) if run.caller.learn else None
-        return {"learning_lesson": lesson.model_dump(mode="json") if lesson else {}}
+        if trial.going_on():
+            return {"learning_lesson": {}}
+        lesson = yield from self._lesson(state, run)
+        return {"learning_lesson": lesson.model_dump(mode="json")}
 
     def update(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Write what was learnt, and what was read, in one batch: all of it or nothing."""
@@ -95,7 +97,7 @@ class Loop:
             if attempt:  # another extraction of this thread was quicker, or a known learning is no longer what it was
                 lesson = yield from self._lesson(state, run)
             try:
-                learnt = yield from self._written(lesson, run)
+                learnt = yield from self._written(lesson, state, run)
             except Conflict:
                 continue
             return (yield from self._told(lesson, learnt, state, run))
@@ -103,7 +105,7 @@ class Loop:
 
     def learn(self, state: State, run: Run) -> Flow[dict[str, Any]]:
         """Extract and update in one step."""
-        extracted = yield from self.extract(state, run)
+        extracted = yield from self.sparing(self.extract)(state, run)
         return (yield from self.update({**state, **extracted}, run))
 
     def sparing(self, step: Step) -> Step:
@@ -128,16 +130,23 @@ class Loop:
 
     def _lesson(self, state: State, run: Run) -> Flow[Lesson]:
         """Return what the messages that nothing was learnt from yet teach."""
-        shown = context.built(run.config) or Shown()
-        messages = tuple(state.get("messages") or ())
-        turn = Turn(run.caller, messages, run.now, run.id, session_of(state), shown.learnings)
-        return (yield from self._extraction.flow(turn))
+        turn = Turn(run.caller, tuple(state.get("messages") or ()), run.now, run.id, session_of(state))
+        return (yield from (self._extraction.flow(turn) if run.caller.learn else self._extraction.passed_over(turn)))
 
-    def _written(self, lesson: Lesson, run: Run) -> Flow[tuple[Learning, ...]]:
+    def _written(self, lesson: Lesson, state: State, run: Run) -> Flow[tuple[Learning, ...]]:
         """Write a lesson; return the learnings as they were let in. Raises `Conflict`, having written nothing."""
-        marks = [PutOp(*mark, index=False) for mark in lesson.marks]
+        marks = [PutOp(*mark, index=False) for mark in (*lesson.marks, *self._credits(state, run))]
         expected = lesson.conditions()
         return (yield from write(self.stores, run.caller, lesson.learnings, *marks, expected=expected, at=run.now))
+
+    def _credits(self, state: State, run: Run) -> Marks:
+        """Return what says which learnings the answer had in its context: it may be judged, whatever it taught."""
+        answer = answer_before(state.get("messages") or ())
+        if not (run.caller.learn and run.caller.thread and answer):
+            return ()
+        shown = (context.built(run.config) or Shown()).learnings
+        telling = {store.name for store in self.stores if not store.stable and store.scope != Scope.THREAD}
+        return marks_of(run.caller, answer, shown, telling)
 
     def _told(self, lesson: Lesson, learnt: Sequence[Learning], state: State, run: Run) -> Flow[dict[str, Any]]:
         """Count the votes in what was written, and tell the stream and the state of it."""

@@ -181,9 +181,11 @@ class LearningMachine:
         return await self._adrive(ledger.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
 
     def forget(self, context: LearningContext, *keys: str) -> int:
-        """Remove learnings by key, superseded ones too; without keys, all that is private to the user.
+        """Remove learnings by key, superseded ones too; without keys, all that is the user's alone.
 
-        Returns how many were removed. Raises `NotFound` if the caller can see nothing with such a key; then none is.
+        That is what is private to them, and what waits for approval on their words only. What a thread keeps of itself
+        goes with the thread: `forget_thread`. Returns how many were removed. Raises `NotFound` if the caller can see
+        nothing with such a key; then none is.
         """
         return self._drive(ledger.forget(self.stores, _caller(context), keys))
 
@@ -194,8 +196,8 @@ class LearningMachine:
     def opt_out(self, context: LearningContext, *stores: str) -> int:
         """Learn nothing more of this user in the learning stores of these names, by default in all, until they opt in.
 
-        What is private to them there is removed; returns how many learnings that were. Raises `NotFound` for a name
-        that the machine does not have.
+        What is theirs alone there is removed, as `forget` does; returns how many learnings that were. Raises `NotFound`
+        for a name that the machine does not have.
         """
         return self._drive(ledger.opt_out(self.stores, _caller(context), stores))
 

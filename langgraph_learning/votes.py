@@ -1,6 +1,6 @@
 """Votes: what somebody said of an answer, counted for everything that the answer had in its context."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hashlib import blake2s
@@ -65,11 +65,15 @@ def where(place: Place) -> Namespace:
     return (*folder, VOTES, store, escape(key))
 
 
-def marks_of(caller: Caller, answer: str, shown: Iterable[Place]) -> tuple[Mark, ...]:
-    """Return the items that say what an answer had in its context, and that it is the thread's last for now."""
+def marks_of(caller: Caller, answer: str, shown: Sequence[Place], telling: Collection[str]) -> tuple[Mark, ...]:
+    """Return the items that say what an answer had in its context, and that it is the thread's last for now.
+
+    telling: names of the learning stores of which not every answer has the same in its context.
+    """
     learnings = [[list(namespace), key] for namespace, key in shown]
     kept: Mark = caller.namespace(Scope.THREAD, SHOWN), answer, {"learnings": learnings}
-    return (kept, *((*place, {"answer": answer}) for place in _last(caller)[0 if learnings else 1 :]))
+    knowing = any(namespace[-1] in telling for namespace, _ in shown)
+    return (kept, *((*place, {"answer": answer}) for place in _last(caller)[0 if knowing else 1 :]))
 
 
 def kept_of(caller: Caller) -> Flow[list[Place]]:
@@ -79,7 +83,7 @@ def kept_of(caller: Caller) -> Flow[list[Place]]:
 
 
 def last_answer(caller: Caller) -> Flow[str]:
-    """Return the last answer of the caller's thread that had something in its context, or else the last one.
+    """Return the last answer of the caller's thread that had something telling in its context, or else the last one.
 
     Raises `NotFound` for a thread without any.
     """
@@ -98,13 +102,18 @@ def answer_before(messages: Sequence[AnyMessage]) -> str | None:
 def shown_in(stores: Sequence[LearningStore], caller: Caller, answer: str) -> Flow[list[Place]]:
     """Return the learnings that an answer had in its context, as far as they are there and the caller may read them.
 
-    Raises `NotFound` for an answer that is not on record.
+    What belongs to a thread alone is no use to anybody else, so nobody votes on it. Raises `NotFound` for an answer
+    that is not on record.
     """
     item = yield from get(caller.namespace(Scope.THREAD, SHOWN), answer)
     if item is None:
-        raise NotFound(f"Nothing is known of an answer {answer!r} in the thread {caller.thread!r}.")
+        raise NotFound(
+            f"Nothing is known of an answer {answer!r} in the thread {caller.thread!r}: give the id of the message "
+            "with which the agent ended a turn, of a run that had a thread_id and was not told to learn nothing."
+        )
     out = yield from opted_out(caller)
-    readable = set(places([store for store in stores if store.name not in out], caller))
+    shared = [store for store in stores if store.name not in out and store.scope != Scope.THREAD]
+    readable = set(places(shared, caller))
     shown = [(tuple(namespace), key) for namespace, key in item.value["learnings"]]
     found = yield from batch(*(GetOp(*place) for place in shown if place[0] in readable))
     return [(one.namespace, one.key) for one in found if isinstance(one, Item)]
@@ -177,7 +186,7 @@ def total(votes: Iterable[Vote]) -> Votes:
 
 
 def _last(caller: Caller) -> tuple[Place, Place]:
-    """Return where it lies which answer had something in its context last, and which is the last of all."""
+    """Return where it lies which answer had something telling in its context last, and which is the last of all."""
     place = caller.namespace(Scope.THREAD, CURSOR)
     return (place, "knowing"), (place, "answer")
 

@@ -1,18 +1,28 @@
 """The benchmarks run. What they measure is no test's business: clocks differ."""
 
 import re
+from pathlib import Path
 
 import pytest
+from langgraph.store.memory import InMemoryStore
 
-from benchmarks import learning_curve, turn
+from benchmarks import learning_curve, product, turn, world
+from benchmarks.desk import ARMS, Desk
 from benchmarks.product import advice_in, fix_in
-from benchmarks.support_agent import answer, edits
+from benchmarks.support_agent import answer, edits, opinions
 from benchmarks.world import World
+from langgraph_learning.testing import HashEmbeddings
 
 
 def rows(printed):
     """Return the cells of the table by the agent's name."""
     lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("| create_agent")]
+    return {name: cells for name, *cells in lines}
+
+
+def curves(printed):
+    """Return the cells of each arm's row by its name."""
+    lines = (line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("| "))
     return {name: cells for name, *cells in lines}
 
 
@@ -49,8 +59,8 @@ def test_the_same_seed_makes_the_same_world():
     one, other, another = World(7, 50), World(7, 50), World(8, 50)
 
     told = [
-        [(ticket, world.right(ticket), world.reaction(ticket, None)) for ticket in world.tickets]
-        for world in (one, other, another)
+        [(ticket, support.right(ticket), support.reaction(ticket, None)) for ticket in support.tickets]
+        for support in (one, other, another)
     ]
 
     assert told[0] == told[1] != told[2]
@@ -58,10 +68,13 @@ def test_the_same_seed_makes_the_same_world():
 
 def test_what_is_right_changes_halfway():
     """Some of what solved a ticket in the first half solves it no more, and some of it still does."""
-    world = World(7, 400)
-    before, after = world.tickets[:200], world.tickets[200:]
+    support = World(7, 400)
+    before, after = support.tickets[:200], support.tickets[200:]
     same = [
-        (world.right(a), world.right(b)) for a in before for b in after if (a.team, a.problem) == (b.team, b.problem)
+        (support.right(a), support.right(b))
+        for a in before
+        for b in after
+        if (a.team, a.problem) == (b.team, b.problem)
     ]
 
     assert {True, False} == {first == then for first, then in same}
@@ -101,12 +114,56 @@ def test_the_extraction_replaces_what_is_contradicted():
     assert ("k1", "turn on retries") == (edit["replaces"], advice.fix)
 
 
-def test_learning_solves_more_tickets_than_not(postgres, monkeypatch, capsys):
-    """In a small world, too, and without it nobody is misled."""
+def test_the_model_that_compares_tells_another_fix_from_other_words():
+    """The same fix in other words is the same, another one contradicts it, another environment is another matter."""
+    pairs = (
+        "<pairs>\n[1] For login loops on MySQL 8, reset the queue.\n    For login loops on MySQL 8, turn on retries.\n"
+        "[2] For slow searches on MySQL 8, reset the queue.\n    For a search box that crawls on MySQL 8, reset the queue."
+        "\n[3] For login loops on MySQL 8, reset the queue.\n    For login loops on Oracle 19, turn on retries.\n</pairs>"
+    )
+
+    assert ["contradiction", "same", "different"] == [one["opinion"] for one in opinions(pairs)]
+
+
+def test_the_world_knows_nothing_of_what_is_measured_in_it():
+    """Neither the world nor its product mentions the package: it could not favour it if it wanted to."""
+    told = [Path(module.__file__).read_text(encoding="utf-8") for module in (world, product)]
+
+    assert not any("langgraph" in source for source in told)
+
+
+def test_people_are_wrong_as_often_as_is_said():
+    """One thumb in ten is turned the wrong way, and one fix in twenty that is told is not the right one."""
+    support = World(7, 2_000)
+    reactions = [
+        (ticket, support.reaction(ticket, None), support.reaction(ticket, support.right(ticket)))
+        for ticket in support.tickets
+    ]
+    thumbs = [after.verdict for _, _, after in reactions if after.verdict is not None]
+    told = [support.right(ticket) in unsolved.remark for ticket, unsolved, _ in reactions if unsolved.remark]
+
+    assert 0.9 == pytest.approx(sum(thumbs) / len(thumbs), abs=0.03)
+    assert 0.95 == pytest.approx(sum(told) / len(told), abs=0.02)
+
+
+def test_the_curve_rises_with_learning_and_is_flat_without():
+    """Of the second seventy tickets many more are solved than of the first; without learning about as many."""
+    support, rise = World(7), {}
+    for name in ("learning", "off"):
+        store = InMemoryStore(index={"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]})
+        solved = [served.success for served in map(Desk(ARMS[name], support, store).serve, support.tickets[:140])]
+        rise[name] = sum(solved[70:]) - sum(solved[:70])
+
+    assert rise["learning"] > 8 > 4 > abs(rise["off"])
+
+
+def test_learning_on_postgres_solves_more_tickets_than_not(postgres, monkeypatch, capsys):
+    """In a small world, too; what was learnt there a person decided on, and without learning nobody is misled."""
     monkeypatch.setenv("DATABASE_URL", postgres)
-    learning_curve.main(["--tickets", "60", "--seeds", "1", "--arms", "learning", "off"])
-    cells = {line.split(" | ")[0]: line.strip("| ").split(" | ")[1:] for line in capsys.readouterr().out.splitlines()}
-    solved = {name: sum(map(int, cells[f"| {name}"][:10])) for name in ("learning", "off")}
+    learning_curve.main(["--tickets", "40", "--seeds", "1", "--embeddings", "words", "--arms", "learning", "off"])
+    cells = curves(capsys.readouterr().out)
+    solved = {name: sum(map(int, cells[name][:10])) for name in ("learning", "off")}
 
     assert solved["learning"] > solved["off"]
-    assert ["0.0 ± 0.0"] * 3 == cells["| off"][10:]
+    assert float(cells["learning"][13].split()[0]) > 0
+    assert ["0.0 ± 0.0"] * 4 == cells["off"][10:]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage
@@ -126,6 +127,60 @@ def test_a_decision_is_retired_on_request(postgres_store: BaseStore):
 
     assert [] == learning.learnings(ALEX)
     assert "Kafka for" not in shown(postgres_store)
+
+
+def turned_out(store: BaseStore) -> LearningMachine:
+    """A machine that knows a decision of thread a and, from no thread, how it turned out."""
+    learning = logged(store, edits(decided()))
+    (decision,) = by_kind(learning, "decision")
+    learning.outcome(ALEX, None, "failed", decision=decision.key, comment="Too dear")
+    return learning
+
+
+FORGETTING: dict[str, Callable[[LearningMachine, Learning], Any]] = {
+    "by key": lambda learning, one: learning.forget(ALEX, one.key),
+    "with its thread": lambda learning, one: learning.forget_thread(ALEX, "a"),
+    "all": lambda learning, one: learning.forget(ALEX),
+}
+
+
+@pytest.mark.parametrize("forget", FORGETTING.values(), ids=FORGETTING)
+def test_what_came_of_a_forgotten_decision_does_not_tell_it(
+    postgres_store: BaseStore, database_url: str, forget: Callable[[LearningMachine, Learning], Any]
+):
+    """It holds the decision's words: nothing of them is left in the database."""
+    learning = turned_out(postgres_store)
+    forget(learning, by_kind(learning, "decision")[0])
+
+    with psycopg.connect(database_url) as connection:
+        tables = ("learning_items", "learning_texts", "learning_changes")
+        rows = str([connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]).casefold()
+    assert "kafka" not in rows
+
+
+def test_a_decision_that_is_retired_takes_along_what_came_of_it(postgres_store: BaseStore):
+    """In the conversation: neither is shown again."""
+    learning = turned_out(postgres_store)
+    forgets = machine(
+        lambda shown: edits({"edit": "forget", "replaces": known(shown, "decision"), "message": 1}),
+        [DecisionLog()],
+        store=postgres_store,
+    )
+    forgets.wrap(create_agent(echo(), [])).invoke(said("Forget that we use Kafka"), thread("c"), context=ALEX)
+
+    assert [] == learning.learnings(ALEX)
+    assert "Too dear" not in shown(postgres_store)
+
+
+def test_what_came_of_another_decision_stays(postgres_store: BaseStore):
+    """Only what repeats the words goes with them."""
+    learning = logged(postgres_store, edits(decided(), decided("Use Vue for the shop")))
+    kafka, vue = sorted(by_kind(learning, "decision"), key=lambda one: one.text)
+    for one in (kafka, vue):
+        learning.outcome(ALEX, None, "succeeded", decision=one.key)
+    learning.forget(ALEX, kafka.key)
+
+    assert ["Use Vue for the shop → worked: succeeded"] == [one.text for one in by_kind(learning, "outcome")]
 
 
 def test_an_outcome_needs_a_decision(postgres_store: BaseStore):

@@ -17,9 +17,19 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Command, interrupt
 from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observation, prompt, said, thread
 
-from langgraph_learning import BehavioralFeedback, LearningContext, LearningMachine, Scope, UserMemory
+from langgraph_learning import (
+    BehavioralFeedback,
+    LearningContext,
+    LearningMachine,
+    LearningStore,
+    Scope,
+    SelfImprovement,
+    SessionContext,
+    UserMemory,
+)
 from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
 from langgraph_learning.learning import Learning, Votes
+from langgraph_learning.learning_store import Asked
 from langgraph_learning.testing import ScriptedModel
 
 TEA = "Drinks green tea"
@@ -102,6 +112,15 @@ def test_another_verdict_takes_the_place_of_the_first(store: BaseStore):
     assert Votes(helped=0, harmed=1) == votes(learning)
 
 
+@pytest.mark.parametrize(("verdict", "counted"), [(" Up ", Votes(helped=1)), ("DOWN", Votes(harmed=1))])
+def test_a_verdict_is_known_however_it_is_spelt(store: BaseStore, verdict: str, counted: Votes):
+    """A capital letter makes no correction of it."""
+    learning = learnt(store)
+    learning.feedback(ALEX, "t", asks(learning), verdict)
+
+    assert (counted, []) == (votes(learning), feedbacks(learning))
+
+
 def test_a_comment_is_learnt(store: BaseStore):
     """As what to avoid, in the user's own words, resting on the answer."""
     learning = learnt(store)
@@ -123,6 +142,32 @@ def test_a_correction_is_learnt(store: BaseStore):
     assert ["Avoid: Recommended at once. Do instead: Ask for the time of day first"] == [
         one.text for one in feedbacks(learning)
     ]
+
+
+def test_another_verdict_takes_back_what_was_said_to_the_contrary(store: BaseStore):
+    """What Alex no longer thinks is shown no longer; the same verdict without words leaves it, and so do others."""
+    learning = learnt(store)
+    answer = asks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+    for who, verdict in ((ALEX, "down"), (SAM, "up")):
+        learning.feedback(who, "t", answer, verdict)
+    before = [one.text for one in feedbacks(learning)]
+    learning.feedback(ALEX, "t", answer, "up")
+
+    assert (["Avoid: Too long"], []) == (before, feedbacks(learning))
+
+
+def test_what_was_forgotten_can_be_said_again(store: BaseStore):
+    """A user who presses the button anew means it."""
+    learning = learnt(store)
+    answer = asks(learning)
+    forgets = machine([edits({"edit": "forget", "replaces": "k1", "message": 1})], [BehavioralFeedback()], store=store)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+    asks(forgets, "Forget that it was too long", "u")
+    before = feedbacks(learning)
+    learning.feedback(ALEX, "t", answer, "down", "Too long")
+
+    assert ([], ["Avoid: Too long"]) == (before, [one.text for one in feedbacks(learning)])
 
 
 def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):
@@ -188,6 +233,70 @@ def test_an_outcome_where_nothing_was_known_is_no_error(store: BaseStore):
         learning.outcome(ALEX, "nowhere", "resolved")
 
 
+def test_an_outcome_of_no_message_is_an_error(store: BaseStore):
+    """An empty id is not the last answer's."""
+    learning = learnt(store)
+    asks(learning)
+
+    with pytest.raises(InvalidFields, match="message_id"):
+        learning.outcome(ALEX, "t", "failed", message_id="")
+    assert Votes() == votes(learning)
+
+
+class WhenAsked(UserMemory):
+    """Recalls nothing but what was asked for."""
+
+    def recall(self, asked: Asked) -> Any:
+        return super().recall(asked) if "tea" in asked.query else []
+
+
+ALWAYS = {"session": SessionContext(), "instructions": SelfImprovement({"tone": "Be kind."}, scope=Scope.TEAM)}
+
+
+@pytest.mark.parametrize("always", ALWAYS.values(), ids=ALWAYS)
+def test_what_every_answer_has_in_its_context_tells_none_from_another(store: BaseStore, always: LearningStore):
+    """The outcome counts for the answer that knew of tea, though the later one had this in its context, too."""
+    session = [edit("session", summary="On tea")] if "session" in always.kinds else []
+    script = iter([[observation(TEA)]])
+    learning = machine(lambda shown: edits(*next(script, []), *session), [WhenAsked(), always], store=store)
+    agent = talk(learning)
+    for text, name in (("I drink tea", "first"), ("Which tea?", "t"), ("Thanks", "t")):
+        agent.invoke(said(text), thread(name), context=ALEX)
+    learning.outcome(ALEX, "t", "resolved")
+
+    assert Votes(helped=1) == votes(learning)
+
+
+def test_nobody_votes_on_a_session(store: BaseStore):
+    """It is of use in its thread alone; and a stranger who knows the thread's name is told nothing of it."""
+    answers = [edits(edit("session", summary="A secret")), NOTHING]
+    learning = machine(answers, [UserMemory(), SessionContext()], store=store)
+    agent = talk(learning)
+    for text in ("Keep it secret", "What was it?"):
+        answer = agent.invoke(said(text), thread("t"), context=ALEX)["messages"][-1].id
+
+    assert () == learning.feedback(EVE, "t", str(answer), "down") == learning.feedback(ALEX, "t", str(answer), "down")
+
+
+def test_an_answer_is_credited_even_if_nothing_could_be_learnt_from_it(store: BaseStore):
+    """The model that extracts is gone for a while; what users say of answers counts all the same."""
+    learning = learnt(store)
+    failing = machine([ConnectionError("gone")], [UserMemory()], store=store, on_error="report")
+    learning.feedback(ALEX, "t", asks(failing), "down")
+
+    assert Votes(harmed=1) == votes(learning)
+
+
+def test_what_is_sent_to_a_server_need_not_be_text(store: BaseStore):
+    """A number in its place is no failure of the server."""
+    learning = learnt(store)
+    answer = asks(learning, name="7")
+    sent = {"thread_id": 7, "message_id": answer, "verdict": "down", "comment": 50}
+    done = learning.nodes.feedback.invoke(sent, context=ALEX)
+
+    assert (2, None) == (len(done["changed"]), done["refused"])
+
+
 def test_an_unknown_outcome_names_the_known_ones(store: BaseStore):
     """An error says what to do."""
     with pytest.raises(InvalidFields, match="resolved, succeeded, reopened, failed, escalated"):
@@ -213,19 +322,40 @@ def test_nobody_votes_on_what_is_anothers_own(postgres_store: BaseStore):
     assert Votes() == votes(learning)
 
 
-def test_what_harms_sinks_below_what_helps(postgres_store: BaseStore):
-    """By the verdicts of a few users, in what the next one is shown."""
-    helps, harms = "Reset the router for error 50", "Reset the phone for error 50"
-    learning = learnt(postgres_store, helps, harms, scope=Scope.TEAM)
-    narrow = machine(lambda _: NOTHING, [UserMemory(scope=Scope.TEAM, limit=1)], store=postgres_store)
-    for name in ("ann", "bob", "cy"):
+HELPS, HARMS, RESET = "Reset the router for error 50", "Reset the phone for error 50", "Reset the phone or the router?"
+
+
+def judged(store: BaseStore, *users: str) -> LearningMachine:
+    """A machine with two learnings, of which each user said that the one helped, and that the other did harm."""
+    learning = learnt(store, HELPS, HARMS, scope=Scope.TEAM)
+    narrow = machine(lambda _: NOTHING, [UserMemory(scope=Scope.TEAM, limit=1)], store=store)
+    for name in users:
         user = LearningContext(user_id=name, team_ids=("acme",))
         narrow.feedback(user, name, asks(narrow, "Reset the router?", name, user), "up")
         narrow.feedback(user, name, asks(narrow, "Reset the phone?", name, user), "down")
-    shown = recalled(learning, "Reset what, the phone or the router?")
+    return learning
 
-    assert (Votes(helped=3), Votes(harmed=3)) == (votes(learning, helps), votes(learning, harms))
-    assert shown.index(helps) < shown.index(harms)
+
+def test_what_harms_sinks_below_what_helps(postgres_store: BaseStore):
+    """By the verdicts of a few users, in what the next one is shown."""
+    learning = judged(postgres_store, "ann", "bob", "cy")
+    shown = recalled(learning, RESET)
+
+    assert (Votes(helped=3), Votes(harmed=3)) == (votes(learning, HELPS), votes(learning, HARMS))
+    assert shown.index(HELPS) < shown.index(HARMS)
+
+
+def test_what_harms_is_put_away_by_the_curator(postgres_store: BaseStore):
+    """First it sinks by what users said of answers; once curated no context has it, until somebody wants it back."""
+    learning = judged(postgres_store, "ann", "bob", "cy", "dee")
+    sunk = recalled(learning, RESET)
+    (archived,) = learning.curate().actions
+    gone = recalled(learning, RESET)
+    learning.undo(ALEX, archived.keys[0])
+
+    assert ("archived", (HARMS,)) == (archived.what, archived.texts)
+    assert sunk.index(HELPS) < sunk.index(HARMS)
+    assert (True, False, True) == (HELPS in gone, HARMS in gone, HARMS in recalled(learning, RESET))
 
 
 def test_one_voice_does_not_bury_what_is_good(postgres_store: BaseStore):

@@ -196,6 +196,18 @@ def test_learning_can_be_switched_off(store: BaseStore):
     assert "Likes tea" in prompt(talk.shown[-1])
 
 
+@pytest.mark.parametrize("way", ["wrap", "middleware"])
+def test_what_was_said_off_the_record_is_not_learnt_later_either(store: BaseStore, way: str):
+    """The next turn of the thread learns from what is said then, and from nothing before it."""
+    learning = machine(notes_what_users_say, store=store)
+    with_middleware = {"middleware": [learning.middleware()], "store": store, "checkpointer": InMemorySaver()}
+    agent = talk_with(learning) if way == "wrap" else create_agent(echo(), [], **with_middleware)
+    agent.invoke(said("I look for another job"), thread("a"), context=ALEX.model_copy(update={"learn": False}))
+    agent.invoke(said("I like milk"), thread("a"), context=ALEX)
+
+    assert {"I like milk"} == texts(learning)
+
+
 def test_recall_can_be_switched_off(store: BaseStore):
     """The agent is shown nothing; learning goes on."""
     learning, talk = machine(notes_what_users_say, store=store), echo()

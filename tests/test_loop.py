@@ -415,3 +415,16 @@ def steps(learning: Any, names: tuple[str, ...]) -> Any:
     builder.add_sequence([(f"{place}_{name}", getattr(learning.nodes, name)) for place, name in enumerate(names)])
     builder.set_entry_point(f"0_{names[0]}")
     return builder.compile(store=learning.store)
+
+
+@pytest.mark.parametrize("odd", ["\0", "\ud800"], ids=["NUL", "half a character"])
+def test_what_no_database_takes_costs_neither_the_answer_nor_what_was_learnt(store: BaseStore, odd: str):
+    """A file that somebody pasted, or a tool's output, may hold anything."""
+    learning = machine(notes_what_users_say, store=store)
+    talk = echo()
+    agent = learning.wrap(create_agent(talk, []), checkpointer=InMemorySaver())
+    for text in (f"I drink{odd} tea", f"Which {odd}tea?"):
+        agent.invoke(said(text), thread("a"), context=ALEX)
+
+    assert "I drink" in prompt(talk.shown[1])
+    assert 2 == len(learning.learnings(ALEX))

@@ -101,12 +101,13 @@ def test_a_store_that_only_tools_fill_needs_none(store: BaseStore):
 
 
 def test_nothing_is_noted_where_that_is_switched_off(store: BaseStore):
-    """A run with `learn=False` leaves no trace."""
+    """A run with `learn=False` leaves a mark of what was passed over, which tells nothing."""
     learning = without_model(store, Shouts())
     quiet = ALEX.model_copy(update={"learn": False})
     learning.wrap(create_agent(echo(), [])).invoke(said("A SECRET"), thread("a"), context=quiet)
+    (mark,) = store.search(("learnings",))
 
-    assert [] == store.search(("learnings",))
+    assert (["cursor", "read"], False) == ([mark.namespace[-1], mark.key], "SECRET" in str(mark.value))
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))

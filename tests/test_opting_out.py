@@ -14,6 +14,7 @@ from people import (
     SAM,
     Shouts,
     echo,
+    edit,
     edits,
     learner,
     machine,
@@ -87,6 +88,18 @@ def test_what_was_shared_stays(store: BaseStore):
     hears(learning, "Deploys are free", name="b")
 
     assert ["Deploys are frozen"] == texts(learning, SAM)
+
+
+@pytest.mark.parametrize("leave", [LearningMachine.opt_out, LearningMachine.forget])
+def test_what_waits_on_ones_own_words_alone_goes_too(store: BaseStore, leave: Any):
+    """A reviewer is shown no quote of who has left."""
+    ours = edit("insight", category="insight", title="Tea", insight="Tea helps", when_to_apply=None)
+    learning = machine(lambda shown: edits(ours), [LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
+    hears(learning, "Tea helps me")
+    waited = len(learning.review.list(SAM))
+    leave(learning, ALEX)
+
+    assert (1, ()) == (waited, learning.review.list(SAM))
 
 
 def test_to_forget_is_never_too_much(store: BaseStore):

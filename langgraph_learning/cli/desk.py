@@ -16,7 +16,7 @@ from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.scopes import Caller, LearningContext, Scope
-from langgraph_learning.stores import SelfImprovement
+from langgraph_learning.stores import DecisionLog, SelfImprovement
 
 
 class Anything(BaseModel):
@@ -39,9 +39,7 @@ class Desk:
         folders = [place[:-1] for place in self.caller.readable(Scope.TEAM, "any")]
         places = [place for folder in folders for place in self.store.list_namespaces(prefix=folder, limit=1_000)]
         names = sorted({place[-1] for place in places if place[:-1] in folders})
-        others = [name for name in names if name != SelfImprovement.name]
-        made = [LearningStore(name=name, scope=Scope.TEAM, record=Anything, limit=20) for name in others]
-        return made if others == names else [*made, SelfImprovement(scope=Scope.TEAM)]
+        return [_learning_store(name) for name in names]
 
     def instructions(self) -> SelfImprovement:
         """Return the learning store of the instructions that lie where this user may read, an agent's own first."""
@@ -106,3 +104,11 @@ def named(key: str, learnings: Sequence[Learning]) -> Learning:
     if len(found) != 1:
         raise NotFound(f"{len(found) or 'No'} learnings that this user can see have a key that begins with {key!r}.")
     return found[0]
+
+
+def _learning_store(name: str) -> LearningStore:
+    """Return a learning store of this name: the package's own where more than the text of its records matters."""
+    own: dict[str, type[LearningStore]] = {kind.name: kind for kind in (DecisionLog, SelfImprovement)}
+    if name in own:
+        return own[name](scope=Scope.TEAM)
+    return LearningStore(name=name, scope=Scope.TEAM, record=Anything, limit=20)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from html import escape
+from string import Template
 from typing import Any
 
 from langgraph.store.base import SearchOp
@@ -81,7 +82,8 @@ class SelfImprovement(LearningStore):
         self.protected = frozenset(map(name_of, protected))
         self.evidence = evidence
         super().__init__(**options)
-        self.instructions = "\n".join([self.instructions, *self._told()])
+        words = Template(self.instructions).safe_substitute(evidence=self.evidence)
+        self.instructions = "\n".join([words, *self._told()])
 
     def recall(self, asked: Asked) -> Flow[list[Learning]]:
         """Find what the sections say, from one place alone: that of this store's scope."""

@@ -1,0 +1,165 @@
+"""What happens to a learning while an extraction asks its model: nothing of it is lost, and nothing gone comes back."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from langchain.agents import create_agent
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.base import BaseStore, PutOp
+from people import ALEX, NOTHING, SAM, echo, edits, machine, observation, said, thread
+
+from langgraph_learning import LearningContext, LearningMachine, Scope, UserMemory, gates, ledger
+from langgraph_learning.edits import Edit
+from langgraph_learning.errors import Conflict, NotFound
+from langgraph_learning.flow import Batch, Flow, batch
+from langgraph_learning.learning import Learning, Source, Status, Votes, read_all
+from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.scopes import Caller, Namespace
+from langgraph_learning.stores.user_memory import Observation
+from langgraph_learning.votes import Vote, rolled_up
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+FROZEN, FREE = "Deploys are frozen", "Deploys are free"
+
+
+def shared(store: BaseStore, *answers: Any) -> LearningMachine:
+    """A machine for a team, whose extractions answer so."""
+    return machine([*answers], [UserMemory(scope=Scope.TEAM)], store=store)
+
+
+def hears(learning: LearningMachine, text: str, name: str, user: LearningContext = ALEX) -> str:
+    """Let somebody say something in a new thread; return the answer's id."""
+    agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
+    return str(agent.invoke(said(text), thread(name), context=user)["messages"][-1].id)
+
+
+def overtaken(store: BaseStore, meanwhile: Callable[[Learning], Any], *answers: dict[str, Any]) -> list[Learning]:
+    """Let something happen to the one learning while a model is asked about it; return what is known then."""
+    hears(shared(store, edits(observation(FROZEN))), FROZEN, "first")
+    (known,) = shared(store).learnings(ALEX)
+
+    def answer(shown: Any) -> dict[str, Any]:
+        meanwhile(known)
+        return edits(*answers)
+
+    hears(shared(store, answer), "Deploys", "late")
+    return shared(store).learnings(ALEX)
+
+
+AGAIN, ANEW = observation(FROZEN), observation(FREE, replaces="k1")
+
+
+@pytest.mark.parametrize(("late", "left"), [(AGAIN, []), (ANEW, [FREE])], ids=["said again", "replaced"])
+def test_what_was_forgotten_meanwhile_does_not_come_back(store: BaseStore, late: dict[str, Any], left: list[str]):
+    """Neither as something that counts nor as history; what is new is learnt."""
+    found = overtaken(store, lambda known: shared(store).forget(ALEX, known.key), late)
+
+    assert left == [one.text for one in found]
+    assert FROZEN not in str([item.value["text"] for item in store.search(("learnings",)) if "text" in item.value])
+
+
+def test_what_was_replaced_meanwhile_stays_replaced(store: BaseStore):
+    """Though the late one heard it once more."""
+    replaces = shared(store, edits(ANEW))
+    overtaken(store, lambda known: hears(replaces, "Deploys", "quick", SAM), AGAIN)
+
+    assert [FREE] == [item.value["text"] for item in store.search(("learnings",), filter={"status": "active"})]
+
+
+def test_a_vote_that_was_cast_meanwhile_counts(store: BaseStore):
+    """The sum is not set back to what it was before."""
+    votes = shared(store, NOTHING)
+    (found,) = overtaken(
+        store, lambda known: votes.feedback(SAM, "quick", hears(votes, "Deploys?", "quick", SAM), "up"), AGAIN
+    )
+
+    assert (Votes(helped=1), 2) == (found.votes, len(found.sources))
+
+
+def test_what_others_said_meanwhile_is_kept(store: BaseStore):
+    """Each who said it is a source."""
+    quick = shared(store, edits(AGAIN))
+    (found,) = overtaken(store, lambda known: hears(quick, "Deploys", "quick", SAM), AGAIN)
+
+    assert {"first", "quick", "late"} == {source.thread for source in found.sources}
+
+
+STORE = UserMemory(scope=Scope.TEAM)
+
+
+class Table:
+    """One learning of a team of its own, and what several people do to it."""
+
+    def __init__(self, store: HybridPostgresStore) -> None:
+        self.store = store
+        self.team = uuid4().hex
+        place = self.who("first").namespace(Scope.TEAM, STORE.name)
+        self.known = self.edit(place, "first", FROZEN, None).learning(step="read")
+        store.batch([self.known.put()])
+
+    def who(self, user: str) -> Caller:
+        return Caller(user, teams=(self.team,), thread="t")
+
+    def edit(self, place: Namespace, user: str, text: str, replaces: Learning | None) -> Edit:
+        source = Source(channel="user", user=user, messages=(user,))
+        return Edit("observation", Observation(observation=text), replaces, source, place, uuid4().hex, NOW)
+
+    def does(self, act: str, user: str) -> Flow[Any]:
+        """What somebody does who read the learning as it was at first."""
+        if act == "forget":
+            return ledger.forget([STORE], self.who(user), [self.known.key])
+        if act == "vote":
+            return self._votes(user)
+        text, replaces = (FROZEN, None) if act == "again" else (f"{FREE}, says {user}", self.known)
+        wanted = STORE.process([self.edit(self.known.namespace, user, text, replaces)], [self.known])
+        return gates.write([STORE], self.who(user), wanted, at=NOW)
+
+    def _votes(self, user: str) -> Flow[Any]:
+        vote = Vote.of(self.who(user), "answer", helped=True, why="up", at=NOW)
+        yield from batch(PutOp(*vote.on(self.known.place), index=False))
+        yield from rolled_up([self.known.place], user)
+
+    def now(self) -> list[Learning]:
+        return read_all(self.store.search(self.known.namespace, limit=100), [self.known.namespace])
+
+
+def interleaved(flows: list[Flow[Any]], order: list[int], store: HybridPostgresStore) -> None:
+    """Carry flows out step by step, now one, now another, as `order` says; then what is left."""
+    waiting = [(flow, flow.send(None)) for flow in flows]
+    turns = iter(order)
+    while waiting:
+        flow, request = waiting.pop(next(turns, 0) % len(waiting))
+        assert isinstance(request, Batch)
+        with suppress(StopIteration, NotFound):  # done; or it is forgotten already
+            try:
+                done = store.transact(request.ops, expected=request.expected, by=request.by, erase=request.erase)
+            except Conflict as overtaken:
+                waiting.append((flow, flow.throw(overtaken)))
+            else:
+                waiting.append((flow, flow.send(done)))
+
+
+ACTS = st.lists(st.sampled_from(["again", "anew", "vote", "forget"]), min_size=2, max_size=4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ACTS, st.lists(st.integers(0, 3)))
+def test_in_no_order_an_edit_is_lost(postgres_store: HybridPostgresStore, acts: list[str], order: list[int]):
+    """What is new counts, what was replaced or forgotten does not, and of what stays no voice and no vote is missing."""
+    table = Table(postgres_store)
+    interleaved([table.does(act, str(n)) for n, act in enumerate(acts)], order, postgres_store)
+    found = {one.text: one for one in table.now()}
+    counting = {text for text, one in found.items() if one.status is Status.ACTIVE}
+
+    assert {f"{FREE}, says {n}" for n, act in enumerate(acts) if act == "anew"} == counting - {FROZEN}
+    assert ("forget" in acts) == (FROZEN not in found)
+    if not {"forget", "anew"} & {*acts}:
+        assert {str(n) for n, act in enumerate(acts) if act == "again"} <= {s.user for s in found[FROZEN].sources}
+        assert Votes(helped=acts.count("vote")) == found[FROZEN].votes
+    assert ("anew" in acts) <= (FROZEN not in counting)
