@@ -16,7 +16,7 @@ from langgraph_learning.edits import Edit, InvalidEdit, answer_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.gates import opted_out
-from langgraph_learning.learning import Learning, Status, normal, read_all, unchanged
+from langgraph_learning.learning import Learning, Status, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert
 from langgraph_learning.questioner import Method, Questioner
 from langgraph_learning.saved import Saved, names, repeats, saved
@@ -47,7 +47,7 @@ Marks = tuple[votes.Mark, ...]
 
 
 class Lesson(BaseModel):
-    """What an extraction found: what to write, all at once, if all that it rests on is still as it was read."""
+    """What an extraction found: what to write, all at once, if the cursor is still as it was read."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,14 +58,12 @@ class Lesson(BaseModel):
     """What else is written: which messages were read, and votes."""
     cursor: tuple[Namespace, str, int] | None = None
     """The version of the thread's cursor that was read."""
-    changes: tuple[tuple[Namespace, str, int], ...] = ()
-    """The versions that were read of the known learnings that it changes."""
     voted: tuple[tuple[Namespace, str], ...] = ()
     """The learnings that the conversation votes on; the votes themselves are among the marks."""
 
     def conditions(self) -> list[Expected]:
         """Return what must not have changed since."""
-        return [Expected(*read) for read in (*([self.cursor] if self.cursor else []), *self.changes)]
+        return [Expected(*self.cursor)] if self.cursor else []
 
 
 class Near(NamedTuple):
@@ -120,7 +118,6 @@ class Extraction:
                 "learnings": tuple(learnings),
                 "errors": tuple(errors),
                 "marks": (*lesson.marks, *verdicts),
-                "changes": tuple(unchanged(near.known, learnings)),
                 "voted": voted,
             }
         )

@@ -58,6 +58,8 @@ def write(
 def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learning], at: datetime) -> Flow[Gated]:
     """Return what may be written of what was asked for, by an extraction, a tool or a learning store of one's own.
 
+    Raises `Conflict` for a change of what curation has merged into another since it was read: what was meant is to be
+    asked again, now that only the other is known.
     A store that proposes gets proposals. Nothing that waits for a person, or was refused by one, is touched. Where
     sharing needs others, what one user said is theirs, and is counted for the others.
     """
@@ -67,6 +69,8 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     asked = [one for one in asked if one.kept_by not in out or one.status is Status.REJECTED]
     asked = yield from _with_words(by_name, caller, asked)
     stored, versions = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
+    if any((there := stored.get(one.place)) and there.merged_into for one in asked if one.step):
+        raise Conflict
     free = [one for one in asked if not waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
     let = [now for one in free if (now := _as_of_now(one, stored.get(one.place)))]
     wishes = [one for one in asked if waits(by_name[one.kept_by], one)]
@@ -93,9 +97,10 @@ def _as_of_now(one: Learning, stored: Learning | None) -> Learning | None:
         return one
     if stored is None or stored.status is not Status.ACTIVE:
         return None
-    sources = tuple(dict.fromkeys((*stored.sources, *one.sources)))
-    since = {"sources": sources, "votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
-    return one.model_copy(update=since)
+    both = {name: (*getattr(stored, name), *getattr(one, name)) for name in ("sources", "supersedes", "derived_from")}
+    since = {name: tuple(dict.fromkeys(all_of_it)) for name, all_of_it in both.items()}
+    kept = {"votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
+    return one.model_copy(update={**since, **kept})
 
 
 def opted_out(caller: Caller) -> Flow[set[str]]:

@@ -13,7 +13,6 @@ from langgraph.store.base import Item, PutOp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langgraph_learning.scopes import Namespace, Scope, unescape
-from langgraph_learning.transactions import Expected, version_of
 
 SHAPE = 1
 """The version of the shape below, written into every item."""
@@ -116,6 +115,8 @@ class Learning(BaseModel):
     derived_from: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
     """Keys of those that said the same and went into it: their votes count here."""
+    merged_into: str | None = None
+    """Key of the one that it went into."""
     quote: str | None = None
     """The message that it rests on, kept while it is proposed so that a reviewer can see it."""
     base: Mapping[str, str] = Field(default_factory=dict)
@@ -132,8 +133,6 @@ class Learning(BaseModel):
     """A mark of all that was written together, by which it can be undone together."""
     score: float | None = None
     """How near it is to the question that found it. Not stored."""
-    version: int = 0
-    """Which version of its item was read; 0 for a new one, or from a store that keeps no versions. Not stored."""
 
     @property
     def scope(self) -> Scope:
@@ -149,8 +148,7 @@ class Learning(BaseModel):
     def read(cls, item: Item) -> "Learning | None":
         """Return the learning that an item holds, or None if the item is not of the shape we write."""
         value = {key: part for key, part in item.value.items() if key != "version"}
-        score = getattr(item, "score", None)
-        found = {"namespace": item.namespace, "key": item.key, "score": score, "version": version_of(item)}
+        found = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
         try:
             return cls.model_validate({**value, **found})
         except ValidationError as error:
@@ -160,7 +158,7 @@ class Learning(BaseModel):
 
     def put(self) -> PutOp:
         """Return the operation that writes it. Only the text is embedded, and only while it counts."""
-        value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "version"})
+        value = self.model_dump(mode="json", exclude={"namespace", "key", "score"})
         counts = self.status is Status.ACTIVE
         return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, ["text"] if counts else False)
 
@@ -210,14 +208,6 @@ def in_one_step(learnings: Iterable[Learning]) -> list[Learning]:
     """Return learnings with one mark, to be written together."""
     step = uuid4().hex
     return [learning.model_copy(update={"step": step}) for learning in learnings]
-
-
-def unchanged(known: Iterable[Learning], written: Iterable[Learning]) -> list[Expected]:
-    """Return on which versions of what was known it rests what is to be written of it."""
-    # What a thread knows of itself comes from its own state, and nobody else writes it.
-    versions = {one.place: one.version for one in known if one.version and one.scope != Scope.THREAD}
-    places = dict.fromkeys(one.place for one in written)
-    return [Expected(*place, versions[place]) for place in places if place in versions]
 
 
 def normal(text: str) -> str:

@@ -23,7 +23,7 @@ from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.extraction import closed, processed, unforgotten
 from langgraph_learning.flow import Flow, adrive, batch, drive, flow_of, together
 from langgraph_learning.gates import opted_out, write
-from langgraph_learning.learning import Learning, Status, read_all, unchanged
+from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert, provenance
 from langgraph_learning.loop import ATTEMPTS, Loop, event
 from langgraph_learning.run import Run, session_of
@@ -158,9 +158,7 @@ class Toolbox:
         wanted = yield from processed(store, [edit], known)
         marks, voted = yield from said_in(self._loop.stores, asking.turn, [edit])
         votes = [PutOp(*mark, index=False) for mark in marks]
-        stores, turn = self._loop.stores, asking.turn
-        expected = unchanged(known, wanted)
-        written = yield from write(stores, turn.caller, wanted, *votes, expected=expected, at=turn.now)
+        written = yield from write(self._loop.stores, asking.turn.caller, wanted, *votes, at=asking.turn.now)
         yield from rolled_up(voted, asking.turn.caller.user)
         asking.run.tell({"learnt": [event(learning) for learning in written]})
         return _happened(edit, written, known, store)

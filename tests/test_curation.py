@@ -76,6 +76,7 @@ def noted(machine: LearningMachine, *texts: str, context: LearningContext = ALEX
                 "text": text,
                 "data": {"observation": text},
                 "learned_at": TODAY - timedelta(days=100) + timedelta(hours=number),
+                "step": f"step {number}",
                 "sources": (Source(channel="user", user=str(context.user_id), thread=f"t{number}"),),
                 **fields,
             }
@@ -554,14 +555,18 @@ def test_runs_in_parallel_lose_nothing(postgres_store: BaseStore):
     assert {2} == {len(one.sources) for one in machine.learnings(ALEX)}
 
 
-def test_what_is_said_again_while_it_is_merged_is_not_lost(postgres_store: BaseStore):
-    """The conversation is learnt from anew, and all that was ever said of it is on record."""
+@pytest.mark.parametrize("voices", [1, 2], ids=["of what goes", "of what stays"])
+def test_what_is_said_again_while_it_is_merged_is_not_lost(postgres_store: BaseStore, voices: int):
+    """All that was ever said of it is on record, and what was merged into it."""
     machine = tidy(postgres_store)
-    observed(machine, "Drinks tea", "Drinks tea")
-    model = hears(postgres_store, lambda shown: edits(observation("Drinks tea")), then=machine.curate)
+    observed(machine, "Drinks tea", key="old")
+    sources = tuple(Source(channel="user", user="alex", thread=name) for name in "ab"[:voices])
+    observed(machine, "Drinks tea", key="new", learned_at=TODAY, sources=sources)
+    hears(postgres_store, lambda shown: edits(observation("Drinks tea")), then=machine.curate)
 
     (left,) = machine.learnings(ALEX)
-    assert (2, 3, 1) == (len(model.calls), len(left.sources), len(left.merged))
+    assert voices + 2 == len(left.sources)
+    assert {"old", "new"} == {left.key, *left.merged} == {left.key, *left.supersedes}
 
 
 @pytest.mark.parametrize("which", ["Drinks tea", "drinks tea"])
