@@ -178,6 +178,10 @@ class LearningStore:
         """Note what an error of the agent teaches, before it goes on to the caller: nothing, for most."""
         return ()
 
+    def given(self, now: datetime) -> list[Learning]:
+        """Return what the developer wrote, which no run switches off: nothing, for most."""
+        return []
+
     def vet(self, edit: Edit, links: Sequence[Learning]) -> Edit:
         """Return an edit as it may be carried out, seeing the learnings that it links to.
 

@@ -1,6 +1,7 @@
 """The loop: recall, build_context, then the agent, then extract, update. Each step is a flow over plain values."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 from langgraph.errors import GraphBubbleUp
@@ -79,7 +80,7 @@ class Loop:
         """Return what the agent is shown."""
         built = context.built(run.config)
         if built is None:  # after an interrupt the channel is empty, for nothing of it is saved: recall once more
-            found = (yield from self._found(state, run)) if run.caller.recall else {}
+            found = yield from self._found(state, run)
             built = yield from self._shown(found, run.asked(state))
         return built
 
@@ -166,11 +167,13 @@ class Loop:
     def _recalled(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
         for store in self.stores:
             run.caller.namespace(store.scope, store.name)  # whoever is missing is missed before any model call
-        found = (yield from self._found(state, run)) if run.caller.recall else {}
+        found = yield from self._found(state, run)
         run.tell({"recalled": [event(learning) for learnings in found.values() for learning in learnings]})
         return found
 
     def _found(self, state: State, run: Run) -> Flow[dict[str, list[Learning]]]:
+        if not run.caller.recall:
+            return self._given(run.now)
         asked = run.asked(state)
         found = yield from together(flow_of(store.recall(asked)) for store in self.stores)
         if tried := trial.going_on():
@@ -180,9 +183,12 @@ class Loop:
         return {store.name: learnings for store, learnings in zip(self.stores, active, strict=True) if learnings}
 
     def _shown(self, recalled: Mapping[str, Sequence[Learning]], asked: Asked) -> Flow[Shown]:
-        if self._shadow:
-            return Shown()
-        return (yield from context.build(self.stores, recalled, asked, self._budget))
+        seen = self._given(asked.now) if self._shadow else recalled
+        return (yield from context.build(self.stores, seen, asked, self._budget))
+
+    def _given(self, now: datetime) -> dict[str, list[Learning]]:
+        """Return what was never learnt, and so is shown even where nothing of what was learnt is."""
+        return {store.name: given for store in self.stores if (given := store.given(now))}
 
 
 def _of_thread(learning: Learning) -> bool:

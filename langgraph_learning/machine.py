@@ -50,7 +50,7 @@ class LearningMachine:
     context_budget: how many tokens of what was learnt an agent is shown at most.
     extraction_budget: how many tokens of conversation one extraction reads at most.
     on_error: "report" keeps the answer and tells of a failed extraction in state and stream; "raise" is for tests.
-    shadow: learn, but show nothing.
+    shadow: learn, but show nothing of it.
     four_eyes: nobody approves what rests on their own words.
 
     Raises `Misconfigured` for anything that could only fail later.

@@ -28,7 +28,7 @@ class Complaint(Record):
 
 def improving(store: BaseStore, *answers: Any, others: Sequence[LearningStore] = (), **options: Any) -> LearningMachine:
     """A machine for a team's agent that takes complaints and proposes instructions."""
-    policy = {name: options.pop(name) for name in ("four_eyes", "context_budget") if name in options}
+    policy = {name: options.pop(name) for name in ("four_eyes", "context_budget", "shadow") if name in options}
     own = SelfImprovement(**{"sections": GIVEN, "protected": ("safety",), "scope": Scope.TEAM, **options})
     complaints = LearningStore(name="complaints", record=Complaint, scope=Scope.TEAM)
     return machine(list(answers), [complaints, own, *others], store=store, **policy)

@@ -44,6 +44,17 @@ def test_what_the_developer_wrote_is_shown_as_instructions(store: BaseStore):
     assert f"{SAFETY}\n{TONE}" == shown(improving(store))
 
 
+@pytest.mark.parametrize("way", ["recall", "shadow"])
+def test_no_switch_turns_off_what_the_developer_wrote(store: BaseStore, way: str):
+    """Nothing that was learnt is shown then, approved or not; what was never learnt stands, above all what is protected."""
+    learning = improving(store, **({"shadow": True} if way == "shadow" else {}))
+    approved(learning, "tone", "Be brief.")
+    who = ALEX.model_copy(update={"recall": way != "recall"})
+
+    assert f"{SAFETY}\n{TONE}" == shown(learning, who)
+    assert "learned_for_this_question>" not in everything_shown(learning, user=who)
+
+
 def test_three_messages_make_a_proposal_that_counts_for_nobody(store: BaseStore):
     """The reviewer sees section, present text, proposed text, reasons, and what it rests on."""
     learning = improving(store)

@@ -92,13 +92,17 @@ class SelfImprovement(LearningStore):
         found = yield from search(SearchOp(place, active, limit=self.limit * OVERFETCH))
         return self.standing([one for one in read_all(found, [place]) if one.let_in], asked.now)
 
+    def given(self, now: datetime) -> list[Learning]:
+        """Return the developer's own sections, as learnings that lie nowhere."""
+        return self.standing([], now)
+
     def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
         """Render the sections by name, without dates: equal sections are equal bytes."""
         return _rendered(found)
 
     def written(self) -> str:
         """Return the developer's own sections as an agent is shown them."""
-        return _rendered(self._given(datetime.min).values())
+        return _rendered(self.given(datetime.min))
 
     def standing(self, learnings: Iterable[Learning], now: datetime) -> list[Learning]:
         """Return what each section says if these count: what was decided last, else what the developer wrote.
@@ -107,7 +111,8 @@ class SelfImprovement(LearningStore):
         """
         counting = [one for one in learnings if not self.objection(one)]
         counting.sort(key=lambda one: (one.decisions[-1].at, one.key))
-        each = self._given(now) | {section_of(one): one for one in counting}
+        given = {name: _written(name, text, now) for name, text in self.sections.items()}
+        each = given | {section_of(one): one for one in counting}
         return sorted(each.values(), key=self._rank)
 
     def vet(self, edit: Edit, links: Sequence[Learning]) -> Edit:
@@ -152,10 +157,6 @@ class SelfImprovement(LearningStore):
         """Return what stands in each section that says something, by name."""
         texts = sorted((section_of(one), text_in(one)) for one in self.standing(learnings, now))
         return {section: text for section, text in texts if text}
-
-    def _given(self, now: datetime) -> dict[str, Learning]:
-        """Return the developer's sections as learnings that lie nowhere."""
-        return {name: _written(name, text, now) for name, text in self.sections.items()}
 
     def _rank(self, one: Learning) -> tuple[bool, bool, str]:
         section = section_of(one)
