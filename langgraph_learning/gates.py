@@ -58,10 +58,9 @@ def write(
 def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learning], at: datetime) -> Flow[Gated]:
     """Return what may be written of what was asked for, by an extraction, a tool or a learning store of one's own.
 
-    Raises `Conflict` for a change of what curation has merged into another since it was read: what was meant is to be
-    asked again, now that only the other is known.
     A store that proposes gets proposals. Nothing that waits for a person, or was refused by one, is touched. Where
-    sharing needs others, what one user said is theirs, and is counted for the others.
+    sharing needs others, what one user said is theirs, and is counted for the others. Raises `Conflict` for a change of
+    what was merged into another since it was read: it has to be asked again what is meant, now that this one is gone.
     """
     by_name = {store.name: store for store in stores}
     _check(by_name, caller, asked)
