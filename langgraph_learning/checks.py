@@ -121,7 +121,8 @@ def noted(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:
     source = _of(turn, note.line.channel, note.line.id)
     key = note_key(turn.caller.thread, note.line.id, kind, number)
     edit = _carried(store, turn, kind, note.record, None, source, key)
-    return replace(edit, at=turn.now + timedelta(microseconds=note.line.number), covers=note.line.id)
+    at = turn.now + timedelta(microseconds=note.line.number)
+    return replace(edit, at=at, quote=_quote(note.line.message), covers=note.line.id)
 
 
 def _carried(

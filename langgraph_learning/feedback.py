@@ -49,11 +49,18 @@ class Voice:
     answer: str | None
     """Id of the answer that it is about."""
     comment: str | None
+    correction: str | None = None
+    """What would have been right."""
 
     @property
     def words(self) -> str:
         """What the comment says, if anything."""
         return (self.comment or "").strip()
+
+    @property
+    def spoken(self) -> str:
+        """All that the user said."""
+        return ". ".join(part for part in (self.words, self.correction) if part) or self.said
 
     def vote(self, answer: str) -> Vote:
         """Return it as a vote on what an answer was shown."""
@@ -78,8 +85,8 @@ def feedback(
     word = verdict.strip().casefold()
     correction = verdict.strip() if word not in (UP, DOWN) else None
     said = CORRECTION if correction else word
-    voice = Voice(stores, caller, datetime.now(UTC), said, word == UP, message, comment)
-    return (yield from _written(voice, (yield from _of_answer(voice, correction))))
+    voice = Voice(stores, caller, datetime.now(UTC), said, word == UP, message, comment, correction)
+    return (yield from _written(voice, (yield from _of_answer(voice))))
 
 
 def outcome(
@@ -105,7 +112,7 @@ def outcome(
     if message is None and caller.thread:
         message = yield from last_answer(caller)
     voice = Voice(stores, caller, datetime.now(UTC), result, WORKED[result], message, comment)
-    wanted = yield from (_of_answer(voice, None) if decision is None else _of_decision(voice, decision))
+    wanted = yield from (_of_answer(voice) if decision is None else _of_decision(voice, decision))
     return (yield from _written(voice, wanted))
 
 
@@ -120,7 +127,7 @@ def _written(voice: Voice, wanted: Sequence[Learning]) -> Flow[tuple[Learning, .
     return (*learnt, *(one for one in counted if one.place in new))
 
 
-def _of_answer(voice: Voice, correction: str | None) -> Flow[list[Learning]]:
+def _of_answer(voice: Voice) -> Flow[list[Learning]]:
     """Return what a comment or a correction teaches, if the machine has a learning store for it.
 
     A bare word takes back what the user said of the same answer to the contrary.
@@ -129,11 +136,11 @@ def _of_answer(voice: Voice, correction: str | None) -> Flow[list[Learning]]:
     if keeper is None:
         return []
     store, record = keeper
-    if not (correction or voice.words):
+    if not (voice.correction or voice.words):
         said = yield from _said(voice, store, _key(voice, kind_of(record), voice.answer or ""))
         contrary = [one for one in said if one.data["worked"] is not voice.worked]
         return [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": voice.at}) for one in contrary]
-    fields = {"behaviour": voice.words, "worked": voice.worked, "instead": correction, "situation": None}
+    fields = {"behaviour": voice.words, "worked": voice.worked, "instead": voice.correction, "situation": None}
     return (yield from _learnt(voice, store, _made(record, fields), voice.answer or ""))
 
 
@@ -174,9 +181,8 @@ def _learnt(voice: Voice, store: LearningStore, record: BaseModel, about: str) -
 
 def _edit(voice: Voice, store: LearningStore, record: BaseModel, about: str) -> Edit:
     """Return the edit that learns a record in this user's words, under the one key that their word on this has."""
-    caller, said = voice.caller, said_by(record)
-    note = Note(record, Line(1, HumanMessage(said), said, "user"))
-    edit = noted(store, Turn(caller, (), voice.at), note, 0)
+    note = Note(record, Line(1, HumanMessage(voice.spoken), voice.spoken, "user"))
+    edit = noted(store, Turn(voice.caller, (), voice.at), note, 0)
     return replace(edit, key=_key(voice, edit.kind, about), source=voice.source())
 
 
@@ -188,7 +194,7 @@ def _key(voice: Voice, kind: str, about: str) -> str:
 
 def _said(voice: Voice, store: LearningStore, key: str) -> Flow[list[Learning]]:
     """Return what lies under a key and counts."""
-    return [one for one in (yield from _known(voice, store, key)) if one.status is Status.ACTIVE]
+    return [one for one in (yield from _known(voice, store, key)) if one.counts(voice.at)]
 
 
 def _known(voice: Voice, store: LearningStore, key: str) -> Flow[list[Learning]]:

@@ -39,8 +39,8 @@ def write(
 ) -> Flow[tuple[Learning, ...]]:
     """Write what the gate lets through, together with other items, all or nothing; return the learnings written.
 
-    Raises `Conflict`, having written nothing, if what the caller expects no longer holds. Where only the gate's own
-    reading was overtaken, it decides again.
+    Raises `Conflict`, having written nothing, if what the caller expects no longer holds, or if something that is to
+    be changed has become something else. Where only the gate's own reading was overtaken, it decides again.
     """
     for _ in range(ATTEMPTS):
         gated = yield from gate(stores, caller, asked, at)
@@ -59,8 +59,10 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     """Return what may be written of what was asked for, by an extraction, a tool or a learning store of one's own.
 
     A store that proposes gets proposals. Nothing that waits for a person, or was refused by one, is touched. Where
-    sharing needs others, what one user said is theirs, and is counted for the others. Raises `Conflict` for a change of
-    what was merged into another since it was read: it has to be asked again what is meant, now that this one is gone.
+    sharing needs others, what one user said is theirs, and is counted for the others.
+
+    Raises `Conflict` for a change of what was replaced or merged into another since it was read: what was meant is to
+    be asked again, now that the other is known.
     """
     by_name = {store.name: store for store in stores}
     _check(by_name, caller, asked)
@@ -68,8 +70,6 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     asked = [one for one in asked if one.kept_by not in out or one.status is Status.REJECTED]
     asked = yield from _with_words(by_name, caller, asked)
     stored, versions = yield from _read((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
-    if any((there := stored.get(one.place)) and there.merged_into for one in asked if one.step):
-        raise Conflict
     free = [one for one in asked if not waits(by_name[one.kept_by], one) and not _closed(stored.get(one.place))]
     let = [now for one in free if (now := _as_of_now(one, stored.get(one.place)))]
     wishes = [one for one in asked if waits(by_name[one.kept_by], one)]
@@ -80,7 +80,7 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
     new = [*unanswered(proposals, made), *candidates]
     versions |= proposals_were | candidates_were
     opted = [Expected(opting(caller), name, 0) for name in sorted({one.kept_by for one in asked} - out)]
-    changed = [one for one in let if one.step]
+    changed = [one for one in let if one.known]
     return Gated(
         tuple(in_one_step((*map(_kept, let), *new))),
         (*opted, *(Expected(*one.place, versions[one.place]) for one in (*changed, *new))),
@@ -88,16 +88,19 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
 
 
 def _as_of_now(one: Learning, stored: Learning | None) -> Learning | None:
-    """Return a change of something known, made to it as it is by now; None if it counts no longer, or is gone.
+    """Return a change of something known, made to it as it is by now; None if it was forgotten, or is gone.
 
-    Between the reading and the writing a model was asked: others had all that time. What is new is as it is.
+    Between the reading and the writing a model was asked: others had all that time. What they said of it and how they
+    voted is kept. Raises `Conflict` if it is no longer what was read. What is new is as it is.
     """
-    if one.step is None:  # nothing was ever read from the store without the mark of what it was written with
+    if not one.known:
         return one
-    if stored is None or stored.status is not Status.ACTIVE:
+    if stored is None or stored.status is Status.REJECTED:
         return None
+    if stored.status is not Status.ACTIVE or stored.text != one.text:
+        raise Conflict
     both = {name: (*getattr(stored, name), *getattr(one, name)) for name in ("sources", "supersedes", "derived_from")}
-    since = {name: tuple(dict.fromkeys(all_of_it)) for name, all_of_it in both.items()}
+    since = {name: tuple(dict.fromkeys(of_both)) for name, of_both in both.items()}
     kept = {"votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
     return one.model_copy(update={**since, **kept})
 

@@ -115,8 +115,6 @@ class Learning(BaseModel):
     derived_from: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
     """Keys of those that said the same and went into it: their votes count here."""
-    merged_into: str | None = None
-    """Key of the one that it went into."""
     quote: str | None = None
     """The message that it rests on, kept while it is proposed so that a reviewer can see it."""
     base: Mapping[str, str] = Field(default_factory=dict)
@@ -133,6 +131,8 @@ class Learning(BaseModel):
     """A mark of all that was written together, by which it can be undone together."""
     score: float | None = None
     """How near it is to the question that found it. Not stored."""
+    known: bool = False
+    """Whether it was read from a store, where it may have changed since. Not stored."""
 
     @property
     def scope(self) -> Scope:
@@ -148,7 +148,8 @@ class Learning(BaseModel):
     def read(cls, item: Item) -> "Learning | None":
         """Return the learning that an item holds, or None if the item is not of the shape we write."""
         value = {key: part for key, part in item.value.items() if key != "version"}
-        found = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
+        score = getattr(item, "score", None)
+        found = {"namespace": item.namespace, "key": item.key, "score": score, "known": True}
         try:
             return cls.model_validate({**value, **found})
         except ValidationError as error:
@@ -158,7 +159,7 @@ class Learning(BaseModel):
 
     def put(self) -> PutOp:
         """Return the operation that writes it. Only the text is embedded, and only while it counts."""
-        value = self.model_dump(mode="json", exclude={"namespace", "key", "score"})
+        value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "known"})
         counts = self.status is Status.ACTIVE
         return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, ["text"] if counts else False)
 

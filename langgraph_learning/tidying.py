@@ -112,8 +112,7 @@ def merged(shelf: Shelf, cluster: Sequence[Learning], now: datetime, apart: Coll
     while any(one.key in free for one in left[1:]):
         stays, *others = left
         gone = _like(stays, [one for one in others if one.key in free], apart)
-        over = {"status": Status.SUPERSEDED, "valid_to": now, "merged_into": stays.key}
-        ended = [one.model_copy(update=over) for one in gone]
+        ended = [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": now}) for one in gone]
         if gone:
             found.append(Group("merged", f"{len(gone) + 1} that say the same", (_joined(shelf, stays, gone), *ended)))
         taken = {one.key for one in gone}

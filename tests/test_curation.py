@@ -76,7 +76,6 @@ def noted(machine: LearningMachine, *texts: str, context: LearningContext = ALEX
                 "text": text,
                 "data": {"observation": text},
                 "learned_at": TODAY - timedelta(days=100) + timedelta(hours=number),
-                "step": f"step {number}",
                 "sources": (Source(channel="user", user=str(context.user_id), thread=f"t{number}"),),
                 **fields,
             }

@@ -13,8 +13,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, prompt, said, thread
+from typer.testing import CliRunner
 
 from langgraph_learning import DecisionLog, LearningContext, LearningMachine, Mode, Scope, UserMemory
+from langgraph_learning.cli import app
 from langgraph_learning.errors import Misconfigured, NotFound
 from langgraph_learning.learning import Learning
 from langgraph_learning.testing import ScriptedModel
@@ -156,6 +158,16 @@ def test_what_came_of_a_forgotten_decision_does_not_tell_it(
         tables = ("learning_items", "learning_texts", "learning_changes")
         rows = str([connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]).casefold()
     assert "kafka" not in rows
+
+
+def test_the_command_line_forgets_both(postgres_store: BaseStore, database_url: str):
+    """Though it knows no machine."""
+    learning = turned_out(postgres_store)
+    key = by_kind(learning, "decision")[0].key
+    done = CliRunner().invoke(app, ["forget", key, "--user", "alex", "--url", database_url], catch_exceptions=False)
+
+    assert "Forgotten: 2." in done.stdout
+    assert [] == learning.learnings(ALEX)
 
 
 def test_a_decision_that_is_retired_takes_along_what_came_of_it(postgres_store: BaseStore):

@@ -22,9 +22,11 @@ from langgraph_learning import (
     LearningContext,
     LearningMachine,
     LearningStore,
+    Mode,
     Scope,
     SelfImprovement,
     SessionContext,
+    Sharing,
     UserMemory,
 )
 from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
@@ -33,6 +35,7 @@ from langgraph_learning.learning_store import Asked
 from langgraph_learning.testing import ScriptedModel
 
 TEA = "Drinks green tea"
+LEA = LearningContext(user_id="lea", team_ids=("acme",))
 
 
 def told(behaviour: str, worked: bool, replaces: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -168,6 +171,28 @@ def test_what_was_forgotten_can_be_said_again(store: BaseStore):
     learning.feedback(ALEX, "t", answer, "down", "Too long")
 
     assert ([], ["Avoid: Too long"]) == (before, [one.text for one in feedbacks(learning)])
+
+
+def test_what_several_users_say_of_answers_is_shared(postgres_store: BaseStore):
+    """By the same count as what they say in conversations; until then each knows it for themself."""
+    policy = BehavioralFeedback(scope=Scope.TEAM, sharing=Sharing.after(2))
+    learning = machine(lambda _: NOTHING, [UserMemory(), policy], store=postgres_store)
+    known = []
+    for who in (ALEX, SAM):
+        answer = asks(learning, name=str(who.user_id), who=who)
+        learning.feedback(who, str(who.user_id), answer, "down", "Far too long an answer")
+        known.append([one.scope for one in feedbacks(learning, LEA)])
+
+    assert [[], [Scope.TEAM]] == known
+
+
+def test_a_reviewer_is_shown_what_was_said(store: BaseStore):
+    """In the user's own words."""
+    learning = machine(lambda _: NOTHING, [BehavioralFeedback(mode=Mode.PROPOSE)], store=store)
+    learning.feedback(ALEX, "t", asks(learning), "Name the price first", "Too long")
+    (proposal,) = learning.review.list(ALEX)
+
+    assert "Too long. Name the price first" == learning.review.show(ALEX, proposal.key).quote
 
 
 def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):

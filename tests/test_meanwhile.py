@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -48,7 +49,7 @@ def overtaken(store: BaseStore, meanwhile: Callable[[Learning], Any], *answers: 
         meanwhile(known)
         return edits(*answers)
 
-    hears(shared(store, answer), "Deploys", "late")
+    hears(shared(store, answer, NOTHING), "Deploys", "late")
     return shared(store).learnings(ALEX)
 
 
@@ -65,7 +66,7 @@ def test_what_was_forgotten_meanwhile_does_not_come_back(store: BaseStore, late:
 
 
 def test_what_was_replaced_meanwhile_stays_replaced(store: BaseStore):
-    """Though the late one heard it once more."""
+    """Though the late one heard it once more: its model is asked again, and told what is known by then."""
     replaces = shared(store, edits(ANEW))
     overtaken(store, lambda known: hears(replaces, "Deploys", "quick", SAM), AGAIN)
 
@@ -100,7 +101,7 @@ class Table:
         self.store = store
         self.team = uuid4().hex
         place = self.who("first").namespace(Scope.TEAM, STORE.name)
-        self.known = self.edit(place, "first", FROZEN, None).learning(step="read")
+        self.known = self.edit(place, "first", FROZEN, None).learning(known=True)
         store.batch([self.known.put()])
 
     def who(self, user: str) -> Caller:
@@ -116,9 +117,17 @@ class Table:
             return ledger.forget([STORE], self.who(user), [self.known.key])
         if act == "vote":
             return self._votes(user)
+        return self._learns(act, user)
+
+    def _learns(self, act: str, user: str) -> Flow[Any]:
+        """Learn what was said; where what it changes is another by now, only what is new in it."""
         text, replaces = (FROZEN, None) if act == "again" else (f"{FREE}, says {user}", self.known)
-        wanted = STORE.process([self.edit(self.known.namespace, user, text, replaces)], [self.known])
-        return gates.write([STORE], self.who(user), wanted, at=NOW)
+        edit = self.edit(self.known.namespace, user, text, replaces)
+        try:
+            yield from gates.write([STORE], self.who(user), STORE.process([edit], [self.known]), at=NOW)
+        except Conflict:
+            new = STORE.process([replace(edit, replaces=None)], []) if act == "anew" else []
+            yield from gates.write([STORE], self.who(user), new, at=NOW)
 
     def _votes(self, user: str) -> Flow[Any]:
         vote = Vote.of(self.who(user), "answer", helped=True, why="up", at=NOW)
