@@ -93,11 +93,11 @@ def _as_of_now(one: Learning, stored: Learning | None) -> Learning | None:
     Between the reading and the writing a model was asked: others had all that time. What they said of it and how they
     voted is kept. Raises `Conflict` if it is no longer what was read. What is new is as it is.
     """
-    if not one.known:
+    if one.known is None:
         return one
     if stored is None or stored.status is Status.REJECTED:
         return None
-    if stored.status is not Status.ACTIVE or stored.text != one.text:
+    if stored.known != one.known:
         raise Conflict
     both = {name: (*getattr(stored, name), *getattr(one, name)) for name in ("sources", "supersedes", "derived_from")}
     since = {name: tuple(dict.fromkeys(of_both)) for name, of_both in both.items()}
