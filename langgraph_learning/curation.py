@@ -166,7 +166,8 @@ def _tidied(shelf: Shelf, terms: Terms, orders: Orders, notes: Notes) -> Flow[No
         return
     same = tidying.same(shelf)
     opinions, same = (yield from _asked(shelf, notes.judge, same)) if notes.judge else ([], same)
-    merges = [group for cluster in same for group in tidying.merged(shelf, cluster, terms.now)]
+    apart = {frozenset((one.text, other.text)) for (one, other), opinion in opinions if opinion != "same"}
+    merges = [group for cluster in same for group in tidying.merged(shelf, cluster, terms.now, apart)]
     shelf = yield from _done(shelf, merges, orders, notes)
     shelf = yield from _done(shelf, tidying.contradictions(shelf, terms), orders, notes)
     disputes = tidying.disputes(shelf, [pair for pair, opinion in opinions if opinion == "contradiction"], terms.now)

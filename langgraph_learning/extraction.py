@@ -47,7 +47,7 @@ Marks = tuple[votes.Mark, ...]
 
 
 class Lesson(BaseModel):
-    """What an extraction found: what to write, all at once, if all that it rests on is still as it was read."""
+    """What an extraction found: what to write, all at once, if the cursor is still as it was read."""
 
     model_config = ConfigDict(frozen=True)
 

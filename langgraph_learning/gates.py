@@ -60,6 +60,9 @@ def gate(stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learni
 
     A store that proposes gets proposals. Nothing that waits for a person, or was refused by one, is touched. Where
     sharing needs others, what one user said is theirs, and is counted for the others.
+
+    Raises `Conflict` for a change of what was replaced or merged into another since it was read: what was meant is to
+    be asked again, now that the other is known.
     """
     by_name = {store.name: store for store in stores}
     _check(by_name, caller, asked)
@@ -90,14 +93,16 @@ def _as_of_now(one: Learning, stored: Learning | None) -> Learning | None:
     Between the reading and the writing a model was asked: others had all that time. What they said of it and how they
     voted is kept. Raises `Conflict` if it is no longer what was read. What is new is as it is.
     """
-    if not one.known:
+    if one.known is None:
         return one
     if stored is None or stored.status is Status.REJECTED:
         return None
-    if stored.status is not Status.ACTIVE or (stored.text, stored.merged) != (one.text, one.merged):
+    if stored.known != one.known:
         raise Conflict
-    sources = tuple(dict.fromkeys((*stored.sources, *one.sources)))
-    return one.model_copy(update={"sources": sources, "votes": stored.votes, "decisions": stored.decisions})
+    both = {name: (*getattr(stored, name), *getattr(one, name)) for name in ("sources", "supersedes", "derived_from")}
+    since = {name: tuple(dict.fromkeys(of_both)) for name, of_both in both.items()}
+    kept = {"votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
+    return one.model_copy(update={**since, **kept})
 
 
 def opted_out(caller: Caller) -> Flow[set[str]]:

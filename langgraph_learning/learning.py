@@ -131,8 +131,8 @@ class Learning(BaseModel):
     """A mark of all that was written together, by which it can be undone together."""
     score: float | None = None
     """How near it is to the question that found it. Not stored."""
-    known: bool = False
-    """Whether it was read from a store, where it may have changed since. Not stored."""
+    known: str | None = None
+    """Its digest when it was read from a store, where it may have changed since. Not stored."""
 
     @property
     def scope(self) -> Scope:
@@ -148,14 +148,14 @@ class Learning(BaseModel):
     def read(cls, item: Item) -> "Learning | None":
         """Return the learning that an item holds, or None if the item is not of the shape we write."""
         value = {key: part for key, part in item.value.items() if key != "version"}
-        score = getattr(item, "score", None)
-        found = {"namespace": item.namespace, "key": item.key, "score": score, "known": True}
+        found = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
         try:
-            return cls.model_validate({**value, **found})
+            learning = cls.model_validate({**value, **found})
         except ValidationError as error:
             wrong = ", ".join(sorted({".".join(map(str, part["loc"])) for part in error.errors(include_url=False)}))
             log.warning("Skipped %s %s: it is not a learning (see %s)", "/".join(item.namespace), item.key, wrong)
             return None
+        return learning.model_copy(update={"known": learning.digest()})
 
     def put(self) -> PutOp:
         """Return the operation that writes it. Only the text is embedded, and only while it counts."""

@@ -95,7 +95,7 @@ class Loop:
         """Write what was learnt, and what was read, in one batch: all of it or nothing."""
         lesson = Lesson.model_validate(state.get("learning_lesson") or {})
         for attempt in range(ATTEMPTS):
-            if attempt:  # another extraction of this thread was quicker, or a known learning is no longer what it was
+            if attempt:  # another extraction of this thread was quicker, or what it changes is another by now
                 lesson = yield from self._lesson(state, run)
             try:
                 learnt = yield from self._written(lesson, state, run)

@@ -23,6 +23,8 @@ VOTERS = 2
 
 Place = tuple[Namespace, str]
 Cluster = tuple[Learning, ...]
+Texts = frozenset[str]
+"""The texts of two learnings."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +100,18 @@ def contradictions(shelf: Shelf, terms: Terms) -> list[Group]:
     return [group for newest, *older in about.values() for group in _settled(shelf, newest, older, terms.now)]
 
 
-def merged(shelf: Shelf, cluster: Sequence[Learning], now: datetime) -> list[Group]:
+def merged(shelf: Shelf, cluster: Sequence[Learning], now: datetime, apart: Collection[Texts] = ()) -> list[Group]:
     """Return what makes one of learnings that say the same: what a person approved stays, else the best supported.
 
     What other learnings rest on stays as it is, and so does what somebody wants left alone. No two that differ for
-    certain are merged, whoever says so; they stay apart, each with others that are like it.
+    certain are merged, whoever says so, nor two texts that are said to be `apart`; each stays with others like it.
     """
     left = sorted(cluster, key=lambda one: (one.key not in shelf.rested_on, not one.let_in, shelf.places[one.key]))
+    free = {one.key for one in cluster if _free(shelf, one.key)}
     found = []
-    while left:
+    while any(one.key in free for one in left[1:]):
         stays, *others = left
-        gone = _like(stays, [one for one in others if _free(shelf, one.key)])
+        gone = _like(stays, [one for one in others if one.key in free], apart)
         ended = [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": now}) for one in gone]
         if gone:
             found.append(Group("merged", f"{len(gone) + 1} that say the same", (_joined(shelf, stays, gone), *ended)))
@@ -208,11 +211,11 @@ def _free(shelf: Shelf, key: str) -> bool:
     return not shelf.found[key].kept and key not in shelf.rested_on
 
 
-def _like(stays: Learning, others: Sequence[Learning]) -> list[Learning]:
+def _like(stays: Learning, others: Sequence[Learning], apart: Collection[Texts]) -> list[Learning]:
     """Return those of the others that differ for certain neither from the one that stays nor from one another."""
     said, found = {_statement(stays): stays}, []
     for one in others:
-        if _statement(one) in said or all(_agree(one, other) for other in said.values()):
+        if _statement(one) in said or all(_agree(one, other, apart) for other in said.values()):
             said.setdefault(_statement(one), one)
             found.append(one)
     return found
@@ -222,10 +225,11 @@ def _statement(one: Learning) -> tuple[str, str]:
     return one.text, _values(one)
 
 
-def _agree(one: Learning, other: Learning) -> bool:
+def _agree(one: Learning, other: Learning, apart: Collection[Texts]) -> bool:
     """Whether nothing in the words of two learnings, or in their fields, tells them apart for certain."""
-    apart = differs(one.text, other.text) or differs(_values(one), _values(other))
-    return apart is None and one.kind == other.kind
+    if one.kind != other.kind or frozenset((one.text, other.text)) in apart:
+        return False
+    return not (differs(one.text, other.text) or differs(_values(one), _values(other)))
 
 
 def _values(one: Learning) -> str:

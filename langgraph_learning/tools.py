@@ -158,8 +158,7 @@ class Toolbox:
         wanted = yield from processed(store, [edit], known)
         marks, voted = yield from said_in(self._loop.stores, asking.turn, [edit])
         votes = [PutOp(*mark, index=False) for mark in marks]
-        stores, turn = self._loop.stores, asking.turn
-        written = yield from write(stores, turn.caller, wanted, *votes, at=turn.now)
+        written = yield from write(self._loop.stores, asking.turn.caller, wanted, *votes, at=asking.turn.now)
         yield from rolled_up(voted, asking.turn.caller.user)
         asking.run.tell({"learnt": [event(learning) for learning in written]})
         return _happened(edit, written, known, store)

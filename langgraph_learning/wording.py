@@ -249,13 +249,13 @@ def _tokens(said: str) -> Iterator[Token]:
 
 def _lettered(tokens: Sequence[Token]) -> Iterator[Token]:
     """Yield tokens with those marked that are letters: where one is sure to be, an "a" is no article either."""
-    letters = [len(t.raw) == 1 and t.raw.isalpha() and t.raw not in {"I", "i", *UNITS, *MULTIPLIERS} for t in tokens]
+    letters = [len(t.raw) == 1 and t.raw.isalpha() and t.raw not in _NO_LETTERS for t in tokens]
     others = any(one and token.lower not in ARTICLES for one, token in zip(letters, tokens, strict=True))
     for nth, token in enumerate(tokens):
         after = tokens[nth + 1].lower if nth + 1 < len(tokens) else "and"
         article = token.lower in ARTICLES and not (others or after in LINKS | AUXILIARIES)
         named = token.raw.isupper() and not token.starts
-        yield replace(token, letter=letters[nth] and (named or not article))
+        yield replace(token, letter=True) if letters[nth] and (named or not article) else token
 
 
 def _parts(chunk: str) -> list[str]:
@@ -276,3 +276,4 @@ def _active(words: Sequence[str]) -> Sequence[str]:
 
 
 _STARTERS = frozenset(map(stem, STARTERS))
+_NO_LETTERS = frozenset({"I", "i", *UNITS, *MULTIPLIERS})

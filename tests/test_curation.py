@@ -290,6 +290,21 @@ def test_what_differs_is_not_merged_by_way_of_a_third(postgres_store: BaseStore)
     assert not [pair for pair in merged if differs(*pair)]
 
 
+def test_a_model_joins_no_two_that_it_calls_different_by_way_of_a_third(postgres_store: BaseStore):
+    """What is the same as either of two is merged with one of them."""
+    machine = tidy(postgres_store)
+    observed(machine, "Likes strong tea daily", "Likes strong drinks daily", "Likes strong coffee daily")
+
+    def says(shown: Sequence[BaseMessage]) -> dict[str, Any]:
+        pairs = shown[-1].text.split("\n[")[1:]
+        unlike = [{"tea", "coffee"} <= set(pair.split()) for pair in pairs]
+        opinions = ["different" if one else "same" for one in unlike]
+        return {"opinions": [{"pair": nth, "opinion": opinion} for nth, opinion in enumerate(opinions, start=1)]}
+
+    machine.curate(ask=ScriptedModel(says))
+    assert ["Likes strong coffee daily", "Likes strong tea daily"] == texts(machine)
+
+
 def test_without_a_model_only_what_is_beyond_doubt_is_merged(postgres_store: BaseStore):
     """Tea is not coffee; what is left is named in the report, with keys and texts."""
     machine = tidy(postgres_store)
@@ -539,14 +554,18 @@ def test_runs_in_parallel_lose_nothing(postgres_store: BaseStore):
     assert {2} == {len(one.sources) for one in machine.learnings(ALEX)}
 
 
-def test_what_is_said_again_while_it_is_merged_is_not_lost(postgres_store: BaseStore):
-    """The conversation is learnt from anew, and all that was ever said of it is on record."""
+@pytest.mark.parametrize("voices", [1, 2], ids=["of what goes", "of what stays"])
+def test_what_is_said_again_while_it_is_merged_is_not_lost(postgres_store: BaseStore, voices: int):
+    """All that was ever said of it is on record, and what was merged into it."""
     machine = tidy(postgres_store)
-    observed(machine, "Drinks tea", "Drinks tea")
-    model = hears(postgres_store, lambda shown: edits(observation("Drinks tea")), then=machine.curate)
+    observed(machine, "Drinks tea", key="old")
+    sources = tuple(Source(channel="user", user="alex", thread=name) for name in "ab"[:voices])
+    observed(machine, "Drinks tea", key="new", learned_at=TODAY, sources=sources)
+    hears(postgres_store, lambda shown: edits(observation("Drinks tea")), then=machine.curate)
 
     (left,) = machine.learnings(ALEX)
-    assert (2, 3, 1) == (len(model.calls), len(left.sources), len(left.merged))
+    assert voices + 2 == len(left.sources)
+    assert {"old", "new"} == {left.key, *left.merged} == {left.key, *left.supersedes}
 
 
 @pytest.mark.parametrize("which", ["Drinks tea", "drinks tea"])

@@ -1,6 +1,6 @@
 """What happens to a learning while an extraction asks its model: nothing of it is lost, and nothing gone comes back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -91,6 +91,25 @@ def test_what_others_said_meanwhile_is_kept(store: BaseStore):
     assert {"first", "quick", "late"} == {source.thread for source in found.sources}
 
 
+class Growing(UserMemory):
+    """One observation to which everything is added."""
+
+    def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
+        said = [edit.learning() for edit in edits]
+        longer = "; ".join(one.text for one in (*known, *said))
+        return [known[0].model_copy(update={"text": longer})] if known else said
+
+
+def test_a_learning_store_may_change_a_text_in_its_place(store: BaseStore):
+    """What has not changed meanwhile is changed as the learning store says, whatever it says then."""
+    answers = iter([edits(observation(FROZEN)), edits(observation("Except for fixes"))])
+    growing = machine(lambda shown: next(answers), [Growing()], store=store)
+    for name in ("first", "second"):
+        hears(growing, "Deploys", name)
+
+    assert [f"{FROZEN}; Except for fixes"] == [one.text for one in growing.learnings(ALEX)]
+
+
 STORE = UserMemory(scope=Scope.TEAM)
 
 
@@ -101,7 +120,8 @@ class Table:
         self.store = store
         self.team = uuid4().hex
         place = self.who("first").namespace(Scope.TEAM, STORE.name)
-        self.known = self.edit(place, "first", FROZEN, None).learning(known=True)
+        learnt = self.edit(place, "first", FROZEN, None).learning()
+        self.known = learnt.model_copy(update={"known": learnt.digest()})
         store.batch([self.known.put()])
 
     def who(self, user: str) -> Caller:

@@ -35,10 +35,11 @@ WITH size AS MATERIALIZED (
 ),
 choice AS MATERIALIZED (
     -- Comparing all takes the longer the more there are, the index the longer the fewer of its candidates are under the
-    -- namespace: it is asked for so many that enough of them will be. 0: it is not asked.
+    -- namespace: it is asked for so many that enough of them will be, and not for fewer than 400, so that it leaves a
+    -- group of texts that are much alike if it came into the wrong one. 0: it is not asked.
     SELECT coalesce(%(candidates)s::int,
                     (SELECT CASE WHEN known >= %(exact_below)s::int OR share >= 0.3 AND known >= 0.16 * %(exact_below)s
-                                 THEN least(1000, 300 / share)::int ELSE 0 END FROM size)) AS candidates
+                                 THEN greatest(400, least(1000, 300 / share))::int ELSE 0 END FROM size)) AS candidates
 ),
 chosen AS MATERIALIZED (
     SELECT candidates, candidates > 0 AND set_config('hnsw.ef_search', candidates::text, true) IS NOT NULL AS indexed

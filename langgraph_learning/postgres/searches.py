@@ -19,7 +19,7 @@ _LIFT = 0.3
 """So much of a neighbour's score is added to an item's own."""
 _WHOLE_BELOW = 5000
 """Under a namespace with fewer texts every one is scored, by its words and by its meaning."""
-_CANDIDATES = "300"
+_CANDIDATES = "400"
 """So many the index looks at: with fewer, groups of texts that are much alike are not always reached."""
 _DEEPEST = 200
 """Pages beyond this many items are not worth asking the index for: it would have to be nearly complete."""
