@@ -4,7 +4,8 @@ As it stands it proves nobody's identity, so it lets nobody in. To try the serve
 and their teams in LEARNING_DEMO_USERS, such as "alex:acme,sam:acme,kim:other": then "Bearer alex" is taken for Alex.
 Whoever reaches the port can say that: never set it where others do.
 
-LEARNING_DEMO_CURATORS=alex lets one of them run graphs/curator.py, by hand or by a cron.
+LEARNING_DEMO_CURATORS=alex lets one of them run graphs/curator.py, by hand or by a cron; LEARNING_DEMO_REVIEWERS=sam
+lets only that one decide, in graphs/review.py, what counts for others. Without it everybody may, in their teams.
 
 What a run may see follows from what is returned here: the package takes `identity`, `tenant_id`, `team_ids` and
 `owners` from it, and refuses a run whose context claims more. Threads, their runs and crons belong to whoever made
@@ -29,6 +30,8 @@ STUDIO_TEAM = "studio"
 NAMED = [part.strip().partition(":") for part in os.environ.get("LEARNING_DEMO_USERS", "").split(",")]
 DEMO_USERS = {name: team for name, _, team in NAMED if name}
 """The team of every demo user."""
+REVIEWERS = {name.strip() for name in os.environ.get("LEARNING_DEMO_REVIEWERS", "").split(",")} & set(DEMO_USERS)
+"""Who may let count, or refuse, what waits in their teams; if empty, everybody."""
 CURATORS = {name.strip() for name in os.environ.get("LEARNING_DEMO_CURATORS", "").split(",")} & set(DEMO_USERS)
 """Who may tidy up what all of the tenant have learnt, and read the report: graphs/curator.py."""
 
@@ -49,10 +52,11 @@ async def authenticate(authorization: str | None) -> dict[str, Any]:
 
 
 def person(identity: str) -> dict[str, Any]:
-    """Return what is vouched for of somebody. Replace this: look up their tenant, their teams, and if they curate."""
+    """Return what is vouched for of somebody. Replace this: look up their tenant, their teams, and what they may do."""
     team = DEMO_USERS.get(identity, STUDIO_TEAM)
     teams = [team] if team else []
-    return {"identity": identity, "tenant_id": TENANT, "team_ids": teams, "curates": identity in CURATORS}
+    may = {"reviews": not REVIEWERS or identity in REVIEWERS, "curates": identity in CURATORS}
+    return {"identity": identity, "tenant_id": TENANT, "team_ids": teams, **may}
 
 
 @auth.on

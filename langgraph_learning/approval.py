@@ -15,7 +15,7 @@ from langgraph_learning.edits import reason
 from langgraph_learning.errors import LearningError
 from langgraph_learning.flow import Flow
 from langgraph_learning.loop import Loop
-from langgraph_learning.run import Run
+from langgraph_learning.run import Run, vouched
 from langgraph_learning.scopes import LearningContext
 from langgraph_learning.state import LearningState
 
@@ -24,6 +24,7 @@ HOW = (
     'Answer [{"key": "…", "verdict": "approve" or "reject", "why": "…", "fields": {"<field>": "<corrected>"}}, …]; '
     "why and fields may be left out, and a proposal that is left out goes on waiting."
 )
+NOT_THEIRS = 'what counts for others is decided by those of whom the authentication handler says "reviews": True'
 
 State = Mapping[str, Any]
 Step = Callable[[State, Run], Flow[dict[str, Any]]]
@@ -105,12 +106,14 @@ def _look(loop: Loop, state: State, run: Run) -> Flow[dict[str, Any]]:
     """List what waits, with its evidence."""
     asked = state.get("learning_proposed")
     waiting = yield from verdicts.pending(loop.stores, run.caller)
+    wanted = [one for one in waiting if asked is None or one.key in asked]
+    reviews = vouched("reviews")
     shown = []
-    for one in waiting:
-        if asked is None or one.key in asked:
-            evidence = yield from verdicts.show(loop.stores, run.caller, one.key)
-            shown.append(evidence.model_dump(mode="json"))
-    return {"learning_evidence": shown, "learning_verdicts": [], "learning_reviewed": {}}
+    for one in (one for one in wanted if reviews or one.scope.private):
+        evidence = yield from verdicts.show(loop.stores, run.caller, one.key)
+        shown.append(evidence.model_dump(mode="json"))
+    refused = {} if reviews else {one.key: f"refused: {NOT_THEIRS}" for one in wanted if not one.scope.private}
+    return {"learning_evidence": shown, "learning_verdicts": [], "learning_reviewed": refused}
 
 
 def _ask(loop: Loop, state: State, run: Run) -> Flow[dict[str, Any]]:
@@ -124,7 +127,7 @@ def _decide(loop: Loop, state: State, run: Run) -> Flow[dict[str, Any]]:
     """Carry out what the reviewer answered about what they were shown, each on its own."""
     shown = {evidence["key"] for evidence in state.get("learning_evidence") or ()}
     answers = state.get("learning_verdicts")
-    outcomes: dict[str, str] = {}
+    outcomes: dict[str, str] = dict(state.get("learning_reviewed") or {})
     for answer in answers if isinstance(answers, list) else [answers] if answers else []:
         key = str(answer.get("key")) if isinstance(answer, Mapping) else "?"
         try:

@@ -5,13 +5,12 @@ from typing import Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.runtime import get_runtime
 
 from langgraph_learning.curation import Orders, curate
 from langgraph_learning.errors import NotAllowed
 from langgraph_learning.flow import Flow
 from langgraph_learning.loop import Loop
-from langgraph_learning.run import Run
+from langgraph_learning.run import Run, vouched
 from langgraph_learning.scopes import LearningContext
 
 
@@ -40,7 +39,8 @@ def curator_graph(
     """Return the graph that curates the tenant of whoever runs it, if they may."""
 
     def tidy(state: Mapping[str, Any], run: Run) -> Flow[dict[str, Any]]:
-        _check(getattr(get_runtime().server_info, "user", None))
+        if not vouched("curates"):
+            raise NotAllowed('You may not curate: the authentication handler has to answer "curates": True for that.')
         report = yield from curate(loop.stores, Orders(run.caller.tenant, bool(state.get("dry_run"))))
         return {"report": report.model_dump(mode="json"), "told": str(report)}
 
@@ -50,9 +50,3 @@ def curator_graph(
     builder.add_edge(START, "tidy")
     builder.add_edge("tidy", END)
     return builder.compile(store=loop.store, name="curator")
-
-
-def _check(user: Any) -> None:
-    """Raise `NotAllowed` for a user of whom the server's authentication does not say that they may curate."""
-    if user is not None and ("curates" not in user or not user["curates"]):
-        raise NotAllowed('You may not curate: the authentication handler has to answer "curates": True for that.')

@@ -80,3 +80,10 @@ def _context(runtime: Runtime[Any], context_from: ContextFrom | None) -> Learnin
         )
     server = runtime.server_info
     return authenticated(given, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping
+
+
+def vouched(what: str) -> bool:
+    """Whether the server's authentication says this of the user whose run it is; where there is no user, it is so."""
+    server = get_runtime().server_info
+    user = server.user if server else None
+    return user is None or (what in user and bool(user[what]))

@@ -24,9 +24,9 @@ def answer(messages):
 
 @pytest.fixture(scope="module")
 def server(make_server):
-    """Give a running server whose model takes down every lesson."""
+    """Give a running server whose model takes down every lesson, and on which Sam and Kim review."""
     with OpenAIServer(answer) as openai:
-        made = make_server(OPENAI_BASE_URL=openai.url, OPENAI_API_KEY="none")
+        made = make_server(OPENAI_BASE_URL=openai.url, OPENAI_API_KEY="none", LEARNING_DEMO_REVIEWERS="sam,kim")
         made.start()
         yield made
         made.stop()
@@ -121,6 +121,17 @@ def test_of_two_corrections_of_one_thing_one_is_refused(server):
     assert "approved" == done[first["key"]]
     assert "has changed since it was made" in done[second["key"]]
     assert "Sundays" not in say(sam, ASKED)
+
+
+def test_who_is_no_reviewer_decides_nothing_for_others(server):
+    """Not even what they said themself; they are told why, and the proposal waits on."""
+    alex = server.person("alex")
+    say(alex, "Deploys are fun")
+    state = alex.runs.wait(alex.threads.create()["thread_id"], "review", input={})
+
+    assert "__interrupt__" not in state
+    assert all('handler says "reviews": True' in why for why in state["learning_reviewed"].values())
+    assert waiting(server.person("sam"))[1]["Deploys are fun"]["key"] in state["learning_reviewed"]
 
 
 def test_only_the_team_reviews(server):
