@@ -88,10 +88,21 @@ class Votes(BaseModel):
         """The share that helped, as far as so few votes can say: the mean of a Beta distribution with a prior."""
         return (self.helped + PRIOR) / (self.helped + self.harmed + 2 * PRIOR)
 
-    @property
-    def weight(self) -> float:
-        """How much a learning counts in ranking: 1 without votes, never below 0.5 nor above 1.5."""
-        return 0.5 + self.share
+    def weight(self, usual: float) -> float:
+        """Return how much a learning counts in ranking beside others of which this share usually helps.
+
+        1 without votes, or if it helps as often as the others do; more than 0 and less than 2. So what is new is not
+        worse off than what is old and has been voted on ever since: most answers are good. It is `share` with `usual`
+        for the mean of the prior.
+        """
+        votes = self.helped + self.harmed
+        return 1 - usual + (self.helped + 2 * PRIOR * usual) / (votes + 2 * PRIOR)
+
+
+def summed(each: Iterable[Votes]) -> Votes:
+    """Return the votes on several learnings together."""
+    votes = list(each)
+    return Votes(helped=sum(one.helped for one in votes), harmed=sum(one.harmed for one in votes))
 
 
 class Learning(BaseModel):

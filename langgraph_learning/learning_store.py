@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from langgraph_learning.edits import Edit, has_identity, identity_of, kept_of_links, kind_of, said_by
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, search
-from langgraph_learning.learning import Learning, Status, normal, read_all
+from langgraph_learning.learning import Learning, Status, normal, read_all, summed
 from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.sharing import Sharing
 from langgraph_learning.transcript import Line
@@ -239,7 +239,8 @@ class LearningStore:
         newest_first = sorted(found, key=lambda learning: (learning.learned_at, learning.key), reverse=True)
         narrowest_first = sorted(newest_first, key=lambda learning: not learning.scope.private)
         one_each = {self.about(learning): learning for learning in reversed(narrowest_first)}
-        best = sorted(one_each.values(), key=_worth, reverse=True)[: self.limit]
+        usual = summed(one.votes for one in one_each.values()).share
+        best = sorted(one_each.values(), key=lambda one: _worth(one, usual), reverse=True)[: self.limit]
         # What is always shown grows at its end, so that the prompt before it stays as it was.
         return sorted(best, key=lambda one: (one.learned_at, one.key)) if self.stable else best
 
@@ -298,9 +299,9 @@ class LearningStore:
             raise Misconfigured(f"{self.name} shares nothing without approval already: leave sharing out.")
 
 
-def _worth(one: Learning) -> tuple[float, float, datetime, str]:
+def _worth(one: Learning, usual: float) -> tuple[float, float, datetime, str]:
     """Return what ranks a learning: how near it is, weighed by its votes; then its votes; then its date."""
-    near, weight = one.score or 0.0, one.votes.weight
+    near, weight = one.score or 0.0, one.votes.weight(usual)
     # Some distances count down from zero: there, to be worth less is to be further below.
     return near * weight if near > 0 else near / weight, weight, one.learned_at, one.key
 

@@ -204,14 +204,21 @@ def test_without_votes_the_nearest_is_first(scores: list[float]):
     assert [str(score) for score in sorted(scores, reverse=True)] == ranked(*found)
 
 
-@given(st.integers(0, 1000), st.integers(0, 1000))
-def test_a_voice_for_it_always_weighs_more_than_one_against(helped: int, harmed: int):
+def test_what_is_new_is_not_worse_off_than_what_is_old():
+    """Most answers are good, so what is old has votes for it: only what helps more than is usual gains by them."""
+    old = [known(f"old {number}", votes=Votes(helped=18, harmed=2), score=0.8) for number in range(10)]
+
+    assert "new" == ranked(*old, known("new", score=0.82))[0]
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.floats(0.01, 0.99))
+def test_a_voice_for_it_always_weighs_more_than_one_against(helped: int, harmed: int, usual: float):
     """And no number of votes leaves the bounds."""
     votes = Votes(helped=helped, harmed=harmed)
 
-    assert votes.model_copy(update={"harmed": harmed + 1}).weight < votes.weight
-    assert votes.weight < votes.model_copy(update={"helped": helped + 1}).weight
-    assert 0.5 <= votes.weight <= 1.5
+    assert votes.model_copy(update={"harmed": harmed + 1}).weight(usual) < votes.weight(usual)
+    assert votes.weight(usual) < votes.model_copy(update={"helped": helped + 1}).weight(usual)
+    assert 0 < votes.weight(usual) < 2
 
 
 def conversation(
