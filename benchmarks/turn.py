@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
     with ExitStack() as stack:
-        contenders = _ours(options.store or ["memory", "postgres"], options.latency / 1_000, stack)
+        contenders = _ours(options.store or ["memory", "hybrid"], options.latency / 1_000, stack)
         if agno and not options.alone:
             contenders += _agno(options.agno_knowledge, options.latency / 1_000, stack)
         results = _measured(contenders, options.users, options.turns)
