@@ -54,6 +54,7 @@ def test_nobody_else_may(curated):
 def test_a_cron_curates_as_whoever_made_it(curated):
     """Every minute here, so that the test sees it happen."""
     alex = curated.person("alex")
+    curate(alex)
     for said in ("I love short meetings.", "I love the short meetings."):
         tell(alex, said)
     assert 2 <= own(alex, "alex").count("active")
