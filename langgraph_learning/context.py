@@ -17,7 +17,7 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import INSTRUCTIONS, Asked, LearningStore
-from langgraph_learning.scopes import Namespace
+from langgraph_learning.scopes import Place
 from langgraph_learning.transcript import tokens_in
 
 PREAMBLE, ORDERS = (
@@ -40,7 +40,7 @@ class Shown(BaseModel):
     """What changes rarely. It follows the agent's own instructions, so that prompt caches hold."""
     relevant: str = ""
     """What depends on the question. It goes with the question, at the end of the prompt."""
-    learnings: tuple[tuple[Namespace, str], ...] = ()
+    learnings: tuple[Place, ...] = ()
     """Namespace and key of everything shown."""
 
     def with_question(self) -> "Shown":
@@ -114,7 +114,7 @@ def build(
     Instructions come first and may take all of it; nothing else can open or close their block.
     """
     parts: dict[str, list[str]] = {INSTRUCTIONS: [], DATA: [], NEAR: []}
-    keys: list[tuple[Namespace, str]] = []
+    keys: list[Place] = []
     # What rarely changes comes first and keeps its place in the prompt.
     by_place = sorted(stores, key=lambda store: (not store.instructs, not store.stable))
     filled = [store for store in by_place if recalled.get(store.name)]

@@ -17,16 +17,16 @@ from langgraph.store.base import ListNamespacesOp, MatchCondition, Result, Searc
 
 from langgraph_learning import tidying
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.flow import Flow, batch, together
+from langgraph_learning.flow import Flow, batch, every, together
 from langgraph_learning.learning import Learning, Status
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.likeness import differs
 from langgraph_learning.neighbours import look_alikes
 from langgraph_learning.opinions import AT_ONCE, MOST_CALLS, Judge, Opinion, Pair
 from langgraph_learning.report import Action, LookAlike, Report, action_of
-from langgraph_learning.scopes import ROOT, Namespace, Scope, escape
-from langgraph_learning.shelves import Group, Shelf, pages, shelve, write
-from langgraph_learning.tidying import Cluster, Place, Terms
+from langgraph_learning.scopes import ROOT, Namespace, Place, Scope, escape
+from langgraph_learning.shelves import Group, Shelf, shelve, write
+from langgraph_learning.tidying import Cluster, Terms
 from langgraph_learning.votes import SHOWN
 
 PAGE = 1_000
@@ -148,7 +148,7 @@ def _shown(tenant: str) -> Flow[frozenset[Place]]:
     threads = yield from _all_under((ROOT, escape(tenant), escape(Scope.THREAD.name)), SHOWN)
     found: set[Place] = set()
     for start in range(0, len(threads), AT_A_TIME):
-        threads_shown = yield from together(pages(place) for place in threads[start : start + AT_A_TIME])
+        threads_shown = yield from together(every(place) for place in threads[start : start + AT_A_TIME])
         items = [item for thread in threads_shown for item in thread]
         found |= {(tuple(namespace), key) for item in items for namespace, key in item.value["learnings"]}
     return frozenset(found)

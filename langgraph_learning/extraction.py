@@ -16,11 +16,11 @@ from langgraph_learning.edits import Edit, InvalidEdit, answer_schema, reason
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of, get, search, together
 from langgraph_learning.gates import opted_out
-from langgraph_learning.learning import Learning, Status, normal, read_all
+from langgraph_learning.learning import Learning, Status, messages_in, normal, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert
 from langgraph_learning.questioner import Method, Questioner
 from langgraph_learning.saved import Saved, names, repeats, saved
-from langgraph_learning.scopes import ROOT, Caller, Namespace, Scope
+from langgraph_learning.scopes import ROOT, Caller, Namespace, Place, Scope
 from langgraph_learning.transactions import Expected, version_of
 from langgraph_learning.transcript import (
     Line,
@@ -58,7 +58,7 @@ class Lesson(BaseModel):
     """What else is written: which messages were read, and votes."""
     cursor: tuple[Namespace, str, int] | None = None
     """The version of the thread's cursor that was read."""
-    voted: tuple[tuple[Namespace, str], ...] = ()
+    voted: tuple[Place, ...] = ()
     """The learnings that the conversation votes on; the votes themselves are among the marks."""
 
     def conditions(self) -> list[Expected]:
@@ -267,7 +267,7 @@ def closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learnin
 
 def _told(one: Learning) -> str:
     """Return something known as the model is told it, with how often it was said: that may be evidence."""
-    times = len({(source.thread, message) for source in one.sources for message in source.messages})
+    times = len(messages_in(one.sources))
     return f"{one.kind} · {inert(one.text)}{f' (said {times} times)' if times > 1 else ''}"
 
 
@@ -312,7 +312,7 @@ def _as_read(caller: Caller, read: Sequence[tuple[str, ...]], cursor: Item | Non
     return Lesson(marks=((*_cursor(caller), {"marks": marks}),), cursor=(*_cursor(caller), version_of(cursor)))
 
 
-def _cursor(caller: Caller) -> tuple[Namespace, str]:
+def _cursor(caller: Caller) -> Place:
     return caller.namespace(Scope.THREAD, votes.CURSOR), "read"
 
 

@@ -11,9 +11,9 @@ from langgraph_learning.extraction import processed
 from langgraph_learning.flow import Flow, adrive, drive, flow_of
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning
-from langgraph_learning.learning_store import Mode, Turn
+from langgraph_learning.learning_store import Mode
 from langgraph_learning.loop import Loop
-from langgraph_learning.run import Run, session_of
+from langgraph_learning.run import Run
 
 State = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def _note(loop: Loop, state: State, run: Run, error: Exception) -> Flow[None]:
 
 def _learnt(loop: Loop, state: State, run: Run, error: Exception) -> Flow[list[Learning]]:
     """Return what the learning stores make of an error."""
-    turn = Turn(run.caller, tuple(state.get("messages") or ()), run.now, run.id, session_of(state))
+    turn = run.turn(state)
     learnings: list[Learning] = []
     for store in loop.stores:
         notes = (yield from flow_of(store.failed(turn, error))) if store.mode is not Mode.AGENTIC else ()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from langgraph.store.base import GetOp, Item, PutOp, SearchOp
 
@@ -10,10 +11,10 @@ from langgraph_learning.checks import note_key
 from langgraph_learning.edits import kept_of_links
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.flow import Flow, batch, every, get, search, together
-from langgraph_learning.learning import Learning, Status, in_one_step, read_all
+from langgraph_learning.learning import Learning, Status, in_one_step, messages_in, read_all
 from langgraph_learning.learning_store import LearningStore, Mode, places, repeating
-from langgraph_learning.proposals import Place, proposed, refused, unanswered
-from langgraph_learning.scopes import Caller, Namespace, Scope
+from langgraph_learning.proposals import proposed, refused, unanswered
+from langgraph_learning.scopes import Caller, Namespace, Place, Scope
 from langgraph_learning.sharing import Sharing, candidate_key, counted
 from langgraph_learning.transactions import Expected, version_of
 
@@ -132,7 +133,7 @@ def _with_words(
     """
     gone = [one for one in asked if one.status is Status.REJECTED]
     sources = [source for one in gone for source in one.sources if source.user == caller.user]
-    said = {(source.thread, message) for source in sources for message in source.messages}
+    said = messages_in(sources)
     raw = {kind: store for store in by_name.values() if store.raw for kind in store.kinds}
     kept = [(caller.namespace(store.scope, store.name), kind) for kind, store in raw.items()]
     words, _ = yield from _read((place, note_key(*message, kind)) for place, kind in kept for message in said)
@@ -146,9 +147,14 @@ def _repeating(by_name: Mapping[str, LearningStore], caller: Caller, gone: Seque
     """Return what repeats something that is to be forgotten, as far as the caller may read it."""
     keeping = [store for store in by_name.values() if any(map(kept_of_links, store.kinds.values()))]
     folders = places(keeping, caller) if gone else []
-    items = yield from together(every(place, {"status": Status.ACTIVE.value}) for place in folders)
-    found = [one for place, there in zip(folders, items, strict=True) for one in read_all(there, [place])]
+    found = yield from learnings_in(folders, {"status": Status.ACTIVE.value})
     return repeating(by_name.values(), gone, found)
+
+
+def learnings_in(folders: Sequence[Namespace], filter: dict[str, Any] | None = None) -> Flow[list[Learning]]:
+    """Return all learnings in exactly these namespaces that a filter lets through."""
+    items = yield from together(every(place, filter) for place in folders)
+    return [one for place, there in zip(folders, items, strict=True) for one in read_all(there, [place])]
 
 
 def _counted(

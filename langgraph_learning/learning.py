@@ -12,7 +12,7 @@ from uuid import uuid4
 from langgraph.store.base import Item, PutOp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from langgraph_learning.scopes import Namespace, Scope, unescape
+from langgraph_learning.scopes import Namespace, Place, Scope, unescape
 
 SHAPE = 1
 """The version of the shape below, written into every item."""
@@ -59,6 +59,11 @@ class Source(BaseModel):
     run: str | None = None
     messages: tuple[str, ...] = ()
     """Ids of the messages."""
+
+
+def messages_in(sources: Iterable[Source]) -> set[tuple[str | None, str]]:
+    """Return the messages that are among these sources, each by its thread and id."""
+    return {(source.thread, message) for source in sources for message in source.messages}
 
 
 class Decision(BaseModel):
@@ -180,7 +185,7 @@ class Learning(BaseModel):
         return self.namespace[-1]
 
     @property
-    def place(self) -> tuple[Namespace, str]:
+    def place(self) -> Place:
         """Where it lies: no two learnings share it."""
         return self.namespace, self.key
 

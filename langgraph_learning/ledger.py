@@ -7,8 +7,8 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.errors import NotFound
 from langgraph_learning.flow import Flow, batch, every, together
-from langgraph_learning.gates import opting, withdraw
-from langgraph_learning.learning import Learning, Source, Status, read_all
+from langgraph_learning.gates import learnings_in, opting, withdraw
+from langgraph_learning.learning import Learning, Source, Status, messages_in
 from langgraph_learning.learning_store import LearningStore, places, repeating
 from langgraph_learning.scopes import Caller, Namespace, Scope
 from langgraph_learning.votes import kept_of, where
@@ -95,9 +95,9 @@ def _words_of(
 ) -> list[Learning]:
     """Return the user's words on which learnings rest, where a learning store keeps words as they were said."""
     raw = {store.name for store in stores if store.raw}
-    said = {(s.thread, message) for one in gone for s in one.sources if s.user == caller.user for message in s.messages}
+    said = messages_in(source for one in gone for source in one.sources if source.user == caller.user)
     words = (one for one in found if one.kept_by in raw)
-    return [one for one in words if any((s.thread, m) in said for s in one.sources for m in s.messages)]
+    return [one for one in words if said & messages_in(one.sources)]
 
 
 def _votes_on(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
@@ -114,6 +114,5 @@ def _named(stores: Sequence[LearningStore], names: Sequence[str]) -> list[Learni
 
 
 def _all(folders: Sequence[Namespace]) -> Flow[list[Learning]]:
-    items = yield from together(every(place) for place in folders)
-    found = [one for place, there in zip(folders, items, strict=True) for one in read_all(there, [place])]
+    found = yield from learnings_in(folders)
     return sorted(found, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)

@@ -14,8 +14,8 @@ from langgraph_learning.extraction import Extraction, Lesson, Marks
 from langgraph_learning.flow import Flow, flow_of, together
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning, Status
-from langgraph_learning.learning_store import Asked, LearningStore, Turn
-from langgraph_learning.run import ContextFrom, Run, session_of
+from langgraph_learning.learning_store import Asked, LearningStore
+from langgraph_learning.run import ContextFrom, Run
 from langgraph_learning.scopes import Scope
 from langgraph_learning.votes import answer_before, marks_of, rolled_up
 
@@ -131,7 +131,7 @@ class Loop:
 
     def _lesson(self, state: State, run: Run) -> Flow[Lesson]:
         """Return what the messages that nothing was learnt from yet teach."""
-        turn = Turn(run.caller, tuple(state.get("messages") or ()), run.now, run.id, session_of(state))
+        turn = run.turn(state)
         return (yield from (self._extraction.flow(turn) if run.caller.learn else self._extraction.passed_over(turn)))
 
     def _written(self, lesson: Lesson, state: State, run: Run) -> Flow[tuple[Learning, ...]]:

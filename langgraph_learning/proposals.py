@@ -5,9 +5,8 @@ from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from langgraph_learning.learning import Decision, Learning, Status, normal
-from langgraph_learning.scopes import Namespace
+from langgraph_learning.scopes import Place
 
-Place = tuple[Namespace, str]
 Stored = Mapping[Place, Learning]
 """What lies in the store at this moment, by where it lies."""
 

@@ -13,7 +13,7 @@ from langgraph.store.base import BaseStore
 from langgraph_learning import trial
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.learning import Learning
-from langgraph_learning.learning_store import Asked
+from langgraph_learning.learning_store import Asked, Turn
 from langgraph_learning.scopes import Caller, LearningContext, authenticated
 from langgraph_learning.transcript import question
 
@@ -54,6 +54,11 @@ class Run:
             now=datetime.now(UTC),
             tell=lambda event: runtime.stream_writer({"learning": event}),
         )
+
+    def turn(self, state: Mapping[str, Any]) -> Turn:
+        """Return what is learnt from."""
+        messages = tuple(state.get("messages") or ())
+        return Turn(self.caller, messages, self.now, self.id, session_of(state))
 
     def asked(self, state: Mapping[str, Any]) -> Asked:
         """Return what is recalled for."""

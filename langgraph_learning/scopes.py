@@ -12,6 +12,8 @@ from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 ROOT = "learnings"
 
 Namespace = tuple[str, ...]
+Place = tuple[Namespace, str]
+"""Where one item lies: its namespace and key."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from langgraph.store.base import GetOp, Item, PutOp, SearchOp
+from langgraph.store.base import GetOp, Item, PutOp
 
 from langgraph_learning.errors import Conflict
-from langgraph_learning.flow import Flow, batch
+from langgraph_learning.flow import Flow, batch, every
 from langgraph_learning.learning import CURATOR, Learning, Status, in_one_step
 from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.scopes import Namespace, unescape
@@ -86,25 +86,14 @@ def shelve(stores: Mapping[str, LearningStore], folder: Namespace, names: Sequen
     """Read what is kept in a folder under these names. The votes are read last: so none is missed unnoticed."""
     shelves = []
     for name in names:
-        items = yield from pages((*folder, name))
+        items = yield from every((*folder, name))
         own = {item.key: item for item in items if item.namespace == (*folder, name)}
         learnings = {key: Learning.read(item) for key, item in own.items()}
         found = {key: one for key, one in learnings.items() if one}
         versions = {key: version_of(item) for key, item in own.items()}
         shelves.append(Shelf(stores[name], (*folder, name), found, versions))
-    votes = (yield from pages((*folder, VOTES))) if any(shelf.found or shelf.versions for shelf in shelves) else []
+    votes = (yield from every((*folder, VOTES))) if any(shelf.found or shelf.versions for shelf in shelves) else []
     return [replace(shelf, votes=_votes(votes, shelf.namespace)) for shelf in shelves]
-
-
-def pages(prefix: Namespace) -> Flow[list[Item]]:
-    """Return all items under a prefix."""
-    found: list[Item] = []
-    while True:
-        (items,) = yield from batch(SearchOp(prefix, limit=PAGE, offset=len(found)))
-        page = [item for item in items if isinstance(item, Item)] if isinstance(items, list) else []
-        found += page
-        if len(page) < PAGE:
-            return found
 
 
 def write(shelf: Shelf, groups: Sequence[Group]) -> Flow[tuple[Shelf, list[Group]]]:

@@ -11,7 +11,7 @@ from langgraph_learning.learning_store import LearningStore, Mode
 from langgraph_learning.likeness import differs
 from langgraph_learning.neighbours import repeated
 from langgraph_learning.proposals import proposed, unanswered
-from langgraph_learning.scopes import Namespace, Scope
+from langgraph_learning.scopes import Place, Scope
 from langgraph_learning.shelves import Group, Shelf
 from langgraph_learning.votes import total
 
@@ -21,7 +21,6 @@ EVEN = 0.5
 VOTERS = 2
 """How many different users must have voted against something shared before it is put away."""
 
-Place = tuple[Namespace, str]
 Cluster = tuple[Learning, ...]
 Texts = frozenset[str]
 """The texts of two learnings."""

@@ -26,7 +26,7 @@ from langgraph_learning.gates import opted_out, write
 from langgraph_learning.learning import Learning, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert, provenance
 from langgraph_learning.loop import ATTEMPTS, Loop, event
-from langgraph_learning.run import Run, session_of
+from langgraph_learning.run import Run
 from langgraph_learning.scopes import ROOT
 from langgraph_learning.transcript import Line, lines, shortened
 from langgraph_learning.votes import rolled_up, said_in
@@ -55,11 +55,11 @@ class Asking:
     @classmethod
     def of(cls, run: Run, runtime: ToolRuntime[Any, Any]) -> "Asking":
         """Return the call that is being answered."""
-        state = _mapping(runtime.state)
-        messages = tuple(state.get("messages") or ())
-        turn = Turn(run.caller, messages, run.now, run.id, session_of(state))
+        turn = run.turn(_mapping(runtime.state))
         id_ = runtime.tool_call_id or ""
-        asking = [m.id for m in messages if isinstance(m, AIMessage) and id_ in [call["id"] for call in m.tool_calls]]
+        asking = [
+            m.id for m in turn.messages if isinstance(m, AIMessage) and id_ in [call["id"] for call in m.tool_calls]
+        ]
         return cls(run, turn, ((asking[-1] if asking else None) or "", id_))
 
     def said(self, hidden: frozenset[str]) -> list[Line]:

@@ -16,7 +16,7 @@ from langgraph_learning.flow import Flow, batch, every, get, search, together
 from langgraph_learning.gates import opted_out
 from langgraph_learning.learning import Learning, Status, Votes
 from langgraph_learning.learning_store import LearningStore, Turn, places
-from langgraph_learning.scopes import Caller, Namespace, Scope, escape
+from langgraph_learning.scopes import Caller, Namespace, Place, Scope, escape
 from langgraph_learning.sharing import mark_of
 from langgraph_learning.transactions import Expected, version_of
 
@@ -29,7 +29,6 @@ MOST = 1_000
 ATTEMPTS = 20
 """How often a sum is taken when others vote at the same time."""
 
-Place = tuple[Namespace, str]
 Mark = tuple[Namespace, str, dict[str, Any]]
 """An item as it is to be written."""
 

@@ -13,7 +13,7 @@ from pydantic import field_validator
 from langgraph_learning.edits import Edit, InvalidEdit, Record
 from langgraph_learning.errors import Misconfigured, NotAllowed
 from langgraph_learning.flow import Flow, search
-from langgraph_learning.learning import Learning, Source, Status, normal, read_all
+from langgraph_learning.learning import Learning, Source, Status, messages_in, normal, read_all
 from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Mode, inert
 from langgraph_learning.scopes import Scope
 
@@ -122,7 +122,7 @@ class SelfImprovement(LearningStore):
         if any(one.kind in self.kinds for one in links):
             raise InvalidEdit("evidence: an instruction is no evidence for another; name what was said or happened")
         whole = replace(edit, support=_sources(links))
-        heard = {(source.thread, id_) for source in (edit.source, *whole.support) for id_ in source.messages}
+        heard = messages_in((edit.source, *whole.support))
         if len(heard) < self.evidence:
             raise InvalidEdit(
                 f"evidence: it rests on {len(heard)} different messages, and {self.evidence} are needed: leave it out"
