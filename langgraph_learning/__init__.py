@@ -2,10 +2,10 @@
 
 from langgraph_learning.context import learned_context
 from langgraph_learning.edits import Record
-from langgraph_learning.learning_store import LearningStore, Mode
+from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.machine import LearningMachine
+from langgraph_learning.policy import Mode, Sharing
 from langgraph_learning.scopes import LearningContext, Scope
-from langgraph_learning.sharing import Sharing
 from langgraph_learning.stores import (
     BehavioralFeedback,
     DecisionLog,

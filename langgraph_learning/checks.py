@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import uuid4
 
 from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
@@ -20,10 +20,11 @@ from langgraph_learning.edits import (
     record_from,
     text_of,
 )
+from langgraph_learning.keys import hashed, message_key, note_key
 from langgraph_learning.learning import Channel, Learning, Source
-from langgraph_learning.learning_store import LearningStore, Mode, Note, Turn
+from langgraph_learning.learning_store import LearningStore, Note, Turn
+from langgraph_learning.policy import CUT, Mode, Sharing
 from langgraph_learning.scopes import Scope
-from langgraph_learning.sharing import CUT, Sharing
 from langgraph_learning.transcript import Line
 from langgraph_learning.transcript import text_of as text_of_message
 from langgraph_learning.whose import borrowed, quoted, said_by_user, speaker
@@ -55,7 +56,7 @@ class Checks:
             raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
         record = None if raw.get("edit") == FORGET else self._record(kind, raw, keys)
         source = self._source(turn, part, line, record)
-        key = _key(turn.caller.thread, line.id, kind, str(number))
+        key = message_key(turn.caller.thread, line.id, kind, str(number))
         edit = _carried(self.keepers[kind], turn, kind, record, replaces, source, key)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
@@ -82,7 +83,7 @@ class Checks:
         told = text_of(record, chosen=False) if record else known
         line = said_by_user(told, said, quoted=known if record else "")
         source = _of(turn, "user", line.id) if line else _of(turn, speaker(said), call[0])
-        key = _hash(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
+        key = hashed(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
         rests_on = next((one for one in turn.messages if one.id in source.messages), None)
         edit = _carried(self.keepers[kind], turn, kind, record, replaces, source, key)
         return self._vetted(replace(edit, quote=_quote(rests_on) if rests_on else None), raw, keys)
@@ -157,17 +158,3 @@ def _quote(message: AnyMessage) -> str:
     """Return a message as a reviewer is shown it; what is too long to have been typed is a document of somebody's."""
     text = text_of_message(message)
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + CUT
-
-
-def note_key(thread: str | None, message: str, kind: str, number: int = 0) -> str:
-    """Return the key of what is noted of a message without a model: its first note, or one that follows."""
-    return _key(thread, message, "noted", kind, str(number))
-
-
-def _key(thread: str | None, message: str, *what: str) -> str:
-    """Return the key of a new learning: the same for the same place of the same conversation, whatever its words."""
-    return _hash(thread, message, *what) if thread and message else uuid4().hex
-
-
-def _hash(*parts: str) -> str:
-    return uuid5(NAMESPACE_URL, "\0".join(parts)).hex

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, flow_of
+from langgraph_learning.keys import INSTRUCTIONS
 from langgraph_learning.learning import Learning
-from langgraph_learning.learning_store import INSTRUCTIONS, Asked, LearningStore
+from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.scopes import Place
 from langgraph_learning.transcript import tokens_in
 

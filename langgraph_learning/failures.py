@@ -11,8 +11,8 @@ from langgraph_learning.extraction import processed
 from langgraph_learning.flow import Flow, adrive, drive, flow_of
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning
-from langgraph_learning.learning_store import Mode
 from langgraph_learning.loop import Loop
+from langgraph_learning.policy import Mode
 from langgraph_learning.run import Run
 
 State = Mapping[str, Any]

@@ -1,29 +1,24 @@
 """What is said of an answer, or came of a decision, outside the conversation: by a button, a ticket, a job."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import HumanMessage
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import BaseModel, ValidationError
-from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning.checks import noted
 from langgraph_learning.edits import Edit, kind_of, linked, reason, said_by
-from langgraph_learning.errors import InvalidFields, LearningError, Misconfigured, NotFound
+from langgraph_learning.errors import InvalidFields, Misconfigured, NotFound
 from langgraph_learning.extraction import processed
 from langgraph_learning.flow import Flow, batch, flow_of
 from langgraph_learning.gates import write
 from langgraph_learning.learning import Learning, Source, Status, read_all
 from langgraph_learning.learning_store import Asked, LearningStore, Note, Turn, places
-from langgraph_learning.loop import Loop
-from langgraph_learning.run import Run
-from langgraph_learning.scopes import Caller, LearningContext
+from langgraph_learning.scopes import Caller
 from langgraph_learning.stores.behavioral_feedback import Feedback
 from langgraph_learning.stores.decision_log import Outcome
 from langgraph_learning.transcript import Line
@@ -212,48 +207,3 @@ def _keeper(stores: Sequence[LearningStore], record: type[BaseModel]) -> tuple[L
 def _given(**texts: str | None) -> None:
     if missing := [name for name, text in texts.items() if not (text and text.strip())]:
         raise InvalidFields(f"{missing[0]}: it is empty.")
-
-
-class FeedbackInput(TypedDict, total=False):
-    """What somebody says of an answer."""
-
-    thread_id: str
-    message_id: str
-    verdict: str
-    """Either "up", "down", or what would have been right."""
-    comment: str | None
-
-
-class FeedbackOutput(TypedDict, total=False):
-    """What came of it."""
-
-    changed: list[str]
-    """Keys of the learnings that changed."""
-    refused: str | None
-    """Why nothing was done, if nothing was."""
-
-
-class FeedbackState(FeedbackInput, FeedbackOutput, total=False):
-    """Both."""
-
-
-def feedback_graph(
-    loop: Loop, node: Callable[[str, Callable[[Mapping[str, Any], Run], Flow[dict[str, Any]]], Loop], Any]
-) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """Return the graph by which feedback comes in over a server, in the name of whoever runs it."""
-
-    def give(state: Mapping[str, Any], run: Run) -> Flow[dict[str, Any]]:
-        # Whoever runs it may send anything: a number, for one, in the place of a text.
-        thread, *said = (str(state.get(name) or "") for name in ("thread_id", "message_id", "verdict", "comment"))
-        try:
-            changed = yield from feedback(loop.stores, replace(run.caller, thread=thread), *said)
-        except LearningError as error:
-            return {"changed": [], "refused": str(error)}
-        return {"changed": [one.key for one in changed], "refused": None}
-
-    context = None if loop.context_from else LearningContext
-    builder = StateGraph(FeedbackState, context, input_schema=FeedbackInput, output_schema=FeedbackOutput)
-    builder.add_node("give", node("give", give, loop), input_schema=FeedbackState)
-    builder.add_edge(START, "give")
-    builder.add_edge("give", END)
-    return builder.compile(store=loop.store, name="feedback")

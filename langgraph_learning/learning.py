@@ -225,8 +225,3 @@ def in_one_step(learnings: Iterable[Learning]) -> list[Learning]:
     """Return learnings with one mark, to be written together."""
     step = uuid4().hex
     return [learning.model_copy(update={"step": step}) for learning in learnings]
-
-
-def normal(text: str) -> str:
-    """Return a text as it is compared: case, spaces and a final full stop make no difference."""
-    return " ".join(text.casefold().split()).rstrip(".!")

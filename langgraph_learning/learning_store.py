@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,30 +14,15 @@ from pydantic import BaseModel, ValidationError
 from langgraph_learning.edits import Edit, has_identity, identity_of, kept_of_links, kind_of, said_by
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, search
-from langgraph_learning.learning import Learning, Status, normal, read_all, summed
+from langgraph_learning.keys import RESERVED
+from langgraph_learning.learning import Learning, Status, read_all, summed
+from langgraph_learning.policy import Mode, Sharing
 from langgraph_learning.scopes import Caller, Namespace, Scope
-from langgraph_learning.sharing import Sharing
+from langgraph_learning.text import inert, normal
 from langgraph_learning.transcript import Line
 
 OVERFETCH = 3
 """How many times more items are read than shown: dates, duplicates and ranking are ours."""
-
-
-INSTRUCTIONS = "approved_instructions"
-"""The block of the context that holds instructions: the only one that does."""
-RESERVED = frozenset({"cursor", "shown", "votes", "opted_out", INSTRUCTIONS})
-"""Names under which other things than learnings lie or are shown."""
-
-
-class Mode(StrEnum):
-    """Who decides that something is learnt."""
-
-    BACKGROUND = "background"
-    """Extraction after the answer."""
-    AGENTIC = "agentic"
-    """The agent, with tools."""
-    PROPOSE = "propose"
-    """Nothing counts before a person approves."""
 
 
 @dataclass(frozen=True)
@@ -343,11 +327,6 @@ def provenance(learning: Learning, caller: Caller) -> str:
     if first and first.channel in ("user", "person") and first.user != caller.user:
         who = f", said by {inert(first.user)}"
     return f" ({learning.learned_at:%Y-%m-%d}{who})"
-
-
-def inert(text: str) -> str:
-    """Return stored text so that it stays data: on one line, and unable to open or close a block."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def words_of(store: type[LearningStore]) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from langgraph_learning.learning import Decision, Learning, Status, normal
-from langgraph_learning.scopes import Place
+from langgraph_learning.keys import mark_of
+from langgraph_learning.learning import Decision, Learning, Status
+from langgraph_learning.scopes import Caller, Place
+from langgraph_learning.text import normal
 
 Stored = Mapping[Place, Learning]
 """What lies in the store at this moment, by where it lies."""
@@ -84,3 +86,9 @@ def _keyed(proposal: Learning, bases: Sequence[Learning], supersedes: tuple[str,
 def _over(learning: Learning) -> bool:
     """Whether a former proposal is history, so that the same may be proposed anew."""
     return learning.status in (Status.SUPERSEDED, Status.REJECTED) and not refused(learning)
+
+
+def rests_on_own_words(proposal: Learning, caller: Caller) -> bool:
+    """Whether a proposal rests on something that was said in this user's own turn."""
+    mark = mark_of(caller, proposal.key)
+    return mark in proposal.supporters or any(source.user == caller.user for source in proposal.sources)

@@ -8,11 +8,10 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from pydantic import BaseModel, ValidationError
 
 from langgraph_learning.edits import Edit, given_to, identity_of, record_from, said_by
+from langgraph_learning.keys import FORGET_TOOL, SEARCH_TOOL, save_tool
 from langgraph_learning.learning_store import LearningStore
-from langgraph_learning.transcript import plain, stems, text_of, words
-
-SEARCH = "search_learnings"
-FORGET = "forget_learning"
+from langgraph_learning.text import plain, stems, words
+from langgraph_learning.transcript import text_of
 
 
 class Saved(NamedTuple):
@@ -24,21 +23,16 @@ class Saved(NamedTuple):
     """What the record says it is about."""
 
 
-def save(kind: str) -> str:
-    """Return the name of the tool that saves a kind of learning."""
-    return f"save_{kind}"
-
-
 def names(stores: Sequence[LearningStore]) -> frozenset[str]:
     """Return the names of the tools of these stores: neither what they are asked nor what they say is learnt from."""
     with_tools = [store for store in stores if store.tools]
     kinds = [kind for store in with_tools for kind in store.asked]
-    return frozenset([*map(save, kinds), *([SEARCH, FORGET] if with_tools else [])])
+    return frozenset([*map(save_tool, kinds), *([SEARCH_TOOL, FORGET_TOOL] if with_tools else [])])
 
 
 def saved(messages: Sequence[AnyMessage], records: Mapping[str, type[BaseModel]]) -> list[Saved]:
     """Return what the tools have saved in these messages; a call that failed saved nothing."""
-    kinds = {save(kind): kind for kind in records}
+    kinds = {save_tool(kind): kind for kind in records}
     done = {m.tool_call_id for m in messages if isinstance(m, ToolMessage) and m.status == "success"}
     found = []
     for call in (call for m in messages if isinstance(m, AIMessage) for call in m.tool_calls):

@@ -1,53 +1,20 @@
 """When one user's words become everybody's: at once, after enough others said the same, or when a person approves."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from hashlib import blake2s
-from typing import Any, ClassVar
+from collections.abc import Iterable
 from unicodedata import normalize
-from uuid import NAMESPACE_URL, uuid5
 
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.keys import candidate_key, mark_of, values_in
 from langgraph_learning.learning import Decision, Learning, Source, Status
+from langgraph_learning.policy import CUT
 from langgraph_learning.proposals import decided
 from langgraph_learning.scopes import Caller, Namespace
-from langgraph_learning.whose import mostly_own
+from langgraph_learning.text import mostly_own
 
 SEVERAL = "several people"
 """Stands for the user in what was promoted: the statement travels, not who said it."""
 POLICY = "sharing"
 """Stands for the reviewer where the policy decided."""
-
-CUT = " […]"
-"""The end of a quote that is not whole."""
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """When a user's own words count for everybody in a shared scope. Until then they count for that user."""
-
-    users: int | None
-    """How many different users must have said it; None: a person must approve it."""
-
-    AT_ONCE: ClassVar["Sharing"]
-    APPROVED: ClassVar["Sharing"]
-
-    @classmethod
-    def after(cls, users: int) -> "Sharing":
-        """Return the policy that shares what this many different users said. Raises `Misconfigured` below 2."""
-        if users < 2:
-            raise Misconfigured("Sharing.after(n) needs at least two users; for one, say Sharing.AT_ONCE.")
-        return cls(users)
-
-
-Sharing.AT_ONCE = Sharing(1)
-Sharing.APPROVED = Sharing(None)
-
-
-def candidate_key(learning: Learning, place: Namespace) -> str:
-    """Return the key under which a statement waits in a shared place: the same for all who say the same."""
-    return uuid5(NAMESPACE_URL, "\0".join((*place, learning.kind, statement(learning)))).hex
 
 
 def counted(
@@ -72,18 +39,6 @@ def counted(
     return decided(waiting, Status.ACTIVE, promotion)
 
 
-def statement(learning: Learning) -> str:
-    """Return what a learning says, as it is compared: case, spaces, articles and punctuation at a word's end aside."""
-    words = normalize("NFKC", " ".join(_values(learning.data))).casefold().split()
-    plain = (word.strip(".,;:!?\"'()") for word in words)
-    return " ".join(word for word in plain if word and word not in ("a", "an", "the"))
-
-
-def mark_of(caller: Caller, key: str) -> str:
-    """Return a mark by which a user is counted once for one statement; it names nobody."""
-    return blake2s("\0".join((caller.tenant, caller.user, key)).encode(), digest_size=8).hexdigest()
-
-
 def said_in_own_words(learning: Learning, caller: Caller) -> bool:
     """Whether a statement rests on what this user said, not on what they quoted or what a tool or the agent said."""
     said_by = learning.sources[-1] if learning.sources else None
@@ -96,7 +51,7 @@ def said_in_own_words(learning: Learning, caller: Caller) -> bool:
 
 def named(learning: Learning, names: Iterable[str]) -> bool:
     """Whether a statement holds one of these names or ids, or a part of one."""
-    said = normalize("NFKC", " ".join((learning.text, *_values(learning.data)))).casefold()
+    said = normalize("NFKC", " ".join((learning.text, *values_in(learning.data)))).casefold()
     whole = [normalize("NFKC", name).casefold().strip() for name in names]
     parts = {part for name in whole for part in re.findall(r"[^\W\d_]{3,}", name.partition("@")[0])} - {"user"}
     return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said) for name in (*whole, *parts) if name)
@@ -123,13 +78,3 @@ def _without(waiting: Learning | None, mark: str) -> Learning | None:
         return None
     left = tuple(other for other in waiting.supporters if other != mark)
     return waiting.model_copy(update={"supporters": left, "status": Status.PROPOSED if left else Status.SUPERSEDED})
-
-
-def _values(data: Any) -> Sequence[str]:
-    if isinstance(data, str):
-        return [data]
-    if hasattr(data, "values"):
-        return [text for key in sorted(data) for text in _values(data[key])]
-    if isinstance(data, list | tuple):
-        return [text for value in data for text in _values(value)]
-    return [] if data is None else [str(data)]

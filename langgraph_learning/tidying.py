@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from langgraph_learning.edits import has_identity
 from langgraph_learning.gates import waits
 from langgraph_learning.learning import Learning, Source, Status, Votes
-from langgraph_learning.learning_store import LearningStore, Mode
+from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.likeness import differs
 from langgraph_learning.neighbours import repeated
+from langgraph_learning.policy import Mode
 from langgraph_learning.proposals import proposed, unanswered
 from langgraph_learning.scopes import Place, Scope
 from langgraph_learning.shelves import Group, Shelf

@@ -23,12 +23,15 @@ from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.extraction import closed, processed, unforgotten
 from langgraph_learning.flow import Flow, adrive, batch, drive, flow_of, together
 from langgraph_learning.gates import opted_out, write
+from langgraph_learning.keys import FORGET_TOOL, SEARCH_TOOL, save_tool
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, Mode, Turn, inert, provenance
+from langgraph_learning.learning_store import Asked, LearningStore, Turn, provenance
 from langgraph_learning.loop import ATTEMPTS, Loop, event
+from langgraph_learning.policy import Mode
 from langgraph_learning.run import Run
 from langgraph_learning.scopes import ROOT
-from langgraph_learning.transcript import Line, lines, shortened
+from langgraph_learning.text import inert, shortened
+from langgraph_learning.transcript import Line, lines
 from langgraph_learning.votes import rolled_up, said_in
 
 TAKEN = ("edit", "message", "replaces", "runtime", "config", "run_manager", "callbacks")
@@ -89,7 +92,7 @@ class Toolbox:
         self._loop = loop
         self._stores = [store for store in loop.stores if store.tools]
         self._checks = Checks(self._stores)
-        self._saving = saved.names(self._stores) - {saved.SEARCH}
+        self._saving = saved.names(self._stores) - {SEARCH_TOOL}
 
     def tools(self) -> list[BaseTool]:
         """Return them for an agent; none if no store has any. Raises `Misconfigured` for a record with a taken name."""
@@ -107,9 +110,9 @@ class Toolbox:
         )
         forgets = f"Forget something known, because it is no longer true or the user asks for it.{instead} {_SILENT}"
         return [
-            self._tool(saved.SEARCH, looks, query, self.search),
+            self._tool(SEARCH_TOOL, looks, query, self.search),
             *(self._saves(store, kind, record) for store in self._stores for kind, record in store.asked.items()),
-            self._tool(saved.FORGET, forgets, {"key": _KEY}, self.forget),
+            self._tool(FORGET_TOOL, forgets, {"key": _KEY}, self.forget),
         ]
 
     def search(self, given: Mapping[str, Any], asking: Asking) -> Flow[str]:
@@ -189,7 +192,7 @@ class Toolbox:
         keys: Mapping[str, Learning],
     ) -> Edit:
         if replaces and raw["edit"] in self._checks.kinds and replaces.kind != raw["edit"]:
-            raise ToolException(f"replaces: {replaces.key} is corrected with {saved.save(replaces.kind)}.")
+            raise ToolException(f"replaces: {replaces.key} is corrected with {save_tool(replaces.kind)}.")
         try:
             return self._checks.asked(asking.turn, said, raw, replaces, keys, asking.call)
         except ValidationError as error:
@@ -210,7 +213,7 @@ class Toolbox:
     def _saves(self, store: LearningStore, kind: str, record: type[BaseModel]) -> BaseTool:
         replaces = {"anyOf": [{"type": "string", "description": _REPLACES}, {"type": "null"}]}
         fields = {**fields_of(record, TAKEN), "replaces": replaces}
-        return self._tool(saved.save(kind), _purpose(store, record), fields, partial(self.save, kind))
+        return self._tool(save_tool(kind), _purpose(store, record), fields, partial(self.save, kind))
 
     def _tool(self, name: str, description: str, fields: Mapping[str, Any], step: Step) -> BaseTool:
         loop = self._loop
@@ -241,7 +244,7 @@ def equipped(agent: Any, tools: Sequence[BaseTool], stores: Sequence[LearningSto
     makes = callable(agent) and not isinstance(agent, Runnable) and _first_parameter(agent) == "tools"
     agent = agent(list(tools)) if makes else agent
     had = _tools_in(agent)
-    needed = [saved.save(kind) for store in stores if store.mode is Mode.AGENTIC for kind in store.asked]
+    needed = [save_tool(kind) for store in stores if store.mode is Mode.AGENTIC for kind in store.asked]
     missing = [name for name in needed if name not in had]
     if missing and (had or not makes):
         raise Misconfigured(
@@ -287,7 +290,7 @@ def _words(store: LearningStore) -> list[str]:
     """Return a store's words as they are right for tools: an extraction makes edits, an agent makes calls."""
     told = store.instructions
     for kind in store.asked:
-        told = told.replace(f"`{kind}`", f"`{saved.save(kind)}`")
+        told = told.replace(f"`{kind}`", f"`{save_tool(kind)}`")
     return [re.sub(r"\bedit(s?)\b", r"call\1", row) for row in told.splitlines() if not row.startswith("Example")]
 
 

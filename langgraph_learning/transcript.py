@@ -1,7 +1,7 @@
 """A conversation as the extraction reads it: framed, numbered, and within a budget."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langgraph_learning.learning import Channel
+from langgraph_learning.text import escaped, shortened
 
 CHARS_PER_TOKEN = 4
 """The usual rule of thumb; a budget is a bound on cost, not an exact count."""
@@ -83,8 +84,8 @@ def lines(messages: Sequence[AnyMessage], user: str, hidden: Collection[str] = (
         channel: Channel = "user" if isinstance(message, HumanMessage) else "tool" if tool_in_turn else "agent"
         speaker = f"user {user}" if channel == "user" else "tool" if isinstance(message, ToolMessage) else "agent"
         # Only a line of ours begins at the margin with a number: what was said cannot pose as another message.
-        said = _escape(text).replace("\n", "\n    ")
-        found.append(Line(number, message, f"[{number}] {' '.join(_escape(speaker).split())}: {said}", channel))
+        said = escaped(text).replace("\n", "\n    ")
+        found.append(Line(number, message, f"[{number}] {' '.join(escaped(speaker).split())}: {said}", channel))
     return found
 
 
@@ -122,25 +123,10 @@ def spoken(message: AnyMessage) -> str:
     return _cut(message, [call["name"] for call in calls]).strip()
 
 
-def shortened(text: str, most: int) -> str:
-    """Return a text of at most about so many characters, with a mark where something was cut."""
-    if len(text) <= most:
-        return text
-    # The end of a long text holds its outcome as often as the start, so both are kept.
-    head, tail = most * 3 // 4, most // 4
-    return f"{text[:head]} [… {len(text) - most:,} characters cut …] {text[-tail:]}"
-
-
 def question(messages: Sequence[AnyMessage]) -> str:
     """Return what the user asked last, to search by."""
     asked = [text_of(message) for message in messages if isinstance(message, HumanMessage) and worth_reading(message)]
     return asked[-1][: 500 * CHARS_PER_TOKEN] if asked else ""
-
-
-def words(texts: Iterable[str]) -> set[str]:
-    """Return the telling words in some texts: long enough to mean something, or numbers."""
-    cleaned = "".join(c if c.isalnum() else " " for text in texts for c in f"{text.casefold()} ")
-    return {word for word in cleaned.split() if len(word) > 3 or word.isdigit()}
 
 
 def _block(block: Any) -> str:
@@ -156,16 +142,6 @@ def _block(block: Any) -> str:
     )
 
 
-def stems(found: set[str]) -> set[str]:
-    """Return words so that "drinks" is "drink": statements are in the third person, users speak in the first."""
-    return {word if word.isdigit() else word.rstrip("s")[:5] for word in found}
-
-
-def plain(text: str) -> str:
-    """Return a text's words alone, in lower case."""
-    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
-
-
 def _hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
     """Whether nothing is left of a message without the hidden tools."""
     if isinstance(message, ToolMessage):
@@ -176,7 +152,3 @@ def _hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
 
 def _cut(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     return shortened(text_of(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN)
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -11,9 +11,9 @@ from langgraph_learning.errors import Conflict, NotAllowed, NotFound
 from langgraph_learning.flow import Flow, batch, changes
 from langgraph_learning.learning import CURATOR, Decision, Learning, Status
 from langgraph_learning.learning_store import LearningStore, objection_to, places
+from langgraph_learning.proposals import rests_on_own_words
 from langgraph_learning.scopes import Caller
 from langgraph_learning.transactions import Change, Expected, version_of
-from langgraph_learning.verdicts import own
 
 KEPT: Literal["kept"] = "kept"
 """The verdict on what curation is to leave alone."""
@@ -70,7 +70,7 @@ def _taken_back(
     if objection := next(filter(None, (objection_to(stores, one) for one in restored)), None):
         raise NotAllowed(objection)
     let_in = [one for one, change in zip(restored, taken, strict=True) if _waited(change) and not one.scope.private]
-    if four_eyes and any(one.status is Status.ACTIVE and own(one, caller) for one in let_in):
+    if four_eyes and any(one.status is Status.ACTIVE and rests_on_own_words(one, caller) for one in let_in):
         raise NotAllowed("This would let your own words count again: somebody else has to undo it.")
     expected = [Expected(one.namespace, one.key, version_of(item)) for one, item in zip(taken, items, strict=True)]
     yield from batch(*(one.put() for one in restored), expected=expected, by=caller.user)

@@ -12,9 +12,8 @@ from langgraph_learning.errors import Conflict, InvalidFields, NotAllowed, NotFo
 from langgraph_learning.flow import Flow, batch, every
 from langgraph_learning.learning import Decision, Learning, Status, in_one_step, read_all
 from langgraph_learning.learning_store import LearningStore, places
-from langgraph_learning.proposals import approved, decided, stale
+from langgraph_learning.proposals import approved, decided, rests_on_own_words, stale
 from langgraph_learning.scopes import Caller, Namespace
-from langgraph_learning.sharing import mark_of
 from langgraph_learning.transactions import Expected, version_of
 
 
@@ -141,7 +140,7 @@ def approve(
 ) -> Flow[Learning]:
     """Let a proposal count, with other values for some fields. Raises `Conflict` if its base has changed."""
     found = yield from _proposal(stores, caller, key)
-    if four_eyes and own(found.proposal, caller):
+    if four_eyes and rests_on_own_words(found.proposal, caller):
         raise NotAllowed("This proposal rests on your own words: somebody else has to approve it.")
     if found.stale:
         raise Conflict("What this proposal would change has changed since it was made: reject it, or propose anew.")
@@ -242,9 +241,3 @@ def _edited(store: LearningStore, proposal: Learning, fields: Mapping[str, Any])
         return store.with_fields(proposal, fields)
     except ValidationError as error:
         raise InvalidFields(f"The proposal was not approved: {reason(error)}") from error
-
-
-def own(proposal: Learning, caller: Caller) -> bool:
-    """Whether a proposal rests on something that was said in this user's own turn."""
-    mark = mark_of(caller, proposal.key)
-    return mark in proposal.supporters or any(source.user == caller.user for source in proposal.sources)

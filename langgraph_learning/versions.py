@@ -11,11 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from langgraph_learning.errors import NotAllowed, NotFound
 from langgraph_learning.flow import Flow, T, batch, every
 from langgraph_learning.learning import BEGINS, ENDS, Decision, Learning, Status, in_one_step, read_all
-from langgraph_learning.proposals import over
+from langgraph_learning.proposals import over, rests_on_own_words
 from langgraph_learning.scopes import Caller
 from langgraph_learning.stores.self_improvement import SelfImprovement, section_of
 from langgraph_learning.transactions import Expected, version_of
-from langgraph_learning.verdicts import own
 
 
 class Version(BaseModel):
@@ -136,7 +135,7 @@ def _again(one: Learning, gone: Sequence[Learning], decision: Decision) -> Learn
 def _allow(store: SelfImprovement, caller: Caller, changed: Sequence[Learning], four_eyes: bool) -> None:
     if objection := next(filter(None, map(store.objection, changed)), None):
         raise NotAllowed(objection)
-    if four_eyes and any(own(one, caller) for one in changed if one.status is Status.ACTIVE):
+    if four_eyes and any(rests_on_own_words(one, caller) for one in changed if one.status is Status.ACTIVE):
         raise NotAllowed(
             "This would let instructions count again that rest on your own words: let somebody else do it."
         )

@@ -1,17 +1,12 @@
 """Whose words a statement is: told by comparing words, never by a model."""
 
-import re
 from collections.abc import Sequence
 
 from langchain_core.messages import AnyMessage, ToolMessage
 
 from langgraph_learning.learning import Channel
-from langgraph_learning.transcript import Line, last_turn, plain, stems, text_of, words
-
-
-def own_words(message: str) -> str:
-    """Return a message without what it quotes: code, quoted lines, and whatever stands between quotation marks."""
-    return re.sub(r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"“„«].*?(?:[\"”“»]|\Z))", " ", message, flags=re.MULTILINE)
+from langgraph_learning.text import own_words, plain, stems, words
+from langgraph_learning.transcript import Line, last_turn, text_of
 
 
 def quoted(text: str, message: AnyMessage) -> bool:
@@ -46,13 +41,6 @@ def said_by_user(text: str, lines: Sequence[Line], quoted: str = "") -> Line | N
         return None
     best = max(literal or own, key=lambda number: (len(telling & stems(words([own[number]]))), number))
     return lines[best - 1]
-
-
-def mostly_own(text: str, quote: str) -> bool:
-    """Whether at least half of a statement's telling words, and all its numbers, are a message's own."""
-    telling, own = stems(words([text])), stems(words([own_words(quote)]))
-    numbers = {word for word in telling if word.isdigit()}
-    return numbers <= own and len(telling & own) * 2 >= len(telling)
 
 
 def speaker(lines: Sequence[Line]) -> Channel:

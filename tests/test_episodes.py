@@ -32,9 +32,10 @@ from people import (
 )
 
 from langgraph_learning import Episodes, LearningContext, LearningMachine, Scope, UserMemory
-from langgraph_learning.checks import note_key, noted
+from langgraph_learning.checks import noted
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import drive
+from langgraph_learning.keys import note_key
 from langgraph_learning.learning import Learning
 from langgraph_learning.learning_store import Turn
 from langgraph_learning.postgres import HybridPostgresStore

@@ -11,7 +11,8 @@ from langgraph_learning.cli.printing import SHORT, print_table, say
 from langgraph_learning.curation import Orders, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import drive
-from langgraph_learning.learning_store import LearningStore, Mode
+from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.policy import Mode
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.report import Action, Report, place_of
 from langgraph_learning.stores import (

@@ -8,9 +8,10 @@ from langgraph.store.base import SearchOp
 
 from langgraph_learning.edits import Record, said_by
 from langgraph_learning.flow import Flow, search
-from langgraph_learning.learning import Status, normal
+from langgraph_learning.learning import Status
 from langgraph_learning.learning_store import LearningStore, Note, Turn
-from langgraph_learning.sharing import CUT
+from langgraph_learning.policy import CUT
+from langgraph_learning.text import normal
 from langgraph_learning.transcript import Line, question, text_of
 
 LONGEST_CALL = 200

@@ -8,15 +8,16 @@ from typing import Any, ClassVar
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.store.base import GetOp, Item, SearchOp
 
-from langgraph_learning.checks import note_key
 from langgraph_learning.edits import Edit, Record
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.flow import Flow, batch, get, search
+from langgraph_learning.keys import FORGET_TOOL, note_key
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Mode, Note, Turn, inert
-from langgraph_learning.saved import FORGET
+from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Note, Turn
+from langgraph_learning.policy import Mode
 from langgraph_learning.scopes import Namespace, Scope
-from langgraph_learning.transcript import Line, last_turn, shortened, spoken
+from langgraph_learning.text import inert, shortened
+from langgraph_learning.transcript import Line, last_turn, spoken
 
 LONGEST_SHOWN = 800
 """How many characters of one message are shown at most."""
@@ -156,7 +157,7 @@ def _forgetting(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     while rest:
         turn = list(last_turn(rest))
         calls = [call["name"] for message in turn if isinstance(message, AIMessage) for call in message.tool_calls]
-        found += turn if FORGET in calls else []
+        found += turn if FORGET_TOOL in calls else []
         rest = rest[: -len(turn)]
     return found
 

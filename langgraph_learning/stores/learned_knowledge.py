@@ -10,8 +10,9 @@ from langchain_core.retrievers import BaseRetriever
 from langgraph_learning.edits import Record
 from langgraph_learning.flow import Flow, call
 from langgraph_learning.learning import Learning
-from langgraph_learning.learning_store import Asked, LearningStore, inert
+from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.scopes import Scope
+from langgraph_learning.text import inert
 
 RETRIEVED = "retriever"
 

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 from langgraph_learning.edits import Edit, Record
 from langgraph_learning.flow import Flow, batch
 from langgraph_learning.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, Mode, inert
+from langgraph_learning.learning_store import Asked, LearningStore
+from langgraph_learning.policy import Mode
 from langgraph_learning.scopes import Scope
+from langgraph_learning.text import inert
 
 BREAK = " | "
 LOOK_BACK = 50

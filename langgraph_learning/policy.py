@@ -1,0 +1,43 @@
+"""Settings of a learning store: who decides that something is learnt, and when it counts for others."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from langgraph_learning.errors import Misconfigured
+
+CUT = " […]"
+"""The end of a quote that is not whole."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """When a user's own words count for everybody in a shared scope. Until then they count for that user."""
+
+    users: int | None
+    """How many different users must have said it; None: a person must approve it."""
+
+    AT_ONCE: ClassVar["Sharing"]
+    APPROVED: ClassVar["Sharing"]
+
+    @classmethod
+    def after(cls, users: int) -> "Sharing":
+        """Return the policy that shares what this many different users said. Raises `Misconfigured` below 2."""
+        if users < 2:
+            raise Misconfigured("Sharing.after(n) needs at least two users; for one, say Sharing.AT_ONCE.")
+        return cls(users)
+
+
+Sharing.AT_ONCE = Sharing(1)
+Sharing.APPROVED = Sharing(None)
+
+
+class Mode(StrEnum):
+    """Who decides that something is learnt."""
+
+    BACKGROUND = "background"
+    """Extraction after the answer."""
+    AGENTIC = "agentic"
+    """The agent, with tools."""
+    PROPOSE = "propose"
+    """Nothing counts before a person approves."""
