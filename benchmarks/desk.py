@@ -23,7 +23,7 @@ from langgraph_learning import (
     learned_context,
 )
 from langgraph_learning.errors import Conflict
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.testing import ScriptedModel
 
 REVIEWED = 20

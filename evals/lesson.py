@@ -24,7 +24,7 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.testing import ScriptedModel
 
 WHO = LearningContext(user_id="u1", team_ids=("t1",))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from evals.conversations import Conversation, Wanted
 from evals.lesson import Outcome
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.learning import Learning
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import sys
 from itertools import groupby
 
-from langgraph_learning.scopes import ROOT
+from langgraph_learning.core.scopes import ROOT
 from stage import open_store
 
 with open_store() as store:

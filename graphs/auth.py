@@ -23,7 +23,7 @@ from typing import Any
 
 from langgraph_sdk import Auth
 
-from langgraph_learning.scopes import Caller, LearningContext, Scope, authenticated
+from langgraph_learning.core.scopes import Caller, LearningContext, Scope, authenticated
 
 TENANT = "default"
 STUDIO_TEAM = "studio"

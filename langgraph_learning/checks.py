@@ -9,7 +9,7 @@ from uuid import uuid4
 from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
 
-from langgraph_learning.edits import (
+from langgraph_learning.core.records import (
     FORGET,
     Edit,
     InvalidEdit,
@@ -20,13 +20,13 @@ from langgraph_learning.edits import (
     record_from,
     text_of,
 )
-from langgraph_learning.keys import hashed, message_key, note_key
-from langgraph_learning.learning import Channel, Learning, Source
+from langgraph_learning.core.keys import hashed, message_key, note_key
+from langgraph_learning.core.learning import Channel, Learning, Source
 from langgraph_learning.learning_store import LearningStore, Note, Turn
-from langgraph_learning.policy import CUT, Mode, Sharing
-from langgraph_learning.scopes import Scope
-from langgraph_learning.transcript import Line
-from langgraph_learning.transcript import text_of as text_of_message
+from langgraph_learning.core.policy import CUT, Mode, Sharing
+from langgraph_learning.core.scopes import Scope
+from langgraph_learning.core.transcript import Line
+from langgraph_learning.core.transcript import text_of as text_of_message
 from langgraph_learning.whose import borrowed, quoted, said_by_user, speaker
 
 LONGEST_QUOTE = 1_000

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
-from langgraph_learning.text import normal
+from langgraph_learning.core.text import normal
 from langgraph_learning.vocabulary import DATES, LINKS, LISTS, OPENERS, OPPOSITES, PREFIXES
 from langgraph_learning.wording import Wording, stem
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from langgraph_learning.keys import mark_of
-from langgraph_learning.learning import Decision, Learning, Status
-from langgraph_learning.scopes import Caller, Place
-from langgraph_learning.text import normal
+from langgraph_learning.core.keys import mark_of
+from langgraph_learning.core.learning import Decision, Learning, Status
+from langgraph_learning.core.scopes import Caller, Place
+from langgraph_learning.core.text import normal
 
 Stored = Mapping[Place, Learning]
 """What lies in the store at this moment, by where it lies."""

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning import verdicts
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.flow import Flow, call
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.flow import Flow, call
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.learning_store import LearningStore
-from langgraph_learning.scopes import Caller
+from langgraph_learning.core.scopes import Caller
 from langgraph_learning.trial import Trial, trying
 
 Threads = PregelProtocol[Any, Any, Any, Any]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from langgraph_learning.scopes import Namespace, unescape
+from langgraph_learning.core.scopes import Namespace, unescape
 from langgraph_learning.shelves import Group, What
 
 SHOWN = 20

@@ -6,10 +6,10 @@ from typing import Any
 from langgraph.store.base import BaseStore
 
 from langgraph_learning import verdicts
-from langgraph_learning.flow import Flow, T, adrive, drive
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.flow import Flow, T, adrive, drive
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.learning_store import LearningStore
-from langgraph_learning.scopes import Caller, LearningContext
+from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.verdicts import Evidence
 
 

@@ -12,10 +12,10 @@ from langgraph.store.base import BaseStore
 
 from langgraph_learning import trial
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.learning_store import Asked, Turn
-from langgraph_learning.scopes import Caller, LearningContext, authenticated
-from langgraph_learning.transcript import question
+from langgraph_learning.core.scopes import Caller, LearningContext, authenticated
+from langgraph_learning.core.transcript import question
 
 ContextFrom = Callable[[Any], LearningContext]
 

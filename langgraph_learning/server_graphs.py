@@ -11,10 +11,10 @@ from typing_extensions import TypedDict  # pydantic, for the schemas that Studio
 from langgraph_learning.curation import Orders, curate
 from langgraph_learning.errors import LearningError, NotAllowed
 from langgraph_learning.feedback import feedback
-from langgraph_learning.flow import Flow
+from langgraph_learning.core.flow import Flow
 from langgraph_learning.loop import Loop
 from langgraph_learning.run import Run, vouched
-from langgraph_learning.scopes import LearningContext
+from langgraph_learning.core.scopes import LearningContext
 
 
 class CuratorInput(TypedDict, total=False):

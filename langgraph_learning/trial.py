@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from langgraph_learning.learning import Learning, Status
+from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.learning_store import LearningStore
 
 

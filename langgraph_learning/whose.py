@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AnyMessage, ToolMessage
 
-from langgraph_learning.learning import Channel
-from langgraph_learning.text import own_words, plain, stems, words
-from langgraph_learning.transcript import Line, last_turn, text_of
+from langgraph_learning.core.learning import Channel
+from langgraph_learning.core.text import own_words, plain, stems, words
+from langgraph_learning.core.transcript import Line, last_turn, text_of
 
 
 def quoted(text: str, message: AnyMessage) -> bool:

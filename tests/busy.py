@@ -6,7 +6,7 @@ from typing import Any
 from langgraph.store.base import BaseStore, Op, Result
 
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.transactions import Change, Expected
+from langgraph_learning.core.store_protocol import Change, Expected
 
 
 class BusyStore(BaseStore):

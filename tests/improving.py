@@ -10,7 +10,7 @@ from langgraph.store.base import BaseStore
 from people import ALEX, NOTHING, SAM, echo, edit, edits, learner, machine, prompt, said, thread
 
 from langgraph_learning import LearningContext, LearningMachine, LearningStore, Record, Scope, SelfImprovement
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.learning import Learning
 
 TALKS = itertools.count()
 GIVEN = {"Tone": "Be kind.", "safety": "Never give out <passwords>."}

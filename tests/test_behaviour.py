@@ -24,7 +24,7 @@ from langgraph_learning import (
     Scope,
     UserMemory,
 )
-from langgraph_learning.learning import Learning, Votes
+from langgraph_learning.core.learning import Learning, Votes
 from langgraph_learning.stores.behavioral_feedback import Feedback
 from langgraph_learning.testing import ScriptedModel
 

@@ -8,7 +8,7 @@ from people import all_stores
 from pydantic import BaseModel, Field, ValidationError
 
 from langgraph_learning import Record
-from langgraph_learning.edits import answer_schema, edit_schema, kind_of, record_from, text_of
+from langgraph_learning.core.records import answer_schema, edit_schema, kind_of, record_from, text_of
 from langgraph_learning.errors import Misconfigured
 
 

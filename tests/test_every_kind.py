@@ -24,7 +24,7 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.transcript import tokens_in
+from langgraph_learning.core.transcript import tokens_in
 
 TEAM: dict[str, Any] = {"scope": Scope.TEAM}
 QUESTION = "How hot is the kiln?"

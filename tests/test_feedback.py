@@ -30,7 +30,7 @@ from langgraph_learning import (
     UserMemory,
 )
 from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
-from langgraph_learning.learning import Learning, Votes
+from langgraph_learning.core.learning import Learning, Votes
 from langgraph_learning.learning_store import Asked
 from langgraph_learning.testing import ScriptedModel
 

@@ -18,9 +18,9 @@ import three_corrections
 import three_sessions
 from langgraph_learning import LearningContext
 from langgraph_learning.embeddings import LocalEmbeddings
-from langgraph_learning.learning import Learning, Source
+from langgraph_learning.core.learning import Learning, Source
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.scopes import ROOT
+from langgraph_learning.core.scopes import ROOT
 from reader import Reader
 from stage import play
 

@@ -33,8 +33,8 @@ from langgraph_learning import (
     UserProfile,
 )
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.learning import Status
-from langgraph_learning.policy import Sharing
+from langgraph_learning.core.learning import Status
+from langgraph_learning.core.policy import Sharing
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import ScriptedModel
 

@@ -2,7 +2,7 @@
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langgraph_learning.transcript import (
+from langgraph_learning.core.transcript import (
     chunks,
     fingerprints,
     last_turn,

@@ -3,7 +3,7 @@
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 
-from langgraph_learning.transcript import lines
+from langgraph_learning.core.transcript import lines
 from langgraph_learning.whose import borrowed, said_by_user
 
 

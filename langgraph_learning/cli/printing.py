@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from langgraph_learning.learning import Learning
-from langgraph_learning.transactions import Change
+from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.versions import Version
 
 SHORT = 8

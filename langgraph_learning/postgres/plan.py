@@ -22,7 +22,7 @@ from langgraph_learning.postgres.searches import plan_searches
 from langgraph_learning.postgres.shape import Read, Shape
 from langgraph_learning.postgres.steps import Plan, Rows
 from langgraph_learning.postgres.writes import Writes
-from langgraph_learning.transactions import Expected
+from langgraph_learning.core.store_protocol import Expected
 
 
 def batch(

@@ -18,7 +18,7 @@ from langgraph_learning.postgres.sizes import Sizes
 from langgraph_learning.postgres.statements import Statements
 from langgraph_learning.postgres.steps import Plan
 from langgraph_learning.postgres.sweeper import Sweeper
-from langgraph_learning.transactions import Change, Expected
+from langgraph_learning.core.store_protocol import Change, Expected
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """What is worth knowing about a user and fits no field: observations in plain words."""
 
-from langgraph_learning.edits import Record
+from langgraph_learning.core.records import Record
 from langgraph_learning.learning_store import LearningStore
 
 

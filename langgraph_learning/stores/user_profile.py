@@ -5,9 +5,9 @@ from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from langgraph_learning.edits import Record, reason
+from langgraph_learning.core.records import Record, reason
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.learning import Learning
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.learning_store import LearningStore
 
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 from langgraph.store.base import Item, PutOp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from langgraph_learning.scopes import Namespace, Place, Scope, unescape
+from langgraph_learning.core.scopes import Namespace, Place, Scope, unescape
 
 SHAPE = 1
 """The version of the shape below, written into every item."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langgraph_learning.learning import Channel
-from langgraph_learning.text import escaped, shortened
+from langgraph_learning.core.learning import Channel
+from langgraph_learning.core.text import escaped, shortened
 
 CHARS_PER_TOKEN = 4
 """The usual rule of thumb; a budget is a bound on cost, not an exact count."""

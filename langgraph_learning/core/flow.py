@@ -14,8 +14,8 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, Sear
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.text import storable
-from langgraph_learning.transactions import Change, Expected, TransactionalStore
+from langgraph_learning.core.text import storable
+from langgraph_learning.core.store_protocol import Change, Expected, TransactionalStore
 
 T = TypeVar("T")
 PAGE = 500

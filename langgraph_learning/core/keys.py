@@ -6,8 +6,8 @@ from typing import Any
 from unicodedata import normalize
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from langgraph_learning.learning import Learning
-from langgraph_learning.scopes import Caller, Namespace
+from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.scopes import Caller, Namespace
 
 INSTRUCTIONS = "approved_instructions"
 """The block of the context that holds instructions: the only one that does."""

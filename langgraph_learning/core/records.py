@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.learning import Learning, Source
-from langgraph_learning.scopes import Namespace
+from langgraph_learning.core.learning import Learning, Source
+from langgraph_learning.core.scopes import Namespace
 
 RESERVED = ("edit", "message", "replaces")
 FORGET = "forget"
