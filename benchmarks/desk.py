@@ -22,8 +22,8 @@ from langgraph_learning import (
     Sharing,
     learned_context,
 )
-from langgraph_learning.errors import Conflict
 from langgraph_learning.core.learning import Learning
+from langgraph_learning.errors import Conflict
 from langgraph_learning.testing import ScriptedModel
 
 REVIEWED = 20

@@ -21,10 +21,10 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning import Episodes, LearningContext
+from langgraph_learning.core.scopes import ROOT
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
-from langgraph_learning.core.scopes import ROOT
 from reader import Reader
 
 Agent = CompiledStateGraph[Any, Any, Any, Any]

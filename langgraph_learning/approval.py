@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning import verdicts
-from langgraph_learning.core.records import reason
-from langgraph_learning.errors import LearningError
 from langgraph_learning.core.flow import Flow
+from langgraph_learning.core.records import reason
+from langgraph_learning.core.scopes import LearningContext
+from langgraph_learning.errors import LearningError
 from langgraph_learning.loop import Loop
 from langgraph_learning.run import Run, vouched
-from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.state import LearningState
 
 # A list, for LangGraph takes an object whose keys look like ours for answers to several interrupts.

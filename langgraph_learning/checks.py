@@ -9,6 +9,9 @@ from uuid import uuid4
 from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
 
+from langgraph_learning.core.keys import hashed, message_key, note_key
+from langgraph_learning.core.learning import Channel, Learning, Source
+from langgraph_learning.core.policy import CUT, Mode, Sharing
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
@@ -20,13 +23,10 @@ from langgraph_learning.core.records import (
     record_from,
     text_of,
 )
-from langgraph_learning.core.keys import hashed, message_key, note_key
-from langgraph_learning.core.learning import Channel, Learning, Source
-from langgraph_learning.learning_store import LearningStore, Note, Turn
-from langgraph_learning.core.policy import CUT, Mode, Sharing
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.core.transcript import text_of as text_of_message
+from langgraph_learning.stores.base import LearningStore, Note, Turn
 from langgraph_learning.whose import borrowed, quoted, said_by_user, speaker
 
 LONGEST_QUOTE = 1_000

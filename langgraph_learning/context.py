@@ -13,13 +13,13 @@ from langgraph._internal._constants import CONFIG_KEY_READ  # LangGraph has no p
 from langgraph.config import get_config
 from pydantic import BaseModel, ConfigDict
 
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, flow_of
 from langgraph_learning.core.keys import INSTRUCTIONS
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.core.scopes import Place
 from langgraph_learning.core.transcript import tokens_in
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.stores.base import Asked, LearningStore
 
 PREAMBLE, ORDERS = (
     part.strip() for part in Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n")

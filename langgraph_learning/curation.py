@@ -16,16 +16,16 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import ListNamespacesOp, MatchCondition, Result, SearchItem, SearchOp
 
 from langgraph_learning import tidying
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, batch, every, together
 from langgraph_learning.core.learning import Learning, Status
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.core.scopes import ROOT, Namespace, Place, Scope, escape
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.likeness import differs
 from langgraph_learning.neighbours import look_alikes
 from langgraph_learning.opinions import AT_ONCE, MOST_CALLS, Judge, Opinion, Pair
 from langgraph_learning.report import Action, LookAlike, Report, action_of
-from langgraph_learning.core.scopes import ROOT, Namespace, Place, Scope, escape
 from langgraph_learning.shelves import Group, Shelf, shelve, write
+from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.tidying import Cluster, Terms
 from langgraph_learning.votes import SHOWN
 

@@ -12,18 +12,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning import votes
 from langgraph_learning.checks import Checks, noted
-from langgraph_learning.core.records import Edit, InvalidEdit, answer_schema, reason
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, flow_of, get, search, together
-from langgraph_learning.gates import opted_out
 from langgraph_learning.core.learning import Learning, Status, messages_in, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, Turn
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.questioner import Method, Questioner
-from langgraph_learning.saved import Saved, names, repeats, saved
+from langgraph_learning.core.records import Edit, InvalidEdit, answer_schema, reason
 from langgraph_learning.core.scopes import ROOT, Caller, Namespace, Place, Scope
-from langgraph_learning.core.text import inert, normal, words
 from langgraph_learning.core.store_protocol import Expected, version_of
+from langgraph_learning.core.text import inert, normal, words
 from langgraph_learning.core.transcript import (
     Line,
     chunks,
@@ -34,6 +29,11 @@ from langgraph_learning.core.transcript import (
     tokens_in,
     worth_reading,
 )
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.gates import opted_out
+from langgraph_learning.questioner import Method, Questioner
+from langgraph_learning.saved import Saved, names, repeats, saved
+from langgraph_learning.stores.base import Asked, LearningStore, Turn
 
 PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
 """What stands before the conversation, and what is asked after it: small models heed most what they read last."""

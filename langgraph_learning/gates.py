@@ -7,17 +7,17 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, PutOp, SearchOp
 
-from langgraph_learning.core.records import kept_of_links
-from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.core.flow import Flow, batch, every, get, search, together
 from langgraph_learning.core.keys import candidate_key, note_key
 from langgraph_learning.core.learning import Learning, Status, in_one_step, messages_in, read_all
-from langgraph_learning.learning_store import LearningStore, places, repeating
 from langgraph_learning.core.policy import Mode, Sharing
-from langgraph_learning.proposals import proposed, refused, unanswered
+from langgraph_learning.core.records import kept_of_links
 from langgraph_learning.core.scopes import Caller, Namespace, Place, Scope
-from langgraph_learning.sharing import counted
 from langgraph_learning.core.store_protocol import Expected, version_of
+from langgraph_learning.errors import Conflict, Misconfigured
+from langgraph_learning.proposals import proposed, refused, unanswered
+from langgraph_learning.sharing import counted
+from langgraph_learning.stores.base import LearningStore, places, repeating
 
 ATTEMPTS = 20
 """How often a write is tried when others change the same proposals at the same time."""

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from langgraph.store.base import PutOp
 
-from langgraph_learning.errors import NotFound
 from langgraph_learning.core.flow import Flow, batch, every, together
-from langgraph_learning.gates import learnings_in, opting, withdraw
 from langgraph_learning.core.learning import Learning, Source, Status, messages_in
-from langgraph_learning.learning_store import LearningStore, places, repeating
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
+from langgraph_learning.errors import NotFound
+from langgraph_learning.gates import learnings_in, opting, withdraw
+from langgraph_learning.stores.base import LearningStore, places, repeating
 from langgraph_learning.votes import kept_of, where
 
 

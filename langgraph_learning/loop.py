@@ -9,14 +9,14 @@ from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_learning import context, trial
 from langgraph_learning.context import Shown
+from langgraph_learning.core.flow import Flow, flow_of, together
+from langgraph_learning.core.learning import Learning, Status
+from langgraph_learning.core.scopes import Scope
 from langgraph_learning.errors import Conflict
 from langgraph_learning.extraction import Extraction, Lesson, Marks
-from langgraph_learning.core.flow import Flow, flow_of, together
 from langgraph_learning.gates import write
-from langgraph_learning.core.learning import Learning, Status
-from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.run import ContextFrom, Run
-from langgraph_learning.core.scopes import Scope
+from langgraph_learning.stores.base import Asked, LearningStore
 from langgraph_learning.votes import answer_before, marks_of, rolled_up
 
 State = Mapping[str, Any]

@@ -14,14 +14,16 @@ from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
 from langgraph_learning import curation, feedback, graph, ledger, undoing
+from langgraph_learning.core.flow import Flow, T, adrive, drive
+from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.scopes import Caller, LearningContext
+from langgraph_learning.core.store_protocol import Change
+from langgraph_learning.core.transcript import tokens_in
 from langgraph_learning.curation import UNUSED_AFTER, Orders, Progress
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extraction import Extraction
 from langgraph_learning.feedback import Result
-from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.instructions import Instructions
-from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
@@ -31,11 +33,9 @@ from langgraph_learning.replay import Replay, Stage, Threads, replayed
 from langgraph_learning.report import Report
 from langgraph_learning.review import Review
 from langgraph_learning.run import ContextFrom
-from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.stores import SelfImprovement
+from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.tools import Toolbox, equipped
-from langgraph_learning.core.store_protocol import Change
-from langgraph_learning.core.transcript import tokens_in
 
 
 class LearningMachine:

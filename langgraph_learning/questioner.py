@@ -9,8 +9,8 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 from langgraph.constants import TAG_NOSTREAM
 
-from langgraph_learning.errors import Misconfigured, UnreadableAnswer
 from langgraph_learning.core.flow import Flow, call
+from langgraph_learning.errors import Misconfigured, UnreadableAnswer
 
 Method = Literal["auto", "json_schema", "tools"]
 _METHODS: Mapping[Method, tuple[str, ...]] = {

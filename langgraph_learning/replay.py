@@ -13,11 +13,11 @@ from langgraph_sdk.errors import NotFoundError, PermissionDeniedError
 from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning import verdicts
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, call
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.core.scopes import Caller
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.trial import Trial, trying
 
 Threads = PregelProtocol[Any, Any, Any, Any]

@@ -8,8 +8,8 @@ from langgraph.store.base import BaseStore
 from langgraph_learning import verdicts
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.core.scopes import Caller, LearningContext
+from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.verdicts import Evidence
 
 

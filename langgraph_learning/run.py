@@ -11,11 +11,11 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
 from langgraph_learning import trial
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import Asked, Turn
 from langgraph_learning.core.scopes import Caller, LearningContext, authenticated
 from langgraph_learning.core.transcript import question
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.stores.base import Asked, Turn
 
 ContextFrom = Callable[[Any], LearningContext]
 

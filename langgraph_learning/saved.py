@@ -7,11 +7,11 @@ from typing import NamedTuple
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.core.records import Edit, given_to, identity_of, record_from, said_by
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.core.records import Edit, given_to, identity_of, record_from, said_by
 from langgraph_learning.core.text import plain, stems, words
 from langgraph_learning.core.transcript import text_of
+from langgraph_learning.stores.base import LearningStore
 
 
 class Saved(NamedTuple):

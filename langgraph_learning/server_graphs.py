@@ -8,13 +8,13 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
+from langgraph_learning.core.flow import Flow
+from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.curation import Orders, curate
 from langgraph_learning.errors import LearningError, NotAllowed
 from langgraph_learning.feedback import feedback
-from langgraph_learning.core.flow import Flow
 from langgraph_learning.loop import Loop
 from langgraph_learning.run import Run, vouched
-from langgraph_learning.core.scopes import LearningContext
 
 
 class CuratorInput(TypedDict, total=False):

@@ -7,9 +7,9 @@ from unicodedata import normalize
 from langgraph_learning.core.keys import candidate_key, mark_of, values_in
 from langgraph_learning.core.learning import Decision, Learning, Source, Status
 from langgraph_learning.core.policy import CUT
-from langgraph_learning.proposals import decided
 from langgraph_learning.core.scopes import Caller, Namespace
 from langgraph_learning.core.text import mostly_own
+from langgraph_learning.proposals import decided
 
 SEVERAL = "several people"
 """Stands for the user in what was promoted: the statement travels, not who said it."""

@@ -7,12 +7,12 @@ from typing import Literal
 
 from langgraph.store.base import GetOp, Item, PutOp
 
-from langgraph_learning.errors import Conflict
 from langgraph_learning.core.flow import Flow, batch, every
 from langgraph_learning.core.learning import CURATOR, Learning, Status, in_one_step
-from langgraph_learning.learning_store import LearningStore
 from langgraph_learning.core.scopes import Namespace, unescape
 from langgraph_learning.core.store_protocol import Expected, version_of
+from langgraph_learning.errors import Conflict
+from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.votes import VOTES, Vote, read, where
 
 PAGE = 500

@@ -4,16 +4,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from langgraph_learning.core.records import has_identity
-from langgraph_learning.gates import waits
 from langgraph_learning.core.learning import Learning, Source, Status, Votes
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.records import has_identity
+from langgraph_learning.core.scopes import Place, Scope
+from langgraph_learning.gates import waits
 from langgraph_learning.likeness import differs
 from langgraph_learning.neighbours import repeated
-from langgraph_learning.core.policy import Mode
 from langgraph_learning.proposals import proposed, unanswered
-from langgraph_learning.core.scopes import Place, Scope
 from langgraph_learning.shelves import Group, Shelf
+from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.votes import total
 
 CERTAINTY = 1.96

@@ -18,20 +18,20 @@ from pydantic import BaseModel, ValidationError
 
 from langgraph_learning import saved
 from langgraph_learning.checks import Checks
-from langgraph_learning.core.records import FORGET, Edit, InvalidEdit, fields_of, given_links, object_schema, reason
-from langgraph_learning.errors import Conflict, Misconfigured
-from langgraph_learning.extraction import closed, processed, unforgotten
 from langgraph_learning.core.flow import Flow, adrive, batch, drive, flow_of, together
-from langgraph_learning.gates import opted_out, write
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool
 from langgraph_learning.core.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, Turn, provenance
-from langgraph_learning.loop import ATTEMPTS, Loop, event
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.run import Run
+from langgraph_learning.core.records import FORGET, Edit, InvalidEdit, fields_of, given_links, object_schema, reason
 from langgraph_learning.core.scopes import ROOT
 from langgraph_learning.core.text import inert, shortened
 from langgraph_learning.core.transcript import Line, lines
+from langgraph_learning.errors import Conflict, Misconfigured
+from langgraph_learning.extraction import closed, processed, unforgotten
+from langgraph_learning.gates import opted_out, write
+from langgraph_learning.loop import ATTEMPTS, Loop, event
+from langgraph_learning.run import Run
+from langgraph_learning.stores.base import Asked, LearningStore, Turn, provenance
 from langgraph_learning.votes import rolled_up, said_in
 
 TAKEN = ("edit", "message", "replaces", "runtime", "config", "run_manager", "callbacks")

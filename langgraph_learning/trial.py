@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from langgraph_learning.core.learning import Learning, Status
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.stores.base import LearningStore
 
 
 @dataclass(frozen=True)

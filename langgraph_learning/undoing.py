@@ -7,13 +7,13 @@ from uuid import uuid4
 
 from langgraph.store.base import GetOp, Item
 
-from langgraph_learning.errors import Conflict, NotAllowed, NotFound
 from langgraph_learning.core.flow import Flow, batch, changes
 from langgraph_learning.core.learning import CURATOR, Decision, Learning, Status
-from langgraph_learning.learning_store import LearningStore, objection_to, places
-from langgraph_learning.proposals import rests_on_own_words
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.store_protocol import Change, Expected, version_of
+from langgraph_learning.errors import Conflict, NotAllowed, NotFound
+from langgraph_learning.proposals import rests_on_own_words
+from langgraph_learning.stores.base import LearningStore, objection_to, places
 
 KEPT: Literal["kept"] = "kept"
 """The verdict on what curation is to leave alone."""

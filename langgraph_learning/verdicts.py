@@ -7,14 +7,14 @@ from typing import Any
 from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.core.records import has_identity, reason
-from langgraph_learning.errors import Conflict, InvalidFields, NotAllowed, NotFound
 from langgraph_learning.core.flow import Flow, batch, every
 from langgraph_learning.core.learning import Decision, Learning, Status, in_one_step, read_all
-from langgraph_learning.learning_store import LearningStore, places
-from langgraph_learning.proposals import approved, decided, rests_on_own_words, stale
+from langgraph_learning.core.records import has_identity, reason
 from langgraph_learning.core.scopes import Caller, Namespace
 from langgraph_learning.core.store_protocol import Expected, version_of
+from langgraph_learning.errors import Conflict, InvalidFields, NotAllowed, NotFound
+from langgraph_learning.proposals import approved, decided, rests_on_own_words, stale
+from langgraph_learning.stores.base import LearningStore, places
 
 
 class Ground(BaseModel):

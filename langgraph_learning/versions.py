@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from langgraph_learning.errors import NotAllowed, NotFound
 from langgraph_learning.core.flow import Flow, T, batch, every
 from langgraph_learning.core.learning import BEGINS, ENDS, Decision, Learning, Status, in_one_step, read_all
-from langgraph_learning.proposals import over, rests_on_own_words
 from langgraph_learning.core.scopes import Caller
-from langgraph_learning.stores.self_improvement import SelfImprovement, section_of
 from langgraph_learning.core.store_protocol import Expected, version_of
+from langgraph_learning.errors import NotAllowed, NotFound
+from langgraph_learning.proposals import over, rests_on_own_words
+from langgraph_learning.stores.self_improvement import SelfImprovement, section_of
 
 
 class Version(BaseModel):

@@ -10,15 +10,15 @@ from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.store.base import GetOp, Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.core.records import Edit, verdict_of
-from langgraph_learning.errors import Conflict, NotFound
 from langgraph_learning.core.flow import Flow, batch, every, get, search, together
-from langgraph_learning.gates import opted_out
 from langgraph_learning.core.keys import mark_of
 from langgraph_learning.core.learning import Learning, Status, Votes
-from langgraph_learning.learning_store import LearningStore, Turn, places
+from langgraph_learning.core.records import Edit, verdict_of
 from langgraph_learning.core.scopes import Caller, Namespace, Place, Scope, escape
 from langgraph_learning.core.store_protocol import Expected, version_of
+from langgraph_learning.errors import Conflict, NotFound
+from langgraph_learning.gates import opted_out
+from langgraph_learning.stores.base import LearningStore, Turn, places
 
 VOTES = "votes"
 SHOWN = "shown"

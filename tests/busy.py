@@ -5,8 +5,8 @@ from typing import Any
 
 from langgraph.store.base import BaseStore, Op, Result
 
-from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.core.store_protocol import Change, Expected
+from langgraph_learning.postgres import HybridPostgresStore
 
 
 class BusyStore(BaseStore):

@@ -19,9 +19,9 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.learning_store import Note, Turn
-from langgraph_learning.testing import HashEmbeddings, ScriptedModel
 from langgraph_learning.core.transcript import Line
+from langgraph_learning.stores.base import Note, Turn
+from langgraph_learning.testing import HashEmbeddings, ScriptedModel
 
 INDEX: Any = {"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]}
 POOL = {"min_size": 1, "max_size": 8}

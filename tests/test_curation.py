@@ -29,13 +29,13 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.core.learning import Decision, Learning, Source, Status, Votes
+from langgraph_learning.core.scopes import Caller
+from langgraph_learning.core.text import normal
+from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.likeness import differs
 from langgraph_learning.report import Report
-from langgraph_learning.core.scopes import Caller
 from langgraph_learning.testing import ScriptedModel
-from langgraph_learning.core.text import normal
 from langgraph_learning.votes import Vote, where
 
 TODAY = datetime.now(UTC)

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from langgraph_learning import DecisionLog, LearningContext, LearningMachine, Mode, Scope, UserMemory
 from langgraph_learning.cli import app
-from langgraph_learning.errors import Misconfigured, NotFound
 from langgraph_learning.core.learning import Learning
+from langgraph_learning.errors import Misconfigured, NotFound
 from langgraph_learning.testing import ScriptedModel
 
 

@@ -29,9 +29,9 @@ from langgraph_learning import (
     Sharing,
     UserMemory,
 )
-from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
 from langgraph_learning.core.learning import Learning, Votes
-from langgraph_learning.learning_store import Asked
+from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
+from langgraph_learning.stores.base import Asked
 from langgraph_learning.testing import ScriptedModel
 
 TEA = "Drinks green tea"

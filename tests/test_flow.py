@@ -7,8 +7,8 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.store.base import GetOp, PutOp
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Batch, Flow, adrive, batch, call, drive, flow_of, together
+from langgraph_learning.errors import Misconfigured
 
 READ_A, READ_B = GetOp(("a",), "k"), GetOp(("b",), "k")
 

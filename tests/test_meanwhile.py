@@ -16,12 +16,12 @@ from langgraph.store.base import BaseStore, PutOp
 from people import ALEX, NOTHING, SAM, echo, edits, machine, observation, said, thread
 
 from langgraph_learning import LearningContext, LearningMachine, Scope, UserMemory, gates, ledger
-from langgraph_learning.core.records import Edit
-from langgraph_learning.errors import Conflict, NotFound
 from langgraph_learning.core.flow import Batch, Flow, batch
 from langgraph_learning.core.learning import Learning, Source, Status, Votes, read_all
-from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.core.records import Edit
 from langgraph_learning.core.scopes import Caller, Namespace
+from langgraph_learning.errors import Conflict, NotFound
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores.user_memory import Observation
 from langgraph_learning.votes import Vote, rolled_up
 

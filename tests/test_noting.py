@@ -25,12 +25,12 @@ from people import (
 )
 
 from langgraph_learning import EntityMemory, LearningMachine, LearningStore, Mode, Record, UserMemory
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, batch
 from langgraph_learning.core.keys import RESERVED
-from langgraph_learning.learning_store import Turn
-from langgraph_learning.testing import ScriptedModel
 from langgraph_learning.core.transcript import Line
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.stores.base import Turn
+from langgraph_learning.testing import ScriptedModel
 
 
 class Async(Shouts):

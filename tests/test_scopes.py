@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning import LearningContext, Scope
-from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 from langgraph_learning.core.scopes import Caller, authenticated, escape, unescape
+from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 

@@ -44,12 +44,12 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.core.records import Edit, edit_schema, record_from
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, batch
 from langgraph_learning.core.learning import Learning, Source, Status
-from langgraph_learning.learning_store import Asked
+from langgraph_learning.core.records import Edit, edit_schema, record_from
 from langgraph_learning.core.scopes import Caller
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.stores.base import Asked
 from langgraph_learning.stores.user_memory import Observation
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -17,10 +17,10 @@ import project_context
 import three_corrections
 import three_sessions
 from langgraph_learning import LearningContext
-from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.core.learning import Learning, Source
-from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.core.scopes import ROOT
+from langgraph_learning.embeddings import LocalEmbeddings
+from langgraph_learning.postgres import HybridPostgresStore
 from reader import Reader
 from stage import play
 

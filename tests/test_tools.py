@@ -32,9 +32,9 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.learning import Status
 from langgraph_learning.core.policy import Sharing
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import ScriptedModel
 

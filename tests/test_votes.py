@@ -17,9 +17,9 @@ from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observat
 from langgraph_learning import LearningContext, LearningMachine, LearningStore, Record, Scope, UserMemory, votes
 from langgraph_learning.core.flow import Batch, Flow, batch, drive
 from langgraph_learning.core.learning import Learning, Votes
-from langgraph_learning.learning_store import Asked
-from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.core.scopes import Caller
+from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.stores.base import Asked
 from langgraph_learning.votes import Vote
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -8,11 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from langgraph_learning.cli.printing import SHORT, print_table, say
+from langgraph_learning.core.flow import drive
+from langgraph_learning.core.policy import Mode
 from langgraph_learning.curation import Orders, curate
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.core.flow import drive
-from langgraph_learning.learning_store import LearningStore
-from langgraph_learning.core.policy import Mode
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.report import Action, Report, place_of
 from langgraph_learning.stores import (
@@ -26,6 +25,7 @@ from langgraph_learning.stores import (
     UserMemory,
     UserProfile,
 )
+from langgraph_learning.stores.base import LearningStore
 
 SHOWN = 20
 """How many of what was done are printed one by one."""

@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from langgraph_learning import ledger, verdicts
 from langgraph_learning.cli.opening import opened
 from langgraph_learning.cli.options import Agent, Embed, Teams, Tenant, Url, User
-from langgraph_learning.errors import NotFound
 from langgraph_learning.core.flow import Flow, T, drive, flow_of, together
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import Asked, LearningStore
-from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.core.scopes import Caller, LearningContext, Scope
+from langgraph_learning.errors import NotFound
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores import DecisionLog, SelfImprovement
+from langgraph_learning.stores.base import Asked, LearningStore
 
 
 class Anything(BaseModel):

@@ -13,9 +13,9 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, SearchOp
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_learning.errors import Misconfigured
-from langgraph_learning.core.text import storable
 from langgraph_learning.core.store_protocol import Change, Expected, TransactionalStore
+from langgraph_learning.core.text import storable
+from langgraph_learning.errors import Misconfigured
 
 T = TypeVar("T")
 PAGE = 500

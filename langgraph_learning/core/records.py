@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal, Self, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.learning import Learning, Source
 from langgraph_learning.core.scopes import Namespace
+from langgraph_learning.errors import Misconfigured
 
 RESERVED = ("edit", "message", "replaces")
 FORGET = "forget"

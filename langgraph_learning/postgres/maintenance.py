@@ -4,12 +4,12 @@ from datetime import datetime
 
 from langgraph.store.base import SearchOp, validate_op_namespace
 
+from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.postgres import namespaces as ns
 from langgraph_learning.postgres import steps
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.steps import Plan
 from langgraph_learning.postgres.writes import set_for_transaction
-from langgraph_learning.core.store_protocol import Change
 
 _SWEPT_AT_ONCE = 1000
 

@@ -14,6 +14,7 @@ from langgraph.store.base import (
     validate_op_namespace,
 )
 
+from langgraph_learning.core.store_protocol import Expected
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres import namespaces as ns
 from langgraph_learning.postgres import steps
@@ -22,7 +23,6 @@ from langgraph_learning.postgres.searches import plan_searches
 from langgraph_learning.postgres.shape import Read, Shape
 from langgraph_learning.postgres.steps import Plan, Rows
 from langgraph_learning.postgres.writes import Writes
-from langgraph_learning.core.store_protocol import Expected
 
 
 def batch(

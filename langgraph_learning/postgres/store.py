@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 from langgraph.store.base import BaseStore, Op, Result, SearchOp, TTLConfig
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from langgraph_learning.core.store_protocol import Change, Expected
 from langgraph_learning.postgres import maintenance, plan, reembedding, setting_up, updates
 from langgraph_learning.postgres.connections import Connections
 from langgraph_learning.postgres.driving import adrive, drive
@@ -18,7 +19,6 @@ from langgraph_learning.postgres.sizes import Sizes
 from langgraph_learning.postgres.statements import Statements
 from langgraph_learning.postgres.steps import Plan
 from langgraph_learning.postgres.sweeper import Sweeper
-from langgraph_learning.core.store_protocol import Change, Expected
 
 T = TypeVar("T")
 

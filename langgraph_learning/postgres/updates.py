@@ -6,11 +6,11 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, PutOp
 
+from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres import plan, steps
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.steps import Plan
-from langgraph_learning.core.store_protocol import Expected, version_of
 
 Change = Callable[[dict[str, Any] | None], Mapping[str, Any] | None]
 """From the value that is there (None: none) to the one that shall be (None: delete it)."""

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
 from langgraph.store.base import SearchOp
 
-from langgraph_learning.core.records import Record, said_by
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.learning import Status
-from langgraph_learning.learning_store import LearningStore, Note, Turn
 from langgraph_learning.core.policy import CUT
+from langgraph_learning.core.records import Record, said_by
 from langgraph_learning.core.text import normal
 from langgraph_learning.core.transcript import Line, question, text_of
+from langgraph_learning.stores.base import LearningStore, Note, Turn
 
 LONGEST_CALL = 200
 """How many characters are kept of what a tool was asked, and of how it failed."""

@@ -5,10 +5,10 @@ from typing import Any, Literal, Self
 
 from pydantic.json_schema import SkipJsonSchema
 
-from langgraph_learning.core.records import Record, kind_of
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import Asked, LearningStore, provenance
+from langgraph_learning.core.records import Record, kind_of
 from langgraph_learning.core.text import inert, normal
+from langgraph_learning.stores.base import Asked, LearningStore, provenance
 
 SHORT = 8
 """How much of a decision's key is shown: enough to tell it from the others."""

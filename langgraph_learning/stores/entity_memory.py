@@ -5,12 +5,12 @@ from typing import Literal
 
 from langgraph.store.base import SearchOp
 
-from langgraph_learning.core.records import Record, kind_of
 from langgraph_learning.core.flow import Flow, search, together
 from langgraph_learning.core.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore, provenance
+from langgraph_learning.core.records import Record, kind_of
 from langgraph_learning.core.scopes import Namespace
 from langgraph_learning.core.text import inert, normal, words
+from langgraph_learning.stores.base import Asked, LearningStore, provenance
 
 DIRECTORY = 60
 """How many names the directory of what is known lists at most."""

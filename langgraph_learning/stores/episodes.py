@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.store.base import GetOp, Item, SearchOp
 
-from langgraph_learning.core.records import Edit, Record
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, batch, get, search
 from langgraph_learning.core.keys import FORGET_TOOL, note_key
 from langgraph_learning.core.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore, Note, Turn
 from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.scopes import Namespace, Scope
 from langgraph_learning.core.text import inert, shortened
 from langgraph_learning.core.transcript import Line, last_turn, spoken
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.stores.base import OVERFETCH, Asked, LearningStore, Note, Turn
 
 LONGEST_SHOWN = 800
 """How many characters of one message are shown at most."""

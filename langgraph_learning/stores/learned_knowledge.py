@@ -7,12 +7,12 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from langgraph_learning.core.records import Record
 from langgraph_learning.core.flow import Flow, call
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import Asked, LearningStore
+from langgraph_learning.core.records import Record
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import inert
+from langgraph_learning.stores.base import Asked, LearningStore
 
 RETRIEVED = "retriever"
 

@@ -10,14 +10,14 @@ from typing import Any
 from langgraph.store.base import SearchOp
 from pydantic import field_validator
 
-from langgraph_learning.core.records import Edit, InvalidEdit, Record
-from langgraph_learning.errors import Misconfigured, NotAllowed
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.learning import Learning, Source, Status, messages_in, read_all
-from langgraph_learning.learning_store import OVERFETCH, Asked, LearningStore
 from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.records import Edit, InvalidEdit, Record
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import inert, normal
+from langgraph_learning.errors import Misconfigured, NotAllowed
+from langgraph_learning.stores.base import OVERFETCH, Asked, LearningStore
 
 GIVEN = ("given", "", "global", "developer", "self_improvement")
 """Where a section seems to lie that the developer wrote: it is in no store, and nothing can edit it."""

@@ -6,13 +6,13 @@ from typing import Literal
 from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel
 
-from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.flow import Flow, batch
 from langgraph_learning.core.learning import Learning, Status, read_all
-from langgraph_learning.learning_store import Asked, LearningStore
 from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import inert
+from langgraph_learning.stores.base import Asked, LearningStore
 
 BREAK = " | "
 LOOK_BACK = 50

@@ -1,7 +1,7 @@
 """What is worth knowing about a user and fits no field: observations in plain words."""
 
 from langgraph_learning.core.records import Record
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.stores.base import LearningStore
 
 
 class Observation(Record):

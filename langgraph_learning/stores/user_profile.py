@@ -5,10 +5,10 @@ from typing import Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.records import Record, reason
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.core.learning import Learning
-from langgraph_learning.learning_store import LearningStore
+from langgraph_learning.stores.base import LearningStore
 
 
 class Profile(BaseModel):

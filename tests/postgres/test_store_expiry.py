@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from langgraph.store.base import GetOp
 
-from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.core.store_protocol import version_of
+from langgraph_learning.postgres import HybridPostgresStore
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from langgraph.store.base import GetOp, PutOp
 
+from langgraph_learning.core.store_protocol import Expected, TransactionalStore, version_of
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.core.store_protocol import Expected, TransactionalStore, version_of
 
 
 def test_it_speaks_our_protocol(store):

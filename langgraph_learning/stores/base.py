@@ -11,15 +11,15 @@ from langchain_core.messages import AnyMessage
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.core.records import Edit, has_identity, identity_of, kept_of_links, kind_of, said_by
-from langgraph_learning.errors import Misconfigured
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.keys import RESERVED
 from langgraph_learning.core.learning import Learning, Status, read_all, summed
 from langgraph_learning.core.policy import Mode, Sharing
+from langgraph_learning.core.records import Edit, has_identity, identity_of, kept_of_links, kind_of, said_by
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.core.text import inert, normal
 from langgraph_learning.core.transcript import Line
+from langgraph_learning.errors import Misconfigured
 
 OVERFETCH = 3
 """How many times more items are read than shown: dates, duplicates and ranking are ours."""
