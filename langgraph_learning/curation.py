@@ -27,7 +27,7 @@ from langgraph_learning.report import Action, LookAlike, Report, action_of
 from langgraph_learning.shelves import Group, Shelf, shelve, write
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.tidying import Cluster, Terms
-from langgraph_learning.votes import SHOWN
+from langgraph_learning.update.votes import SHOWN
 
 PAGE = 1_000
 UNUSED_AFTER = timedelta(days=180)

@@ -10,7 +10,6 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning import votes
 from langgraph_learning.checks import Checks, noted
 from langgraph_learning.core.flow import Flow, flow_of, get, search, together
 from langgraph_learning.core.learning import Learning, Status, messages_in, read_all
@@ -30,10 +29,11 @@ from langgraph_learning.core.transcript import (
     worth_reading,
 )
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.gates import opted_out
 from langgraph_learning.questioner import Method, Questioner
 from langgraph_learning.saved import Saved, names, repeats, saved
 from langgraph_learning.stores.base import Asked, LearningStore, Turn
+from langgraph_learning.update import votes
+from langgraph_learning.update.write_policy import opted_out
 
 PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
 """What stands before the conversation, and what is asked after it: small models heed most what they read last."""

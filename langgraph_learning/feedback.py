@@ -18,11 +18,11 @@ from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import InvalidFields, Misconfigured, NotFound
 from langgraph_learning.extraction import processed
-from langgraph_learning.gates import write
 from langgraph_learning.stores.base import Asked, LearningStore, Note, Turn, places
 from langgraph_learning.stores.behavioral_feedback import Feedback
 from langgraph_learning.stores.decision_log import Outcome
-from langgraph_learning.votes import Vote, last_answer, rolled_up, shown_in, uncast
+from langgraph_learning.update.votes import Vote, last_answer, rolled_up, shown_in, uncast
+from langgraph_learning.update.write_policy import write
 
 UP, DOWN = "up", "down"
 CORRECTION = "correction"

@@ -14,10 +14,10 @@ from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.errors import Conflict
 from langgraph_learning.extraction import Extraction, Lesson, Marks
-from langgraph_learning.gates import write
 from langgraph_learning.run import ContextFrom, Run
 from langgraph_learning.stores.base import Asked, LearningStore
-from langgraph_learning.votes import answer_before, marks_of, rolled_up
+from langgraph_learning.update.votes import answer_before, marks_of, rolled_up
+from langgraph_learning.update.write_policy import write
 
 State = Mapping[str, Any]
 ATTEMPTS = 3

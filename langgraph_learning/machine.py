@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import curation, feedback, graph, ledger, undoing
+from langgraph_learning import curation, feedback, graph
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
@@ -36,6 +36,7 @@ from langgraph_learning.run import ContextFrom
 from langgraph_learning.stores import SelfImprovement
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.tools import Toolbox, equipped
+from langgraph_learning.update import forgetting, history
 
 
 class LearningMachine:
@@ -174,11 +175,11 @@ class LearningMachine:
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """Return all that this caller could be shown, by kind, newest first; with a thread, its session too."""
-        return self._drive(ledger.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return self._drive(forgetting.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
 
     async def alearnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """`learnings` for the async world."""
-        return await self._adrive(ledger.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return await self._adrive(forgetting.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
 
     def forget(self, context: LearningContext, *keys: str) -> int:
         """Remove learnings by key, superseded ones too; without keys, all that is the user's alone.
@@ -187,11 +188,11 @@ class LearningMachine:
         goes with the thread: `forget_thread`. Returns how many were removed. Raises `NotFound` if the caller can see
         nothing with such a key; then none is.
         """
-        return self._drive(ledger.forget(self.stores, _caller(context), keys))
+        return self._drive(forgetting.forget(self.stores, _caller(context), keys))
 
     async def aforget(self, context: LearningContext, *keys: str) -> int:
         """`forget` for the async world."""
-        return await self._adrive(ledger.forget(self.stores, _caller(context), keys))
+        return await self._adrive(forgetting.forget(self.stores, _caller(context), keys))
 
     def opt_out(self, context: LearningContext, *stores: str) -> int:
         """Learn nothing more of this user in the learning stores of these names, by default in all, until they opt in.
@@ -199,41 +200,41 @@ class LearningMachine:
         What is theirs alone there is removed, as `forget` does; returns how many learnings that were. Raises `NotFound`
         for a name that the machine does not have.
         """
-        return self._drive(ledger.opt_out(self.stores, _caller(context), stores))
+        return self._drive(forgetting.opt_out(self.stores, _caller(context), stores))
 
     async def aopt_out(self, context: LearningContext, *stores: str) -> int:
         """`opt_out` for the async world."""
-        return await self._adrive(ledger.opt_out(self.stores, _caller(context), stores))
+        return await self._adrive(forgetting.opt_out(self.stores, _caller(context), stores))
 
     def opt_in(self, context: LearningContext, *stores: str) -> None:
         """Learn of this user again in the learning stores of these names, by default in all."""
-        self._drive(ledger.opt_in(self.stores, _caller(context), stores))
+        self._drive(forgetting.opt_in(self.stores, _caller(context), stores))
 
     async def aopt_in(self, context: LearningContext, *stores: str) -> None:
         """`opt_in` for the async world."""
-        await self._adrive(ledger.opt_in(self.stores, _caller(context), stores))
+        await self._adrive(forgetting.opt_in(self.stores, _caller(context), stores))
 
     def forget_thread(self, context: LearningContext, thread_id: str) -> int:
         """Remove a thread's session and all that this user taught in that thread and nowhere else.
 
         What was read stays marked as read, so that it is not learnt again. Returns how many learnings were removed.
         """
-        return self._drive(ledger.forget_thread(self.stores, _caller(context, thread_id)))
+        return self._drive(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
 
     async def aforget_thread(self, context: LearningContext, thread_id: str) -> int:
         """`forget_thread` for the async world."""
-        return await self._adrive(ledger.forget_thread(self.stores, _caller(context, thread_id)))
+        return await self._adrive(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
 
     def history(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
         """Return all that happened to a learning, newest first: when, by whom, before and after.
 
         Raises `NotFound`, and `Misconfigured` for a store that keeps no log of changes.
         """
-        return self._drive(undoing.history(self.stores, _caller(context, thread_id), key))
+        return self._drive(history.history(self.stores, _caller(context, thread_id), key))
 
     async def ahistory(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
         """`history` for the async world."""
-        return await self._adrive(undoing.history(self.stores, _caller(context, thread_id), key))
+        return await self._adrive(history.history(self.stores, _caller(context, thread_id), key))
 
     def undo(self, context: LearningContext, key: str, *, change: int | None = None) -> tuple[Learning, ...]:
         """Take back the last change of a learning, or the one with this id in its history, with what it replaced.
@@ -249,11 +250,11 @@ class LearningMachine:
 
     def undo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
         """Take back all that was last learnt from this user in this thread; it is not learnt again."""
-        return self._drive(undoing.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
+        return self._drive(history.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
 
     async def aundo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
         """`undo_turn` for the async world."""
-        return await self._adrive(undoing.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
+        return await self._adrive(history.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
 
     def feedback(
         self, context: LearningContext, thread_id: str, message_id: str, verdict: str, comment: str | None = None
@@ -346,7 +347,7 @@ class LearningMachine:
         return await self._adrive(curation.curate(self.stores, orders))
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
-        return undoing.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)
+        return history.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)
 
     def _replay(
         self,

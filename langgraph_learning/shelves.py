@@ -13,7 +13,7 @@ from langgraph_learning.core.scopes import Namespace, unescape
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.votes import VOTES, Vote, read, where
+from langgraph_learning.update.votes import VOTES, Vote, read, where
 
 PAGE = 500
 

@@ -8,13 +8,13 @@ from langgraph_learning.core.learning import Learning, Source, Status, Votes
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import has_identity
 from langgraph_learning.core.scopes import Place, Scope
-from langgraph_learning.gates import waits
 from langgraph_learning.likeness import differs
 from langgraph_learning.neighbours import repeated
-from langgraph_learning.proposals import proposed, unanswered
 from langgraph_learning.shelves import Group, Shelf
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.votes import total
+from langgraph_learning.update.proposals import proposed, unanswered
+from langgraph_learning.update.votes import total
+from langgraph_learning.update.write_policy import waits
 
 CERTAINTY = 1.96
 """How far the bound of a share is from the share, in standard deviations: 19 of 20 shares lie within."""

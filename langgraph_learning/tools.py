@@ -28,11 +28,11 @@ from langgraph_learning.core.text import inert, shortened
 from langgraph_learning.core.transcript import Line, lines
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.extraction import closed, processed, unforgotten
-from langgraph_learning.gates import opted_out, write
 from langgraph_learning.loop import ATTEMPTS, Loop, event
 from langgraph_learning.run import Run
 from langgraph_learning.stores.base import Asked, LearningStore, Turn, provenance
-from langgraph_learning.votes import rolled_up, said_in
+from langgraph_learning.update.votes import rolled_up, said_in
+from langgraph_learning.update.write_policy import opted_out, write
 
 TAKEN = ("edit", "message", "replaces", "runtime", "config", "run_manager", "callbacks")
 """Names that a record's fields cannot have: tools use them."""

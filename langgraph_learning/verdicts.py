@@ -13,8 +13,8 @@ from langgraph_learning.core.records import has_identity, reason
 from langgraph_learning.core.scopes import Caller, Namespace
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, InvalidFields, NotAllowed, NotFound
-from langgraph_learning.proposals import approved, decided, rests_on_own_words, stale
 from langgraph_learning.stores.base import LearningStore, places
+from langgraph_learning.update.proposals import approved, decided, rests_on_own_words, stale
 
 
 class Ground(BaseModel):

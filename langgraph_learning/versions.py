@@ -13,8 +13,8 @@ from langgraph_learning.core.learning import BEGINS, ENDS, Decision, Learning, S
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import NotAllowed, NotFound
-from langgraph_learning.proposals import over, rests_on_own_words
 from langgraph_learning.stores.self_improvement import SelfImprovement, section_of
+from langgraph_learning.update.proposals import over, rests_on_own_words
 
 
 class Version(BaseModel):

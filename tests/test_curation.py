@@ -36,7 +36,7 @@ from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.likeness import differs
 from langgraph_learning.report import Report
 from langgraph_learning.testing import ScriptedModel
-from langgraph_learning.votes import Vote, where
+from langgraph_learning.update.votes import Vote, where
 
 TODAY = datetime.now(UTC)
 YEAR = timedelta(days=365)

@@ -15,7 +15,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore, PutOp
 from people import ALEX, NOTHING, SAM, echo, edits, machine, observation, said, thread
 
-from langgraph_learning import LearningContext, LearningMachine, Scope, UserMemory, gates, ledger
+from langgraph_learning import LearningContext, LearningMachine, Scope, UserMemory
 from langgraph_learning.core.flow import Batch, Flow, batch
 from langgraph_learning.core.learning import Learning, Source, Status, Votes, read_all
 from langgraph_learning.core.records import Edit
@@ -23,7 +23,8 @@ from langgraph_learning.core.scopes import Caller, Namespace
 from langgraph_learning.errors import Conflict, NotFound
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores.user_memory import Observation
-from langgraph_learning.votes import Vote, rolled_up
+from langgraph_learning.update import forgetting, write_policy
+from langgraph_learning.update.votes import Vote, rolled_up
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 FROZEN, FREE = "Deploys are frozen", "Deploys are free"
@@ -134,7 +135,7 @@ class Table:
     def does(self, act: str, user: str) -> Flow[Any]:
         """What somebody does who read the learning as it was at first."""
         if act == "forget":
-            return ledger.forget([STORE], self.who(user), [self.known.key])
+            return forgetting.forget([STORE], self.who(user), [self.known.key])
         if act == "vote":
             return self._votes(user)
         return self._learns(act, user)
@@ -144,10 +145,10 @@ class Table:
         text, replaces = (FROZEN, None) if act == "again" else (f"{FREE}, says {user}", self.known)
         edit = self.edit(self.known.namespace, user, text, replaces)
         try:
-            yield from gates.write([STORE], self.who(user), STORE.process([edit], [self.known]), at=NOW)
+            yield from write_policy.write([STORE], self.who(user), STORE.process([edit], [self.known]), at=NOW)
         except Conflict:
             new = STORE.process([replace(edit, replaces=None)], []) if act == "anew" else []
-            yield from gates.write([STORE], self.who(user), new, at=NOW)
+            yield from write_policy.write([STORE], self.who(user), new, at=NOW)
 
     def _votes(self, user: str) -> Flow[Any]:
         vote = Vote.of(self.who(user), "answer", helped=True, why="up", at=NOW)

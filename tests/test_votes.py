@@ -14,13 +14,14 @@ from langgraph.store.base import BaseStore, PutOp, SearchItem
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observation, said, thread
 
-from langgraph_learning import LearningContext, LearningMachine, LearningStore, Record, Scope, UserMemory, votes
+from langgraph_learning import LearningContext, LearningMachine, LearningStore, Record, Scope, UserMemory
 from langgraph_learning.core.flow import Batch, Flow, batch, drive
 from langgraph_learning.core.learning import Learning, Votes
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores.base import Asked
-from langgraph_learning.votes import Vote
+from langgraph_learning.update import votes
+from langgraph_learning.update.votes import Vote
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 TEAM = ("learnings", "default", "team", "acme", "user_memory")

@@ -5,7 +5,7 @@ import sys
 import typer
 from psycopg import OperationalError
 
-from langgraph_learning import ledger, undoing, verdicts, versions
+from langgraph_learning import verdicts, versions
 from langgraph_learning.cli.curation import curated, model_of, print_report
 from langgraph_learning.cli.desk import Searcher, Visitor, named
 from langgraph_learning.cli.opening import opened
@@ -39,6 +39,9 @@ from langgraph_learning.cli.printing import (
 )
 from langgraph_learning.curation import Orders
 from langgraph_learning.errors import LearningError
+from langgraph_learning.update import forgetting
+from langgraph_learning.update.history import history as changes_of
+from langgraph_learning.update.history import undo as undo_change
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -64,7 +67,7 @@ def search(visitor: Searcher, query: Query, as_json: Json = False) -> None:
 def history(visitor: Visitor, key: Key, as_json: Json = False) -> None:
     """Tell who changed a learning, when, and what it said before; the newest change first."""
     with visitor.desk() as desk:
-        print_changes(desk.run(undoing.history(desk.stores(), desk.caller, desk.whole(key))), as_json)
+        print_changes(desk.run(changes_of(desk.stores(), desk.caller, desk.whole(key))), as_json)
 
 
 @app.command()
@@ -73,7 +76,7 @@ def undo(visitor: Searcher, key: Key, change: Change = None, as_json: Json = Fal
     """Take a change of a learning back: an edit, an approval, another undo."""
     with visitor.desk(visitor.embed) as desk:
         stores, whole = desk.stores(), desk.whole(key)
-        restored = desk.run(undoing.undo(stores, desk.caller, whole, change, four_eyes=False))
+        restored = desk.run(undo_change(stores, desk.caller, whole, change, four_eyes=False))
     print_learnings(restored, as_json, status=True)
 
 
@@ -83,7 +86,7 @@ def forget(visitor: Visitor, keys: Keys, as_json: Json = False) -> None:
     """Remove learnings, with what they took the place of; nothing of them is kept."""
     with visitor.desk() as desk:
         known = desk.known()
-        gone = desk.run(ledger.forget(desk.stores(), desk.caller, [named(key, known).key for key in keys]))
+        gone = desk.run(forgetting.forget(desk.stores(), desk.caller, [named(key, known).key for key in keys]))
     print_json({"forgotten": gone}) if as_json else say(f"Forgotten: {gone}.")
 
 

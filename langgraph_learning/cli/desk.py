@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from langgraph_learning import ledger, verdicts
+from langgraph_learning import verdicts
 from langgraph_learning.cli.opening import opened
 from langgraph_learning.cli.options import Agent, Embed, Teams, Tenant, Url, User
 from langgraph_learning.core.flow import Flow, T, drive, flow_of, together
@@ -17,6 +17,7 @@ from langgraph_learning.errors import NotFound
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores import DecisionLog, SelfImprovement
 from langgraph_learning.stores.base import Asked, LearningStore
+from langgraph_learning.update import forgetting
 
 
 class Anything(BaseModel):
@@ -51,7 +52,7 @@ class Desk:
 
     def known(self) -> list[Learning]:
         """Return all that this user could be shown."""
-        return self.run(ledger.visible(self.stores(), self.caller, datetime.now(UTC)))
+        return self.run(forgetting.visible(self.stores(), self.caller, datetime.now(UTC)))
 
     def found(self, query: str) -> list[Learning]:
         """Return what is nearest to a question, nearest first."""

@@ -11,10 +11,11 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, EVE, NOTHING, SAM, edits, learner, machine, notes_what_users_say, observation, said, thread
 
-from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, SessionContext, Sharing, UserMemory, votes
+from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, SessionContext, Sharing, UserMemory
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Conflict, Misconfigured, NotAllowed, NotFound
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.update import votes
 
 THREADS = (f"undo {number}" for number in itertools.count())
 

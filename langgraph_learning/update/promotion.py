@@ -9,7 +9,7 @@ from langgraph_learning.core.learning import Decision, Learning, Source, Status
 from langgraph_learning.core.policy import CUT
 from langgraph_learning.core.scopes import Caller, Namespace
 from langgraph_learning.core.text import mostly_own
-from langgraph_learning.proposals import decided
+from langgraph_learning.update.proposals import decided
 
 SEVERAL = "several people"
 """Stands for the user in what was promoted: the statement travels, not who said it."""

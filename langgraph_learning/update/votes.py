@@ -17,8 +17,8 @@ from langgraph_learning.core.records import Edit, verdict_of
 from langgraph_learning.core.scopes import Caller, Namespace, Place, Scope, escape
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, NotFound
-from langgraph_learning.gates import opted_out
 from langgraph_learning.stores.base import LearningStore, Turn, places
+from langgraph_learning.update.write_policy import opted_out
 
 VOTES = "votes"
 SHOWN = "shown"

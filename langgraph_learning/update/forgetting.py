@@ -9,9 +9,9 @@ from langgraph_learning.core.flow import Flow, batch, every, together
 from langgraph_learning.core.learning import Learning, Source, Status, messages_in
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.errors import NotFound
-from langgraph_learning.gates import learnings_in, opting, withdraw
 from langgraph_learning.stores.base import LearningStore, places, repeating
-from langgraph_learning.votes import kept_of, where
+from langgraph_learning.update.votes import kept_of, where
+from langgraph_learning.update.write_policy import learnings_in, opting, withdraw
 
 
 def visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:

@@ -15,9 +15,9 @@ from langgraph_learning.core.records import kept_of_links
 from langgraph_learning.core.scopes import Caller, Namespace, Place, Scope
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
-from langgraph_learning.proposals import proposed, refused, unanswered
-from langgraph_learning.sharing import counted
 from langgraph_learning.stores.base import LearningStore, places, repeating
+from langgraph_learning.update.promotion import counted
+from langgraph_learning.update.proposals import proposed, refused, unanswered
 
 ATTEMPTS = 20
 """How often a write is tried when others change the same proposals at the same time."""

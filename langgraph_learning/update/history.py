@@ -12,8 +12,8 @@ from langgraph_learning.core.learning import CURATOR, Decision, Learning, Status
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.store_protocol import Change, Expected, version_of
 from langgraph_learning.errors import Conflict, NotAllowed, NotFound
-from langgraph_learning.proposals import rests_on_own_words
 from langgraph_learning.stores.base import LearningStore, objection_to, places
+from langgraph_learning.update.proposals import rests_on_own_words
 
 KEPT: Literal["kept"] = "kept"
 """The verdict on what curation is to leave alone."""

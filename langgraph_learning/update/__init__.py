@@ -1,0 +1,1 @@
+"""What may be written, and how it is taken back: policy, proposals, votes, forgetting, history."""
