@@ -1,10 +1,10 @@
 """Turns any LangGraph agent into one that learns: from one person to the next, from one session to the next."""
 
-from langgraph_learning.context import learned_context
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import Record
 from langgraph_learning.core.scopes import LearningContext, Scope
 from langgraph_learning.machine import LearningMachine
+from langgraph_learning.recall.context import learned_context
 from langgraph_learning.stores import (
     BehavioralFeedback,
     DecisionLog,

@@ -17,8 +17,8 @@ from langgraph_learning.core.flow import Flow, call
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.recall.trial import Trial, trying
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.trial import Trial, trying
 
 Threads = PregelProtocol[Any, Any, Any, Any]
 

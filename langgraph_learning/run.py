@@ -10,11 +10,11 @@ from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
-from langgraph_learning import trial
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext, authenticated
 from langgraph_learning.core.transcript import question
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.recall import trial
 from langgraph_learning.stores.base import Asked, Turn
 
 ContextFrom = Callable[[Any], LearningContext]
