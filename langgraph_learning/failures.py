@@ -6,11 +6,11 @@ from typing import Any
 
 from langgraph.errors import GraphBubbleUp
 
-from langgraph_learning.checks import noted
 from langgraph_learning.core.flow import Flow, adrive, drive, flow_of
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.extraction import processed
+from langgraph_learning.extract.extraction import processed
+from langgraph_learning.extract.validation import noted
 from langgraph_learning.loop import Loop
 from langgraph_learning.run import Run
 from langgraph_learning.update.write_policy import write

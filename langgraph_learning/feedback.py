@@ -10,14 +10,14 @@ from langchain_core.messages import HumanMessage
 from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.checks import noted
 from langgraph_learning.core.flow import Flow, batch, flow_of
 from langgraph_learning.core.learning import Learning, Source, Status, read_all
 from langgraph_learning.core.records import Edit, kind_of, linked, reason, said_by
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import InvalidFields, Misconfigured, NotFound
-from langgraph_learning.extraction import processed
+from langgraph_learning.extract.extraction import processed
+from langgraph_learning.extract.validation import noted
 from langgraph_learning.stores.base import Asked, LearningStore, Note, Turn, places
 from langgraph_learning.stores.behavioral_feedback import Feedback
 from langgraph_learning.stores.decision_log import Outcome

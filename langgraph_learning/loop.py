@@ -11,7 +11,7 @@ from langgraph_learning.core.flow import Flow, flow_of, together
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.errors import Conflict
-from langgraph_learning.extraction import Extraction, Lesson, Marks
+from langgraph_learning.extract.extraction import Extraction, Lesson, Marks
 from langgraph_learning.recall import context, trial
 from langgraph_learning.recall.context import Shown
 from langgraph_learning.run import ContextFrom, Run

@@ -21,14 +21,14 @@ from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.core.transcript import tokens_in
 from langgraph_learning.curation import UNUSED_AFTER, Orders, Progress
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.extraction import Extraction
+from langgraph_learning.extract.extraction import Extraction
+from langgraph_learning.extract.structured_output import Method
 from langgraph_learning.feedback import Result
 from langgraph_learning.instructions import Instructions
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
 from langgraph_learning.opinions import MOST_CALLS
-from langgraph_learning.questioner import Method
 from langgraph_learning.replay import Replay, Stage, Threads, replayed
 from langgraph_learning.report import Report
 from langgraph_learning.review import Review

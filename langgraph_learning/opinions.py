@@ -13,7 +13,7 @@ from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.records import object_schema
 from langgraph_learning.core.text import inert
 from langgraph_learning.errors import UnreadableAnswer
-from langgraph_learning.questioner import Questioner
+from langgraph_learning.extract.structured_output import Questioner
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8").strip()
 AT_ONCE = 20

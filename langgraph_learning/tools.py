@@ -16,8 +16,6 @@ from langgraph.prebuilt import ToolNode, ToolRuntime
 from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning import saved
-from langgraph_learning.checks import Checks
 from langgraph_learning.core.flow import Flow, adrive, batch, drive, flow_of, together
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool
 from langgraph_learning.core.learning import Learning, Status, read_all
@@ -27,7 +25,9 @@ from langgraph_learning.core.scopes import ROOT
 from langgraph_learning.core.text import inert, shortened
 from langgraph_learning.core.transcript import Line, lines
 from langgraph_learning.errors import Conflict, Misconfigured
-from langgraph_learning.extraction import closed, processed, unforgotten
+from langgraph_learning.extract import tool_dedup
+from langgraph_learning.extract.extraction import closed, processed, unforgotten
+from langgraph_learning.extract.validation import Checks
 from langgraph_learning.loop import ATTEMPTS, Loop, event
 from langgraph_learning.run import Run
 from langgraph_learning.stores.base import Asked, LearningStore, Turn, provenance
@@ -92,7 +92,7 @@ class Toolbox:
         self._loop = loop
         self._stores = [store for store in loop.stores if store.tools]
         self._checks = Checks(self._stores)
-        self._saving = saved.names(self._stores) - {SEARCH_TOOL}
+        self._saving = tool_dedup.names(self._stores) - {SEARCH_TOOL}
 
     def tools(self) -> list[BaseTool]:
         """Return them for an agent; none if no store has any. Raises `Misconfigured` for a record with a taken name."""

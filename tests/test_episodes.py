@@ -32,13 +32,13 @@ from people import (
 )
 
 from langgraph_learning import Episodes, LearningContext, LearningMachine, Scope, UserMemory
-from langgraph_learning.checks import noted
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.keys import note_key
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.transcript import CHARS_PER_TOKEN, lines, tokens_in
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.extract.validation import noted
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores.base import Turn
 from langgraph_learning.testing import ScriptedModel

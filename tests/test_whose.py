@@ -4,7 +4,7 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 
 from langgraph_learning.core.transcript import lines
-from langgraph_learning.whose import borrowed, said_by_user
+from langgraph_learning.extract.attribution import borrowed, said_by_user
 
 
 def test_words_from_a_tool_give_themselves_away():

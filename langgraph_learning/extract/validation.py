@@ -26,8 +26,8 @@ from langgraph_learning.core.records import (
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.core.transcript import text_of as text_of_message
+from langgraph_learning.extract.attribution import borrowed, quoted, said_by_user, speaker
 from langgraph_learning.stores.base import LearningStore, Note, Turn
-from langgraph_learning.whose import borrowed, quoted, said_by_user, speaker
 
 LONGEST_QUOTE = 1_000
 """How many characters of a message are kept for a reviewer to see."""

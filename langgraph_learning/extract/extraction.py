@@ -10,7 +10,6 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.checks import Checks, noted
 from langgraph_learning.core.flow import Flow, flow_of, get, search, together
 from langgraph_learning.core.learning import Learning, Status, messages_in, read_all
 from langgraph_learning.core.policy import Mode
@@ -29,8 +28,9 @@ from langgraph_learning.core.transcript import (
     worth_reading,
 )
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.questioner import Method, Questioner
-from langgraph_learning.saved import Saved, names, repeats, saved
+from langgraph_learning.extract.structured_output import Method, Questioner
+from langgraph_learning.extract.tool_dedup import Saved, names, repeats, saved
+from langgraph_learning.extract.validation import Checks, noted
 from langgraph_learning.stores.base import Asked, LearningStore, Turn
 from langgraph_learning.update import votes
 from langgraph_learning.update.write_policy import opted_out
