@@ -10,12 +10,12 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
-from langgraph_learning import verdicts
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.records import reason
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.errors import LearningError
 from langgraph_learning.loop import Loop
+from langgraph_learning.review import decisions
 from langgraph_learning.run import Run, vouched
 from langgraph_learning.state import LearningState
 
@@ -105,12 +105,12 @@ def _for(loop: Loop, step: Callable[[Loop, State, Run], Flow[dict[str, Any]]]) -
 def _look(loop: Loop, state: State, run: Run) -> Flow[dict[str, Any]]:
     """List what waits, with its evidence."""
     asked = state.get("learning_proposed")
-    waiting = yield from verdicts.pending(loop.stores, run.caller)
+    waiting = yield from decisions.pending(loop.stores, run.caller)
     wanted = [one for one in waiting if asked is None or one.key in asked]
     reviews = vouched("reviews")
     shown = []
     for one in (one for one in wanted if reviews or one.scope.private):
-        evidence = yield from verdicts.show(loop.stores, run.caller, one.key)
+        evidence = yield from decisions.show(loop.stores, run.caller, one.key)
         shown.append(evidence.model_dump(mode="json"))
     refused = {} if reviews else {one.key: f"refused: {NOT_THEIRS}" for one in wanted if not one.scope.private}
     return {"learning_evidence": shown, "learning_verdicts": [], "learning_reviewed": refused}
@@ -143,7 +143,7 @@ def _decide(loop: Loop, state: State, run: Run) -> Flow[dict[str, Any]]:
 
 def _carried_out(loop: Loop, run: Run, verdict: Verdict) -> Flow[str]:
     if verdict.verdict == "reject":
-        yield from verdicts.reject(loop.stores, run.caller, verdict.key, verdict.why)
+        yield from decisions.reject(loop.stores, run.caller, verdict.key, verdict.why)
         return "rejected"
-    yield from verdicts.approve(loop.stores, run.caller, verdict.key, verdict.why, verdict.fields, loop.four_eyes)
+    yield from decisions.approve(loop.stores, run.caller, verdict.key, verdict.why, verdict.fields, loop.four_eyes)
     return "approved"

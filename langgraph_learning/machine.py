@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import curation, feedback, graph
+from langgraph_learning import curation, graph
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
@@ -23,15 +23,16 @@ from langgraph_learning.curation import UNUSED_AFTER, Orders, Progress
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.structured_output import Method
-from langgraph_learning.feedback import Result
-from langgraph_learning.instructions import Instructions
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
 from langgraph_learning.opinions import MOST_CALLS
-from langgraph_learning.replay import Replay, Stage, Threads, replayed
 from langgraph_learning.report import Report
-from langgraph_learning.review import Review
+from langgraph_learning.review import feedback
+from langgraph_learning.review.api import Review
+from langgraph_learning.review.feedback import Result
+from langgraph_learning.review.instructions import Instructions
+from langgraph_learning.review.replay import Replay, Stage, Threads, replayed
 from langgraph_learning.run import ContextFrom
 from langgraph_learning.stores import SelfImprovement
 from langgraph_learning.stores.base import LearningStore

@@ -12,8 +12,8 @@ from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.curation import Orders, curate
 from langgraph_learning.errors import LearningError, NotAllowed
-from langgraph_learning.feedback import feedback
 from langgraph_learning.loop import Loop
+from langgraph_learning.review.feedback import feedback
 from langgraph_learning.run import Run, vouched
 
 

@@ -16,7 +16,7 @@ from people import ALEX, EVE, SAM, learner, machine, notes_what_users_say, promp
 
 from langgraph_learning import Mode, Scope, UserMemory
 from langgraph_learning.errors import Misconfigured, NotFound
-from langgraph_learning.replay import turn_of
+from langgraph_learning.review.replay import turn_of
 from langgraph_learning.testing import ScriptedModel
 
 QUESTIONS = ("What is a cursor?", "What is a lock?", "What is a vote?")

@@ -5,7 +5,6 @@ import sys
 import typer
 from psycopg import OperationalError
 
-from langgraph_learning import verdicts, versions
 from langgraph_learning.cli.curation import curated, model_of, print_report
 from langgraph_learning.cli.desk import Searcher, Visitor, named
 from langgraph_learning.cli.opening import opened
@@ -39,6 +38,7 @@ from langgraph_learning.cli.printing import (
 )
 from langgraph_learning.curation import Orders
 from langgraph_learning.errors import LearningError
+from langgraph_learning.review import decisions, versions
 from langgraph_learning.update import forgetting
 from langgraph_learning.update.history import history as changes_of
 from langgraph_learning.update.history import undo as undo_change
@@ -109,11 +109,11 @@ def review(
             return print_learnings(waiting, as_json)
         proposal = named(key, waiting).key
         if approve:
-            decided = desk.run(verdicts.approve(stores, desk.caller, proposal, why, {}, four_eyes=False))
+            decided = desk.run(decisions.approve(stores, desk.caller, proposal, why, {}, four_eyes=False))
             return print_learnings([decided], as_json)
         if reject:
-            return print_learnings([desk.run(verdicts.reject(stores, desk.caller, proposal, why))], as_json)
-        return print_evidence(desk.run(verdicts.show(stores, desk.caller, proposal)), as_json)
+            return print_learnings([desk.run(decisions.reject(stores, desk.caller, proposal, why))], as_json)
+        return print_evidence(desk.run(decisions.show(stores, desk.caller, proposal)), as_json)
 
 
 @app.command()

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from langgraph_learning import verdicts
 from langgraph_learning.cli.opening import opened
 from langgraph_learning.cli.options import Agent, Embed, Teams, Tenant, Url, User
 from langgraph_learning.core.flow import Flow, T, drive, flow_of, together
@@ -15,6 +14,7 @@ from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext, Scope
 from langgraph_learning.errors import NotFound
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.review import decisions
 from langgraph_learning.stores import DecisionLog, SelfImprovement
 from langgraph_learning.stores.base import Asked, LearningStore
 from langgraph_learning.update import forgetting
@@ -62,7 +62,7 @@ class Desk:
 
     def waiting(self) -> Sequence[Learning]:
         """Return what waits for approval."""
-        return self.run(verdicts.pending(self.stores(), self.caller))
+        return self.run(decisions.pending(self.stores(), self.caller))
 
     def whole(self, key: str) -> str:
         """Return the key that begins so; what was forgotten or replaced is named by its whole key."""

@@ -12,12 +12,12 @@ from langgraph.pregel.protocol import PregelProtocol
 from langgraph_sdk.errors import NotFoundError, PermissionDeniedError
 from pydantic import BaseModel, ConfigDict
 
-from langgraph_learning import verdicts
 from langgraph_learning.core.flow import Flow, call
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.recall.trial import Trial, trying
+from langgraph_learning.review import decisions
 from langgraph_learning.stores.base import LearningStore
 
 Threads = PregelProtocol[Any, Any, Any, Any]
@@ -119,7 +119,7 @@ def replayed(
         raise Misconfigured(
             "There are no threads to replay: compile the graph with its checkpointer, or give threads=."
         )
-    proposal = yield from verdicts.waiting(stores, caller, key)
+    proposal = yield from decisions.waiting(stores, caller, key)
     found: dict[str, Replay] = {}
     for point in _points(proposal):
         said = (yield from call(Reading(threads), point)) if point.thread else []

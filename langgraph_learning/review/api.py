@@ -5,12 +5,12 @@ from typing import Any
 
 from langgraph.store.base import BaseStore
 
-from langgraph_learning import verdicts
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
+from langgraph_learning.review import decisions
+from langgraph_learning.review.decisions import Evidence
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.verdicts import Evidence
 
 
 class Review:
@@ -27,19 +27,19 @@ class Review:
 
     def list(self, context: LearningContext) -> tuple[Learning, ...]:
         """Return all that waits for approval where the reviewer may read, oldest first."""
-        return self._drive(verdicts.pending(self._stores, Caller.of(context)))
+        return self._drive(decisions.pending(self._stores, Caller.of(context)))
 
     async def alist(self, context: LearningContext) -> tuple[Learning, ...]:
         """`list` for the async world."""
-        return await self._adrive(verdicts.pending(self._stores, Caller.of(context)))
+        return await self._adrive(decisions.pending(self._stores, Caller.of(context)))
 
     def show(self, context: LearningContext, key: str) -> Evidence:
         """Return a proposal with the message it rests on and what it would change. Raises `NotFound`."""
-        return self._drive(verdicts.show(self._stores, Caller.of(context), key))
+        return self._drive(decisions.show(self._stores, Caller.of(context), key))
 
     async def ashow(self, context: LearningContext, key: str) -> Evidence:
         """`show` for the async world."""
-        return await self._adrive(verdicts.show(self._stores, Caller.of(context), key))
+        return await self._adrive(decisions.show(self._stores, Caller.of(context), key))
 
     def approve(
         self, context: LearningContext, key: str, *, why: str | None = None, fields: Mapping[str, Any] | None = None
@@ -59,24 +59,24 @@ class Review:
 
     def reject(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """Refuse a proposal; it is not proposed again."""
-        return self._drive(verdicts.reject(self._stores, Caller.of(context), key, why))
+        return self._drive(decisions.reject(self._stores, Caller.of(context), key, why))
 
     async def areject(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """`reject` for the async world."""
-        return await self._adrive(verdicts.reject(self._stores, Caller.of(context), key, why))
+        return await self._adrive(decisions.reject(self._stores, Caller.of(context), key, why))
 
     def demote(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """Let something shared count no longer, until it is approved; what users learnt of it stays their own."""
-        return self._drive(verdicts.demote(self._stores, Caller.of(context), key, why))
+        return self._drive(decisions.demote(self._stores, Caller.of(context), key, why))
 
     async def ademote(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """`demote` for the async world."""
-        return await self._adrive(verdicts.demote(self._stores, Caller.of(context), key, why))
+        return await self._adrive(decisions.demote(self._stores, Caller.of(context), key, why))
 
     def _approve(
         self, context: LearningContext, key: str, why: str | None, fields: Mapping[str, Any] | None
     ) -> Flow[Learning]:
-        return verdicts.approve(self._stores, Caller.of(context), key, why, fields or {}, self._four_eyes)
+        return decisions.approve(self._stores, Caller.of(context), key, why, fields or {}, self._four_eyes)
 
     def _drive(self, flow: Flow[T]) -> T:
         return drive(flow, self._store())

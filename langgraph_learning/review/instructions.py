@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from langgraph.store.base import BaseStore
 
-from langgraph_learning import versions
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.scopes import Caller, LearningContext
+from langgraph_learning.review import versions
+from langgraph_learning.review.versions import Version
 from langgraph_learning.stores.self_improvement import SelfImprovement
-from langgraph_learning.versions import Version
 
 
 class Instructions:

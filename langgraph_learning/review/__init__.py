@@ -1,0 +1,1 @@
+"""What people say about learnings: decisions, instructions, feedback, replays."""
