@@ -13,21 +13,22 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import curation, graph
+from langgraph_learning import graph
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.core.transcript import tokens_in
-from langgraph_learning.curation import UNUSED_AFTER, Orders, Progress
+from langgraph_learning.curate import run
+from langgraph_learning.curate.judge import MOST_CALLS
+from langgraph_learning.curate.report import Report
+from langgraph_learning.curate.run import UNUSED_AFTER, Orders, Progress
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.structured_output import Method
 from langgraph_learning.loop import Loop, OnError
 from langgraph_learning.middleware import LearningMiddleware
 from langgraph_learning.nodes import Nodes
-from langgraph_learning.opinions import MOST_CALLS
-from langgraph_learning.report import Report
 from langgraph_learning.review import feedback
 from langgraph_learning.review.api import Review
 from langgraph_learning.review.feedback import Result
@@ -331,7 +332,7 @@ class LearningMachine:
         progress: called with how many places are done, and of how many.
         """
         orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return self._drive(curation.curate(self.stores, orders))
+        return self._drive(run.curate(self.stores, orders))
 
     async def acurate(
         self,
@@ -345,7 +346,7 @@ class LearningMachine:
     ) -> Report:
         """`curate` for the async world."""
         orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return await self._adrive(curation.curate(self.stores, orders))
+        return await self._adrive(run.curate(self.stores, orders))
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return history.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict  # pydantic, for the schemas that Studio
 
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.scopes import LearningContext
-from langgraph_learning.curation import Orders, curate
+from langgraph_learning.curate.run import Orders, curate
 from langgraph_learning.errors import LearningError, NotAllowed
 from langgraph_learning.loop import Loop
 from langgraph_learning.review.feedback import feedback

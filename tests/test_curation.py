@@ -32,9 +32,9 @@ from langgraph_learning import (
 from langgraph_learning.core.learning import Decision, Learning, Source, Status, Votes
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.text import normal
+from langgraph_learning.curate.report import Report
+from langgraph_learning.curate.similarity.rules import differs
 from langgraph_learning.errors import Conflict, Misconfigured
-from langgraph_learning.likeness import differs
-from langgraph_learning.report import Report
 from langgraph_learning.testing import ScriptedModel
 from langgraph_learning.update.votes import Vote, where
 

@@ -5,8 +5,8 @@ from alike import ALIKE, FREEZE, FREEZES, NEAR_MISSES, PARAPHRASES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langgraph_learning.likeness import differs, same
-from langgraph_learning.neighbours import look_alikes, repeated
+from langgraph_learning.curate.similarity.candidates import look_alikes, repeated
+from langgraph_learning.curate.similarity.rules import differs, same
 
 STATEMENTS = sorted({text for pair in (*NEAR_MISSES, *ALIKE, *PARAPHRASES) for text in pair} | {FREEZE, *FREEZES})
 REWORDED = [*PARAPHRASES, *((FREEZE, text) for text in FREEZES)]

@@ -36,7 +36,7 @@ from langgraph_learning.cli.printing import (
     print_versions,
     say,
 )
-from langgraph_learning.curation import Orders
+from langgraph_learning.curate.run import Orders
 from langgraph_learning.errors import LearningError
 from langgraph_learning.review import decisions, versions
 from langgraph_learning.update import forgetting

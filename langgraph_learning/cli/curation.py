@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from langgraph_learning.cli.printing import SHORT, print_table, say
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.curation import Orders, curate
+from langgraph_learning.curate.report import Action, Report, place_of
+from langgraph_learning.curate.run import Orders, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.report import Action, Report, place_of
 from langgraph_learning.stores import (
     BehavioralFeedback,
     DecisionLog,

@@ -8,9 +8,9 @@ from langgraph_learning.core.learning import Learning, Source, Status, Votes
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import has_identity
 from langgraph_learning.core.scopes import Place, Scope
-from langgraph_learning.likeness import differs
-from langgraph_learning.neighbours import repeated
-from langgraph_learning.shelves import Group, Shelf
+from langgraph_learning.curate.similarity.candidates import repeated
+from langgraph_learning.curate.similarity.rules import differs
+from langgraph_learning.curate.snapshot import Group, Shelf
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import proposed, unanswered
 from langgraph_learning.update.votes import total

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning.core.scopes import Namespace, unescape
-from langgraph_learning.shelves import Group, What
+from langgraph_learning.curate.snapshot import Group, What
 
 SHOWN = 20
 """How many actions and look-alikes a printed report names."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from langgraph_learning.vocabulary import COUNTED, MULTIPLIERS, NUMBERS, SAME, UNITS
+from langgraph_learning.curate.similarity.lexicon import COUNTED, MULTIPLIERS, NUMBERS, SAME, UNITS
 
 NUMBER = re.compile(r"v?(\d[\d.,:/-]*\d|\d)([^\W\d_]*|%|°)", re.IGNORECASE)
 MINUS = "minus"

@@ -1,4 +1,4 @@
-"""Words that decide whether two statements say the same, as vocabulary.toml lists them."""
+"""Words that decide whether two statements say the same, as lexicon.toml lists them."""
 
 import tomllib
 from collections.abc import Mapping

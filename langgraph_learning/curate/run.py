@@ -15,18 +15,18 @@ from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import ListNamespacesOp, MatchCondition, Result, SearchItem, SearchOp
 
-from langgraph_learning import tidying
 from langgraph_learning.core.flow import Flow, batch, every, together
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import ROOT, Namespace, Place, Scope, escape
+from langgraph_learning.curate import rules
+from langgraph_learning.curate.judge import AT_ONCE, MOST_CALLS, Judge, Opinion, Pair
+from langgraph_learning.curate.report import Action, LookAlike, Report, action_of
+from langgraph_learning.curate.rules import Cluster, Terms
+from langgraph_learning.curate.similarity.candidates import look_alikes
+from langgraph_learning.curate.similarity.rules import differs
+from langgraph_learning.curate.snapshot import Group, Shelf, shelve, write
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.likeness import differs
-from langgraph_learning.neighbours import look_alikes
-from langgraph_learning.opinions import AT_ONCE, MOST_CALLS, Judge, Opinion, Pair
-from langgraph_learning.report import Action, LookAlike, Report, action_of
-from langgraph_learning.shelves import Group, Shelf, shelve, write
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.tidying import Cluster, Terms
 from langgraph_learning.update.votes import SHOWN
 
 PAGE = 1_000
@@ -46,7 +46,7 @@ NEIGHBOURS = 5
 Progress = Callable[[int, int], None]
 Opinions = list[tuple[Pair, Opinion]]
 Phase = Callable[[Shelf, Terms], list[Group]]
-FIRST: tuple[Phase, ...] = (tidying.expired, tidying.counted, tidying.useless)
+FIRST: tuple[Phase, ...] = (rules.expired, rules.counted, rules.useless)
 """What is done before statements are compared."""
 
 
@@ -157,20 +157,20 @@ def _shown(tenant: str) -> Flow[frozenset[Place]]:
 def _tidied(shelf: Shelf, terms: Terms, orders: Orders, notes: Notes) -> Flow[None]:
     """Tidy one shelf, phase by phase: each sees what the one before it left."""
     notes.learnings += len(shelf.found)
-    if notes.shown is None and tidying.idle(shelf, terms):
+    if notes.shown is None and rules.idle(shelf, terms):
         notes.shown = yield from _shown(orders.tenant)
     terms = replace(terms, shown=notes.shown or frozenset())
     for phase in FIRST:
         shelf = yield from _done(shelf, phase(shelf, terms), orders, notes)
-    if tidying.untouched(shelf.store):
+    if rules.untouched(shelf.store):
         return
-    same = tidying.same(shelf)
+    same = rules.same(shelf)
     opinions, same = (yield from _asked(shelf, notes.judge, same)) if notes.judge else ([], same)
     apart = {frozenset((one.text, other.text)) for (one, other), opinion in opinions if opinion != "same"}
-    merges = [group for cluster in same for group in tidying.merged(shelf, cluster, terms.now, apart)]
+    merges = [group for cluster in same for group in rules.merged(shelf, cluster, terms.now, apart)]
     shelf = yield from _done(shelf, merges, orders, notes)
-    shelf = yield from _done(shelf, tidying.contradictions(shelf, terms), orders, notes)
-    disputes = tidying.disputes(shelf, [pair for pair, opinion in opinions if opinion == "contradiction"], terms.now)
+    shelf = yield from _done(shelf, rules.contradictions(shelf, terms), orders, notes)
+    disputes = rules.disputes(shelf, [pair for pair, opinion in opinions if opinion == "contradiction"], terms.now)
     shelf = yield from _done(shelf, disputes, orders, notes)
     if len(notes.look_alikes) < LEFT_IN_ALL:
         notes.look_alikes += _left(shelf)
@@ -199,8 +199,8 @@ def _asked(shelf: Shelf, judge: Judge, same: Sequence[Cluster]) -> Flow[tuple[Op
     while pairs and not judge.tired:
         answers = yield from judge.opinions(pairs[:AT_ONCE])
         found += answers
-        clusters = tidying.clusters(clusters, [pair for pair, opinion in answers if opinion == "same"])
-        pairs = [pair for pair in pairs[AT_ONCE:] if not tidying.together(clusters, pair)]
+        clusters = rules.clusters(clusters, [pair for pair, opinion in answers if opinion == "same"])
+        pairs = [pair for pair in pairs[AT_ONCE:] if not rules.together(clusters, pair)]
     return found, clusters
 
 

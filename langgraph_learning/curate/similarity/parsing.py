@@ -7,8 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from unicodedata import normalize
 
-from langgraph_learning.figures import MINUS, NUMBER, in_digits, quantities
-from langgraph_learning.vocabulary import (
+from langgraph_learning.curate.similarity.lexicon import (
     ARTICLES,
     AUXILIARIES,
     DATES,
@@ -25,6 +24,7 @@ from langgraph_learning.vocabulary import (
     SUBJECT,
     UNITS,
 )
+from langgraph_learning.curate.similarity.numbers import MINUS, NUMBER, in_digits, quantities
 
 _SPELT = {
     "\u2019": "'",

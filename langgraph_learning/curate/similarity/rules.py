@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from langgraph_learning.core.text import normal
-from langgraph_learning.vocabulary import DATES, LINKS, LISTS, OPENERS, OPPOSITES, PREFIXES
-from langgraph_learning.wording import Wording, stem
+from langgraph_learning.curate.similarity.lexicon import DATES, LINKS, LISTS, OPENERS, OPPOSITES, PREFIXES
+from langgraph_learning.curate.similarity.parsing import Wording, stem
 
 NEAR = 2
 """How many words away from an action its doer and its object are looked for."""

@@ -7,7 +7,7 @@ from math import log
 from typing import NamedTuple
 
 from langgraph_learning.core.text import stems, words
-from langgraph_learning.likeness import essence, same
+from langgraph_learning.curate.similarity.rules import essence, same
 
 RARE = 30
 """How many statements at most share what two are compared for: what more of them share tells nothing."""

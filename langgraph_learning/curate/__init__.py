@@ -1,0 +1,1 @@
+"""Housekeeping of what was learnt: duplicates, contradictions, and what nobody uses."""

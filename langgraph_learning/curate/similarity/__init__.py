@@ -1,0 +1,1 @@
+"""When two statements say the same: by rules over their words, numbers and names."""
