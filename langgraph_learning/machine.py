@@ -13,31 +13,30 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning import graph
+from langgraph_learning.agent.middleware import LearningMiddleware
+from langgraph_learning.agent.nodes import Nodes
+from langgraph_learning.agent.run_context import ContextFrom
+from langgraph_learning.agent.steps import Loop, OnError
+from langgraph_learning.agent.tools import Toolbox, equipped
+from langgraph_learning.agent.wrap import wrap
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.core.transcript import tokens_in
-from langgraph_learning.curate import run
 from langgraph_learning.curate.judge import MOST_CALLS
 from langgraph_learning.curate.report import Report
-from langgraph_learning.curate.run import UNUSED_AFTER, Orders, Progress
+from langgraph_learning.curate.run import UNUSED_AFTER, Orders, Progress, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.structured_output import Method
-from langgraph_learning.loop import Loop, OnError
-from langgraph_learning.middleware import LearningMiddleware
-from langgraph_learning.nodes import Nodes
 from langgraph_learning.review import feedback
 from langgraph_learning.review.api import Review
 from langgraph_learning.review.feedback import Result
 from langgraph_learning.review.instructions import Instructions
 from langgraph_learning.review.replay import Replay, Stage, Threads, replayed
-from langgraph_learning.run import ContextFrom
 from langgraph_learning.stores import SelfImprovement
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.tools import Toolbox, equipped
 from langgraph_learning.update import forgetting, history
 
 
@@ -173,7 +172,7 @@ class LearningMachine:
         Raises `Misconfigured` for an agent that cannot be wrapped.
         """
         agent = equipped(agent, self.tools(), self.stores)
-        return graph.wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
+        return wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """Return all that this caller could be shown, by kind, newest first; with a thread, its session too."""
@@ -332,7 +331,7 @@ class LearningMachine:
         progress: called with how many places are done, and of how many.
         """
         orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return self._drive(run.curate(self.stores, orders))
+        return self._drive(curate(self.stores, orders))
 
     async def acurate(
         self,
@@ -346,7 +345,7 @@ class LearningMachine:
     ) -> Report:
         """`curate` for the async world."""
         orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return await self._adrive(run.curate(self.stores, orders))
+        return await self._adrive(curate(self.stores, orders))
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return history.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)

@@ -10,14 +10,14 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
+from langgraph_learning.agent.run_context import Run, vouched
+from langgraph_learning.agent.state import LearningState
+from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.records import reason
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.errors import LearningError
-from langgraph_learning.loop import Loop
 from langgraph_learning.review import decisions
-from langgraph_learning.run import Run, vouched
-from langgraph_learning.state import LearningState
 
 # A list, for LangGraph takes an object whose keys look like ours for answers to several interrupts.
 HOW = (

@@ -8,13 +8,13 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
+from langgraph_learning.agent.run_context import Run, vouched
+from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.curate.run import Orders, curate
 from langgraph_learning.errors import LearningError, NotAllowed
-from langgraph_learning.loop import Loop
 from langgraph_learning.review.feedback import feedback
-from langgraph_learning.run import Run, vouched
 
 
 class CuratorInput(TypedDict, total=False):

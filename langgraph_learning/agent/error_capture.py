@@ -6,13 +6,13 @@ from typing import Any
 
 from langgraph.errors import GraphBubbleUp
 
+from langgraph_learning.agent.run_context import Run
+from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import Flow, adrive, drive, flow_of
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.extract.extraction import processed
 from langgraph_learning.extract.validation import noted
-from langgraph_learning.loop import Loop
-from langgraph_learning.run import Run
 from langgraph_learning.update.write_policy import write
 
 State = Mapping[str, Any]

@@ -24,12 +24,12 @@ from langgraph.types import Checkpointer, Overwrite, RetryPolicy
 from pydantic import BaseModel
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
+from langgraph_learning.agent.error_capture import afailures_noted, failures_noted
+from langgraph_learning.agent.nodes import Nodes, View
+from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.errors import LearningError, Misconfigured
-from langgraph_learning.failures import afailures_noted, failures_noted
-from langgraph_learning.loop import Loop
-from langgraph_learning.nodes import Nodes, View
 from langgraph_learning.recall import context
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]

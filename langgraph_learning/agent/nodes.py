@@ -13,14 +13,14 @@ from langgraph._internal._runnable import (
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel.protocol import PregelProtocol
 
-from langgraph_learning.approval import Pause, review_graph
+from langgraph_learning.agent.error_capture import afailures_noted, failures_noted
+from langgraph_learning.agent.review_graph import Pause, review_graph
+from langgraph_learning.agent.server_graphs import curator_graph, feedback_graph
+from langgraph_learning.agent.state import LearningState
+from langgraph_learning.agent.steps import Loop, Step
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.failures import afailures_noted, failures_noted
-from langgraph_learning.loop import Loop, Step
 from langgraph_learning.recall import context
-from langgraph_learning.server_graphs import curator_graph, feedback_graph
-from langgraph_learning.state import LearningState
 
 
 class Node(Runnable[Any, Any]):

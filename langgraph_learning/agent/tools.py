@@ -16,6 +16,8 @@ from langgraph.prebuilt import ToolNode, ToolRuntime
 from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import BaseModel, ValidationError
 
+from langgraph_learning.agent.run_context import Run
+from langgraph_learning.agent.steps import ATTEMPTS, Loop, event
 from langgraph_learning.core.flow import Flow, adrive, batch, drive, flow_of, together
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool
 from langgraph_learning.core.learning import Learning, Status, read_all
@@ -28,8 +30,6 @@ from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.extract import tool_dedup
 from langgraph_learning.extract.extraction import closed, processed, unforgotten
 from langgraph_learning.extract.validation import Checks
-from langgraph_learning.loop import ATTEMPTS, Loop, event
-from langgraph_learning.run import Run
 from langgraph_learning.stores.base import Asked, LearningStore, Turn, provenance
 from langgraph_learning.update.votes import rolled_up, said_in
 from langgraph_learning.update.write_policy import opted_out, write

@@ -9,12 +9,12 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
+from langgraph_learning.agent.error_capture import afailures_noted, failures_noted
+from langgraph_learning.agent.run_context import Run
+from langgraph_learning.agent.state import LearningAgentState
+from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import Flow, adrive, drive
-from langgraph_learning.failures import afailures_noted, failures_noted
-from langgraph_learning.loop import Loop
 from langgraph_learning.recall import context
-from langgraph_learning.run import Run
-from langgraph_learning.state import LearningAgentState
 
 
 class LearningMiddleware(AgentMiddleware[Any, Any, Any]):

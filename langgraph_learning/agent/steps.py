@@ -7,6 +7,7 @@ from typing import Any, Literal
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import BaseStore, PutOp
 
+from langgraph_learning.agent.run_context import ContextFrom, Run
 from langgraph_learning.core.flow import Flow, flow_of, together
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
@@ -14,7 +15,6 @@ from langgraph_learning.errors import Conflict
 from langgraph_learning.extract.extraction import Extraction, Lesson, Marks
 from langgraph_learning.recall import context, trial
 from langgraph_learning.recall.context import Shown
-from langgraph_learning.run import ContextFrom, Run
 from langgraph_learning.stores.base import Asked, LearningStore
 from langgraph_learning.update.votes import answer_before, marks_of, rolled_up
 from langgraph_learning.update.write_policy import write
