@@ -14,8 +14,8 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.postgres.binary import register
 from langgraph_learning.postgres.steps import Rows, Run
-from langgraph_learning.postgres.vectors import register
 
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any] | AsyncConnectionPool[Any]

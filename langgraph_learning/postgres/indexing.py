@@ -8,10 +8,10 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.postgres import namespaces as ns
 from langgraph_learning.postgres import steps
+from langgraph_learning.postgres.binary import Blobs, Texts, Vectors
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan
-from langgraph_learning.postgres.vectors import Blobs, Texts, Vectors
 
 Key = tuple[tuple[str, ...], str]
 """A namespace, and a key in it."""

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.postgres import setting_up, steps
+from langgraph_learning.postgres import migrate, steps
+from langgraph_learning.postgres.config import Index
 from langgraph_learning.postgres.indexing import Embedded, embedded, searched, texts_of
-from langgraph_learning.postgres.settings import Index
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.steps import Plan, Rows
 
@@ -38,12 +38,12 @@ def reembed(shape: Shape, resume: bool, progress: Progress | None) -> Plan[int]:
         if progress:
             progress(done, left["count"])
     if shape.index.embeddings:
-        yield from steps.run(*setting_up.one_at_a_time(shape), *setting_up.index_vectors(shape, shape.index))
+        yield from steps.run(*migrate.one_at_a_time(shape), *migrate.index_vectors(shape, shape.index))
     return done
 
 
 def _clear(shape: Shape, index: Index) -> Plan[None]:
-    emptied = [*setting_up.one_at_a_time(shape), shape.statements("forget all texts")]
+    emptied = [*migrate.one_at_a_time(shape), shape.statements("forget all texts")]
     if index.embeddings:
         # The index over vectors goes with its column; built once at the end it takes a fraction of the time.
         emptied += [shape.statements("vector extension"), shape.statements("replace vectors")]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from langgraph_learning.postgres import steps
-from langgraph_learning.postgres.settings import Index
+from langgraph_learning.postgres.config import Index
 from langgraph_learning.postgres.sizes import Sizes
 from langgraph_learning.postgres.statements import Statement, Statements
 from langgraph_learning.postgres.steps import Plan, Rows

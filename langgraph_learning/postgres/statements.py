@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from langgraph_learning.postgres.settings import DISTANCES, Index
+from langgraph_learning.postgres.config import DISTANCES, Index
 
 _NAME = re.compile(r"^-- (?P<name>[a-z ]+) --$", re.MULTILINE)
 

@@ -9,11 +9,11 @@ from langgraph.store.base import BaseStore, Op, Result, SearchOp, TTLConfig
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.core.store_protocol import Change, Expected
-from langgraph_learning.postgres import maintenance, plan, reembedding, setting_up, updates
+from langgraph_learning.postgres import batch, maintenance, migrate, reembedding, updates
+from langgraph_learning.postgres.coalescing import Gathering
+from langgraph_learning.postgres.config import IndexSettings, SearchMode, index_of, ttl_of
 from langgraph_learning.postgres.connections import Connections
-from langgraph_learning.postgres.driving import adrive, drive
-from langgraph_learning.postgres.gathering import Gathering
-from langgraph_learning.postgres.settings import IndexSettings, SearchMode, index_of, ttl_of
+from langgraph_learning.postgres.executor import adrive, drive
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.sizes import Sizes
 from langgraph_learning.postgres.statements import Statements
@@ -115,7 +115,7 @@ class HybridPostgresStore(BaseStore):
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Carry out operations in one transaction: reads see what was before the writes, the last put of a key wins."""
-        return self._drive(plan.batch(self._shape, ops))
+        return self._drive(batch.batch(self._shape, ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """`batch` for the async world. Single calls of one tick of the event loop go together."""
@@ -132,13 +132,13 @@ class HybridPostgresStore(BaseStore):
         `by` is written to the change log. With `erase` the log keeps that deleted items were there, and not what they
         said.
         """
-        return self._drive(plan.batch(self._shape, ops, expected, by, erase))
+        return self._drive(batch.batch(self._shape, ops, expected, by, erase))
 
     async def atransact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
         """`transact` for the async world."""
-        return await self._adrive(plan.batch(self._shape, ops, expected, by, erase))
+        return await self._adrive(batch.batch(self._shape, ops, expected, by, erase))
 
     def update(
         self,
@@ -185,19 +185,19 @@ class HybridPostgresStore(BaseStore):
 
     def setup(self) -> None:
         """Make or update the tables. Any number of processes may call it at once; where all is there it only reads."""
-        self._drive(setting_up.setup(self._shape))
+        self._drive(migrate.setup(self._shape))
 
     async def asetup(self) -> None:
         """Do as `setup`, in the async world."""
-        await self._adrive(setting_up.setup(self._shape))
+        await self._adrive(migrate.setup(self._shape))
 
     def stored_dims(self) -> int | None:
         """Return how long the stored vectors are; None where nothing can be searched by meaning."""
-        return self._drive(setting_up.stored_dims(self._shape))
+        return self._drive(migrate.stored_dims(self._shape))
 
     async def astored_dims(self) -> int | None:
         """`stored_dims` for the async world."""
-        return await self._adrive(setting_up.stored_dims(self._shape))
+        return await self._adrive(migrate.stored_dims(self._shape))
 
     def reembed(self, *, resume: bool = False, progress: reembedding.Progress | None = None) -> int:
         """Index every item anew after a change of the model, the fields or the language; return how many that were.
@@ -246,7 +246,7 @@ class HybridPostgresStore(BaseStore):
         return (self.ttl_config or {}).get("default_ttl")
 
     async def _abatch(self, ops: Sequence[Op]) -> list[Result]:
-        return await self._adrive(plan.batch(self._shape, ops))
+        return await self._adrive(batch.batch(self._shape, ops))
 
     def _asks(self, op: Op) -> bool:
         # Questions stay apart: they wait for a model, many connections answer them sooner than one, and in a hybrid

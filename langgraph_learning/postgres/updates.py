@@ -8,7 +8,7 @@ from langgraph.store.base import GetOp, Item, PutOp
 
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
-from langgraph_learning.postgres import plan, steps
+from langgraph_learning.postgres import batch, steps
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.steps import Plan
 
@@ -21,12 +21,12 @@ def update(
 ) -> Plan[dict[str, Any] | None]:
     """Change one item, whoever else does; return the value that was written."""
     for attempt in range(1, attempts + 1):
-        (found,) = yield from plan.batch(shape, [GetOp(namespace, key)])
+        (found,) = yield from batch.batch(shape, [GetOp(namespace, key)])
         item = found if isinstance(found, Item) else None
         value = change(dict(item.value) if item else None)
         put = PutOp(namespace, key, value, ttl=ttl)
         try:
-            yield from plan.batch(shape, [put], [Expected(namespace, key, version_of(item))], by)
+            yield from batch.batch(shape, [put], [Expected(namespace, key, version_of(item))], by)
         except Conflict:
             if attempt == attempts:
                 raise

@@ -7,11 +7,11 @@ from typing import Any
 from langgraph.store.base import PutOp
 
 from langgraph_learning.core.store_protocol import Expected
+from langgraph_learning.postgres.binary import Texts
 from langgraph_learning.postgres.indexing import Indexing, Key, columns, parts
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan
-from langgraph_learning.postgres.vectors import Texts
 
 _json = json.JSONEncoder(default=dict, ensure_ascii=False).encode
 

@@ -10,7 +10,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres import PostgresStore
 
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.store_contract import StoreContract
+from langgraph_learning.testing.store_contract import StoreContract
 
 
 class TestHybridPostgresStore(StoreContract):

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured, NotSetUp
 from langgraph_learning.postgres import HybridPostgresStore, statements
-from langgraph_learning.postgres.setting_up import migrations
+from langgraph_learning.postgres.migrate import migrations
 
 SHAPE = """
     SELECT 'column', table_name || '.' || column_name,

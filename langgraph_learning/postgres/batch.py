@@ -18,8 +18,8 @@ from langgraph_learning.core.store_protocol import Expected
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres import namespaces as ns
 from langgraph_learning.postgres import steps
-from langgraph_learning.postgres.items import item_of
-from langgraph_learning.postgres.searches import plan_searches
+from langgraph_learning.postgres.rows import item_of
+from langgraph_learning.postgres.search import plan_searches
 from langgraph_learning.postgres.shape import Read, Shape
 from langgraph_learning.postgres.steps import Plan, Rows
 from langgraph_learning.postgres.writes import Writes

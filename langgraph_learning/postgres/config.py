@@ -8,7 +8,7 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base import TTLConfig, ensure_embeddings, get_text_at_path, tokenize_path
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.postgres.vectors import Binary, halfvec, vector
+from langgraph_learning.postgres.binary import Binary, halfvec, vector
 
 SearchMode = Literal["vector", "hybrid"]
 DISTANCES = {"cosine": ("<=>", 1.0), "l2": ("<->", 0.0), "inner_product": ("<#>", 0.0)}

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from langgraph.store.base import SearchOp
 
+from langgraph_learning.postgres import binary, steps
 from langgraph_learning.postgres import namespaces as ns
-from langgraph_learning.postgres import steps, vectors
+from langgraph_learning.postgres.config import DISTANCES, Index
 from langgraph_learning.postgres.filters import to_jsonpath
-from langgraph_learning.postgres.items import search_item_of
-from langgraph_learning.postgres.settings import DISTANCES, Index
+from langgraph_learning.postgres.rows import search_item_of
 from langgraph_learning.postgres.shape import Read, Shape
 from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan, Rows
@@ -63,7 +63,7 @@ def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, A
     return Read(shape.statements(statement, **common, **more, filter=to_jsonpath(op.filter)), place)
 
 
-def _meaning(shape: Shape, index: Index, op: SearchOp, vector: vectors.Binary) -> dict[str, Any]:
+def _meaning(shape: Shape, index: Index, op: SearchOp, vector: binary.Binary) -> dict[str, Any]:
     wanted = op.limit + op.offset
     whole = not index.ann or wanted > _DEEPEST
     return {
@@ -76,7 +76,7 @@ def _meaning(shape: Shape, index: Index, op: SearchOp, vector: vectors.Binary) -
     }
 
 
-def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: vectors.Binary | None) -> Read:
+def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: binary.Binary | None) -> Read:
     bounds = [ns.bounds(op.namespace_prefix) for _, op in ops]
 
     def place(rows: Rows, results: list[Any]) -> None:

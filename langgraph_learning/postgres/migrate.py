@@ -7,7 +7,7 @@ from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import steps
-from langgraph_learning.postgres.settings import Index
+from langgraph_learning.postgres.config import Index
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan

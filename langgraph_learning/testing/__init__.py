@@ -39,7 +39,7 @@ Script: TypeAlias = Sequence[Answer] | Callable[[list[BaseMessage]], Answer]
 def __getattr__(name: str) -> Any:
     """Give `StoreContract`, the tests that any store can be held to; they need pytest, the stand-ins do not."""
     if name == "StoreContract":
-        from langgraph_learning.store_contract import StoreContract
+        from langgraph_learning.testing.store_contract import StoreContract
 
         return StoreContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -147,7 +147,7 @@ class EmbeddedPostgres:
         if self._sockets.parent != self.folder:
             _socket_folder(self._sockets, account)
         programs = self._programs(account)
-        command = [sys.executable, "-P", str(Path(__file__).with_name("keeper.py")), str(self.folder)]
+        command = [sys.executable, "-P", str(Path(__file__).with_name("supervisor.py")), str(self.folder)]
         command += ["--programs", str(programs), "--sockets", str(self._sockets)]
         command += [f"--account={account}"] if account else []
         command += [f"--setting={name}={value}" for name, value in self._settings.items()]
