@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from letters import INDEX
+from letter_embeddings import INDEX
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 

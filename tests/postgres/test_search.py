@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 from langgraph.store.base import PutOp
-from letters import INDEX, letters
+from letter_embeddings import INDEX, letters
 
 from langgraph_learning.errors import InvalidFilter, Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore

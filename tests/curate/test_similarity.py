@@ -1,9 +1,9 @@
 """When two statements say the same, told by their words alone."""
 
 import pytest
-from alike import ALIKE, FREEZE, FREEZES, NEAR_MISSES, PARAPHRASES
 from hypothesis import given
 from hypothesis import strategies as st
+from similar_statements import ALIKE, FREEZE, FREEZES, NEAR_MISSES, PARAPHRASES
 
 from langgraph_learning.curate.similarity.candidates import look_alikes, repeated
 from langgraph_learning.curate.similarity.rules import differs, same

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from improving import complaint, improving, instruction, shown
+from instruction_proposals import complaint, improving, instruction, shown
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver

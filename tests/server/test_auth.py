@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from langgraph_sdk import Auth
 
-FILE = Path(__file__).parents[1] / "graphs" / "auth.py"
+FILE = Path(__file__).parents[2] / "graphs" / "auth.py"
 
 
 def loaded(monkeypatch, people):

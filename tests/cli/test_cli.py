@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from improving import approved, improving, shown
+from instruction_proposals import approved, improving, shown
 from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from openai_server import OpenAIServer

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from improving import (
+from instruction_proposals import (
     GIVEN,
     SAFETY,
     TONE,

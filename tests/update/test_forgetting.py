@@ -4,7 +4,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from busy import BusyStore
+from concurrent_store import BusyStore
 from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from letters import INDEX, Counting, letters
+from letter_embeddings import INDEX, Counting, letters
 
 from langgraph_learning.postgres import HybridPostgresStore
 

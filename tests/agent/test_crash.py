@@ -50,7 +50,7 @@ with HybridPostgresStore.from_conn_string(sys.argv[1]) as store, PostgresSaver.f
 
 def start(url: str, what: str) -> subprocess.Popen[str]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(("tests", "."))}
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, url, what], stdout=subprocess.PIPE, text=True, env=env, cwd=root
     )

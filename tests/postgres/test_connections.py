@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
-from letters import DIMS, INDEX, Counting, letters
+from letter_embeddings import DIMS, INDEX, Counting, letters
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import psycopg
 import pytest
-from letters import INDEX
+from letter_embeddings import INDEX
 from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured, NotSetUp

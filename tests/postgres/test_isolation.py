@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from langgraph.store.base import PutOp, SearchOp
-from letters import INDEX
+from letter_embeddings import INDEX
 from psycopg import sql
 
 from langgraph_learning.postgres import HybridPostgresStore, statements

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langgraph.store.base import PutOp
-from letters import INDEX, Counting
+from letter_embeddings import INDEX, Counting
 
 from langgraph_learning.postgres import HybridPostgresStore
 

@@ -20,6 +20,12 @@ from langgraph_learning.update import votes
 THREADS = (f"undo {number}" for number in itertools.count())
 
 
+@pytest.fixture
+def store(postgres_store: HybridPostgresStore) -> HybridPostgresStore:
+    """Only this store keeps a log of changes, which an undo reads."""
+    return postgres_store
+
+
 def hears(learning: LearningMachine, text: str, user: LearningContext = ALEX, where: str | None = None) -> str:
     """Let somebody say something; return the thread."""
     name = where or next(THREADS)

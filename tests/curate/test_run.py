@@ -8,14 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from alike import ALIKE, FREEZE, FREEZES, NEAR_MISSES
-from busy import BusyStore
+from concurrent_store import BusyStore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 from people import ALEX, NOTHING, SAM, edit, edits, observation, said, thread
+from similar_statements import ALIKE, FREEZE, FREEZES, NEAR_MISSES
 
 from langgraph_learning import (
     EntityMemory,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from improving import SAFETY, TONE, approved, complaint, improving, instruction, proposed, shown, told
+from instruction_proposals import SAFETY, TONE, approved, complaint, improving, instruction, proposed, shown, told
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, SAM, machine

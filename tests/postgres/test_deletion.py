@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 from langgraph.store.base import PutOp
-from letters import INDEX, letters
+from letter_embeddings import INDEX, letters
 
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
