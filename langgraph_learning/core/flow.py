@@ -4,7 +4,7 @@ A flow is a generator. It does no I/O itself, so the same lines serve `invoke` a
 """
 
 import inspect
-from collections.abc import Awaitable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from types import GeneratorType
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from langgraph_learning.core.text import storable
 from langgraph_learning.errors import Misconfigured
 
 T = TypeVar("T")
+R = TypeVar("R")
 PAGE = 500
 """How many items are asked for at once where all are wanted."""
 
@@ -140,12 +141,25 @@ def together(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
 
 def drive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None) -> T:
     """Run a flow in the sync world."""
+    return run_flow(flow, lambda request: _perform(request, store, config))
+
+
+async def adrive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None) -> T:
+    """Run a flow in the async world."""
+    return await arun_flow(flow, lambda request: _aperform(request, store, config))
+
+
+def run_flow(flow: Generator[R, Any, T], perform: Callable[[R], Any]) -> T:
+    """Run a generator to its end: perform each request that it yields and send it the answer; return its result.
+
+    An exception of `perform` is raised inside the generator, which may handle it and continue.
+    """
     try:
         request = next(flow)
         while True:
             try:
-                answer = _perform(request, store, config)
-            except Exception as error:  # noqa: BLE001 - not handled here: handed to the flow, which raises what it does not expect
+                answer = perform(request)
+            except Exception as error:  # noqa: BLE001 - raised inside the flow, and from there unless it is handled
                 request = flow.throw(error)
             else:
                 request = flow.send(answer)
@@ -153,14 +167,14 @@ def drive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None)
         return stop.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
 
 
-async def adrive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None) -> T:
-    """Run a flow in the async world."""
+async def arun_flow(flow: Generator[R, Any, T], perform: Callable[[R], Awaitable[Any]]) -> T:
+    """Run a generator as `run_flow` does, with an async `perform`."""
     try:
         request = next(flow)
         while True:
             try:
-                answer = await _aperform(request, store, config)
-            except Exception as error:  # noqa: BLE001 - not handled here: handed to the flow, which raises what it does not expect
+                answer = await perform(request)
+            except Exception as error:  # noqa: BLE001 - raised inside the flow, and from there unless it is handled
                 request = flow.throw(error)
             else:
                 request = flow.send(answer)

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from langchain_core.embeddings import Embeddings
 from psycopg import errors
 
-from langgraph_learning.errors import LearningError, NotSetUp
+from langgraph_learning.core.flow import arun_flow, run_flow
+from langgraph_learning.errors import NotSetUp
 from langgraph_learning.postgres.connections import Connections, asend, send
 from langgraph_learning.postgres.steps import EmbedDocuments, EmbedQuery, Pause, Plan, Run, Step
 
@@ -18,76 +19,54 @@ T = TypeVar("T")
 
 def drive(plan: Plan[T], connections: Connections, embeddings: Embeddings | None) -> T:
     """Carry out a plan in this thread. No connection is held while a text is embedded."""
-    answer: Any = None
-    failed: LearningError | None = None
-    while True:
-        try:
-            step = plan.throw(failed) if failed else plan.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # typed by `Plan[T]`
-        answer, failed = None, None
-        try:
-            with _translated(step):
-                answer = _carry_out(step, connections, embeddings)
-        except LearningError as error:
-            failed = error
+    return run_flow(plan, lambda step: _carry_out(step, connections, embeddings))
 
 
 async def adrive(plan: Plan[T], connections: Connections, embeddings: Embeddings | None) -> T:
     """Carry out a plan in this event loop. No connection is held while a text is embedded."""
-    answer: Any = None
-    failed: LearningError | None = None
-    while True:
-        try:
-            step = plan.throw(failed) if failed else plan.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # typed by `Plan[T]`
-        answer, failed = None, None
-        try:
-            with _translated(step):
-                answer = await _acarry_out(step, connections, embeddings)
-        except LearningError as error:
-            failed = error
+    return await arun_flow(plan, lambda step: _acarry_out(step, connections, embeddings))
 
 
 def _carry_out(step: Step, connections: Connections, embeddings: Embeddings | None) -> Any:
-    match step:
-        case Run():
-            connection = None
-            try:
+    with _translated(step):
+        match step:
+            case Run():
+                connection = None
+                try:
+                    with connections.lend() as connection:
+                        return send(connection, step)
+                except errors.OperationalError:
+                    if not (step.repeatable and connection and connection.closed):
+                        raise
                 with connections.lend() as connection:
                     return send(connection, step)
-            except errors.OperationalError:
-                if not (step.repeatable and connection and connection.closed):
-                    raise
-            with connections.lend() as connection:
-                return send(connection, step)
-        case EmbedQuery(texts):
-            return [_model(embeddings).embed_query(text) for text in texts]
-        case EmbedDocuments(texts):
-            return _model(embeddings).embed_documents(list(texts))
-        case Pause(seconds):
-            return time.sleep(seconds)
+            case EmbedQuery(texts):
+                return [_model(embeddings).embed_query(text) for text in texts]
+            case EmbedDocuments(texts):
+                return _model(embeddings).embed_documents(list(texts))
+            case Pause(seconds):
+                return time.sleep(seconds)
 
 
 async def _acarry_out(step: Step, connections: Connections, embeddings: Embeddings | None) -> Any:
-    match step:
-        case Run():
-            connection = None
-            try:
+    with _translated(step):
+        match step:
+            case Run():
+                connection = None
+                try:
+                    async with connections.alend() as connection:
+                        return await asend(connection, step)
+                except errors.OperationalError:
+                    if not (step.repeatable and connection and connection.closed):
+                        raise
                 async with connections.alend() as connection:
                     return await asend(connection, step)
-            except errors.OperationalError:
-                if not (step.repeatable and connection and connection.closed):
-                    raise
-            async with connections.alend() as connection:
-                return await asend(connection, step)
-        case EmbedQuery(texts):
-            return await asyncio.gather(*(_model(embeddings).aembed_query(text) for text in texts))
-        case EmbedDocuments(texts):
-            return await _model(embeddings).aembed_documents(list(texts))
-        case Pause(seconds):
-            return await asyncio.sleep(seconds)
+            case EmbedQuery(texts):
+                return await asyncio.gather(*(_model(embeddings).aembed_query(text) for text in texts))
+            case EmbedDocuments(texts):
+                return await _model(embeddings).aembed_documents(list(texts))
+            case Pause(seconds):
+                return await asyncio.sleep(seconds)
 
 
 def _model(embeddings: Embeddings | None) -> Embeddings:
