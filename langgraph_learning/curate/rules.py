@@ -8,8 +8,8 @@ from langgraph_learning.core.learning import Learning, Source, Status, Votes
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import has_identity
 from langgraph_learning.core.scopes import Place, Scope
-from langgraph_learning.curate.similarity.candidates import repeated
-from langgraph_learning.curate.similarity.rules import differs
+from langgraph_learning.curate.similarity.candidates import group_duplicates
+from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.curate.snapshot import Group, Shelf
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import proposed, unanswered
@@ -85,7 +85,9 @@ def same(shelf: Shelf) -> list[Cluster]:
     kinds: dict[str, list[Learning]] = {}
     for one in shelf.active:
         kinds.setdefault(one.kind, []).append(one)
-    found = ((of_kind, group) for of_kind in kinds.values() for group in repeated([one.text for one in of_kind]))
+    found = (
+        (of_kind, group) for of_kind in kinds.values() for group in group_duplicates([one.text for one in of_kind])
+    )
     return [tuple(of_kind[nth] for nth in group) for of_kind, group in found]
 
 
@@ -229,7 +231,7 @@ def _agree(one: Learning, other: Learning, apart: Collection[Texts]) -> bool:
     """Whether nothing in the words of two learnings, or in their fields, tells them apart for certain."""
     if one.kind != other.kind or frozenset((one.text, other.text)) in apart:
         return False
-    return not (differs(one.text, other.text) or differs(_values(one), _values(other)))
+    return not (find_difference(one.text, other.text) or find_difference(_values(one), _values(other)))
 
 
 def _values(one: Learning) -> str:

@@ -22,8 +22,8 @@ from langgraph_learning.curate import rules
 from langgraph_learning.curate.judge import AT_ONCE, MOST_CALLS, Judge, Opinion, Pair
 from langgraph_learning.curate.report import Action, LookAlike, Report, action_of
 from langgraph_learning.curate.rules import Cluster, Terms
-from langgraph_learning.curate.similarity.candidates import look_alikes
-from langgraph_learning.curate.similarity.rules import differs
+from langgraph_learning.curate.similarity.candidates import find_similar_pairs
+from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.curate.snapshot import Group, Shelf, shelve, write
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore
@@ -210,9 +210,9 @@ def _alike(shelf: Shelf, without: Collection[str] = ()) -> list[Alike]:
     compared = sorted((one for one in shelf.active if one.key not in without), key=lambda one: one.kind)
     for _, of_kind in groupby(compared, key=lambda one: one.kind):
         learnings = list(of_kind)
-        for one, other, likeness in look_alikes([learning.text for learning in learnings]):
+        for one, other, likeness in find_similar_pairs([learning.text for learning in learnings]):
             pair = (learnings[one], learnings[other])
-            found.append(Alike(*pair, likeness, differs(pair[0].text, pair[1].text)))
+            found.append(Alike(*pair, likeness, find_difference(pair[0].text, pair[1].text)))
     return sorted(found, key=lambda pair: -pair.likeness)
 
 
@@ -227,7 +227,9 @@ def _near(shelf: Shelf, known: Sequence[Pair], without: Collection[str]) -> Flow
     mutual = {frozenset((key, other)) for key in near for other in near[key] if key in near.get(other, ())} - seen
     pairs = (sorted(pair) for pair in mutual)
     found = [(shelf.found[one], shelf.found[other]) for one, other in sorted(pairs)]
-    return [pair for pair in found if pair[0].kind == pair[1].kind and differs(pair[0].text, pair[1].text) != "name"]
+    return [
+        pair for pair in found if pair[0].kind == pair[1].kind and find_difference(pair[0].text, pair[1].text) != "name"
+    ]
 
 
 def _neighbours(shelf: Shelf, learnings: Sequence[Learning]) -> Flow[dict[str, set[str]]]:

@@ -1,4 +1,4 @@
-"""Pairs of statements that look alike."""
+"""Pairs of statements with similar words, by what a comparison should say about them."""
 
 NEAR_MISSES = [
     # another number, unit, date or version
@@ -99,7 +99,7 @@ NEAR_MISSES = [
     ("Zieht von Berlin nach Köln", "Zieht von Köln nach Berlin"),
     ("Will mehr Details", "Will weniger Details"),
 ]
-"""Pairs that are not the same, and never may be merged, whatever a model says."""
+"""Pairs that say different things and must never be merged, whatever a model says."""
 
 ALIKE = [
     ("Drinks tea in the office", "Drinks coffee in the office"),
@@ -121,7 +121,7 @@ ALIKE = [
     ("", "Drinks tea"),
     ("?", "Drinks mate"),
 ]
-"""Pairs that no rule of words may merge. What they mean is for a model to say, where one is asked."""
+"""Pairs that no rule may merge; only a model can tell what they mean."""
 
 PARAPHRASES = [
     ("Deploys are frozen on Fridays", "On Fridays, deploys are frozen."),

@@ -33,7 +33,7 @@ from langgraph_learning.core.learning import Decision, Learning, Source, Status,
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.text import normal
 from langgraph_learning.curate.report import Report
-from langgraph_learning.curate.similarity.rules import differs
+from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.testing import ScriptedModel
 from langgraph_learning.update.votes import Vote, where
@@ -288,7 +288,7 @@ def test_what_differs_is_not_merged_by_way_of_a_third(postgres_store: BaseStore)
 
     merged = [pair for one in report.done for pair in combinations(one.texts, 2)]
     assert merged
-    assert not [pair for pair in merged if differs(*pair)]
+    assert not [pair for pair in merged if find_difference(*pair)]
 
 
 def test_a_model_joins_no_two_that_it_calls_different_by_way_of_a_third(postgres_store: BaseStore):

@@ -1,1 +1,1 @@
-"""When two statements say the same: by rules over their words, numbers and names."""
+"""Deterministic comparison of two statements: duplicates, contradictions and candidates for a closer look."""

@@ -1,4 +1,4 @@
-"""Which statements among many are worth comparing: not all pairs, but those that share words that few have."""
+"""Candidate pairs for comparison: statements that share rare words, found without comparing all pairs."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,77 +7,84 @@ from math import log
 from typing import NamedTuple
 
 from langgraph_learning.core.text import stems, words
-from langgraph_learning.curate.similarity.rules import essence, same
+from langgraph_learning.curate.similarity.rules import are_equivalent, grouping_key
 
-RARE = 30
-"""How many statements at most share what two are compared for: what more of them share tells nothing."""
-TELLING = 5
-"""How many of its rarest words a statement is looked up by in pairs, for statements of common words alone."""
-NEAREST = 5
-"""How many neighbours of one statement are looked at."""
-LEAST = 0.3
-"""The share of their words that two statements have in common at least."""
+MAX_BLOCK = 30
+"""Statements that share a word are compared only if at most this many share it: a more common word tells nothing."""
+RAREST_STEMS = 5
+"""How many of its rarest stems a statement is blocked by in pairs, for statements of common words alone."""
+PAIRS_PER_STATEMENT = 5
+MIN_SIMILARITY = 0.3
 
-
-class Near(NamedTuple):
-    """Two statements, by their places, and how much of what they say is in the same words: from 0 to 1."""
-
-    one: int
-    other: int
-    likeness: float
+Stems = frozenset[str]
 
 
-def repeated(texts: Sequence[str]) -> list[list[int]]:
-    """Return the places of statements that say the same as the first of each group beyond doubt."""
-    groups: dict[tuple[str, ...], list[list[int]]] = {}
-    for place, text in enumerate(texts):
-        known = groups.setdefault(essence(text), [])
-        group = next((group for group in known if same(texts[group[0]], text)), None)
+class CandidatePair(NamedTuple):
+    """Two statements, by their indices, and the share of words they have in common, from 0 to 1."""
+
+    first: int
+    second: int
+    similarity: float
+
+
+def group_duplicates(texts: Sequence[str]) -> list[list[int]]:
+    """Return groups of indices of statements that certainly say the same as the first of their group."""
+    by_key: dict[tuple[str, ...], list[list[int]]] = {}
+    for index, text in enumerate(texts):
+        groups = by_key.setdefault(grouping_key(text), [])
+        group = next((group for group in groups if are_equivalent(texts[group[0]], text)), None)
         if group is None:
-            known.append([place])
+            groups.append([index])
         else:
-            group.append(place)
-    return [group for known in groups.values() for group in known if len(group) > 1]
+            group.append(index)
+    return [group for groups in by_key.values() for group in groups if len(group) > 1]
 
 
-def look_alikes(texts: Sequence[str]) -> list[Near]:
-    """Return the pairs of statements that are most alike in their words, the most alike first."""
-    told = [frozenset(stems(words([text]))) for text in texts]
-    count = Counter(stem for stems_of_one in told for stem in stems_of_one)
-    weight = {stem: log(1 + len(texts) / often) for stem, often in count.items()}
-    found = {pair: _shared(told[pair[0]], told[pair[1]], weight) for pair in _meetings(told, count)}
-    near = [Near(*pair, likeness) for pair, likeness in found.items() if likeness >= LEAST]
-    return _nearest(sorted(near, key=lambda pair: (-pair.likeness, pair.one, pair.other)))
+def find_similar_pairs(texts: Sequence[str]) -> list[CandidatePair]:
+    """Return the pairs of statements with the most words in common, the most similar first."""
+    statements = [frozenset(stems(words([text]))) for text in texts]
+    frequency = Counter(stem for statement in statements for stem in statement)
+    weights = {stem: log(1 + len(texts) / count) for stem, count in frequency.items()}
+    pairs = []
+    for first, second in _block_pairs(statements, frequency):
+        similarity = _compute_similarity(statements[first], statements[second], weights)
+        if similarity >= MIN_SIMILARITY:
+            pairs.append(CandidatePair(first, second, similarity))
+    return _limit_per_statement(sorted(pairs, key=lambda pair: (-pair.similarity, pair.first, pair.second)))
 
 
-def _meetings(told: Sequence[frozenset[str]], count: Mapping[str, int]) -> set[tuple[int, int]]:
-    """Return the pairs that share a rare word, or two words that are rare together."""
-    shelves: dict[object, list[int]] = {}
-    for place, stems_of_one in enumerate(told):
-        for key in _keys(stems_of_one, count):
-            shelves.setdefault(key, []).append(place)
-    return {pair for places in shelves.values() if len(places) <= RARE for pair in combinations(places, 2)}
+def _block_pairs(statements: Sequence[Stems], frequency: Mapping[str, int]) -> set[tuple[int, int]]:
+    """Return the pairs that share a rare stem, or two stems that are rare together."""
+    blocks: dict[object, list[int]] = {}
+    for index, statement in enumerate(statements):
+        for key in _blocking_keys(statement, frequency):
+            blocks.setdefault(key, []).append(index)
+    return {pair for block in blocks.values() if len(block) <= MAX_BLOCK for pair in combinations(block, 2)}
 
 
-def _keys(stems_of_one: Iterable[str], count: Mapping[str, int]) -> Iterator[object]:
-    rarest = sorted(stems_of_one, key=lambda stem: (count[stem], stem))
-    yield from (stem for stem in rarest if count[stem] <= RARE)
-    yield from combinations(rarest[:TELLING], 2)
+def _blocking_keys(statement: Stems, frequency: Mapping[str, int]) -> Iterator[object]:
+    rarest = sorted(statement, key=lambda stem: (frequency[stem], stem))
+    yield from (stem for stem in rarest if frequency[stem] <= MAX_BLOCK)
+    yield from combinations(rarest[:RAREST_STEMS], 2)
 
 
-def _shared(one: frozenset[str], other: frozenset[str], weight: Mapping[str, float]) -> float:
-    """Return the share of words in common: by number and by rarity, for among few statements no word is rare."""
-    heavier = max(sum(weight[stem] for stem in one), sum(weight[stem] for stem in other))
-    by_rarity = sum(weight[stem] for stem in one & other) / heavier
-    return (by_rarity + len(one & other) / max(len(one), len(other))) / 2
+def _compute_similarity(first: Stems, second: Stems, weights: Mapping[str, float]) -> float:
+    """Return the share of stems in common: the mean of the share by number and the share weighted by rarity.
+
+    Among few statements no word is rare, so rarity alone would say little.
+    """
+    heavier = max(sum(weights[stem] for stem in first), sum(weights[stem] for stem in second))
+    by_rarity = sum(weights[stem] for stem in first & second) / heavier
+    by_number = len(first & second) / max(len(first), len(second))
+    return (by_rarity + by_number) / 2
 
 
-def _nearest(pairs: Iterable[Near]) -> list[Near]:
-    """Return the first few pairs of each statement."""
-    seen: Counter[int] = Counter()
+def _limit_per_statement(pairs: Iterable[CandidatePair]) -> list[CandidatePair]:
+    """Return the first pairs of each statement; a pair counts for both, and stays if either has room for it."""
+    counts: Counter[int] = Counter()
     kept = []
     for pair in pairs:
-        if seen[pair.one] < NEAREST or seen[pair.other] < NEAREST:
+        if counts[pair.first] < PAIRS_PER_STATEMENT or counts[pair.second] < PAIRS_PER_STATEMENT:
             kept.append(pair)
-            seen.update((pair.one, pair.other))
+            counts.update((pair.first, pair.second))
     return kept

@@ -1,40 +1,41 @@
-"""Words that decide whether two statements say the same, as lexicon.toml lists them."""
+"""Word lists of lexicon.toml as Python constants: closed classes such as negations, units and opposites."""
 
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
-_FOUND = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_LEXICON = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
-def _words(name: str) -> frozenset[str]:
-    return frozenset(_FOUND[name].split())
+def _load_words(name: str) -> frozenset[str]:
+    return frozenset(_LEXICON[name].split())
 
 
-def _by_word(name: str) -> Mapping[str, str]:
-    return {word: meant for meant, words in _FOUND[name].items() for word in words.split()}
+def _load_mapping(name: str) -> Mapping[str, str]:
+    """Return the words of a table, each with the name of the line that lists it."""
+    return {word: meaning for meaning, words in _LEXICON[name].items() for word in words.split()}
 
 
-ARTICLES = _words("articles")
-FILLERS = _words("fillers")
-PREFIXES = tuple(_FOUND["prefixes"].split())
-SUBJECT = _FOUND["subject"]
-LIMITS = _by_word("limits")
-LINKS = _words("links")
-LISTS = _words("lists")
-OPENERS = LINKS | _words("openers")
-AUXILIARIES = _words("auxiliaries")
-STARTERS = _words("starters")
-NOUN_ENDINGS = tuple(_FOUND["noun_endings"].split())
-DATES = _by_word("dates")
-NEGATIONS = frozenset(_by_word("negations"))
-SAME = _by_word("same")
-COUNTED = _by_word("counted")
-UNITS = _by_word("units")
-NUMBERS = {word: Decimal(value) for word, value in _by_word("numbers").items()}
-MULTIPLIERS = {word: Decimal(value) for word, value in _by_word("multipliers").items()}
-NO_NAMES = _words("no_names") | FILLERS | frozenset(DATES) | frozenset(NUMBERS)
+ARTICLES = _load_words("articles")
+FILLERS = _load_words("fillers")
+PREFIXES = tuple(_LEXICON["prefixes"].split())
+SUBJECT = _LEXICON["subject"]
+LIMITS = _load_mapping("limits")
+LINKS = _load_words("links")
+CONJUNCTIONS = _load_words("conjunctions")
+OPENERS = LINKS | _load_words("openers")
+AUXILIARIES = _load_words("auxiliaries")
+STARTERS = _load_words("starters")
+NOUN_ENDINGS = tuple(_LEXICON["noun_endings"].split())
+DATES = _load_mapping("dates")
+NEGATIONS = frozenset(_load_mapping("negations"))
+SYNONYMS = _load_mapping("synonyms")
+COUNT_WORDS = _load_mapping("count_words")
+UNITS = _load_mapping("units")
+NUMBERS = {word: Decimal(value) for word, value in _load_mapping("numbers").items()}
+MULTIPLIERS = {word: Decimal(value) for word, value in _load_mapping("multipliers").items()}
+NOT_NAMES = _load_words("not_names") | FILLERS | frozenset(DATES) | frozenset(NUMBERS)
 OPPOSITES = tuple(
-    tuple(frozenset(side.split()) for side in line.split("|")) for line in _FOUND["opposites"]["lines"].split("\n")
+    tuple(frozenset(side.split()) for side in line.split("|")) for line in _LEXICON["opposites"]["lines"].split("\n")
 )

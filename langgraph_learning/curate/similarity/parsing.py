@@ -1,4 +1,4 @@
-"""How a statement is read to be compared with another: its words in order, its numbers, its names."""
+"""Parsed form of a statement for comparison: tokens, normalised words, stems, numbers, names and negations."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,23 +10,23 @@ from unicodedata import normalize
 from langgraph_learning.curate.similarity.lexicon import (
     ARTICLES,
     AUXILIARIES,
+    CONJUNCTIONS,
     DATES,
     FILLERS,
     LIMITS,
     LINKS,
-    LISTS,
     MULTIPLIERS,
     NEGATIONS,
-    NO_NAMES,
+    NOT_NAMES,
     NOUN_ENDINGS,
-    SAME,
     STARTERS,
     SUBJECT,
+    SYNONYMS,
     UNITS,
 )
-from langgraph_learning.curate.similarity.numbers import MINUS, NUMBER, in_digits, quantities
+from langgraph_learning.curate.similarity.numbers import MINUS, NUMBER, find_quantities, write_in_digits
 
-_SPELT = {
+_SIGNS = {
     "\u2019": "'",
     "->": " → ",
     "=>": " → ",
@@ -46,7 +46,7 @@ _SPELT = {
     "&": " and ",
     "()": " ",
 }
-_REWORDED = {
+_CONTRACTIONS = {
     r"\bcan(?:'t|not|t)\b": "can not",
     r"\bwo(?:n't|nt)\b": "will not",
     r"n't\b": " not",
@@ -60,144 +60,154 @@ _REWORDED = {
     r"\b(\w+)-free\b": r"without \1",
     r"(?<!\S)[-\u2212\u2013](?=\d)": f"{MINUS} ",
 }
-_EDGES = ".,;:!?()[]{}\"'“”„«»…*`\u2013\u2014-"
-_PASSIVE = ("be", "was", "were", "been", "being")
+_PUNCTUATION = ".,;:!?()[]{}\"'“”„«»…*`\u2013\u2014-"
+_PASSIVE_AUXILIARIES = ("be", "was", "were", "been", "being")
 
 
 @dataclass(frozen=True)
 class Token:
-    """One word as it was written, and where."""
+    """One word of a statement, with its position in the sentence."""
 
-    raw: str
-    """Without the punctuation around it."""
-    starts: bool
-    """Whether it is the first of a sentence, where even a common word has a capital."""
-    labels: bool
-    """Whether a colon or a possessive 's follows: it names something."""
-    letter: bool = False
-    """Whether it is a letter that names something, as in "plan a"."""
+    text: str
+    """As it was written, without the punctuation around it."""
+    starts_sentence: bool
+    """The first word of a sentence has a capital letter even if it is a common word."""
+    is_label: bool
+    """True if a colon or a possessive 's follows: then the word is a name."""
+    is_letter: bool = False
+    """True for a single letter that is a name, as in "plan a"."""
 
     @property
     def lower(self) -> str:
-        """Return it without case; a letter that names something is no article."""
-        return self.raw.upper() if self.letter else self.raw.casefold()
+        """The text without case. A letter that is a name stays upper case, so that "A" is not an article."""
+        return self.text.upper() if self.is_letter else self.text.casefold()
 
 
 @dataclass(frozen=True)
-class Wording:
-    """A statement, read."""
+class ParsedStatement:
+    """A statement as the comparison rules see it; every view of it is computed once, on first use."""
 
     text: str
     tokens: tuple[Token, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the text."""
-        tokens = list(_tokens(_spelt(self.text)))
-        object.__setattr__(self, "tokens", tuple(_lettered(tokens)))
+        """Tokenize the text."""
+        tokens = list(_tokenize(_spell_out(self.text)))
+        object.__setattr__(self, "tokens", tuple(_mark_letters(tokens)))
 
     @cached_property
-    def said(self) -> tuple[str, ...]:
-        """Return its words without case and fillers, numbers as digits; who it is about need not be said."""
-        said = [word for word in in_digits([token.lower for token in self.tokens]) if word not in FILLERS]
-        return tuple(said[1:] if said[:1] == [SUBJECT] else said)
+    def content_words(self) -> tuple[str, ...]:
+        """The words without case, fillers and a leading subject such as "the user", with numbers as digits."""
+        words = [word for word in write_in_digits(self._lowercase_tokens) if word not in FILLERS]
+        return tuple(words[1:] if words[:1] == [SUBJECT] else words)
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """Return what it says in order: a plural as its singular, "to GCP from AWS" as "from AWS to GCP"."""
+        """The content words in canonical order, plurals as singulars, without a leading form of "to be"."""
         names = {*self.names}
-        kept = [word if word in names else singular(word) for word in self.said]
-        return self.in_order(kept[1:] if kept[:1] == ["be"] else kept)
+        words = [word if word in names else singularize(word) for word in self.content_words]
+        return self._put_in_canonical_order(words[1:] if words[:1] == ["be"] else words)
 
     @cached_property
     def stems(self) -> tuple[str, ...]:
-        """Return its words as they are compared loosely: "calls", "called" and "calling" are one."""
-        return self.in_order([stem(word) for word in _active(self.said) if word != "be"])
-
-    def in_order(self, words: Sequence[str]) -> tuple[str, ...]:
-        """Return words with two names that "and" or "or" links in one order, and from where before to where."""
-        found = _from_first(words)
-        names = {*self.names, *map(stem, self.names)} if "respectively" not in found else set()
-        for nth in range(1, len(found) - 1):
-            alone = nth == 1 or nth + 2 == len(found) or found[nth + 2] in LINKS
-            if found[nth] in LISTS and alone and {found[nth - 1], found[nth + 1]} <= names:
-                found[nth - 1], found[nth + 1] = sorted((found[nth - 1], found[nth + 1]))
-        return tuple(found)
+        """The stems of the content words in canonical order: "calls", "called" and "calling" have the same."""
+        words = _to_active_voice(self.content_words)
+        return self._put_in_canonical_order([stem(word) for word in words if word != "be"])
 
     @cached_property
-    def plain(self) -> frozenset[str]:
-        """Return its words as they were written, without case."""
-        return frozenset(token.lower for token in self.tokens)
+    def distinct_words(self) -> frozenset[str]:
+        """All words as they were written, without case."""
+        return frozenset(self._lowercase_tokens)
 
     @cached_property
-    def all_stems(self) -> frozenset[str]:
-        """Return the stems of all its words."""
-        return frozenset(stem(token.lower) for token in self.tokens)
+    def distinct_stems(self) -> frozenset[str]:
+        """The stems of all words."""
+        return frozenset(map(stem, self._lowercase_tokens))
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
-        """Return its numbers with their units, smallest text first."""
-        return tuple(sorted(quantities(in_digits([token.lower for token in self.tokens]))))
+        """The numbers with their units, sorted as texts."""
+        return tuple(sorted(find_quantities(write_in_digits(self._lowercase_tokens))))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Return the names, acronyms and ids in it, in order, without case."""
-        return tuple(dict.fromkeys(token.lower for nth, token in enumerate(self.tokens) if self._names(nth)))
+        """The names, acronyms and ids, in order and without case."""
+        names = (token.lower for index, token in enumerate(self.tokens) if self._is_name(index))
+        return tuple(dict.fromkeys(names))
 
     @cached_property
     def dates(self) -> frozenset[str]:
-        """Return the days and months that it names."""
-        return frozenset(DATES[word] for word in map(singular, self.plain) if word in DATES)
+        """The days of the week and the months."""
+        return frozenset(DATES[word] for word in map(singularize, self.distinct_words) if word in DATES)
 
     @cached_property
     def limits(self) -> frozenset[str]:
-        """Return how it narrows what it says."""
-        return frozenset(LIMITS[word] for word in self.plain if word in LIMITS)
+        """The kinds of words that narrow the statement, such as "only" and "except"."""
+        return frozenset(LIMITS[word] for word in self.distinct_words if word in LIMITS)
 
     @cached_property
-    def asks(self) -> bool:
-        """Return whether it is a question."""
+    def is_question(self) -> bool:
+        """True if the text has a question mark."""
         return "?" in self.text
 
     @cached_property
-    def commas(self) -> int:
-        """Return how often it is divided: between its first clause and the rest, or in a list."""
+    def comma_count(self) -> int:
+        """Number of commas, colons and semicolons that divide clauses or the items of a list."""
         return len(re.findall(r"[,;:](?=\s)", self.text))
 
     @cached_property
-    def negations(self) -> int:
-        """Return how often it says no."""
-        return sum(token.lower in NEGATIONS or any(c in "不没無" for c in token.raw) for token in self.tokens)
+    def negation_count(self) -> int:
+        """Number of negations; in Chinese and Japanese, of words that contain one."""
+        return sum(token.lower in NEGATIONS or any(c in "不没無" for c in token.text) for token in self.tokens)
 
     @cached_property
-    def single(self) -> frozenset[str]:
-        """Return the words before which it says "a" or "an": there is one of each."""
-        lowered = [token.lower for token in self.tokens]
-        return frozenset(singular(noun) for article, noun in pairwise(lowered) if article in ARTICLES)
+    def indefinite_nouns(self) -> frozenset[str]:
+        """The words after "a" or "an", which speak of exactly one thing."""
+        return frozenset(singularize(noun) for article, noun in pairwise(self._lowercase_tokens) if article in ARTICLES)
 
-    def _names(self, nth: int) -> bool:
-        """Whether a word is a name: by its capital, unless it only begins a sentence; by its shape, wherever it is."""
-        token = self.tokens[nth]
-        if singular(token.lower) in NO_NAMES or NUMBER.fullmatch(token.raw):
+    @cached_property
+    def _lowercase_tokens(self) -> list[str]:
+        return [token.lower for token in self.tokens]
+
+    def _put_in_canonical_order(self, words: Sequence[str]) -> tuple[str, ...]:
+        """Sort two names joined by "and" or "or", and put "from" before "to"."""
+        ordered = _put_from_first(words)
+        if "respectively" in ordered:
+            return tuple(ordered)
+        names = {*self.names, *map(stem, self.names)}
+        for index in range(1, len(ordered) - 1):
+            left, conjunction, right = ordered[index - 1 : index + 2]
+            # Three names may pair with something else in the statement, so only lists of two are sorted.
+            is_whole_list = index == 1 or index + 2 == len(ordered) or ordered[index + 2] in LINKS
+            if conjunction in CONJUNCTIONS and is_whole_list and {left, right} <= names:
+                ordered[index - 1], ordered[index + 1] = sorted((left, right))
+        return tuple(ordered)
+
+    def _is_name(self, index: int) -> bool:
+        """Return True if a word is a name: by its shape anywhere, by its capital unless that only starts a sentence."""
+        token = self.tokens[index]
+        if singularize(token.lower) in NOT_NAMES or NUMBER.fullmatch(token.text):
             return False
-        if token.letter or any(c in "_/@.#+" or c.isdigit() for c in token.raw) or any(map(str.isupper, token.raw[1:])):
+        has_shape_of_id = any(c in "_/@.#+" or c.isdigit() for c in token.text) or any(map(str.isupper, token.text[1:]))
+        if token.is_letter or has_shape_of_id:
             return True
-        if token.raw.upper() == token.raw.lower():
-            # In a script without capitals any word may be a name; and a picture says what it shows.
-            return token.raw not in UNITS and token.raw not in SAME
-        return token.raw[:1].isupper() and (not token.starts or token.labels or self._acts(nth))
+        if token.text.upper() == token.text.lower():
+            # In a script without capitals any word may be a name, and so may an emoji.
+            return token.text not in UNITS and token.text not in SYNONYMS
+        return token.text[:1].isupper() and (not token.starts_sentence or token.is_label or self._is_subject(index))
 
-    def _acts(self, nth: int) -> bool:
-        """Whether the first word of a sentence does something: "Maria leads" begins with a name, "Drinks tea" not."""
-        first = self.tokens[nth].lower
-        if first in STARTERS or stem(first) in _STARTERS or first.endswith(NOUN_ENDINGS):
+    def _is_subject(self, index: int) -> bool:
+        """Return True if the first word of a sentence is its subject: in "Maria leads", but not in "Drinks tea"."""
+        first = self.tokens[index].lower
+        if first in STARTERS or stem(first) in _STARTER_STEMS or first.endswith(NOUN_ENDINGS):
             return False
-        rest = (token for token in self.tokens[nth + 1 :] if not token.raw[:1].isupper())
-        following = next(rest, None)
+        uncapitalized = (token for token in self.tokens[index + 1 :] if not token.text[:1].isupper())
+        following = next(uncapitalized, None)
         return following is not None and (following.lower in AUXILIARIES or following.lower.endswith(("s", "ed")))
 
 
-def singular(word: str) -> str:
-    """Return a noun without its plural, a verb without its third person; an id is as it is."""
+def singularize(word: str) -> str:
+    """Return a noun without its plural ending, or a verb without its third-person "s". Ids are left as they are."""
     if not word.isalpha():
         return word
     if len(word) > 3 and word.endswith("ies"):
@@ -208,72 +218,78 @@ def singular(word: str) -> str:
 
 
 def stem(word: str) -> str:
-    """Return what a word has in common with its other forms."""
-    found = singular(word)
+    """Return the part that a word has in common with its other forms."""
+    stripped = singularize(word)
     for ending in ("ing", "ed", "er", "ment", "e"):
-        if found.endswith(ending) and len(found) - len(ending) > 2:
-            found = found.removesuffix(ending)
+        if stripped.endswith(ending) and len(stripped) - len(ending) > 2:
+            stripped = stripped.removesuffix(ending)
             break
-    return found[:-1] if len(found) > 3 and found[-1] == found[-2] else found
+    return stripped[:-1] if len(stripped) > 3 and stripped[-1] == stripped[-2] else stripped
 
 
-def _from_first(words: Sequence[str]) -> list[str]:
+def _put_from_first(words: Sequence[str]) -> list[str]:
     """Return "to GCP from AWS" as "from AWS to GCP"."""
-    found = list(words)
-    for nth in range(len(found) - 3):
-        if (found[nth], found[nth + 2]) == ("to", "from"):
-            found[nth : nth + 4] = [*found[nth + 2 : nth + 4], *found[nth : nth + 2]]
-    return found
+    ordered = list(words)
+    for index in range(len(ordered) - 3):
+        if (ordered[index], ordered[index + 2]) == ("to", "from"):
+            ordered[index : index + 4] = [*ordered[index + 2 : index + 4], *ordered[index : index + 2]]
+    return ordered
 
 
-def _spelt(text: str) -> str:
-    """Return a text with signs and contractions in words."""
-    said = normalize("NFKC", text)
-    for written, meant in _SPELT.items():
-        said = said.replace(written, meant)
-    for pattern, meant in _REWORDED.items():
-        said = re.sub(pattern, meant, said, flags=re.IGNORECASE)
-    return said
+def _spell_out(text: str) -> str:
+    """Replace signs and contractions by words."""
+    spelled = normalize("NFKC", text)
+    for sign, meaning in _SIGNS.items():
+        spelled = spelled.replace(sign, meaning)
+    for pattern, meaning in _CONTRACTIONS.items():
+        spelled = re.sub(pattern, meaning, spelled, flags=re.IGNORECASE)
+    return spelled
 
 
-def _tokens(said: str) -> Iterator[Token]:
-    starts = True
-    for chunk in said.split():
+def _tokenize(text: str) -> Iterator[Token]:
+    starts_sentence = True
+    for chunk in text.split():
         possessive = re.fullmatch(r"(.+)'s?\W*", chunk)
-        for part in _parts(possessive[1] if possessive else chunk):
-            labels = bool(possessive) or chunk.endswith(":")
-            yield Token(part, starts, labels)
-            starts = False
-        starts = starts or chunk.endswith((".", "!", "?", ":", ";", "…"))
+        is_label = bool(possessive) or chunk.endswith(":")
+        for word in _split_chunk(possessive[1] if possessive else chunk):
+            yield Token(word, starts_sentence, is_label)
+            starts_sentence = False
+        starts_sentence = starts_sentence or chunk.endswith((".", "!", "?", ":", ";", "…"))
 
 
-def _lettered(tokens: Sequence[Token]) -> Iterator[Token]:
-    """Yield tokens with those marked that are letters: where one is sure to be, an "a" is no article either."""
-    letters = [len(t.raw) == 1 and t.raw.isalpha() and t.raw not in _NO_LETTERS for t in tokens]
-    others = any(one and token.lower not in ARTICLES for one, token in zip(letters, tokens, strict=True))
-    for nth, token in enumerate(tokens):
-        after = tokens[nth + 1].lower if nth + 1 < len(tokens) else "and"
-        article = token.lower in ARTICLES and not (others or after in LINKS | AUXILIARIES)
-        named = token.raw.isupper() and not token.starts
-        yield replace(token, letter=True) if letters[nth] and (named or not article) else token
+def _mark_letters(tokens: Sequence[Token]) -> Iterator[Token]:
+    """Yield the tokens, those that are single letters used as names marked as such.
+
+    Where another word is sure to be such a letter, an "a" is one too, and not an article.
+    """
+    letters = [len(t.text) == 1 and t.text.isalpha() and t.text not in _NOT_LETTERS for t in tokens]
+    has_other_letter = any(
+        is_letter and token.lower not in ARTICLES for is_letter, token in zip(letters, tokens, strict=True)
+    )
+    for index, token in enumerate(tokens):
+        following = tokens[index + 1].lower if index + 1 < len(tokens) else "and"
+        may_be_article = token.lower in ARTICLES and not has_other_letter and following not in LINKS | AUXILIARIES
+        is_capital = token.text.isupper() and not token.starts_sentence
+        yield replace(token, is_letter=True) if letters[index] and (is_capital or not may_be_article) else token
 
 
-def _parts(chunk: str) -> list[str]:
+def _split_chunk(chunk: str) -> list[str]:
     """Return the words of a chunk between spaces: "night-shift" is two, an id such as eu-west-1 is one."""
-    bare = chunk.strip(_EDGES)
+    bare = chunk.strip(_PUNCTUATION)
     if not bare or any(c.isdigit() or c in "_@." for c in bare) or bare.count("/") > 1:
         return [bare] if bare else []
-    return [part for part in re.split("[-/\u2013\u2014]", bare) if part]
+    return [word for word in re.split("[-/\u2013\u2014]", bare) if word]
 
 
-def _active(words: Sequence[str]) -> Sequence[str]:
-    """Return "auth calls billing" for "billing is called by auth": who does it comes first."""
+def _to_active_voice(words: Sequence[str]) -> Sequence[str]:
+    """Return "auth calls billing" for "billing is called by auth"."""
     by = words.index("by", 2) if "by" in words[2:-1] else 0
-    if not by or words[by - 2] not in _PASSIVE:
+    if not by or words[by - 2] not in _PASSIVE_AUXILIARIES:
         return words
-    end = next((nth for nth in range(by + 1, len(words)) if words[nth] in LINKS), len(words))
-    return [*words[by + 1 : end], words[by - 1], *words[: by - 2], *words[end:]]
+    end = next((index for index in range(by + 1, len(words)) if words[index] in LINKS), len(words))
+    agent, verb, patient = words[by + 1 : end], words[by - 1], words[: by - 2]
+    return [*agent, verb, *patient, *words[end:]]
 
 
-_STARTERS = frozenset(map(stem, STARTERS))
-_NO_LETTERS = frozenset({"I", "i", *UNITS, *MULTIPLIERS})
+_STARTER_STEMS = frozenset(map(stem, STARTERS))
+_NOT_LETTERS = frozenset({"I", "i", *UNITS, *MULTIPLIERS})

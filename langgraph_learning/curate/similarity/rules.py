@@ -1,143 +1,152 @@
-"""When two statements say the same: by their words where that is certain, and never where they tell something else."""
+"""Rules that decide whether two statements say the same, and in what they differ for certain."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
 from langgraph_learning.core.text import normal
-from langgraph_learning.curate.similarity.lexicon import DATES, LINKS, LISTS, OPENERS, OPPOSITES, PREFIXES
-from langgraph_learning.curate.similarity.parsing import Wording, stem
+from langgraph_learning.curate.similarity.lexicon import CONJUNCTIONS, DATES, LINKS, OPENERS, OPPOSITES, PREFIXES
+from langgraph_learning.curate.similarity.parsing import ParsedStatement, stem
 
-NEAR = 2
-"""How many words away from an action its doer and its object are looked for."""
+WINDOW = 2
+"""How many words before and after a word are looked at for what it relates."""
 
-Around = tuple[str, str, str]
-"""A word with what stands close before and close after it."""
+Triple = tuple[str, str, str]
+"""A word near the left of another word, that word, and a word near its right."""
 
-_SIDES = tuple(tuple(frozenset(map(stem, side)) for side in line) for line in OPPOSITES)
-_DATES = frozenset(map(stem, DATES))
-_IDLE = LINKS | _DATES
-"""Words that are neither who does something nor what it is done to."""
+_OPPOSITE_STEMS = tuple(tuple(frozenset(map(stem, side)) for side in line) for line in OPPOSITES)
+_DATE_STEMS = frozenset(map(stem, DATES))
+_NOT_RELATED = LINKS | _DATE_STEMS
+"""Words that are neither the subject nor the object of anything."""
 
 
 @lru_cache(maxsize=50_000)
-def read(text: str) -> Wording:
-    """Return a statement, read; each is read once however often it is compared."""
-    return Wording(text)
+def parse_statement(text: str) -> ParsedStatement:
+    """Parse a statement. Each text is parsed once, however often it is compared."""
+    return ParsedStatement(text)
 
 
-def same(one: str, other: str) -> bool:
-    """Whether two statements say the same beyond doubt: the same words, or the same with a clause moved."""
-    if normal(one) == normal(other):
+def are_equivalent(first: str, second: str) -> bool:
+    """Return True if two statements certainly say the same: in the same words, or in the same with a clause moved."""
+    if normal(first) == normal(second):
         return True
-    a, b = read(one), read(other)
-    return bool(a.words) and _reordered(a, b) and not _counted_apart(a, b) and differs(one, other) is None
+    a, b = parse_statement(first), parse_statement(second)
+    if not a.words or not _is_reordering(a, b) or _differ_in_count(a, b):
+        return False
+    return find_difference(first, second) is None
 
 
-def essence(text: str) -> tuple[str, ...]:
-    """Return what two statements that say the same have in common, in whichever order they say it."""
-    return tuple(sorted(read(text).words))
+def grouping_key(text: str) -> tuple[str, ...]:
+    """Return a key that is equal for all statements that say the same, for a cheap first comparison."""
+    return tuple(sorted(parse_statement(text).words))
 
 
-def differs(one: str, other: str) -> str | None:
-    """Return in what two statements differ so that they never say the same, or None if nothing forbids it."""
-    a, b = read(one), read(other)
+def find_difference(first: str, second: str) -> str | None:
+    """Return why two statements can never say the same: "number", "name", "negation" or "direction".
+
+    None means that no rule tells them apart; they may still mean different things.
+    """
+    a, b = parse_statement(first), parse_statement(second)
     if a.numbers != b.numbers:
         return "number"
-    if _unknown(a, b) or _unknown(b, a) or _swapped(a, b):
+    if _has_unknown_name(a, b) or _has_unknown_name(b, a) or _differ_in_one_word(a, b):
         return "name"
-    if _negated(a, b) != _negated(b, a) or a.limits != b.limits:
+    if _count_negations(a, b) != _count_negations(b, a) or a.limits != b.limits:
         return "negation"
-    return "direction" if _opposed(a, b) or _turned(a, b) else None
+    return "direction" if _have_opposites(a, b) or _are_reversed(a, b) else None
 
 
-def _reordered(a: Wording, b: Wording) -> bool:
-    """Whether they have the same words in the same order, or with the clause that one begins with at the end."""
-    return a.asks == b.asks and (a.words == b.words or _moved(a, b) or _moved(b, a))
+def _is_reordering(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True for the same words in the same order, or with the first clause of one at the end of the other."""
+    return a.is_question == b.is_question and (a.words == b.words or _moves_clause(a, b) or _moves_clause(b, a))
 
 
-def _moved(a: Wording, b: Wording) -> bool:
-    """Whether `b` ends with the clause that `a` begins with: "On Fridays we freeze", "We freeze on Fridays"."""
-    # More commas divide lists: there another word to begin with may pair what was not paired.
-    return a.words[:1] != () and a.words[0] in OPENERS and a.commas <= 1 and not b.commas and _rotated(a, b)
+def _moves_clause(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True if `b` ends with the clause that begins `a`: "On Fridays we freeze", "We freeze on Fridays"."""
+    if not a.words or a.words[0] not in OPENERS:
+        return False
+    # More commas divide lists: there, another first item may pair things that belong to others.
+    return a.comma_count <= 1 and not b.comma_count and _is_rotation(a, b)
 
 
-def _rotated(a: Wording, b: Wording) -> bool:
-    """Whether they have the same words in the same order, if one goes on from the end to the beginning."""
+def _is_rotation(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True if `b` has the words of `a` in the same order, but starts at another word."""
     return len(a.words) == len(b.words) and f" {' '.join(b.words)} " in f" {' '.join(a.words * 2)} "
 
 
-def _counted_apart(a: Wording, b: Wording) -> bool:
-    """Whether one speaks of a single thing where the other speaks of several."""
-    return a.single - _DATES != b.single - _DATES and a.plain != b.plain
+def _differ_in_count(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True if one speaks of a single thing and the other of several."""
+    return a.indefinite_nouns - _DATE_STEMS != b.indefinite_nouns - _DATE_STEMS and a.distinct_words != b.distinct_words
 
 
-def _unknown(a: Wording, b: Wording) -> bool:
-    """Whether one has a name that the other has not; a word that the other has in small letters will do."""
-    common = {stem(word) for word in b.plain - {*b.names}}
-    return any(name not in b.plain and stem(name) not in common for name in a.names) or a.dates != b.dates
+def _has_unknown_name(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True if `a` has a date or a name that `b` has not, not even as a word in small letters."""
+    common = {stem(word) for word in b.distinct_words - {*b.names}}
+    return any(name not in b.distinct_words and stem(name) not in common for name in a.names) or a.dates != b.dates
 
 
-def _swapped(a: Wording, b: Wording) -> bool:
-    """Whether one word of one is another in the other, without any capitals to tell a name by: it may be one."""
+def _differ_in_one_word(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True if two statements in small letters differ in exactly one word: it may be a name."""
     if not (a.text.islower() and b.text.islower() and len(a.stems) == len(b.stems)):
         return False
-    return sum(one != other for one, other in zip(a.stems, b.stems, strict=True)) == 1
+    return sum(ours != theirs for ours, theirs in zip(a.stems, b.stems, strict=True)) == 1
 
 
-def _negated(a: Wording, b: Wording) -> int:
-    """Return how often one says no, counting words that turn a word of the other into its opposite."""
-    bare = (word.removeprefix(prefix) for word in a.stems for prefix in PREFIXES if word.startswith(prefix))
-    return a.negations + sum(word in b.stems for word in bare)
+def _count_negations(a: ParsedStatement, b: ParsedStatement) -> int:
+    """Count the negations of `a`, and its words that negate a word of `b` by a prefix, as in "unreliable"."""
+    without_prefix = (word.removeprefix(prefix) for word in a.stems for prefix in PREFIXES if word.startswith(prefix))
+    return a.negation_count + sum(word in b.stems for word in without_prefix)
 
 
-def _opposed(a: Wording, b: Wording) -> bool:
-    """Whether they have words of different sides, such as more and less."""
-    ours, theirs = a.all_stems, b.all_stems
-    for sides in _SIDES:
-        taken = [{nth for nth, side in enumerate(sides) if side & words} for words in (ours, theirs)]
-        if all(taken) and taken[0] != taken[1]:
+def _have_opposites(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True if they have opposite words, such as "more" and "less"."""
+    for sides in _OPPOSITE_STEMS:
+        ours = {index for index, side in enumerate(sides) if side & a.distinct_stems}
+        theirs = {index for index, side in enumerate(sides) if side & b.distinct_stems}
+        if ours and theirs and ours != theirs:
             return True
     return False
 
 
-def _turned(a: Wording, b: Wording) -> bool:
-    """Whether the same things change places: who does it and to whom, from where and to where."""
-    if _reordered(a, b):
+def _are_reversed(a: ParsedStatement, b: ParsedStatement) -> bool:
+    """Return True if the same things have changed places: subject and object, source and target."""
+    if _is_reordering(a, b):
         return False
-    if a.commas and b.commas and _rotated(a, b):  # "Anna: first, Ben: second" and "First: Ben, second: Anna"
+    if a.comma_count and b.comma_count and _is_rotation(a, b):  # "Anna: first, Ben: second", "First: Ben, second: Anna"
         return True
-    ours, theirs = set(_around(a)), set(_around(b))
+    ours, theirs = set(_list_triples(a)), set(_list_triples(b))
     crossed = {(right, link, left) for left, link, right in ours} & theirs
-    return bool(crossed) or _exchanged(ours, theirs) or _names_in_order(a, b) != _names_in_order(b, a)
+    return bool(crossed) or _exchange_partners(ours, theirs) or _list_shared_names(a, b) != _list_shared_names(b, a)
 
 
-def _exchanged(ours: set[Around], theirs: set[Around]) -> bool:
-    """Whether two things change partners: "tea in the morning, coffee in the evening", and the other way round."""
+def _exchange_partners(ours: set[Triple], theirs: set[Triple]) -> bool:
+    """Return True if "tea in the morning, coffee in the evening" became "coffee in the morning, tea in the evening"."""
     lost, gained = ours - theirs, theirs - ours
-    before, after = defaultdict(list), defaultdict(list)
+    lefts, rights = defaultdict(list), defaultdict(list)
     for left, link, right in gained:
-        before[link, right].append(left)
-        after[left, link].append(right)
+        lefts[link, right].append(left)
+        rights[left, link].append(right)
     return any(
         (other_left, link, other_right) in lost
         for left, link, right in lost
-        for other_left in before[link, right]
-        for other_right in after[left, link]
+        for other_left in lefts[link, right]
+        for other_right in rights[left, link]
     )
 
 
-def _around(a: Wording) -> Iterator[Around]:
-    """Yield what stands close before and close after each word, with that word between them."""
+def _list_triples(a: ParsedStatement) -> Iterator[Triple]:
+    """Yield each word between every word close before it and every word close after it."""
     words = a.stems
-    for nth, link in enumerate(words):
-        before, after = words[max(nth - NEAR, 0) : nth], words[nth + 1 : nth + 1 + NEAR]
-        if link not in LISTS:
-            ends = ((left, right) for left in before for right in after if left != right)
-            yield from ((left, link, right) for left, right in ends if not {left, right} & _IDLE)
+    for index, link in enumerate(words):
+        if link in CONJUNCTIONS:
+            continue
+        for left in words[max(index - WINDOW, 0) : index]:
+            for right in words[index + 1 : index + 1 + WINDOW]:
+                if left != right and not {left, right} & _NOT_RELATED:
+                    yield left, link, right
 
 
-def _names_in_order(a: Wording, b: Wording) -> list[str]:
-    """Return the names that both have in the order in which one has them, wherever it comes from first."""
+def _list_shared_names(a: ParsedStatement, b: ParsedStatement) -> list[str]:
+    """Return the names that both have, in the order in which `a` has them."""
     shared = {stem(name) for name in {*a.names} & {*b.names}}
     return [word for word in dict.fromkeys(a.stems) if word in shared]
