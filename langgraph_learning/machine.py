@@ -26,7 +26,7 @@ from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.core.transcript import tokens_in
 from langgraph_learning.curate.judge import MOST_CALLS
 from langgraph_learning.curate.report import Report
-from langgraph_learning.curate.run import UNUSED_AFTER, Orders, Progress, curate
+from langgraph_learning.curate.run import UNUSED_AFTER, CurationSettings, OnProgress, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.structured_output import Method
@@ -316,7 +316,7 @@ class LearningMachine:
         ask: BaseChatModel | str | None = None,
         most_calls: int = MOST_CALLS,
         unused_after: timedelta = UNUSED_AFTER,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Report:
         """Tidy up all that was learnt for a tenant: for whoever runs the system, not for a user; return what was done.
 
@@ -330,8 +330,8 @@ class LearningMachine:
         unused_after: how old a learning is that may count as never used.
         progress: called with how many places are done, and of how many.
         """
-        orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return self._drive(curate(self.stores, orders))
+        settings = CurationSettings(tenant_id, dry_run, ask, most_calls, unused_after, progress)
+        return self._drive(curate(self.stores, settings))
 
     async def acurate(
         self,
@@ -341,11 +341,11 @@ class LearningMachine:
         ask: BaseChatModel | str | None = None,
         most_calls: int = MOST_CALLS,
         unused_after: timedelta = UNUSED_AFTER,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Report:
         """`curate` for the async world."""
-        orders = Orders(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return await self._adrive(curate(self.stores, orders))
+        settings = CurationSettings(tenant_id, dry_run, ask, most_calls, unused_after, progress)
+        return await self._adrive(curate(self.stores, settings))
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return history.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)

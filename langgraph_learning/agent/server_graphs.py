@@ -12,7 +12,7 @@ from langgraph_learning.agent.run_context import Run, vouched
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.scopes import LearningContext
-from langgraph_learning.curate.run import Orders, curate
+from langgraph_learning.curate.run import CurationSettings, curate
 from langgraph_learning.errors import LearningError, NotAllowed
 from langgraph_learning.review.feedback import feedback
 
@@ -44,7 +44,7 @@ def curator_graph(
     def tidy(state: Mapping[str, Any], run: Run) -> Flow[dict[str, Any]]:
         if not vouched("curates"):
             raise NotAllowed('You may not curate: the authentication handler has to answer "curates": True for that.')
-        report = yield from curate(loop.stores, Orders(run.caller.tenant, bool(state.get("dry_run"))))
+        report = yield from curate(loop.stores, CurationSettings(run.caller.tenant, bool(state.get("dry_run"))))
         return {"report": report.model_dump(mode="json"), "told": str(report)}
 
     context = None if loop.context_from else LearningContext

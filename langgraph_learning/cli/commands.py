@@ -36,7 +36,7 @@ from langgraph_learning.cli.printing import (
     print_versions,
     say,
 )
-from langgraph_learning.curate.run import Orders
+from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
 from langgraph_learning.review import decisions, versions
 from langgraph_learning.update import forgetting
@@ -145,9 +145,9 @@ def curate(
     as_json: Json = False,
 ) -> None:
     """Tidy up what all of a tenant have learnt: merge what says the same, put away what did harm or was never used."""
-    orders = Orders(tenant, dry_run, model_of(ask))
+    settings = CurationSettings(tenant, dry_run, model_of(ask))
     with opened(url, embed) as store:
-        report = curated(store, orders, bar=not as_json)
+        report = curated(store, settings, bar=not as_json)
     print_json(report) if as_json else print_report(report)
 
 

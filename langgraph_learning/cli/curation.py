@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from langgraph_learning.cli.printing import SHORT, print_table, say
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.curate.report import Action, Report, place_of
-from langgraph_learning.curate.run import Orders, curate
+from langgraph_learning.curate.report import Action, Report, describe_namespace
+from langgraph_learning.curate.run import CurationSettings, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores import (
@@ -31,7 +31,7 @@ SHOWN = 20
 """How many of what was done are printed one by one."""
 
 
-def curated(store: HybridPostgresStore, orders: Orders, *, bar: bool) -> Report:
+def curated(store: HybridPostgresStore, settings: CurationSettings, *, bar: bool) -> Report:
     """Carry curation out, with a bar if wanted, and return its report."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not bar) as progress:
@@ -40,7 +40,7 @@ def curated(store: HybridPostgresStore, orders: Orders, *, bar: bool) -> Report:
         def moved(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return drive(curate(_stores(), replace(orders, progress=moved)), store)
+        return drive(curate(_stores(), replace(settings, progress=moved)), store)
 
 
 def model_of(name: str | None) -> BaseChatModel | None:
@@ -58,7 +58,10 @@ def print_report(report: Report) -> None:
     if not report.actions:
         return say("Nothing to tidy.")
     counts = report.counts().items()
-    sums = [(place_of(*place), ", ".join(f"{number} {what}" for what, number in of.items())) for place, of in counts]
+    sums = [
+        (describe_namespace(*place), ", ".join(f"{number} {what}" for what, number in of.items()))
+        for place, of in counts
+    ]
     print_table(("where", "would be done" if report.dry_run else "done"), sums)
     print_table(("key", "what", "text", "why"), [_row(action) for action in report.actions[:SHOWN]])
     if len(report.actions) > SHOWN:

@@ -1,1 +1,1 @@
-"""Housekeeping of what was learnt: duplicates, contradictions, and what nobody uses."""
+"""Housekeeping of learnings: merging duplicates, settling contradictions, archiving what is unused or harmful."""

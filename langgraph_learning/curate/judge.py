@@ -1,4 +1,4 @@
-"""What a model says of statements that are alike: asked in few calls, and believed only where no rule forbids it."""
+"""Language model as a judge of similar statements: many pairs per call, a limited number of calls per run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,63 +16,63 @@ from langgraph_learning.errors import UnreadableAnswer
 from langgraph_learning.extract.structured_output import Questioner
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8").strip()
-AT_ONCE = 20
-"""How many pairs one call asks about."""
+PAIRS_PER_CALL = 20
 MOST_CALLS = 20
-"""How often a model is asked in one run, unless told otherwise."""
+"""The default limit of model calls per run."""
 
-Opinion = Literal["same", "contradiction", "different"]
+Judgement = Literal["same", "contradiction", "different"]
 Pair = tuple[Learning, Learning]
 
 
 @dataclass
 class Judge:
-    """Asks a model about pairs, up to a number of calls."""
+    """Asks a model how two statements relate, with a limit on the number of calls."""
 
     questioner: Questioner
     most_calls: int
     calls: int = 0
-    """How many were made."""
+    """Number of calls made so far."""
     unread: int = 0
-    """How many of the answers could not be read."""
+    """Number of answers that could not be read."""
 
     @classmethod
     def of(cls, model: BaseChatModel, most_calls: int) -> "Judge":
-        """Return a judge that asks this model. Raises `Misconfigured` if it cannot be asked."""
-        return cls(Questioner(model, _schema(), listed="opinions"), most_calls)
+        """Return a judge that asks this model. Raises `Misconfigured` if the model supports no structured output."""
+        return cls(Questioner(model, _build_schema(), listed="opinions"), most_calls)
 
     @property
-    def tired(self) -> bool:
-        """Whether all calls are made."""
+    def exhausted(self) -> bool:
+        """True if no calls are left."""
         return self.calls >= self.most_calls
 
     @property
-    def left(self) -> int:
-        """How many pairs it can still be asked about."""
-        return max(0, self.most_calls - self.calls) * AT_ONCE
+    def remaining_pairs(self) -> int:
+        """How many more pairs it can be asked about."""
+        return max(0, self.most_calls - self.calls) * PAIRS_PER_CALL
 
-    def opinions(self, pairs: Sequence[Pair]) -> Flow[list[tuple[Pair, Opinion]]]:
-        """Return what the model says of pairs, at most `AT_ONCE` of them; nothing if its answer cannot be read."""
+    def compare(self, pairs: Sequence[Pair]) -> Flow[list[tuple[Pair, Judgement]]]:
+        """Ask the model about at most `PAIRS_PER_CALL` pairs. Returns nothing if its answer cannot be read."""
         self.calls += 1
-        shown = "\n".join(
-            f"[{nth}] {inert(one.text)}\n    {inert(other.text)}" for nth, (one, other) in enumerate(pairs, start=1)
+        rendered = "\n".join(
+            f"[{number}] {inert(first.text)}\n    {inert(second.text)}"
+            for number, (first, second) in enumerate(pairs, start=1)
         )
-        prompt = [SystemMessage(PROMPT), HumanMessage(f"<pairs>\n{shown}\n</pairs>")]
+        prompt = [SystemMessage(PROMPT), HumanMessage(f"<pairs>\n{rendered}\n</pairs>")]
         try:
             answer, _ = yield from self.questioner.ask(prompt)
-        except UnreadableAnswer:  # told in the report: what it was about stays apart until the next run
+        except UnreadableAnswer:  # counted in the report; the next run asks about these pairs again
             self.unread += 1
             return []
-        said = {one.get("pair"): one.get("opinion") for one in answer}
-        return [(pair, _read(said.get(nth))) for nth, pair in enumerate(pairs, start=1)]
+        opinions = {entry.get("pair"): entry.get("opinion") for entry in answer}
+        return [(pair, _parse_judgement(opinions.get(number))) for number, pair in enumerate(pairs, start=1)]
 
 
-def _read(opinion: object) -> Opinion:
-    """Return an opinion; whatever else was said says nothing."""
+def _parse_judgement(opinion: object) -> Judgement:
+    """Return the judgement that an opinion is; a missing or unknown one counts as "different"."""
     return opinion if opinion in ("same", "contradiction") else "different"
 
 
-def _schema() -> dict[str, Any]:
+def _build_schema() -> dict[str, Any]:
     pair = {"type": "integer", "description": "Number of the pair."}
     opinion = {"type": "string", "enum": ["same", "contradiction", "different"]}
     opinions = {"type": "array", "items": object_schema({"pair": pair, "opinion": opinion})}

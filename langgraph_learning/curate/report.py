@@ -1,4 +1,4 @@
-"""What curation did, or would do: for people to read and for programs to count."""
+"""Report of a curation run: its actions, counts and similar pairs left, as data and as printed text."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,35 +6,35 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning.core.scopes import Namespace, unescape
-from langgraph_learning.curate.snapshot import Group, What
+from langgraph_learning.curate.snapshot import ActionType, PlannedAction
 
-SHOWN = 20
-"""How many actions and look-alikes a printed report names."""
+PRINTED_LINES = 20
+"""How many actions, and how many similar pairs, the printed report lists."""
 
 
 class Action(BaseModel):
-    """One thing that was done, in one step."""
+    """One action of curation, written and undone as a whole."""
 
     model_config = ConfigDict(frozen=True)
 
-    what: What
+    what: ActionType
     why: str
     namespace: Namespace
     kind: str
     keys: tuple[str, ...]
-    """Of the learnings that it changed, the one that stays first; any of them takes it back by `machine.undo`."""
+    """Keys of the learnings it changed, the one that stays first. `machine.undo` with any of them undoes all of it."""
     texts: tuple[str, ...]
     late: bool = False
-    """True: not done, for something of it had changed meanwhile. The next run sees to it."""
+    """True if it was not done because a learning had changed meanwhile. The next run considers it again."""
 
     @property
     def count(self) -> int:
-        """How many learnings it did this to."""
+        """Number of learnings that were merged, superseded and so on, without the one that stays."""
         return len(self.keys) - (self.what in ("merged", "superseded"))
 
 
 class LookAlike(BaseModel):
-    """Two learnings that are much alike in their words, and were left as they are."""
+    """Two learnings with many words in common that were left as they are."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,88 +43,88 @@ class LookAlike(BaseModel):
     keys: tuple[str, str]
     texts: tuple[str, str]
     likeness: float
-    """The share of their words that they have in common."""
+    """The share of their words that they have in common, from 0 to 1."""
     differ_in: str | None
-    """In what they surely differ: number, name, negation or direction. None: not told by words alone."""
+    """Why they cannot say the same: "number", "name", "negation" or "direction". None if no rule tells them apart."""
 
 
 class Report(BaseModel):
-    """What one run of curation did or, where it was a dry run, would do."""
+    """The outcome of one curation run or, for a dry run, its expected outcome."""
 
     model_config = ConfigDict(frozen=True)
 
     dry_run: bool
     learnings: int
-    """How many were read."""
+    """Number of learnings that were read."""
     namespaces: int
+    """Number of namespaces that were read."""
     actions: tuple[Action, ...] = ()
     look_alikes: tuple[LookAlike, ...] = ()
-    """The most alike pairs that were left."""
+    """The most similar pairs that were left."""
     model_calls: int = 0
     unread: int = 0
-    """How many of the model's answers could not be read; what they were about is left to the next run."""
+    """Number of model answers that could not be read. The next run asks about their pairs again."""
     seconds: float = 0.0
 
     @property
     def done(self) -> tuple[Action, ...]:
-        """All that was done; of a dry run, all that would be."""
+        """The actions that were done or, for a dry run, would be done."""
         return tuple(action for action in self.actions if not action.late)
 
     @property
     def late(self) -> tuple[Action, ...]:
-        """What was left to the next run, for something of it had changed meanwhile."""
+        """The actions that were left to the next run because a learning had changed meanwhile."""
         return tuple(action for action in self.actions if action.late)
 
     def counts(self) -> Mapping[tuple[Namespace, str], Mapping[str, int]]:
         """Return how many learnings were merged, archived and so on, by namespace and kind."""
-        found: dict[tuple[Namespace, str], Counter[str]] = {}
+        counts: dict[tuple[Namespace, str], Counter[str]] = {}
         for action in self.actions:
-            counter = found.setdefault((action.namespace, action.kind), Counter())
+            counter = counts.setdefault((action.namespace, action.kind), Counter())
             counter["late" if action.late else action.what] += action.count
-        return found
+        return counts
 
     def __str__(self) -> str:
-        """Return it for people: sums, then what was done, then what looks alike."""
-        would = "would be " if self.dry_run else ""
-        lost = f", {self.unread} of them without a readable answer" if self.unread else ""
-        cost = f"{self.seconds:.1f} s, {self.model_calls} model calls{lost}"
-        head = f"{self.learnings} learnings in {self.namespaces} places, {cost}"
-        sums = [f"{place_of(*place)}: {_told(counter, would)}" for place, counter in self.counts().items()]
-        done = [f"  {one.what}: {one.texts[0] if one.texts else one.why} ({one.why})" for one in self.done]
-        alike = [f"  {a} | {b}" for a, b in (one.texts for one in self.look_alikes)]
-        parts = [
-            [head],
-            sums or ["Nothing to tidy."],
-            _some(done),
-            _some(["Left, though alike:", *alike] if alike else []),
-        ]
-        return "\n".join(line for part in parts for line in part)
+        """Return the report for people: counts, then actions, then similar pairs."""
+        unread = f", {self.unread} of them without a readable answer" if self.unread else ""
+        cost = f"{self.seconds:.1f} s, {self.model_calls} model calls{unread}"
+        lines = [f"{self.learnings} learnings in {self.namespaces} namespaces, {cost}"]
+        if self.actions:
+            would_be = "would be " if self.dry_run else ""
+            for (namespace, kind), counter in self.counts().items():
+                sums = ", ".join(f"{count} {would_be}{what}" for what, count in counter.items())
+                lines.append(f"{describe_namespace(namespace, kind)}: {sums}")
+        else:
+            lines.append("Nothing to do.")
+        lines += _shorten(
+            [f"  {action.what}: {(action.texts or (action.why,))[0]} ({action.why})" for action in self.done]
+        )
+        if self.look_alikes:
+            pairs = [f"  {first} | {second}" for first, second in (pair.texts for pair in self.look_alikes)]
+            lines += _shorten(["Similar, but left unchanged:", *pairs])
+        return "\n".join(lines)
 
 
-def place_of(namespace: Namespace, kind: str) -> str:
-    """Return a place for people, such as "team acme: fact"."""
+def describe_namespace(namespace: Namespace, kind: str) -> str:
+    """Return a namespace and a kind of learning for people, such as "team acme, fact"."""
     scope, owner = map(unescape, namespace[2:4])
     return f"{scope} {owner}, {kind}"
 
 
-def action_of(group: Group, namespace: Namespace, late: bool = False) -> Action:
-    """Return a group as it is reported."""
-    told = (*group.learnings, *group.erased)
+def report_action(action: PlannedAction, namespace: Namespace, late: bool = False) -> Action:
+    """Return a planned action as it is reported."""
+    learnings = (*action.learnings, *action.deleted)
     return Action(
-        what=group.what,
-        why=group.why,
+        what=action.what,
+        why=action.why,
         namespace=namespace,
-        kind=told[0].kind if told else "votes",
-        keys=tuple(one.key for one in told) or group.orphans,
-        texts=tuple(one.text for one in told),
+        kind=learnings[0].kind if learnings else "votes",
+        keys=tuple(learning.key for learning in learnings) or action.orphans,
+        texts=tuple(learning.text for learning in learnings),
         late=late,
     )
 
 
-def _told(counter: Mapping[str, int], would: str) -> str:
-    return ", ".join(f"{number} {would}{what}" for what, number in counter.items())
-
-
-def _some(lines: list[str]) -> list[str]:
-    left = len(lines) - SHOWN
-    return [*lines[:SHOWN], *([f"  … and {left} more"] if left > 0 else [])]
+def _shorten(lines: list[str]) -> list[str]:
+    omitted = len(lines) - PRINTED_LINES
+    return [*lines[:PRINTED_LINES], f"  … and {omitted} more"] if omitted > 0 else lines

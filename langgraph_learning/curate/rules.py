@@ -1,275 +1,324 @@
-"""What there is to tidy on a shelf: decided from what was read, without a store or a model."""
+"""Curation rules: they decide what to do with the learnings of a snapshot, without a store or a model."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from langgraph_learning.core.learning import Learning, Source, Status, Votes
+from langgraph_learning.core.learning import Learning, Status, Votes
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import has_identity
 from langgraph_learning.core.scopes import Place, Scope
 from langgraph_learning.curate.similarity.candidates import group_duplicates
 from langgraph_learning.curate.similarity.rules import find_difference
-from langgraph_learning.curate.snapshot import Group, Shelf
+from langgraph_learning.curate.snapshot import PlannedAction, Snapshot
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import proposed, unanswered
 from langgraph_learning.update.votes import total
 from langgraph_learning.update.write_policy import waits
 
-CERTAINTY = 1.96
-"""How far the bound of a share is from the share, in standard deviations: 19 of 20 shares lie within."""
-EVEN = 0.5
-VOTERS = 2
-"""How many different users must have voted against something shared before it is put away."""
+Z_SCORE = 1.96
+"""Half the width of a 95 % confidence interval, in standard deviations."""
+EVEN_SHARE = 0.5
+MIN_VOTERS = 2
+"""How many users must have voted against a shared learning before it is archived."""
 
 Cluster = tuple[Learning, ...]
-Texts = frozenset[str]
-"""The texts of two learnings."""
+"""Learnings that say the same; the first one is to stay."""
+TextPair = frozenset[str]
 
 
 @dataclass(frozen=True)
-class Terms:
-    """By what a run tidies."""
+class Criteria:
+    """Facts about the run that the rules judge learnings by."""
 
     now: datetime
     unused_after: timedelta
-    shown: Collection[Place] = ()
-    """All that was ever in an answer's context."""
+    in_context: Collection[Place] = ()
+    """All learnings that were ever in an answer's context."""
 
 
-def expired(shelf: Shelf, terms: Terms) -> list[Group]:
-    """Retire what no longer holds; what was kept word for word is removed, for its time is what was promised."""
-    over = [one for one in shelf.found.values() if one.valid_to and one.valid_to <= terms.now]
-    if shelf.store.raw:
-        gone = [one for one in over if one.status is not Status.REJECTED]
-        return [Group("removed", f"kept until {one.valid_to:%Y-%m-%d}", erased=(one,)) for one in gone]
-    ended = [one for one in over if one.status is Status.ACTIVE and not one.kept]
-    changes = {"status": Status.SUPERSEDED}
-    return [
-        Group("retired", f"valid until {one.valid_to:%Y-%m-%d}", (one.model_copy(update=changes),)) for one in ended
-    ]
+def is_exempt(store: LearningStore) -> bool:
+    """Return True if only votes and expiry apply to a learning store: its learnings are never merged or archived.
 
-
-def counted(shelf: Shelf, terms: Terms) -> list[Group]:
-    """Take the sums of votes anew, and remove the votes on what is gone."""
-    now = [(one, total(shelf.voices(one).values())) for one in shelf.active]
-    sums = [one.model_copy(update={"votes": votes}) for one, votes in now if votes != one.votes]
-    gone = [key for key in shelf.votes if key not in shelf.versions]
-    return [
-        *(Group("rolled up", f"{one.votes.helped} helped, {one.votes.harmed} harmed", (one,)) for one in sums),
-        *(Group("removed", "votes on what is gone", orphans=(key,)) for key in gone),
-    ]
-
-
-def useless(shelf: Shelf, terms: Terms) -> list[Group]:
-    """Put away what did harm, and what nobody ever needed."""
-    if untouched(shelf.store):
-        return []
-    # Where no answer was ever noted, nobody knows what was used.
-    unused = dict.fromkeys(idle(shelf, terms) if terms.shown else (), "never used")
-    harm = {one.key: why for one in shelf.active if (why := harmful(shelf, one))}
-    return [_archived(shelf.found[key], why) for key, why in {**unused, **harm}.items() if _free(shelf, key)]
-
-
-def idle(shelf: Shelf, terms: Terms) -> list[str]:
-    """Return the keys of what nobody ever needed, as far as is known; what is always shown is never idle."""
-    if untouched(shelf.store) or shelf.store.stable:
-        return []
-    return [one.key for one in shelf.active if _unused(one, terms)]
-
-
-def same(shelf: Shelf) -> list[Cluster]:
-    """Return clusters of what says the same beyond doubt, the first of each being the one to stay."""
-    if untouched(shelf.store):
-        return []
-    kinds: dict[str, list[Learning]] = {}
-    for one in shelf.active:
-        kinds.setdefault(one.kind, []).append(one)
-    found = (
-        (of_kind, group) for of_kind in kinds.values() for group in group_duplicates([one.text for one in of_kind])
-    )
-    return [tuple(of_kind[nth] for nth in group) for of_kind, group in found]
-
-
-def contradictions(shelf: Shelf, terms: Terms) -> list[Group]:
-    """Let the newer of two that are about the same take the older one's place; ask a person where a person decides."""
-    if untouched(shelf.store) or not any(map(has_identity, shelf.store.kinds.values())):
-        return []
-    about: dict[str, list[Learning]] = {}
-    for one in sorted((one for one in shelf.active if one.valid(terms.now)), key=_age, reverse=True):
-        if (record := shelf.store.kinds.get(one.kind)) and has_identity(record):
-            about.setdefault(shelf.store.about(one), []).append(one)
-    return [group for newest, *older in about.values() for group in _settled(shelf, newest, older, terms.now)]
-
-
-def merged(shelf: Shelf, cluster: Sequence[Learning], now: datetime, apart: Collection[Texts] = ()) -> list[Group]:
-    """Return what makes one of learnings that say the same: what a person approved stays, else the best supported.
-
-    What other learnings rest on stays as it is, and so does what somebody wants left alone. No two that differ for
-    certain are merged, whoever says so, nor two texts that are said to be `apart`; each stays with others like it.
+    These are verbatim messages, learnings of a thread, and learnings that only people may decide on.
     """
-    left = sorted(cluster, key=lambda one: (one.key not in shelf.rested_on, not one.let_in, shelf.places[one.key]))
-    free = {one.key for one in cluster if _free(shelf, one.key)}
-    found = []
-    while any(one.key in free for one in left[1:]):
-        stays, *others = left
-        gone = _like(stays, [one for one in others if one.key in free], apart)
-        ended = [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": now}) for one in gone]
-        if gone:
-            found.append(Group("merged", f"{len(gone) + 1} that say the same", (_joined(shelf, stays, gone), *ended)))
-        taken = {one.key for one in gone}
-        left = [one for one in others if one.key not in taken]
-    return found
-
-
-def asked_to_retire(shelf: Shelf, older: Learning, newer: Learning, now: datetime) -> list[Group]:
-    """Return the group that asks a person to retire the older of two that contradict each other."""
-    if older.kept:
-        return []
-    sources = (*older.sources, *(source for source in newer.sources if source not in older.sources))
-    changes = {"status": Status.REJECTED, "sources": sources, "quote": newer.text}
-    wish = older.model_copy(update=changes)
-    made = unanswered(proposed([wish], {older.place: older}, now), {one.place: one for one in shelf.found.values()})
-    return [Group("proposed", f"contradicted by: {newer.text}", (one,), (older.key, newer.key)) for one in made]
-
-
-def clusters(known: Sequence[Cluster], same: Iterable[tuple[Learning, Learning]]) -> list[Cluster]:
-    """Return clusters of what is said to be the same, with some pairs more."""
-    found = list(known)
-    for pair in same:
-        met = [cluster for cluster in found if any(one.key in map(_key, cluster) for one in pair)]
-        members = {one.key: one for cluster in (*met, pair) for one in cluster}
-        apart = [cluster for cluster in found if all(cluster is not one for one in met)]
-        found = [*apart, tuple(members.values())]
-    return found
-
-
-def together(known: Iterable[Cluster], pair: tuple[Learning, Learning]) -> bool:
-    """Whether one of the clusters holds both."""
-    return any({one.key for one in pair} <= set(map(_key, cluster)) for cluster in known)
-
-
-def disputes(shelf: Shelf, pairs: Iterable[tuple[Learning, Learning]], now: datetime) -> list[Group]:
-    """Return what asks a person to retire the older of two that contradict each other, where both still count."""
-    active = {one.key for one in shelf.active}
-    counting = [sorted(pair, key=_age) for pair in pairs if {one.key for one in pair} <= active]
-    found = [g for older, newer in counting for g in asked_to_retire(shelf, shelf.found[older.key], newer, now)]
-    return list({group.learnings[0].key: group for group in found}.values())
-
-
-def harmful(shelf: Shelf, one: Learning) -> str | None:
-    """Return why a learning does harm, if enough votes say so: even the best that they allow is worse than chance."""
-    voices = list(shelf.voices(one).values())
-    votes = total(voices)
-    against = {vote.voter for vote in voices if not vote.helped}
-    if not against or (len(against) < VOTERS and not one.scope.private):
-        return None
-    if best_share(votes) >= min(EVEN, _share_of_others(shelf, one)):
-        return None
-    return f"harmed {votes.harmed} of {votes.helped + votes.harmed} answers"
-
-
-def best_share(votes: Votes) -> float:
-    """Return the upper bound of the share of answers that it helps, by Wilson's interval; 1 without votes."""
-    cast, z = votes.helped + votes.harmed, CERTAINTY
-    if not cast:
-        return 1.0
-    share = votes.helped / cast
-    spread = z * ((share * (1 - share) + z * z / (4 * cast)) / cast) ** 0.5
-    bound: float = (share + z * z / (2 * cast) + spread) / (1 + z * z / cast)
-    return bound
-
-
-def untouched(store: LearningStore) -> bool:
-    """Whether only votes and time pass over it: words as they were said, a thread's own, what only persons decide."""
     return store.raw or store.scope == Scope.THREAD or store.modes == {Mode.PROPOSE}
 
 
-def _share_of_others(shelf: Shelf, one: Learning) -> float:
-    """Return the share of helpful votes on everything else on the shelf: where all goes wrong, nobody knows why."""
-    own = {one.key, *one.merged}
-    return total(vote for key, cast in shelf.votes.items() if key not in own for vote in cast.values()).share
+def expire(snapshot: Snapshot, criteria: Criteria) -> list[PlannedAction]:
+    """Retire learnings that are no longer valid, and delete verbatim messages whose promised time is over."""
+    actions = []
+    for learning in snapshot.learnings.values():
+        if not learning.valid_to or learning.valid_to > criteria.now:
+            continue
+        if snapshot.store.raw and learning.status is not Status.REJECTED:
+            actions.append(PlannedAction("removed", f"kept until {learning.valid_to:%Y-%m-%d}", deleted=(learning,)))
+        elif not snapshot.store.raw and learning.status is Status.ACTIVE and not learning.kept:
+            retired = learning.model_copy(update={"status": Status.SUPERSEDED})
+            actions.append(PlannedAction("retired", f"valid until {learning.valid_to:%Y-%m-%d}", (retired,)))
+    return actions
 
 
-def _age(one: Learning) -> tuple[datetime, str]:
-    return one.learned_at, one.key
+def recount_votes(snapshot: Snapshot, criteria: Criteria) -> list[PlannedAction]:
+    """Correct the sums of votes, and delete votes on learnings that no longer exist."""
+    actions = []
+    for learning in snapshot.active:
+        votes = total(snapshot.votes_on(learning).values())
+        if votes != learning.votes:
+            corrected = learning.model_copy(update={"votes": votes})
+            actions.append(PlannedAction("rolled up", f"{votes.helped} helped, {votes.harmed} harmed", (corrected,)))
+    for key in snapshot.votes:
+        if key not in snapshot.versions:
+            actions.append(PlannedAction("removed", "votes on a deleted learning", orphans=(key,)))
+    return actions
 
 
-def _key(one: Learning) -> str:
-    return one.key
+def archive_useless(snapshot: Snapshot, criteria: Criteria) -> list[PlannedAction]:
+    """Archive learnings that did harm or were never used."""
+    if is_exempt(snapshot.store):
+        return []
+    reasons: dict[str, str] = {}
+    if criteria.in_context:  # without any answer on record, nothing is known about use
+        reasons |= dict.fromkeys(find_unused(snapshot, criteria), "never used")
+    for learning in snapshot.active:
+        if harm := describe_harm(snapshot, learning):
+            reasons[learning.key] = harm
+    return [_archive(snapshot.learnings[key], why) for key, why in reasons.items() if _is_removable(snapshot, key)]
 
 
-def _unused(one: Learning, terms: Terms) -> bool:
-    old = one.learned_at + terms.unused_after <= terms.now
-    said_once = len(one.sources) <= 1 and not one.merged
-    return old and said_once and not one.votes.helped and one.place not in terms.shown
+def find_unused(snapshot: Snapshot, criteria: Criteria) -> list[str]:
+    """Return the keys of old learnings that were said once and never used; those always in context do not count."""
+    if is_exempt(snapshot.store) or snapshot.store.stable:
+        return []
+    return [learning.key for learning in snapshot.active if _is_unused(learning, criteria)]
 
 
-def _archived(one: Learning, why: str) -> Group:
-    return Group("archived", why, (one.model_copy(update={"status": Status.ARCHIVED}),))
+def describe_harm(snapshot: Snapshot, learning: Learning) -> str | None:
+    """Return why a learning does harm, or None if the votes do not prove it.
+
+    The proof is that even the upper bound of its share of helpful votes is worse than chance, and worse than the
+    share of the other learnings of the snapshot: where everything goes wrong, no single learning is to blame.
+    """
+    votes = list(snapshot.votes_on(learning).values())
+    opponents = {vote.voter for vote in votes if not vote.helped}
+    if not opponents or (len(opponents) < MIN_VOTERS and not learning.scope.private):
+        return None
+    sums = total(votes)
+    if wilson_upper_bound(sums) >= min(EVEN_SHARE, _share_of_others(snapshot, learning)):
+        return None
+    return f"harmed {sums.harmed} of {sums.helped + sums.harmed} answers"
 
 
-def _free(shelf: Shelf, key: str) -> bool:
-    return not shelf.found[key].kept and key not in shelf.rested_on
+def wilson_upper_bound(votes: Votes) -> float:
+    """Return the upper bound of the share of helpful votes, by Wilson's score interval; 1 without votes."""
+    count, z = votes.helped + votes.harmed, Z_SCORE
+    if not count:
+        return 1.0
+    share = votes.helped / count
+    spread = z * ((share * (1 - share) + z * z / (4 * count)) / count) ** 0.5
+    bound: float = (share + z * z / (2 * count) + spread) / (1 + z * z / count)
+    return bound
 
 
-def _like(stays: Learning, others: Sequence[Learning], apart: Collection[Texts]) -> list[Learning]:
-    """Return those of the others that differ for certain neither from the one that stays nor from one another."""
-    said, found = {_statement(stays): stays}, []
-    for one in others:
-        if _statement(one) in said or all(_agree(one, other, apart) for other in said.values()):
-            said.setdefault(_statement(one), one)
-            found.append(one)
-    return found
+def find_duplicates(snapshot: Snapshot) -> list[Cluster]:
+    """Return clusters of active learnings of one kind that certainly say the same."""
+    if is_exempt(snapshot.store):
+        return []
+    clusters: list[Cluster] = []
+    for learnings in group_by_kind(snapshot.active):
+        for indices in group_duplicates([learning.text for learning in learnings]):
+            clusters.append(tuple(learnings[index] for index in indices))
+    return clusters
 
 
-def _statement(one: Learning) -> tuple[str, str]:
-    return one.text, _values(one)
+def group_by_kind(learnings: Iterable[Learning]) -> list[list[Learning]]:
+    """Return learnings grouped by kind, in their order."""
+    by_kind: dict[str, list[Learning]] = {}
+    for learning in learnings:
+        by_kind.setdefault(learning.kind, []).append(learning)
+    return list(by_kind.values())
 
 
-def _agree(one: Learning, other: Learning, apart: Collection[Texts]) -> bool:
-    """Whether nothing in the words of two learnings, or in their fields, tells them apart for certain."""
-    if one.kind != other.kind or frozenset((one.text, other.text)) in apart:
+def extend_clusters(clusters: Sequence[Cluster], pairs: Iterable[tuple[Learning, Learning]]) -> list[Cluster]:
+    """Return the clusters with further pairs that say the same; clusters that share a learning become one."""
+    extended = list(clusters)
+    for pair in pairs:
+        keys = {learning.key for learning in pair}
+        touched = [cluster for cluster in extended if keys & _list_keys(cluster)]
+        untouched = [cluster for cluster in extended if not keys & _list_keys(cluster)]
+        members = {learning.key: learning for cluster in (*touched, pair) for learning in cluster}
+        extended = [*untouched, tuple(members.values())]
+    return extended
+
+
+def is_clustered(clusters: Iterable[Cluster], pair: tuple[Learning, Learning]) -> bool:
+    """Return True if one of the clusters holds both."""
+    return any(_list_keys(pair) <= _list_keys(cluster) for cluster in clusters)
+
+
+def merge(
+    snapshot: Snapshot, cluster: Sequence[Learning], now: datetime, different_texts: Collection[TextPair] = ()
+) -> list[PlannedAction]:
+    """Merge learnings that say the same into one: one that a person approved, else the best supported.
+
+    Learnings that others are derived from, or that somebody restored after a merge, are not merged away. Two that
+    differ for certain, or whose texts are in `different_texts`, are never merged, not even by way of a third.
+    """
+
+    def order(learning: Learning) -> tuple[bool, bool, int]:
+        return learning.key not in snapshot.referenced, not learning.let_in, snapshot.ranks[learning.key]
+
+    remaining = sorted(cluster, key=order)
+    removable = {learning.key for learning in cluster if _is_removable(snapshot, learning.key)}
+    actions = []
+    while any(learning.key in removable for learning in remaining[1:]):
+        kept, *others = remaining
+        duplicates = _select_compatible(
+            kept, [learning for learning in others if learning.key in removable], different_texts
+        )
+        if duplicates:
+            superseded = [_supersede(learning, now) for learning in duplicates]
+            why = f"{len(duplicates) + 1} learnings say the same"
+            actions.append(PlannedAction("merged", why, (_merge_into(snapshot, kept, duplicates), *superseded)))
+        merged_keys = _list_keys(duplicates)
+        remaining = [learning for learning in others if learning.key not in merged_keys]
+    return actions
+
+
+def settle_contradictions(snapshot: Snapshot, criteria: Criteria) -> list[PlannedAction]:
+    """Let the newest learning about a thing supersede the older ones, or propose that to people if they decide."""
+    if is_exempt(snapshot.store) or not any(map(has_identity, snapshot.store.kinds.values())):
+        return []
+    by_subject: dict[str, list[Learning]] = {}
+    for learning in sorted(snapshot.active, key=_age, reverse=True):
+        record = snapshot.store.kinds.get(learning.kind)
+        if record and has_identity(record) and learning.valid(criteria.now):
+            by_subject.setdefault(snapshot.store.about(learning), []).append(learning)
+    return [
+        action for newest, *older in by_subject.values() for action in _settle(snapshot, newest, older, criteria.now)
+    ]
+
+
+def propose_retirements(
+    snapshot: Snapshot, contradictions: Iterable[tuple[Learning, Learning]], now: datetime
+) -> list[PlannedAction]:
+    """Propose to retire the older of each two learnings that contradict each other, if both are still active."""
+    active = _list_keys(snapshot.active)
+    proposals: dict[str, PlannedAction] = {}
+    for pair in contradictions:
+        if _list_keys(pair) <= active:
+            older, newer = sorted(pair, key=_age)
+            for proposal in propose_retirement(snapshot, snapshot.learnings[older.key], newer, now):
+                proposals[proposal.learnings[0].key] = proposal
+    return list(proposals.values())
+
+
+def propose_retirement(snapshot: Snapshot, older: Learning, newer: Learning, now: datetime) -> list[PlannedAction]:
+    """Return the action that asks a person to retire the older of two learnings; none if that was asked before."""
+    if older.kept:
+        return []
+    sources = tuple(dict.fromkeys((*older.sources, *newer.sources)))
+    change = older.model_copy(update={"status": Status.REJECTED, "sources": sources, "quote": newer.text})
+    known = {learning.place: learning for learning in snapshot.learnings.values()}
+    proposals = unanswered(proposed([change], {older.place: older}, now), known)
+    why = f"contradicted by: {newer.text}"
+    return [PlannedAction("proposed", why, (proposal,), (older.key, newer.key)) for proposal in proposals]
+
+
+def _settle(snapshot: Snapshot, newest: Learning, older: Sequence[Learning], now: datetime) -> Iterator[PlannedAction]:
+    """Yield what settles a contradiction: the newest supersedes the others, or a person is asked."""
+    if waits(snapshot.store, newest):
+        for learning in older:
+            yield from propose_retirement(snapshot, learning, newest, now)
+        return
+    outdated = [learning for learning in older if not learning.kept]
+    if outdated:
+        keys = (learning.key for learning in outdated)
+        current = newest.model_copy(update={"supersedes": (*newest.supersedes, *keys)})
+        superseded = [_supersede(learning, now) for learning in outdated]
+        yield PlannedAction("superseded", "a newer learning is about the same", (current, *superseded))
+
+
+def _share_of_others(snapshot: Snapshot, learning: Learning) -> float:
+    """Return the share of helpful votes on all other learnings of the snapshot."""
+    own = {learning.key, *learning.merged}
+    return total(vote for key, votes in snapshot.votes.items() if key not in own for vote in votes.values()).share
+
+
+def _age(learning: Learning) -> tuple[datetime, str]:
+    return learning.learned_at, learning.key
+
+
+def _list_keys(learnings: Iterable[Learning]) -> set[str]:
+    return {learning.key for learning in learnings}
+
+
+def _is_unused(learning: Learning, criteria: Criteria) -> bool:
+    is_old = learning.learned_at + criteria.unused_after <= criteria.now
+    was_said_once = len(learning.sources) <= 1 and not learning.merged
+    return is_old and was_said_once and not learning.votes.helped and learning.place not in criteria.in_context
+
+
+def _archive(learning: Learning, why: str) -> PlannedAction:
+    return PlannedAction("archived", why, (learning.model_copy(update={"status": Status.ARCHIVED}),))
+
+
+def _supersede(learning: Learning, now: datetime) -> Learning:
+    return learning.model_copy(update={"status": Status.SUPERSEDED, "valid_to": now})
+
+
+def _is_removable(snapshot: Snapshot, key: str) -> bool:
+    return not snapshot.learnings[key].kept and key not in snapshot.referenced
+
+
+def _select_compatible(
+    kept: Learning, others: Sequence[Learning], different_texts: Collection[TextPair]
+) -> list[Learning]:
+    """Return those of the others that differ for certain neither from the learning to keep nor from one another."""
+    statements = {_statement_of(kept): kept}
+    compatible = []
+    for learning in others:
+        statement = _statement_of(learning)
+        if statement in statements or all(
+            _may_merge(learning, chosen, different_texts) for chosen in statements.values()
+        ):
+            statements.setdefault(statement, learning)
+            compatible.append(learning)
+    return compatible
+
+
+def _statement_of(learning: Learning) -> tuple[str, str]:
+    return learning.text, _join_fields(learning)
+
+
+def _may_merge(first: Learning, second: Learning, different_texts: Collection[TextPair]) -> bool:
+    """Return True unless the kinds, the texts or the fields of two learnings differ for certain."""
+    if first.kind != second.kind or frozenset((first.text, second.text)) in different_texts:
         return False
-    return not (find_difference(one.text, other.text) or find_difference(_values(one), _values(other)))
+    if find_difference(first.text, second.text):
+        return False
+    return find_difference(_join_fields(first), _join_fields(second)) is None
 
 
-def _values(one: Learning) -> str:
-    return " . ".join(str(value) for _, value in sorted(one.data.items()) if value not in (None, "", []))
+def _join_fields(learning: Learning) -> str:
+    return " . ".join(str(value) for _, value in sorted(learning.data.items()) if value not in (None, "", []))
 
 
-def _joined(shelf: Shelf, stays: Learning, gone: Sequence[Learning]) -> Learning:
-    """Return the learning that stays, with all that the others rest on."""
-    both = (stays, *gone)
-    begins, ends = [one.valid_from for one in both], [one.valid_to for one in both]
-    keys = dict.fromkeys(key for one in gone for key in (one.key, *one.merged))
-    joined = stays.model_copy(
+def _merge_into(snapshot: Snapshot, kept: Learning, duplicates: Sequence[Learning]) -> Learning:
+    """Return the learning to keep with the sources, votes, links and validity of all."""
+    learnings = (kept, *duplicates)
+    begins, ends = [learning.valid_from for learning in learnings], [learning.valid_to for learning in learnings]
+    keys = [key for learning in duplicates for key in (learning.key, *learning.merged)]
+    superseded = [key for learning in duplicates for key in learning.supersedes]
+    merged = kept.model_copy(
         update={
-            "sources": _sources(both),
-            "supersedes": tuple(
-                dict.fromkeys((*stays.supersedes, *keys, *(k for one in gone for k in one.supersedes)))
-            ),
-            "merged": tuple(dict.fromkeys((*stays.merged, *keys))),
-            "derived_from": tuple(dict.fromkeys(key for one in both for key in one.derived_from)),
-            # It holds whenever one of them did: what has no beginning has none, and what has no end has none.
+            "sources": tuple(dict.fromkeys(source for learning in learnings for source in learning.sources)),
+            "supersedes": tuple(dict.fromkeys((*kept.supersedes, *keys, *superseded))),
+            "merged": tuple(dict.fromkeys((*kept.merged, *keys))),
+            "derived_from": tuple(dict.fromkeys(key for learning in learnings for key in learning.derived_from)),
+            # Valid whenever one of them was: None, no limit, is wider than any limit.
             "valid_from": None if None in begins else min(begin for begin in begins if begin),
             "valid_to": None if None in ends else max(end for end in ends if end),
         }
     )
-    return joined.model_copy(update={"votes": total(shelf.voices(joined).values())})
-
-
-def _sources(learnings: Sequence[Learning]) -> tuple[Source, ...]:
-    return tuple(dict.fromkeys(source for one in learnings for source in one.sources))
-
-
-def _settled(shelf: Shelf, newest: Learning, older: Sequence[Learning], now: datetime) -> Iterator[Group]:
-    """Yield what settles a contradiction: the newest counts, or a person is asked."""
-    old = [one for one in older if not one.kept]
-    if waits(shelf.store, newest):
-        yield from (group for one in older for group in asked_to_retire(shelf, one, newest, now))
-    elif old:
-        ended = [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": now}) for one in old]
-        keys = tuple(one.key for one in old)
-        stays = newest.model_copy(update={"supersedes": (*newest.supersedes, *keys)})
-        yield Group("superseded", "a later one is about the same", (stays, *ended))
+    return merged.model_copy(update={"votes": total(snapshot.votes_on(merged).values())})

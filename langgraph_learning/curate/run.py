@@ -1,8 +1,4 @@
-"""Tidying up what was learnt: what says the same is merged, what did harm or was never used put away, votes summed up.
-
-Nothing that waits for a person, or was refused by one, is touched. All but what had only to be kept for a time can be
-taken back.
-"""
+"""Curation run: applies the rules, and asks the judge, namespace by namespace of a tenant."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,246 +15,272 @@ from langgraph_learning.core.flow import Flow, batch, every, together
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import ROOT, Namespace, Place, Scope, escape
 from langgraph_learning.curate import rules
-from langgraph_learning.curate.judge import AT_ONCE, MOST_CALLS, Judge, Opinion, Pair
-from langgraph_learning.curate.report import Action, LookAlike, Report, action_of
-from langgraph_learning.curate.rules import Cluster, Terms
+from langgraph_learning.curate.judge import MOST_CALLS, PAIRS_PER_CALL, Judge, Judgement, Pair
+from langgraph_learning.curate.report import Action, LookAlike, Report, report_action
+from langgraph_learning.curate.rules import Cluster, Criteria
 from langgraph_learning.curate.similarity.candidates import find_similar_pairs
 from langgraph_learning.curate.similarity.rules import find_difference
-from langgraph_learning.curate.snapshot import Group, Shelf, shelve, write
+from langgraph_learning.curate.snapshot import PlannedAction, Snapshot, apply_actions, read_snapshots
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.votes import SHOWN
 
-PAGE = 1_000
+NAMESPACE_PAGE = 1_000
+NAMESPACE_DEPTH = 5
+"""Number of labels of a learning's namespace."""
 UNUSED_AFTER = timedelta(days=180)
-DEPTH = 5
-"""How many labels the name of a place has."""
-LEFT = 50
-"""How many look-alikes of one namespace a report names."""
-LEFT_IN_ALL = 1_000
-ALIKE = 0.6
-"""How much of their words look-alikes have in common that a report names."""
-AT_A_TIME = 100
-"""How many searches go to the store together."""
+LOOK_ALIKES_PER_NAMESPACE = 50
+LOOK_ALIKES_PER_REPORT = 1_000
+REPORTED_LIKENESS = 0.6
+"""The least share of common words of the similar pairs that a report lists."""
+SEARCHES_PER_BATCH = 100
 NEIGHBOURS = 5
-"""How many learnings the store is asked for that are nearest to one, for a model to compare."""
+"""How many nearest learnings the store is asked for per learning, as pairs for the model to compare."""
 
-Progress = Callable[[int, int], None]
-Opinions = list[tuple[Pair, Opinion]]
-Phase = Callable[[Shelf, Terms], list[Group]]
-FIRST: tuple[Phase, ...] = (rules.expired, rules.counted, rules.useless)
-"""What is done before statements are compared."""
+OnProgress = Callable[[int, int], None]
+"""Called with the number of namespaces done and their total number."""
+Judgements = list[tuple[Pair, Judgement]]
+Rule = Callable[[Snapshot, Criteria], list[PlannedAction]]
+FIRST_RULES: tuple[Rule, ...] = (rules.expire, rules.recount_votes, rules.archive_useless)
+"""The rules applied before statements are compared."""
 
 
 @dataclass(frozen=True)
-class Orders:
-    """What a run is to do."""
+class CurationSettings:
+    """Options of a curation run."""
 
     tenant: str = "default"
     dry_run: bool = False
     ask: BaseChatModel | str | None = None
-    """Who is asked whether look-alikes say the same."""
+    """The model, or its name, that judges whether similar statements say the same; None: no model is asked."""
     most_calls: int = MOST_CALLS
     unused_after: timedelta = UNUSED_AFTER
-    progress: Progress | None = None
+    progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
-        """Raise `Misconfigured` for what cannot be meant."""
+        """Raise `Misconfigured` for an empty tenant or a limit that is not positive."""
         if self.unused_after <= timedelta():
-            raise Misconfigured(f"`unused_after` is a time such as timedelta(days=180), not {self.unused_after}.")
+            raise Misconfigured(
+                f"`unused_after` must be positive, such as timedelta(days=180), not {self.unused_after}."
+            )
         if not self.tenant.strip():
-            raise Misconfigured("Say which tenant to curate: its id is empty.")
+            raise Misconfigured("The tenant id is empty: name the tenant to curate.")
         if self.most_calls < 1:
-            raise Misconfigured(f"`most_calls` is 1 or more, not {self.most_calls}: to ask no model, leave `ask` out.")
+            raise Misconfigured(f"`most_calls` must be at least 1, not {self.most_calls}: to ask no model, omit `ask`.")
 
-    def judge(self) -> Judge | None:
-        """Return who judges look-alikes, if a model is to be asked. Raises `Misconfigured` if it cannot be."""
+    def make_judge(self) -> Judge | None:
+        """Return the judge to ask, if a model was given. Raises `Misconfigured` if the model cannot be asked."""
         model = init_chat_model(self.ask) if isinstance(self.ask, str) else self.ask
         return Judge.of(model, self.most_calls) if model else None
 
 
-class Alike(NamedTuple):
-    """Two learnings that are alike in their words."""
+class SimilarPair(NamedTuple):
+    """Two learnings of one kind with words in common."""
 
-    one: Learning
-    other: Learning
+    first: Learning
+    second: Learning
     likeness: float
+    """The share of their words that they have in common, from 0 to 1."""
     differ_in: str | None
+    """Why they cannot say the same, as `find_difference` says."""
 
 
 @dataclass
-class Notes:
-    """What is noted while a run goes on."""
+class RunRecord:
+    """What a run has read and done so far."""
 
     judge: Judge | None
     actions: list[Action] = field(default_factory=list)
     look_alikes: list[LookAlike] = field(default_factory=list)
     learnings: int = 0
-    shown: frozenset[Place] | None = None
-    """All that was ever in an answer's context; read when it is first needed."""
+    in_context: frozenset[Place] | None = None
+    """All learnings that were ever in an answer's context; None before a rule needs to know."""
 
 
-def curate(stores: Sequence[LearningStore], orders: Orders) -> Flow[Report]:
-    """Tidy up all that a tenant's users, teams and agents have learnt in these learning stores."""
-    began, notes = monotonic(), Notes(orders.judge())
+def curate(stores: Sequence[LearningStore], settings: CurationSettings) -> Flow[Report]:
+    """Curate everything that a tenant's users, teams and agents have learnt in these learning stores."""
+    started, record = monotonic(), RunRecord(settings.make_judge())
     by_name = {store.name: store for store in stores}
-    places = yield from _places(stores, orders.tenant)
-    terms = Terms(datetime.now(UTC), orders.unused_after)
+    namespaces = yield from _list_namespaces(stores, settings.tenant)
+    criteria = Criteria(datetime.now(UTC), settings.unused_after)
     done = 0
-    for folder, own in groupby(places, key=lambda place: place[:-1]):
-        for shelf in (yield from shelve(by_name, folder, [place[-1] for place in own])):
-            yield from _tidied(shelf, terms, orders, notes)
+    for owner_namespace, group in groupby(namespaces, key=lambda namespace: namespace[:-1]):
+        names = [namespace[-1] for namespace in group]
+        for snapshot in (yield from read_snapshots(by_name, owner_namespace, names)):
+            yield from _curate_snapshot(snapshot, criteria, settings, record)
             done += 1
-            if orders.progress:
-                orders.progress(done, len(places))
+            if settings.progress:
+                settings.progress(done, len(namespaces))
     return Report(
-        dry_run=orders.dry_run,
-        learnings=notes.learnings,
-        namespaces=len(places),
-        actions=tuple(notes.actions),
-        look_alikes=tuple(notes.look_alikes),
-        model_calls=notes.judge.calls if notes.judge else 0,
-        unread=notes.judge.unread if notes.judge else 0,
-        seconds=monotonic() - began,
+        dry_run=settings.dry_run,
+        learnings=record.learnings,
+        namespaces=len(namespaces),
+        actions=tuple(record.actions),
+        look_alikes=tuple(record.look_alikes),
+        model_calls=record.judge.calls if record.judge else 0,
+        unread=record.judge.unread if record.judge else 0,
+        seconds=monotonic() - started,
     )
 
 
-def _places(stores: Sequence[LearningStore], tenant: str) -> Flow[list[Namespace]]:
+def _list_namespaces(stores: Sequence[LearningStore], tenant: str) -> Flow[list[Namespace]]:
     """Return the namespaces of these learning stores, sorted, so that those of one owner follow one another."""
-    found: set[Namespace] = set()
-    # What a thread keeps is its own history; only where it has an end is there something to do.
-    for store in (store for store in stores if store.scope != Scope.THREAD or store.keep):
-        found |= set((yield from _all_under((ROOT, escape(tenant)), store.name)))
-    return sorted(found)
+    namespaces: set[Namespace] = set()
+    for store in stores:
+        # A thread's learnings are its own history: there is something to do only where they expire.
+        if store.scope != Scope.THREAD or store.keep:
+            namespaces |= set((yield from _list_namespaces_below((ROOT, escape(tenant)), store.name)))
+    return sorted(namespaces)
 
 
-def _all_under(prefix: Namespace, last: str) -> Flow[list[Namespace]]:
-    ends = (MatchCondition("prefix", prefix), MatchCondition("suffix", (last,)))
-    found: list[Namespace] = []
+def _list_namespaces_below(prefix: Namespace, name: str) -> Flow[list[Namespace]]:
+    """Return the namespaces of a learning's depth that begin with a prefix and end with a name, page by page."""
+    conditions = (MatchCondition("prefix", prefix), MatchCondition("suffix", (name,)))
+    namespaces: list[Namespace] = []
     while True:
-        (page,) = yield from batch(ListNamespacesOp(ends, limit=PAGE, offset=len(found)))
-        listed = [place for place in page if isinstance(place, tuple)] if isinstance(page, list) else []
-        found += listed
-        if len(listed) < PAGE:
-            return [place for place in found if len(place) == DEPTH]
+        op = ListNamespacesOp(conditions, limit=NAMESPACE_PAGE, offset=len(namespaces))
+        (result,) = yield from batch(op)
+        page = [entry for entry in result if isinstance(entry, tuple)] if isinstance(result, list) else []
+        namespaces += page
+        if len(page) < NAMESPACE_PAGE:
+            return [namespace for namespace in namespaces if len(namespace) == NAMESPACE_DEPTH]
 
 
-def _shown(tenant: str) -> Flow[frozenset[Place]]:
-    """Return all that was ever in an answer's context."""
-    threads = yield from _all_under((ROOT, escape(tenant), escape(Scope.THREAD.name)), SHOWN)
-    found: set[Place] = set()
-    for start in range(0, len(threads), AT_A_TIME):
-        threads_shown = yield from together(every(place) for place in threads[start : start + AT_A_TIME])
-        items = [item for thread in threads_shown for item in thread]
-        found |= {(tuple(namespace), key) for item in items for namespace, key in item.value["learnings"]}
-    return frozenset(found)
+def _read_in_context(tenant: str) -> Flow[frozenset[Place]]:
+    """Return all learnings that were ever in an answer's context."""
+    threads = yield from _list_namespaces_below((ROOT, escape(tenant), escape(Scope.THREAD.name)), SHOWN)
+    in_context: set[Place] = set()
+    for start in range(0, len(threads), SEARCHES_PER_BATCH):
+        some = threads[start : start + SEARCHES_PER_BATCH]
+        for answers in (yield from together(every(namespace) for namespace in some)):
+            for answer in answers:
+                in_context |= {(tuple(namespace), key) for namespace, key in answer.value["learnings"]}
+    return frozenset(in_context)
 
 
-def _tidied(shelf: Shelf, terms: Terms, orders: Orders, notes: Notes) -> Flow[None]:
-    """Tidy one shelf, phase by phase: each sees what the one before it left."""
-    notes.learnings += len(shelf.found)
-    if notes.shown is None and rules.idle(shelf, terms):
-        notes.shown = yield from _shown(orders.tenant)
-    terms = replace(terms, shown=notes.shown or frozenset())
-    for phase in FIRST:
-        shelf = yield from _done(shelf, phase(shelf, terms), orders, notes)
-    if rules.untouched(shelf.store):
+def _curate_snapshot(
+    snapshot: Snapshot, criteria: Criteria, settings: CurationSettings, record: RunRecord
+) -> Flow[None]:
+    """Apply the rules to one snapshot, one after the other: each sees what the one before it left."""
+    record.learnings += len(snapshot.learnings)
+    if record.in_context is None and rules.find_unused(snapshot, criteria):
+        record.in_context = yield from _read_in_context(settings.tenant)
+    criteria = replace(criteria, in_context=record.in_context or frozenset())
+    for rule in FIRST_RULES:
+        snapshot = yield from _apply(snapshot, rule(snapshot, criteria), settings, record)
+    if rules.is_exempt(snapshot.store):
         return
-    same = rules.same(shelf)
-    opinions, same = (yield from _asked(shelf, notes.judge, same)) if notes.judge else ([], same)
-    apart = {frozenset((one.text, other.text)) for (one, other), opinion in opinions if opinion != "same"}
-    merges = [group for cluster in same for group in rules.merged(shelf, cluster, terms.now, apart)]
-    shelf = yield from _done(shelf, merges, orders, notes)
-    shelf = yield from _done(shelf, rules.contradictions(shelf, terms), orders, notes)
-    disputes = rules.disputes(shelf, [pair for pair, opinion in opinions if opinion == "contradiction"], terms.now)
-    shelf = yield from _done(shelf, disputes, orders, notes)
-    if len(notes.look_alikes) < LEFT_IN_ALL:
-        notes.look_alikes += _left(shelf)
+    clusters, judgements = rules.find_duplicates(snapshot), Judgements()
+    if record.judge:
+        judgements, clusters = yield from _ask_judge(snapshot, record.judge, clusters)
+    different = {frozenset((a.text, b.text)) for (a, b), judgement in judgements if judgement != "same"}
+    merges = [action for cluster in clusters for action in rules.merge(snapshot, cluster, criteria.now, different)]
+    snapshot = yield from _apply(snapshot, merges, settings, record)
+    snapshot = yield from _apply(snapshot, rules.settle_contradictions(snapshot, criteria), settings, record)
+    contradictions = [pair for pair, judgement in judgements if judgement == "contradiction"]
+    proposals = rules.propose_retirements(snapshot, contradictions, criteria.now)
+    snapshot = yield from _apply(snapshot, proposals, settings, record)
+    if len(record.look_alikes) < LOOK_ALIKES_PER_REPORT:
+        record.look_alikes += _list_look_alikes(snapshot)
 
 
-def _done(shelf: Shelf, groups: Sequence[Group], orders: Orders, notes: Notes) -> Flow[Shelf]:
-    """Do what was decided, or only note it; return the shelf as it then is."""
-    late: list[Group] = []
-    if orders.dry_run:
-        shelf = shelf.after(groups)
-    elif groups:
-        shelf, late = yield from write(shelf, groups)
-    notes.actions += [action_of(group, shelf.namespace, late=group in late) for group in groups]
-    return shelf
+def _apply(
+    snapshot: Snapshot, actions: Sequence[PlannedAction], settings: CurationSettings, record: RunRecord
+) -> Flow[Snapshot]:
+    """Write actions, or only record them in a dry run; return the snapshot after them."""
+    late: list[PlannedAction] = []
+    if settings.dry_run:
+        snapshot = snapshot.after(actions)
+    elif actions:
+        snapshot, late = yield from apply_actions(snapshot, actions)
+    record.actions += [report_action(action, snapshot.namespace, late=action in late) for action in actions]
+    return snapshot
 
 
-def _asked(shelf: Shelf, judge: Judge, same: Sequence[Cluster]) -> Flow[tuple[Opinions, list[Cluster]]]:
-    """Ask about what is alike, but not about what is the same already; return the opinions, and what says the same."""
-    again = {one.key for _, *others in same for one in others}
-    alike = [pair for pair in _alike(shelf, again) if pair.differ_in != "name"]
-    pairs = [(pair.one, pair.other) for pair in sorted(alike, key=lambda pair: pair.differ_in is not None)]
-    if len(pairs) < judge.left:
-        pairs += yield from _near(shelf, pairs, again)
-    found: Opinions = []
-    clusters = list(same)
-    while pairs and not judge.tired:
-        answers = yield from judge.opinions(pairs[:AT_ONCE])
-        found += answers
-        clusters = rules.clusters(clusters, [pair for pair, opinion in answers if opinion == "same"])
-        pairs = [pair for pair in pairs[AT_ONCE:] if not rules.together(clusters, pair)]
-    return found, clusters
+def _ask_judge(
+    snapshot: Snapshot, judge: Judge, duplicates: Sequence[Cluster]
+) -> Flow[tuple[Judgements, list[Cluster]]]:
+    """Ask about similar pairs that are not duplicates already; return the judgements and all clusters of duplicates."""
+    skip = {learning.key for _, *others in duplicates for learning in others}
+    similar = [pair for pair in _find_similar_learnings(snapshot, skip) if pair.differ_in != "name"]
+    similar.sort(key=lambda pair: pair.differ_in is not None)  # first those that no rule tells apart
+    pairs: list[Pair] = [(pair.first, pair.second) for pair in similar]
+    if len(pairs) < judge.remaining_pairs:
+        pairs += yield from _find_mutual_neighbours(snapshot, pairs, skip)
+    judgements: Judgements = []
+    clusters = list(duplicates)
+    while pairs and not judge.exhausted:
+        answers = yield from judge.compare(pairs[:PAIRS_PER_CALL])
+        judgements += answers
+        clusters = rules.extend_clusters(clusters, [pair for pair, judgement in answers if judgement == "same"])
+        pairs = [pair for pair in pairs[PAIRS_PER_CALL:] if not rules.is_clustered(clusters, pair)]
+    return judgements, clusters
 
 
-def _alike(shelf: Shelf, without: Collection[str] = ()) -> list[Alike]:
-    """Return the pairs on a shelf that are alike in their words, the most alike first."""
-    found = []
-    compared = sorted((one for one in shelf.active if one.key not in without), key=lambda one: one.kind)
-    for _, of_kind in groupby(compared, key=lambda one: one.kind):
-        learnings = list(of_kind)
-        for one, other, likeness in find_similar_pairs([learning.text for learning in learnings]):
-            pair = (learnings[one], learnings[other])
-            found.append(Alike(*pair, likeness, find_difference(pair[0].text, pair[1].text)))
-    return sorted(found, key=lambda pair: -pair.likeness)
+def _find_similar_learnings(snapshot: Snapshot, skip: Collection[str] = ()) -> list[SimilarPair]:
+    """Return the pairs of active learnings with words in common, the most similar first.
+
+    skip: keys of learnings that are not compared.
+    """
+    compared = [learning for learning in snapshot.active if learning.key not in skip]
+    pairs = []
+    for learnings in rules.group_by_kind(sorted(compared, key=lambda learning: learning.kind)):
+        for first, second, similarity in find_similar_pairs([learning.text for learning in learnings]):
+            a, b = learnings[first], learnings[second]
+            pairs.append(SimilarPair(a, b, similarity, find_difference(a.text, b.text)))
+    return sorted(pairs, key=lambda pair: -pair.likeness)
 
 
-def _near(shelf: Shelf, known: Sequence[Pair], without: Collection[str]) -> Flow[list[Pair]]:
-    """Return pairs of which either is near to the other for the store's own search, beside those that are known."""
-    active = [one for one in shelf.active if one.key not in without]
-    near: dict[str, set[str]] = {}
-    for start in range(0, len(active), AT_A_TIME):
-        some = active[start : start + AT_A_TIME]
-        near |= yield from _neighbours(shelf, some)
-    seen = {frozenset((one.key, other.key)) for one, other in known}
-    mutual = {frozenset((key, other)) for key in near for other in near[key] if key in near.get(other, ())} - seen
-    pairs = (sorted(pair) for pair in mutual)
-    found = [(shelf.found[one], shelf.found[other]) for one, other in sorted(pairs)]
-    return [
-        pair for pair in found if pair[0].kind == pair[1].kind and find_difference(pair[0].text, pair[1].text) != "name"
-    ]
+def _find_mutual_neighbours(snapshot: Snapshot, known: Sequence[Pair], skip: Collection[str]) -> Flow[list[Pair]]:
+    """Return pairs that are not known yet of which each is near to the other for the store's own search."""
+    learnings = [learning for learning in snapshot.active if learning.key not in skip]
+    neighbours: dict[str, set[str]] = {}
+    for start in range(0, len(learnings), SEARCHES_PER_BATCH):
+        neighbours |= yield from _search_neighbours(snapshot, learnings[start : start + SEARCHES_PER_BATCH])
+    mutual = {
+        (key, neighbour)
+        for key in neighbours
+        for neighbour in neighbours[key]
+        if key < neighbour and key in neighbours.get(neighbour, ())
+    }
+    mutual -= {(min(first.key, second.key), max(first.key, second.key)) for first, second in known}
+    pairs = []
+    for key, neighbour in sorted(mutual):
+        first, second = snapshot.learnings[key], snapshot.learnings[neighbour]
+        if first.kind == second.kind and find_difference(first.text, second.text) != "name":
+            pairs.append((first, second))
+    return pairs
 
 
-def _neighbours(shelf: Shelf, learnings: Sequence[Learning]) -> Flow[dict[str, set[str]]]:
-    """Return the keys of what the store's own search finds near to each of some learnings, by key."""
-    wanted = {"status": Status.ACTIVE.value}
-    searches = (SearchOp(shelf.namespace, wanted, limit=NEIGHBOURS + 1, query=one.text) for one in learnings)
-    results = yield from batch(*searches)
-    return {one.key: _scored(items) - {one.key} for one, items in zip(learnings, results, strict=True)}
+def _search_neighbours(snapshot: Snapshot, learnings: Sequence[Learning]) -> Flow[dict[str, set[str]]]:
+    """Return the keys of the nearest learnings that the store's own search finds for each learning, by its key."""
+    active = {"status": Status.ACTIVE.value}
+    ops = (SearchOp(snapshot.namespace, active, limit=NEIGHBOURS + 1, query=learning.text) for learning in learnings)
+    results = yield from batch(*ops)
+    return {
+        learning.key: _list_keys_with_score(result) - {learning.key}
+        for learning, result in zip(learnings, results, strict=True)
+    }
 
 
-def _scored(items: Result) -> set[str]:
-    """Return the keys of what was found by a score: a store that cannot search returns just anything, without one."""
-    found = [item for item in items if isinstance(item, SearchItem)] if isinstance(items, list) else []
-    return {item.key for item in found if item.score is not None}
+def _list_keys_with_score(result: Result) -> set[str]:
+    """Return the keys that were found with a score. A store that cannot search returns any items, without scores."""
+    items = result if isinstance(result, list) else []
+    return {item.key for item in items if isinstance(item, SearchItem) and item.score is not None}
 
 
-def _left(shelf: Shelf) -> list[LookAlike]:
-    """Return what is much alike and still there: first what words alone do not tell apart."""
-    pairs = sorted(
-        (pair for pair in _alike(shelf) if pair.likeness >= ALIKE), key=lambda pair: pair.differ_in is not None
-    )
+def _list_look_alikes(snapshot: Snapshot) -> list[LookAlike]:
+    """Return the most similar pairs that are still active, first those that no rule tells apart."""
+    similar = [pair for pair in _find_similar_learnings(snapshot) if pair.likeness >= REPORTED_LIKENESS]
+    similar.sort(key=lambda pair: pair.differ_in is not None)
     return [
         LookAlike(
-            namespace=shelf.namespace,
-            kind=one.kind,
-            keys=(one.key, other.key),
-            texts=(one.text, other.text),
-            likeness=round(likeness, 2),
-            differ_in=differ_in,
+            namespace=snapshot.namespace,
+            kind=pair.first.kind,
+            keys=(pair.first.key, pair.second.key),
+            texts=(pair.first.text, pair.second.text),
+            likeness=round(pair.likeness, 2),
+            differ_in=pair.differ_in,
         )
-        for one, other, likeness, differ_in in pairs[:LEFT]
+        for pair in similar[:LOOK_ALIKES_PER_NAMESPACE]
     ]

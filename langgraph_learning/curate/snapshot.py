@@ -1,4 +1,4 @@
-"""What lies in one namespace, as curation reads it, and how it writes: what has changed since is left alone."""
+"""Snapshot of one namespace for curation, and conditional writes that leave alone whatever has changed since."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,151 +15,172 @@ from langgraph_learning.errors import Conflict
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.votes import VOTES, Vote, read, where
 
-PAGE = 500
+BATCH_SIZE = 500
+"""How many items one batch reads or writes, about."""
 
-What = Literal["merged", "superseded", "proposed", "archived", "retired", "removed", "rolled up"]
+ActionType = Literal["merged", "superseded", "proposed", "archived", "retired", "removed", "rolled up"]
 
 
 @dataclass(frozen=True)
-class Group:
-    """One thing that curation does: written together or not at all, and taken back together."""
+class PlannedAction:
+    """One action of curation: written completely or not at all, and undone as a whole."""
 
-    what: What
+    what: ActionType
     why: str
     learnings: tuple[Learning, ...] = ()
-    """What it changes, as it is from then on; the one that stays comes first."""
-    read: tuple[str, ...] = ()
-    """Keys of what else it rests on: that must not have changed either."""
-    erased: tuple[Learning, ...] = ()
-    """What it removes for good, with its votes."""
+    """The learnings it changes, as they are to be written; the one that stays comes first."""
+    depends_on: tuple[str, ...] = ()
+    """Keys of further learnings that must not have changed either."""
+    deleted: tuple[Learning, ...] = ()
+    """The learnings it deletes, with their votes."""
     orphans: tuple[str, ...] = ()
-    """Keys of learnings that are gone, whose votes it removes."""
+    """Keys of learnings that no longer exist, whose votes it deletes."""
 
     @property
-    def touches(self) -> set[str]:
-        """Return the keys of all that must be as it was read."""
-        return {*(one.key for one in (*self.learnings, *self.erased)), *self.read, *self.orphans}
+    def keys(self) -> set[str]:
+        """Keys of all learnings that must have the version that was read."""
+        return {*(learning.key for learning in (*self.learnings, *self.deleted)), *self.depends_on, *self.orphans}
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """The learnings of one learning store and one owner, with their votes, as they were read."""
+class Snapshot:
+    """The learnings of one learning store and one owner, with their votes and versions, as they were read."""
 
     store: LearningStore
     namespace: Namespace
-    found: Mapping[str, Learning] = field(default_factory=dict)
-    """By key, whatever their status."""
+    learnings: Mapping[str, Learning] = field(default_factory=dict)
+    """By key, in any status."""
     versions: Mapping[str, int] = field(default_factory=dict)
     votes: Mapping[str, Mapping[str, Vote]] = field(default_factory=dict)
-    """By key of the learning, then by their own."""
+    """By key of the learning, then by key of the vote."""
 
     @cached_property
     def active(self) -> list[Learning]:
-        """Return what counts, the best supported first, then the oldest."""
-        counting = (one for one in self.found.values() if one.status is Status.ACTIVE)
-        return sorted(counting, key=lambda one: (-len(one.sources), one.learned_at, one.key))
+        """The active learnings, the best supported first, then the oldest."""
+        active = (learning for learning in self.learnings.values() if learning.status is Status.ACTIVE)
+        return sorted(active, key=lambda learning: (-len(learning.sources), learning.learned_at, learning.key))
 
     @cached_property
-    def rested_on(self) -> set[str]:
-        """Return the keys of what other learnings that count rest on: these stay where they are."""
-        return {key for one in self.found.values() if one.status is Status.ACTIVE for key in one.derived_from}
+    def referenced(self) -> set[str]:
+        """Keys of learnings that active learnings are derived from; they are neither merged away nor archived."""
+        return {key for learning in self.active for key in learning.derived_from}
 
     @cached_property
-    def places(self) -> Mapping[str, int]:
-        """Return the place of each learning that counts among them, by key."""
-        return {one.key: place for place, one in enumerate(self.active)}
+    def ranks(self) -> Mapping[str, int]:
+        """The position of each active learning in `active`, by key."""
+        return {learning.key: rank for rank, learning in enumerate(self.active)}
 
-    def voices(self, learning: Learning) -> dict[str, Vote]:
-        """Return the votes on a learning and on what was merged into it, each once."""
-        keys = (learning.key, *learning.merged)
-        return {mark: vote for key in keys for mark, vote in self.votes.get(key, {}).items()}
+    def votes_on(self, learning: Learning) -> dict[str, Vote]:
+        """Return the votes on a learning and on those merged into it, by key, so that each counts once."""
+        votes: dict[str, Vote] = {}
+        for key in (learning.key, *learning.merged):
+            votes |= self.votes.get(key, {})
+        return votes
 
-    def after(self, groups: Sequence[Group]) -> "Shelf":
-        """Return the shelf as it would be."""
-        changed = {one.key: one for group in groups for one in group.learnings}
-        gone = {one.key for group in groups for one in group.erased} | {k for g in groups for k in g.orphans}
-        found = {key: one for key, one in {**self.found, **changed}.items() if key not in gone}
-        return replace(self, found=found, votes={key: v for key, v in self.votes.items() if key not in gone})
+    def after(self, actions: Sequence[PlannedAction]) -> "Snapshot":
+        """Return the snapshot as it would be after these actions."""
+        learnings = dict(self.learnings)
+        votes = dict(self.votes)
+        for action in actions:
+            learnings |= {learning.key: learning for learning in action.learnings}
+            for key in (*(learning.key for learning in action.deleted), *action.orphans):
+                learnings.pop(key, None)
+                votes.pop(key, None)
+        return replace(self, learnings=learnings, votes=votes)
 
 
-def shelve(stores: Mapping[str, LearningStore], folder: Namespace, names: Sequence[str]) -> Flow[list[Shelf]]:
-    """Read what is kept in a folder under these names. The votes are read last: so none is missed unnoticed."""
-    shelves = []
+def read_snapshots(
+    stores: Mapping[str, LearningStore], owner_namespace: Namespace, names: Sequence[str]
+) -> Flow[list[Snapshot]]:
+    """Read the learnings of one owner in the learning stores of these names.
+
+    The votes are read last, so that every vote on a learning that was read is among them.
+    """
+    snapshots = []
     for name in names:
-        items = yield from every((*folder, name))
-        own = {item.key: item for item in items if item.namespace == (*folder, name)}
-        learnings = {key: Learning.read(item) for key, item in own.items()}
-        found = {key: one for key, one in learnings.items() if one}
-        versions = {key: version_of(item) for key, item in own.items()}
-        shelves.append(Shelf(stores[name], (*folder, name), found, versions))
-    votes = (yield from every((*folder, VOTES))) if any(shelf.found or shelf.versions for shelf in shelves) else []
-    return [replace(shelf, votes=_votes(votes, shelf.namespace)) for shelf in shelves]
+        namespace = (*owner_namespace, name)
+        items = [item for item in (yield from every(namespace)) if item.namespace == namespace]
+        learnings = {item.key: learning for item in items if (learning := Learning.read(item))}
+        versions = {item.key: version_of(item) for item in items}
+        snapshots.append(Snapshot(stores[name], namespace, learnings, versions))
+    if not any(snapshot.versions for snapshot in snapshots):
+        return snapshots
+    votes = yield from every((*owner_namespace, VOTES))
+    return [replace(snapshot, votes=_group_votes(votes, snapshot.namespace)) for snapshot in snapshots]
 
 
-def write(shelf: Shelf, groups: Sequence[Group]) -> Flow[tuple[Shelf, list[Group]]]:
-    """Write groups, each in one step; return the shelf as it then is, and the groups that came too late."""
-    late: list[Group] = []
-    for some in _parts(groups):
-        late += yield from _try(shelf, some)
-    touched = sorted({key for group in groups for key in group.touches})
-    return (yield from _read_again(shelf, touched)), late
+def apply_actions(snapshot: Snapshot, actions: Sequence[PlannedAction]) -> Flow[tuple[Snapshot, list[PlannedAction]]]:
+    """Write actions, each completely or not at all; return the new snapshot, and the actions that came too late."""
+    late: list[PlannedAction] = []
+    for part in _split_by_size(actions):
+        late += yield from _write_actions(snapshot, part)
+    keys = sorted({key for action in actions for key in action.keys})
+    return (yield from _read_again(snapshot, keys)), late
 
 
-def _try(shelf: Shelf, groups: Sequence[Group]) -> Flow[list[Group]]:
-    """Write groups together or, where something of them has changed, one by one; return those that came too late."""
-    ops = [op for group in groups for op in _ops(shelf, group)]
-    expected = [Expected(shelf.namespace, key, shelf.versions.get(key, 0)) for g in groups for key in sorted(g.touches)]
+def _write_actions(snapshot: Snapshot, actions: Sequence[PlannedAction]) -> Flow[list[PlannedAction]]:
+    """Write actions together or, after a conflict, one by one; return those that came too late."""
+    ops = [op for action in actions for op in _list_puts(snapshot, action)]
+    expected = [
+        Expected(snapshot.namespace, key, snapshot.versions.get(key, 0))
+        for action in actions
+        for key in sorted(action.keys)
+    ]
     try:
-        yield from batch(*ops, expected=expected, by=CURATOR, erase=any(group.erased for group in groups))
+        yield from batch(*ops, expected=expected, by=CURATOR, erase=any(action.deleted for action in actions))
     except Conflict:
-        if len(groups) == 1:
-            return list(groups)
-        late: list[Group] = []
-        for group in groups:
-            late += yield from _try(shelf, [group])
+        if len(actions) == 1:
+            return list(actions)
+        late: list[PlannedAction] = []
+        for action in actions:
+            late += yield from _write_actions(snapshot, [action])
         return late
     return []
 
 
-def _ops(shelf: Shelf, group: Group) -> Iterator[PutOp]:
-    # A sum of votes is nobody's step: there is nothing in it to take back.
-    written = group.learnings if group.what == "rolled up" else in_one_step(group.learnings)
-    yield from (one.put() for one in written)
-    yield from (PutOp(one.namespace, one.key, None) for one in group.erased)
-    for key in (*(one.key for one in group.erased), *group.orphans):
-        yield from (PutOp(where((shelf.namespace, key)), mark, None) for mark in shelf.votes.get(key, ()))
+def _list_puts(snapshot: Snapshot, action: PlannedAction) -> Iterator[PutOp]:
+    # A sum of votes belongs to no step, because there is nothing in it to undo.
+    written = action.learnings if action.what == "rolled up" else in_one_step(action.learnings)
+    yield from (learning.put() for learning in written)
+    yield from (PutOp(learning.namespace, learning.key, None) for learning in action.deleted)
+    for key in (*(learning.key for learning in action.deleted), *action.orphans):
+        votes_namespace = where((snapshot.namespace, key))
+        yield from (PutOp(votes_namespace, vote_key, None) for vote_key in snapshot.votes.get(key, ()))
 
 
-def _parts(groups: Sequence[Group]) -> Iterator[list[Group]]:
-    """Yield groups in parts of about a page's writes. No two of a part change the same."""
-    part: list[Group] = []
-    for group in groups:
-        if part and sum(len(one.touches) for one in (*part, group)) > PAGE:
+def _split_by_size(actions: Sequence[PlannedAction]) -> Iterator[list[PlannedAction]]:
+    """Yield actions in parts of about one batch of writes."""
+    part: list[PlannedAction] = []
+    for action in actions:
+        if part and sum(len(planned.keys) for planned in (*part, action)) > BATCH_SIZE:
             yield part
             part = []
-        part.append(group)
+        part.append(action)
     if part:
         yield part
 
 
-def _read_again(shelf: Shelf, keys: Sequence[str]) -> Flow[Shelf]:
-    found, versions = dict(shelf.found), dict(shelf.versions)
-    for start in range(0, len(keys), PAGE):
-        some = keys[start : start + PAGE]
-        items = yield from batch(*(GetOp(shelf.namespace, key) for key in some))
-        for key, item in zip(some, items, strict=True):
-            learning = Learning.read(item) if isinstance(item, Item) else None
-            versions[key] = version_of(item if isinstance(item, Item) else None)
-            found.pop(key, None)
-            found |= {key: learning} if learning else {}
-    return replace(shelf, found=found, versions=versions)
+def _read_again(snapshot: Snapshot, keys: Sequence[str]) -> Flow[Snapshot]:
+    learnings, versions = dict(snapshot.learnings), dict(snapshot.versions)
+    for start in range(0, len(keys), BATCH_SIZE):
+        some = keys[start : start + BATCH_SIZE]
+        items = yield from batch(*(GetOp(snapshot.namespace, key) for key in some))
+        for key, result in zip(some, items, strict=True):
+            item = result if isinstance(result, Item) else None
+            versions[key] = version_of(item)
+            learning = Learning.read(item) if item else None
+            learnings.pop(key, None)
+            if learning:
+                learnings[key] = learning
+    return replace(snapshot, learnings=learnings, versions=versions)
 
 
-def _votes(items: Sequence[Item], namespace: Namespace) -> dict[str, dict[str, Vote]]:
-    """Return the votes on the learnings in a namespace."""
-    under = (*namespace[:-1], VOTES, namespace[-1])
-    found: dict[str, dict[str, Vote]] = {}
+def _group_votes(items: Sequence[Item], namespace: Namespace) -> dict[str, dict[str, Vote]]:
+    """Return the votes on the learnings of a namespace, by key of the learning and key of the vote."""
+    votes_namespace = (*namespace[:-1], VOTES, namespace[-1])
+    votes: dict[str, dict[str, Vote]] = {}
     for item in items:
-        if item.namespace[:-1] == under and (vote := read(item)):
-            found.setdefault(unescape(item.namespace[-1]), {})[item.key] = vote
-    return found
+        vote = read(item) if item.namespace[:-1] == votes_namespace else None
+        if vote:
+            votes.setdefault(unescape(item.namespace[-1]), {})[item.key] = vote
+    return votes

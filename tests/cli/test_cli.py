@@ -140,7 +140,7 @@ def test_curate_merges_what_says_the_same(learning: LearningMachine, run: Run, e
     assert learning.store is not None
     again = {"key": "again", "text": f"{one.text}.", "learned_at": one.learned_at + timedelta(minutes=1)}
     learning.store.batch([one.model_copy(update=again).put()])
-    assert "2 that say the same" in tidied(empty_database_url, "--dry-run")
+    assert "2 learnings say the same" in tidied(empty_database_url, "--dry-run")
     assert 3 == len(json.loads(run("show", "--json")))
 
     (action,) = json.loads(tidied(empty_database_url, "--json"))["actions"]
