@@ -1,4 +1,4 @@
-"""Curation: what is tidied up, what never is, and how it is taken back."""
+"""Curation runs: what they change, what they leave alone, and how their actions are undone."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,14 +41,14 @@ from langgraph_learning.update.votes import Vote, where
 TODAY = datetime.now(UTC)
 YEAR = timedelta(days=365)
 LAST_READ = 2
-"""The batch of a run over one place that reads last before it writes: places, learnings, votes."""
+"""The last batch that a run over one namespace reads before it writes: namespaces, learnings, votes."""
 
 Edit = tuple[int, str, int]
-"""Before which batch, what, and to which learning."""
+"""Before which batch it happens, what it is, and which learning it concerns."""
 
 
 def tidy(store: BaseStore, *stores: LearningStore) -> LearningMachine:
-    """A machine whose learning stores have something to tidy."""
+    """Return a machine to curate with."""
     return LearningMachine(ScriptedModel([]), stores or [UserMemory()], store=store)
 
 
@@ -57,7 +57,7 @@ def place(kept: LearningStore, context: LearningContext) -> tuple[str, ...]:
 
 
 def observed(machine: LearningMachine, *texts: str, context: LearningContext = ALEX, **fields: Any) -> list[Learning]:
-    """Learnings in the machine's first learning store, as if they had been learnt one after the other."""
+    """Store learnings in the machine's first learning store, as if they had been learnt one after the other."""
     assert machine.store
     learnings = noted(machine, *texts, context=context, **fields)
     for one in learnings:  # InMemoryStore cannot embed equal texts together
@@ -66,7 +66,7 @@ def observed(machine: LearningMachine, *texts: str, context: LearningContext = A
 
 
 def noted(machine: LearningMachine, *texts: str, context: LearningContext = ALEX, **fields: Any) -> list[Learning]:
-    """Learnings that lie nowhere yet."""
+    """Return learnings that are not stored yet."""
     kept = machine.stores[0]
     return [
         Learning(
@@ -90,7 +90,7 @@ def texts(machine: LearningMachine, context: LearningContext = ALEX) -> list[str
 
 
 def stored(machine: LearningMachine) -> list[Learning]:
-    """All of Alex's, whatever their status, by key."""
+    """Return all learnings of Alex in any status, sorted by key."""
     assert machine.store
     items = machine.store.search(place(machine.stores[0], ALEX), limit=1_000)
     return sorted((one for item in items if (one := Learning.read(item))), key=lambda one: one.key)
@@ -99,7 +99,7 @@ def stored(machine: LearningMachine) -> list[Learning]:
 def vote(
     machine: LearningMachine, on: Learning, which: str, answers: Sequence[str], who: LearningContext = ALEX
 ) -> None:
-    """Somebody's voice on a learning in the context of some answers."""
+    """Cast a user's votes on a learning that some answers had in their context."""
     assert machine.store
     for answer in answers:
         voice = Vote.of(Caller.of(who), answer, helped=which == "up", why=which, at=TODAY)
@@ -107,20 +107,20 @@ def vote(
 
 
 def show(machine: LearningMachine, one: Learning) -> None:
-    """An answer has this in its context."""
+    """Record that an answer had this learning in its context."""
     assert machine.store
     folder = Caller.of(ALEX, "t1").namespace(Scope.THREAD, "shown")
     machine.store.put(folder, "a9", {"learnings": [[list(one.namespace), one.key]]})
 
 
 def profile(machine: LearningMachine, role: str, nth: int) -> Learning:
-    """A role that somebody is said to have, learnt on the nth day."""
+    """Store a role of a user, learnt on the nth day."""
     fields = {"key": f"role {nth}", "kind": "profile_field", "learned_at": TODAY - timedelta(days=9 - nth)}
     return observed(machine, f"role: {role}", data={"field": "role", "value": role}, **fields)[0]
 
 
 def entity(machine: LearningMachine, type: str, nth: int) -> Learning:
-    """Something that is said to be of a type, learnt on the nth day."""
+    """Store an entity of a type, learnt on the nth day."""
     data = {"entity": "Apollo", "type": type, "aliases": []}
     fields = {"key": f"apollo {nth}", "kind": "entity", "learned_at": TODAY - timedelta(days=9 - nth)}
     (learnt,) = observed(machine, f"Apollo ({type})", data=data, **fields)
@@ -134,14 +134,14 @@ class Entry(Record):
 
 
 class Diary(LearningStore):
-    """Word for word, without a model."""
+    """Messages stored verbatim, without a model."""
 
     name = "diary"
     noted = (Entry,)
 
 
 class Meddler:
-    """Somebody who changes, forgets and adds while curation goes on, and knows what should count in the end."""
+    """Changes, forgets and adds learnings during a curation run, and knows which ones should be active in the end."""
 
     def __init__(self, machine: LearningMachine, learnings: Sequence[Learning], edits: Sequence[Edit]) -> None:
         assert machine.store
@@ -162,7 +162,7 @@ class Meddler:
         self.store.batch([new.put()])
 
     def change(self, nth: int, how: str) -> None:
-        """Change or forget what counts at this moment, with all that was merged into it."""
+        """Change or forget a learning that is active at this moment, with all that was merged into it."""
         item = self.store.get(*list(self.learnings.values())[nth % len(self.learnings)].place)
         now = item and Learning.read(item)
         if not now or now.status != "active":
@@ -174,25 +174,25 @@ class Meddler:
         self.store.batch([now.model_copy(update={**changes, "merged": ()}).put()])
 
 
-def curated_with(meddler: Any, machine: LearningMachine, tenant: str = "default") -> Report:
-    """What curation reports while somebody else is at work."""
+def curate_with(meddler: Any, machine: LearningMachine, tenant: str = "default") -> Report:
+    """Run curation while somebody else writes to the store; return its report."""
     busy = tidy(BusyStore(machine.store, meddler), *machine.stores)  # type: ignore[arg-type]
     return busy.curate(tenant_id=tenant)
 
 
 def once(nth: int, deed: Callable[[], Any]) -> Callable[[int], None]:
-    """Somebody who does something before the nth batch."""
+    """Return a callback that does something before the nth batch."""
     return lambda batch: deed() if batch == nth else None
 
 
 def together(*deeds: Callable[[], Any]) -> list[Any]:
-    """Do some things at the same time; return what each returned."""
+    """Call functions at the same time; return their results."""
     with ThreadPoolExecutor(len(deeds)) as threads:
         return [done.result() for done in [threads.submit(deed) for deed in deeds]]
 
 
 def hears(store: Any, answer: Any, then: Callable[[], Any]) -> ScriptedModel:
-    """Let Alex say something; while the model thinks of what to learn from it the first time, something else happens."""
+    """Let Alex send a message, and call `then` during the first extraction call for it."""
     asked: list[Any] = []
 
     def thinks(shown: Sequence[BaseMessage]) -> Any:
@@ -208,18 +208,18 @@ def hears(store: Any, answer: Any, then: Callable[[], Any]) -> ScriptedModel:
 
 
 def named(shown: Sequence[BaseMessage], text: str) -> str:
-    """The name by which an extraction is shown a known learning."""
+    """Return the name of a known learning in the extraction prompt."""
     return next(line.split(":")[0] for line in shown[-1].text.splitlines() if line.endswith(text))
 
 
 def agreeable(shown: Sequence[BaseMessage]) -> dict[str, Any]:
-    """A model that holds everything for the same."""
+    """Answer that all pairs say the same."""
     pairs = shown[-1].text.count("\n[")
     return {"opinions": [{"pair": number, "opinion": "same"} for number in range(1, pairs + 1)]}
 
 
 def test_thirty_ways_to_say_one_thing_end_as_one(postgres_store: BaseStore):
-    """Ten times word for word and twenty times in other words: one counts, and knows where all were said."""
+    """Ten repetitions and twenty paraphrases: one learning stays active, with the sources of all."""
     machine = tidy(postgres_store)
     observed(machine, *[FREEZE] * 10, *FREEZES)
     report = machine.curate(ask=ScriptedModel(agreeable))
@@ -230,7 +230,7 @@ def test_thirty_ways_to_say_one_thing_end_as_one(postgres_store: BaseStore):
 
 
 def test_the_whole_merge_is_taken_back_by_any_of_it(postgres_store: BaseStore):
-    """One word about the last of thirty, and all are as they were; the next run leaves them so."""
+    """Undoing with the key of the last of thirty restores all of them, and the next run leaves them alone."""
     machine = tidy(postgres_store)
     before = observed(machine, *[FREEZE] * 10, *FREEZES)
     machine.curate(ask=ScriptedModel(agreeable))
@@ -243,7 +243,7 @@ def test_the_whole_merge_is_taken_back_by_any_of_it(postgres_store: BaseStore):
 
 
 def test_a_merge_gains_what_all_of_it_had(postgres_store: BaseStore):
-    """The oldest stays; sources, votes and what was superseded come along, and one voice on one answer counts once."""
+    """The oldest stays, with the sources, votes and links of all; one vote on one answer counts once."""
     machine = tidy(postgres_store)
     one, other = observed(machine, "Drinks tea", "Drinks tea.")
     vote(machine, one, "up", answers=["a1", "a2"])
@@ -256,7 +256,7 @@ def test_a_merge_gains_what_all_of_it_had(postgres_store: BaseStore):
 
 
 def test_the_words_that_a_person_approved_stay(postgres_store: BaseStore):
-    """However often others said it in other words."""
+    """Even if others said it more often in other words."""
     machine = tidy(postgres_store)
     often = (Source(channel="user", user="alex", thread="a"), Source(channel="user", user="alex", thread="b"))
     observed(machine, FREEZES[0], key="often", sources=often)
@@ -268,7 +268,7 @@ def test_the_words_that_a_person_approved_stay(postgres_store: BaseStore):
 
 
 def test_near_misses_all_survive_a_model_that_says_yes(postgres_store: BaseStore):
-    """Another number, name, negation or direction is another statement, whatever a model says."""
+    """A different number, name, negation or direction makes a different statement, whatever a model says."""
     machine = tidy(postgres_store)
     people = [LearningContext(user_id=f"user {number}") for number, _ in enumerate(NEAR_MISSES)]
     for who, pair in zip(people, NEAR_MISSES, strict=True):
@@ -280,7 +280,7 @@ def test_near_misses_all_survive_a_model_that_says_yes(postgres_store: BaseStore
 
 
 def test_what_differs_is_not_merged_by_way_of_a_third(postgres_store: BaseStore):
-    """A model that holds three things for one joins no two that surely differ."""
+    """A model that calls everything the same joins no two statements that differ for certain."""
     machine = tidy(postgres_store)
     said = [text for pair in NEAR_MISSES for text in pair]
     observed(machine, *said)
@@ -292,7 +292,7 @@ def test_what_differs_is_not_merged_by_way_of_a_third(postgres_store: BaseStore)
 
 
 def test_a_model_joins_no_two_that_it_calls_different_by_way_of_a_third(postgres_store: BaseStore):
-    """What is the same as either of two is merged with one of them."""
+    """A statement that is the same as either of two is merged with only one of them."""
     machine = tidy(postgres_store)
     observed(machine, "Likes strong tea daily", "Likes strong drinks daily", "Likes strong coffee daily")
 
@@ -307,7 +307,7 @@ def test_a_model_joins_no_two_that_it_calls_different_by_way_of_a_third(postgres
 
 
 def test_without_a_model_only_what_is_beyond_doubt_is_merged(postgres_store: BaseStore):
-    """Tea is not coffee; what is left is named in the report, with keys and texts."""
+    """Tea is not coffee. The report lists the similar pairs that are left, with keys and texts."""
     machine = tidy(postgres_store)
     said = [text for pair in ALIKE for text in pair]
     observed(machine, *said)
@@ -321,7 +321,7 @@ def test_without_a_model_only_what_is_beyond_doubt_is_merged(postgres_store: Bas
 
 
 def test_nothing_is_merged_across_people(store: BaseStore):
-    """What two people said alike belongs to each of them."""
+    """Equal statements of two users stay separate."""
     machine = tidy(store)
     observed(machine, "Drinks tea")
     observed(machine, "Drinks tea", context=SAM)
@@ -331,7 +331,7 @@ def test_nothing_is_merged_across_people(store: BaseStore):
 
 
 def test_tenants_are_curated_apart(store: BaseStore):
-    """A run tidies one tenant, and reads no other."""
+    """A run curates one tenant and reads no other."""
     machine = tidy(store)
     other = LearningContext(user_id="alex", tenant_id="other")
     observed(machine, "Drinks tea", "Drinks tea", context=other)
@@ -341,7 +341,7 @@ def test_tenants_are_curated_apart(store: BaseStore):
 
 
 def test_a_dry_run_tells_exactly_what_a_run_does(postgres_store: BaseStore):
-    """And writes nothing."""
+    """And a dry run writes nothing."""
     machine = tidy(postgres_store)
     observed(machine, *[FREEZE] * 3, *FREEZES[5:], "Drinks tea", "drinks tea!", valid_to=None)
     dry = machine.curate(dry_run=True, ask=ScriptedModel(agreeable))
@@ -352,7 +352,7 @@ def test_a_dry_run_tells_exactly_what_a_run_does(postgres_store: BaseStore):
 
 
 def test_what_waits_or_was_refused_is_left_alone(store: BaseStore):
-    """A proposal is no duplicate of what counts, and what was refused is none of anything."""
+    """Proposed and rejected learnings are not duplicates of active ones."""
     machine = tidy(store)
     observed(machine, "Drinks tea")
     waits, refused = (
@@ -365,7 +365,7 @@ def test_what_waits_or_was_refused_is_left_alone(store: BaseStore):
 
 
 def test_the_later_of_two_about_the_same_counts(postgres_store: BaseStore):
-    """Two turns at once each learnt a role; the later one takes the other's place, and can be undone."""
+    """Two concurrent turns each learnt a role: the later one supersedes the other, and that can be undone."""
     machine = tidy(postgres_store, UserProfile())
     old, new = (profile(machine, role, key) for key, role in enumerate(("engineer", "manager")))
     machine.curate()
@@ -376,7 +376,7 @@ def test_the_later_of_two_about_the_same_counts(postgres_store: BaseStore):
 
 
 def test_where_persons_decide_a_contradiction_is_put_to_them(postgres_store: BaseStore):
-    """The newer statement asks that the older be forgotten; nothing changes before somebody says so."""
+    """Retiring the older statement is proposed; nothing changes before somebody approves."""
     machine = tidy(postgres_store, EntityMemory(scope=Scope.TEAM, mode=Mode.PROPOSE))
     old, new = (entity(machine, kind, key) for key, kind in enumerate(("company", "project")))
     machine.curate()
@@ -389,7 +389,7 @@ def test_where_persons_decide_a_contradiction_is_put_to_them(postgres_store: Bas
 
 
 def test_a_contradiction_that_a_model_names_goes_to_review(postgres_store: BaseStore):
-    """The model changes nothing by itself; asked again, the question is not put a second time."""
+    """The model changes nothing by itself, and the next run does not propose the same again."""
     machine = tidy(postgres_store)
     observed(machine, "The refund takes 10 days at Acme", "The refund takes 14 days at Acme")
     judge = ScriptedModel([{"opinions": [{"pair": 1, "opinion": "contradiction"}]}] * 2)
@@ -401,7 +401,7 @@ def test_a_contradiction_that_a_model_names_goes_to_review(postgres_store: BaseS
 
 
 def test_a_harmful_learning_is_archived_and_can_be_brought_back(postgres_store: BaseStore):
-    """Four answers went wrong with it, and none went right; one bad vote alone does nothing."""
+    """Four of four answers with it went wrong. A single bad vote has no effect."""
     machine = tidy(postgres_store)
     bad, good, unlucky = observed(machine, "Restart the cluster", "Read the logs", "Ask the team")
     vote(machine, bad, "down", answers=["a1", "a2", "a3", "a4"])
@@ -417,7 +417,7 @@ def test_a_harmful_learning_is_archived_and_can_be_brought_back(postgres_store: 
 
 
 def test_one_voice_alone_archives_nothing_that_is_shared(postgres_store: BaseStore):
-    """In a team it takes two; then it goes."""
+    """In a team it takes the votes of two users."""
     machine = tidy(postgres_store, UserMemory(scope=Scope.TEAM))
     (shared,) = observed(machine, "Restart the cluster")
     vote(machine, shared, "down", answers=["a1", "a2", "a3", "a4", "a5"])
@@ -430,7 +430,7 @@ def test_one_voice_alone_archives_nothing_that_is_shared(postgres_store: BaseSto
 
 
 def test_what_was_never_used_is_archived(store: BaseStore):
-    """Said once, long ago, and of use to nobody; what was shown, helped or said again is kept."""
+    """A learning said once, long ago and never used goes; one that was in context, helped or was repeated stays."""
     machine = tidy(store)
     twice = (Source(channel="user", user="alex", thread="a"), Source(channel="user", user="alex", thread="b"))
     never, shown, helped, young, again = (
@@ -452,7 +452,7 @@ def test_what_was_never_used_is_archived(store: BaseStore):
 
 
 def test_what_has_expired_is_retired(store: BaseStore):
-    """It was recalled no more already; now its status says so."""
+    """Its validity has ended, so its status becomes superseded."""
     machine = tidy(store)
     observed(machine, "Is on holiday", valid_to=TODAY - timedelta(days=1))
     report = machine.curate()
@@ -462,7 +462,7 @@ def test_what_has_expired_is_retired(store: BaseStore):
 
 
 def test_raw_episodes_are_never_rewritten_and_end_when_their_time_is_over(postgres_store: BaseStore):
-    """Said twice, they stay twice; expired, nothing of them is kept, in the log of changes neither."""
+    """Repeated messages stay; expired ones are deleted, in the change log too."""
     machine = tidy(postgres_store, Diary())
     observed(machine, "Good morning", "Good morning", kind="entry")
     (old,) = observed(machine, "Secret", kind="entry", key="old", valid_to=TODAY - timedelta(days=1))
@@ -475,7 +475,7 @@ def test_raw_episodes_are_never_rewritten_and_end_when_their_time_is_over(postgr
 
 
 def test_votes_are_summed_anew_and_those_on_nothing_removed(postgres_store: BaseStore):
-    """The votes are the truth, whatever sum a learning carries."""
+    """Sums are taken from the votes, whatever a learning carries."""
     machine = tidy(postgres_store)
     one, gone = observed(machine, "Drinks tea", "Owns a boat", votes=Votes(helped=9))
     vote(machine, one, "up", answers=["a1"])
@@ -488,7 +488,7 @@ def test_votes_are_summed_anew_and_those_on_nothing_removed(postgres_store: Base
 
 
 def test_what_others_rest_on_stays_where_it_is(store: BaseStore):
-    """An outcome leads to its decision by key: that one is the one that stays."""
+    """An outcome refers to its decision by key, so that decision is the one that stays."""
     machine = tidy(store)
     _, newer = observed(machine, "Use Postgres", "Use Postgres")
     observed(machine, "It went well", key="outcome", derived_from=(newer.key,))
@@ -498,11 +498,11 @@ def test_what_others_rest_on_stays_where_it_is(store: BaseStore):
 
 
 def test_an_edit_in_between_is_never_overwritten(postgres_store: BaseStore):
-    """What has changed since it was read is left to the next run; all else is done."""
+    """An action on a learning that has changed since it was read is left to the next run; the others are done."""
     machine = tidy(postgres_store)
     tea, *_ = observed(machine, "Drinks tea", "Drinks tea", "Owns a boat", "Owns a boat")
     edit = tea.model_copy(update={"text": "Drinks mate"}).put()
-    report = curated_with(lambda batch: postgres_store.batch([edit] if batch == LAST_READ + 1 else []), machine)
+    report = curate_with(lambda batch: postgres_store.batch([edit] if batch == LAST_READ + 1 else []), machine)
 
     assert ["Owns a boat"] == [one.texts[0] for one in report.done]
     assert ["Drinks tea"] == [one.texts[0] for one in report.late]
@@ -519,22 +519,22 @@ def test_an_edit_in_between_is_never_overwritten(postgres_store: BaseStore):
     ),
 )
 def test_no_order_of_edits_loses_a_learning(postgres_store: Any, said: Any, edits: Any):
-    """Whatever is changed, forgotten or added meanwhile: what was said and not taken back still counts."""
+    """Whatever is changed, forgotten or added meanwhile, statements that were not taken back stay active."""
     name = uuid4().hex
     context = LearningContext(user_id="alex", tenant_id=name)
     machine = tidy(postgres_store)
     meddler = Meddler(machine, observed(machine, *said, context=context), edits)
-    curated_with(meddler, machine, tenant=name)
+    curate_with(meddler, machine, tenant=name)
 
     assert {normal(text) for text in meddler.wanted.values()} == {normal(text) for text in texts(machine, context)}
 
 
 @pytest.mark.parametrize("nth", range(8))
 def test_of_two_runs_at_once_each_merge_is_made_once(postgres_store: BaseStore, nth: int):
-    """Wherever the second comes between, what the first left is as if it had been alone, and is undone whole."""
+    """Wherever a second run interrupts the first, the result is that of one run, and can be undone."""
     machine = tidy(postgres_store)
     before = observed(machine, "Drinks tea", "Drinks tea", "drinks tea.", "Owns a boat", "Owns a boat", "Sings")
-    curated_with(once(nth, machine.curate), machine)
+    curate_with(once(nth, machine.curate), machine)
     assert ["Drinks tea", "Owns a boat", "Sings"] == texts(machine)
 
     machine.undo(ALEX, before[1].key)
@@ -544,7 +544,7 @@ def test_of_two_runs_at_once_each_merge_is_made_once(postgres_store: BaseStore, 
 
 
 def test_runs_in_parallel_lose_nothing(postgres_store: BaseStore):
-    """Four at the same time, and everything that was said still counts, once."""
+    """After four concurrent runs, every statement is active exactly once."""
     machine = tidy(postgres_store)
     things = [f"Owns boat number {number}" for number in range(40)]
     observed(machine, *things, *(f"{thing}." for thing in things))
@@ -557,7 +557,7 @@ def test_runs_in_parallel_lose_nothing(postgres_store: BaseStore):
 
 @pytest.mark.parametrize("voices", [1, 2], ids=["of what goes", "of what stays"])
 def test_what_is_said_again_while_it_is_merged_is_not_lost(postgres_store: BaseStore, voices: int):
-    """All that was ever said of it is on record, and what was merged into it."""
+    """The remaining learning has all sources, and the keys of what was merged into it."""
     machine = tidy(postgres_store)
     observed(machine, "Drinks tea", key="old")
     sources = tuple(Source(channel="user", user="alex", thread=name) for name in "ab"[:voices])
@@ -571,7 +571,7 @@ def test_what_is_said_again_while_it_is_merged_is_not_lost(postgres_store: BaseS
 
 @pytest.mark.parametrize("which", ["Drinks tea", "drinks tea"])
 def test_what_is_taken_back_while_it_is_merged_is_gone(postgres_store: BaseStore, which: str):
-    """Whichever of two the user forgets, the other does not live on in its stead."""
+    """Whichever of the two the user forgets, the other one does not stay active."""
     machine = tidy(postgres_store)
     observed(machine, "Drinks tea", "drinks tea")
 
@@ -586,7 +586,7 @@ def test_what_is_taken_back_while_it_is_merged_is_gone(postgres_store: BaseStore
 
 
 def test_merges_on_merges_are_undone_one_after_the_other(postgres_store: BaseStore):
-    """First what was merged last, then what was merged before it: in the end all is as it was."""
+    """The last merge is undone first; after both undos, everything is as before."""
     machine = tidy(postgres_store)
     before = observed(machine, "Deploys are frozen on Fridays", "Deploys are frozen on Fridays.")
     machine.curate()
@@ -604,7 +604,7 @@ def test_merges_on_merges_are_undone_one_after_the_other(postgres_store: BaseSto
 
 
 def test_nothing_private_is_merged_into_what_is_shared(store: BaseStore):
-    """What users and teams know alike in one learning store belongs to each of them, whatever a model says."""
+    """Equal learnings of users and teams in one learning store stay separate, whatever a model says."""
     machine = tidy(store, UserMemory(scope=Scope.TEAM, sharing=Sharing.after(3)))
     (ours,) = observed(machine, "Drinks tea")
     for owner in (("team", "rival"), ("user", "alex"), ("user", "sam")):
@@ -617,7 +617,7 @@ def test_nothing_private_is_merged_into_what_is_shared(store: BaseStore):
 
 
 def test_what_holds_now_is_not_replaced_by_what_will(postgres_store: BaseStore):
-    """A role that begins next year is no contradiction yet; and said twice, what holds already goes on."""
+    """A role that begins next year does not contradict today's; a merge keeps the earlier start."""
     machine = tidy(postgres_store, UserProfile())
     now = profile(machine, "engineer", 1)
     observed(
@@ -637,7 +637,7 @@ def test_what_holds_now_is_not_replaced_by_what_will(postgres_store: BaseStore):
 
 
 def test_where_no_answer_is_on_record_nothing_counts_as_unused(store: BaseStore):
-    """A machine that runs without threads notes no answers: then nobody knows."""
+    """Without threads no answers are recorded, so nothing is known about use."""
     machine = tidy(store)
     observed(machine, "Owns a boat", learned_at=TODAY - YEAR)
 
@@ -645,7 +645,7 @@ def test_where_no_answer_is_on_record_nothing_counts_as_unused(store: BaseStore)
 
 
 def test_an_answer_that_cannot_be_read_is_told_and_costs_nothing_else(postgres_store: BaseStore):
-    """The words alone are still gone by."""
+    """The rules still apply without the model."""
     machine = tidy(postgres_store)
     observed(machine, "Drinks tea", "Drinks tea", "Drinks green tea")
     report = machine.curate(ask=ScriptedModel([{"thoughts": "none"}]))
@@ -655,7 +655,7 @@ def test_an_answer_that_cannot_be_read_is_told_and_costs_nothing_else(postgres_s
 
 
 def test_progress_and_sums_are_told(store: BaseStore):
-    """Place by place, and by kind at the end."""
+    """Progress is reported per namespace, counts per namespace and kind."""
     machine = tidy(store)
     for who in (ALEX, SAM):
         observed(machine, "Drinks tea", "drinks tea", context=who)
@@ -668,7 +668,7 @@ def test_progress_and_sums_are_told(store: BaseStore):
 
 
 async def test_curation_works_in_the_async_world(astore: BaseStore):
-    """The same flow, the same report."""
+    """It runs the same flow and returns the same report."""
     machine = tidy(astore)
     await astore.abatch([one.put() for one in noted(machine, "Drinks tea", "drinks tea")])
     report = await machine.acurate()
@@ -679,14 +679,14 @@ async def test_curation_works_in_the_async_world(astore: BaseStore):
 
 @pytest.mark.parametrize("wrong", [{"unused_after": timedelta()}, {"tenant_id": " "}, {"most_calls": 0}])
 def test_what_cannot_be_meant_is_told_at_once(store: BaseStore, wrong: Any):
-    """Before anything is read."""
+    """The settings are checked before anything is read."""
     with pytest.raises(Misconfigured):
         tidy(store).curate(**wrong)
 
 
 @pytest.mark.long
 def test_ten_thousand_learnings_are_curated(postgres_store: BaseStore):
-    """In one place, with a tenth of them said twice; the report tells what it took."""
+    """In one namespace, a tenth of them twice; the report says how long it took."""
     machine = tidy(postgres_store)
     things = [f"Customer {n} of group {n % 97} pays plan {n * 31 % 9000} on day {n % 28 + 1}" for n in range(9_000)]
     postgres_store.batch([one.put() for one in noted(machine, *things, *(f"{text}." for text in things[:1_000]))])

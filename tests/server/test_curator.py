@@ -1,4 +1,4 @@
-"""Curation on LangGraph's own server: run by whoever the authentication lets."""
+"""Curation on a LangGraph server, by accounts that the authentication allows to curate."""
 
 import time
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def curated(make_server):
-    """Give a server on which Alex may curate, and on which two threads taught the same."""
+    """Give a server on which Alex may curate, and on which two threads taught the same statement."""
     server = make_server(LEARNING_DEMO_CURATORS="alex")
     server.start()
     for said in ("I hate long meetings.", "I hate the long meetings."):
@@ -16,24 +16,24 @@ def curated(make_server):
 
 
 def tell(client, said):
-    """Say something to the agent in a thread of its own."""
+    """Send the agent a message in a new thread."""
     message = {"messages": [{"role": "user", "content": said}]}
     client.runs.wait(client.threads.create()["thread_id"], "learning_agent", input=message)
 
 
 def curate(client, **asked):
-    """Run the curator; return what it answers."""
+    """Run the curator graph; return its output."""
     return client.runs.wait(None, "curator", input=asked)
 
 
 def own(client, name):
-    """Return the status of all that is private to a user."""
+    """Return the statuses of all private learnings of a user."""
     items = client.store.search_items(("learnings", "default", "user", name, "user_memory"), limit=50)["items"]
     return sorted(item["value"]["status"] for item in items)
 
 
 def test_who_may_curates_the_tenant(curated):
-    """A dry run tells what a run then does."""
+    """A dry run reports the same actions as the run after it."""
     alex = curated.person("alex")
     dry = curate(alex, dry_run=True)
     assert ["active", "active"] == own(alex, "alex")
@@ -45,14 +45,14 @@ def test_who_may_curates_the_tenant(curated):
 
 
 def test_nobody_else_may(curated):
-    """The report holds what others said."""
+    """The report contains statements of other users, so it is refused."""
     with pytest.raises(Exception, match="may not curate"):
         curate(curated.person("sam"))
 
 
 @pytest.mark.long
 def test_a_cron_curates_as_whoever_made_it(curated):
-    """Every minute here, so that the test sees it happen."""
+    """The cron runs every minute so that the test can wait for it."""
     alex = curated.person("alex")
     curate(alex)
     for said in ("I love short meetings.", "I love the short meetings."):
