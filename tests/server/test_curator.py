@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from documentation import PROJECT, blocks_of
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,17 @@ def test_nobody_else_may(curated):
     """The report contains statements of other users, so it is refused."""
     with pytest.raises(Exception, match="may not curate"):
         curate(curated.person("sam"))
+
+
+def test_the_cron_of_the_docs_can_be_planned(curated):
+    """Word for word."""
+    alex = curated.person("alex")
+    (block,) = blocks_of(PROJECT / "docs" / "curation.md", "py")
+    exec(compile(block.code, "curation.md", "exec"), {"client": alex})
+    (planned,) = alex.crons.search()
+    alex.crons.delete(planned["cron_id"])
+
+    assert "0 3 * * *" == planned["schedule"]
 
 
 @pytest.mark.long

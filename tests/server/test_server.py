@@ -1,12 +1,11 @@
 """The learning agent on LangGraph's own server: who learns from whom, and who sees what."""
 
-import re
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
+from documentation import PROJECT, blocks_of
 from openai_server import OpenAIServer
 
 AGENT = "learning_agent"
@@ -47,12 +46,10 @@ def test_a_colleague_profits(server, alexs_thread):
     assert "The migration to GCP has three phases" in answer
 
 
-def test_what_the_readme_shows_runs(server, capsys):
+def test_what_the_docs_show_runs(server, capsys):
     """Word for word, but for the port."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```py\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    (block,) = [block for block in blocks if "def ask" in block]
-    exec(compile(block.replace(":2024", f":{server.port}"), "README.md", "exec"), {})
+    (block,) = blocks_of(PROJECT / "docs" / "server.md", "py")
+    exec(compile(block.code.replace(":2024", f":{server.port}"), "server.md", "exec"), {})
 
     answer = capsys.readouterr().out
     assert "three phases" in answer
