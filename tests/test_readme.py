@@ -18,6 +18,7 @@ import langgraph_learning
 from langgraph_learning import LearningMachine, Mode, Scope
 from langgraph_learning.cli import app
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import Answer, Call, ScriptedModel
 
 STORES = text_of(PROJECT / "docs" / "stores.md")
@@ -52,7 +53,7 @@ INSTRUCTION = edit(
 
 PRINTED = {
     "README.md": ["Cutting egress costs matters"],
-    "curation.md": ["2 learnings in 1 places", "merged ('Dislikes long meetings', 'Dislikes meetings that are long')"],
+    "curation.md": ["2 learnings in 1", "merged ('Dislikes long meetings', 'Dislikes meetings that are long')"],
     "feedback.md": [
         "Egress is down by a third",
         "Compare what both cost at 200 hosts",
@@ -113,6 +114,8 @@ def test_every_block_runs_in_order(
                 {"messages": [("user", "hi")]}, {"configurable": {"thread_id": "t9"}}, context=shared["alex"]
             )
             assert "hi" in last["messages"][-1].text
+    for store in (value for value in shared.values() if isinstance(value, HybridPostgresStore)):
+        store.close()
 
     printed = capsys.readouterr().out
     assert [] == [text for text in PRINTED.get(page.name, []) if text not in printed]
@@ -125,6 +128,12 @@ def test_a_complete_program_comes_before_line_30():
 
     assert first.line + len(code) < 30
     assert 15 >= sum(bool(line.strip()) and not line.startswith(("from", "import")) for line in code)
+
+
+def test_the_readme_is_short_and_leads_to_every_page():
+    """Whoever wants to know more finds it under docs/."""
+    assert 250 >= len(text_of(README).splitlines())
+    assert [] == [page.name for page in DOCS if f"](docs/{page.name})" not in text_of(README)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -215,5 +224,8 @@ def _saving(kind: Any) -> list[str]:
 
 
 def test_the_table_has_all_nine_learning_stores():
-    """None that comes with the package is left out."""
-    assert 9 == len(ROW.findall(STORES))
+    """None that comes with the package is left out, neither there nor in the README's short one, which agrees with it."""
+    short = re.findall(r"^\| `(\w+)` \| .*? \| (\w+)(, always)? \|$", text_of(README), re.MULTILINE)
+
+    assert 9 == len(short)
+    assert short == [(name, scope, always) for name, scope, always, _, _ in ROW.findall(STORES)]
