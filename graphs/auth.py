@@ -23,7 +23,7 @@ from typing import Any
 
 from langgraph_sdk import Auth
 
-from langgraph_learning.core.scopes import Caller, LearningContext, Scope, authenticated
+from langgraph_learning.core.scopes import Caller, LearningContext, Scope, apply_authentication
 
 TENANT = "default"
 STUDIO_TEAM = "studio"
@@ -122,13 +122,13 @@ def _owned(ctx: Auth.types.AuthContext, value: Any) -> dict[str, str]:
 
 def _folder(user: Any) -> tuple[str, ...]:
     """Return where all that is private to a user lies."""
-    return Caller.of(_vouched({}, user)).folder(Scope.USER)
+    return Caller.of(_vouched({}, user)).owner_namespace(Scope.USER)
 
 
 def _vouched(context: Mapping[str, Any], user: Any) -> LearningContext:
     """Return a run's context as far as the authentication vouches for it."""
     known = {name: value for name, value in context.items() if name in LearningContext.model_fields}
     try:
-        return authenticated(LearningContext.model_validate(known), user)
+        return apply_authentication(LearningContext.model_validate(known), user)
     except ValueError as error:
         raise Auth.exceptions.HTTPException(status_code=403, detail=str(error)) from error

@@ -4,7 +4,7 @@ from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import Record
 from langgraph_learning.core.scopes import LearningContext, Scope
 from langgraph_learning.machine import LearningMachine
-from langgraph_learning.recall.context import learned_context
+from langgraph_learning.recall.injection import learned_context
 from langgraph_learning.stores import (
     BehavioralFeedback,
     DecisionLog,

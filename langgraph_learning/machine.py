@@ -17,27 +17,27 @@ from langgraph_learning.agent.middleware import LearningMiddleware
 from langgraph_learning.agent.nodes import Nodes
 from langgraph_learning.agent.run_context import ContextFrom
 from langgraph_learning.agent.steps import Loop, OnError
-from langgraph_learning.agent.tools import Toolbox, equipped
+from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
 from langgraph_learning.core.flow import Flow, T, adrive, drive
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import Change
-from langgraph_learning.core.transcript import tokens_in
+from langgraph_learning.core.transcript import count_tokens
 from langgraph_learning.curate.judge import MOST_CALLS
 from langgraph_learning.curate.report import Report
 from langgraph_learning.curate.run import UNUSED_AFTER, CurationSettings, OnProgress, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.extraction import Extraction
-from langgraph_learning.extract.structured_output import Method
+from langgraph_learning.extract.structured_output import ExtractionMethod
 from langgraph_learning.review import feedback
 from langgraph_learning.review.api import Review
-from langgraph_learning.review.feedback import Result
+from langgraph_learning.review.feedback import OutcomeResult
 from langgraph_learning.review.instructions import Instructions
-from langgraph_learning.review.replay import Replay, Stage, Threads, replayed
+from langgraph_learning.review.replay import Replay, ReplaySetup, Threads, replay_turns
 from langgraph_learning.stores import SelfImprovement
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.update import forgetting, history
+from langgraph_learning.update import forgetting, history, opt_out
 
 
 class LearningMachine:
@@ -65,7 +65,7 @@ class LearningMachine:
         *,
         store: BaseStore | None = None,
         context_from: ContextFrom | None = None,
-        extraction: Method = "auto",
+        extraction: ExtractionMethod = "auto",
         context_budget: int = 2_000,
         extraction_budget: int = 12_000,
         on_error: OnError = "report",
@@ -171,16 +171,16 @@ class LearningMachine:
 
         Raises `Misconfigured` for an agent that cannot be wrapped.
         """
-        agent = equipped(agent, self.tools(), self.stores)
+        agent = equip_agent(agent, self.tools(), self.stores)
         return wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """Return all that this caller could be shown, by kind, newest first; with a thread, its session too."""
-        return self._drive(forgetting.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return self._drive(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
 
     async def alearnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """`learnings` for the async world."""
-        return await self._adrive(forgetting.visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return await self._adrive(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
 
     def forget(self, context: LearningContext, *keys: str) -> int:
         """Remove learnings by key, superseded ones too; without keys, all that is the user's alone.
@@ -209,11 +209,11 @@ class LearningMachine:
 
     def opt_in(self, context: LearningContext, *stores: str) -> None:
         """Learn of this user again in the learning stores of these names, by default in all."""
-        self._drive(forgetting.opt_in(self.stores, _caller(context), stores))
+        self._drive(opt_out.opt_in(self.stores, _caller(context), stores))
 
     async def aopt_in(self, context: LearningContext, *stores: str) -> None:
         """`opt_in` for the async world."""
-        await self._adrive(forgetting.opt_in(self.stores, _caller(context), stores))
+        await self._adrive(opt_out.opt_in(self.stores, _caller(context), stores))
 
     def forget_thread(self, context: LearningContext, thread_id: str) -> int:
         """Remove a thread's session and all that this user taught in that thread and nowhere else.
@@ -231,11 +231,11 @@ class LearningMachine:
 
         Raises `NotFound`, and `Misconfigured` for a store that keeps no log of changes.
         """
-        return self._drive(history.history(self.stores, _caller(context, thread_id), key))
+        return self._drive(history.read_history(self.stores, _caller(context, thread_id), key))
 
     async def ahistory(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
         """`history` for the async world."""
-        return await self._adrive(history.history(self.stores, _caller(context, thread_id), key))
+        return await self._adrive(history.read_history(self.stores, _caller(context, thread_id), key))
 
     def undo(self, context: LearningContext, key: str, *, change: int | None = None) -> tuple[Learning, ...]:
         """Take back the last change of a learning, or the one with this id in its history, with what it replaced.
@@ -266,20 +266,22 @@ class LearningMachine:
         correction is learnt, too, if the machine has `BehavioralFeedback`. Returns the learnings that changed; saying
         the same again changes nothing. Raises `InvalidFields` for what is empty, `NotFound` for an unknown answer.
         """
-        return self._drive(feedback.feedback(self.stores, _caller(context, thread_id), message_id, verdict, comment))
+        return self._drive(
+            feedback.record_feedback(self.stores, _caller(context, thread_id), message_id, verdict, comment)
+        )
 
     async def afeedback(
         self, context: LearningContext, thread_id: str, message_id: str, verdict: str, comment: str | None = None
     ) -> tuple[Learning, ...]:
         """`feedback` for the async world."""
         caller = _caller(context, thread_id)
-        return await self._adrive(feedback.feedback(self.stores, caller, message_id, verdict, comment))
+        return await self._adrive(feedback.record_feedback(self.stores, caller, message_id, verdict, comment))
 
     def outcome(
         self,
         context: LearningContext,
         thread_id: str | None,
-        outcome: Result,
+        outcome: OutcomeResult,
         *,
         message_id: str | None = None,
         decision: str | None = None,
@@ -292,13 +294,13 @@ class LearningMachine:
         then the thread may be None. Returns and raises as `feedback` does.
         """
         caller = _caller(context, thread_id)
-        return self._drive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))
+        return self._drive(feedback.record_outcome(self.stores, caller, outcome, message_id, decision, comment))
 
     async def aoutcome(
         self,
         context: LearningContext,
         thread_id: str | None,
-        outcome: Result,
+        outcome: OutcomeResult,
         *,
         message_id: str | None = None,
         decision: str | None = None,
@@ -306,7 +308,7 @@ class LearningMachine:
     ) -> tuple[Learning, ...]:
         """`outcome` for the async world."""
         caller = _caller(context, thread_id)
-        return await self._adrive(feedback.outcome(self.stores, caller, outcome, message_id, decision, comment))
+        return await self._adrive(feedback.record_outcome(self.stores, caller, outcome, message_id, decision, comment))
 
     def curate(
         self,
@@ -358,8 +360,8 @@ class LearningMachine:
         threads: Threads | None,
         agent_context: Any,
     ) -> Flow[tuple[Replay, ...]]:
-        stage = Stage(graph, agent_context if self._loop.context_from else context)
-        return replayed(self.stores, _caller(context), key, stage, threads or graph)
+        stage = ReplaySetup(graph, agent_context if self._loop.context_from else context)
+        return replay_turns(self.stores, _caller(context), key, stage, threads or graph)
 
     def _drive(self, flow: Flow[T]) -> T:
         return drive(flow, self._required_store())
@@ -389,7 +391,7 @@ def _check(stores: Sequence[LearningStore], context_budget: int, extraction_budg
             f"Two learning stores share the name {repeated!r}: give one of them another name and record."
         )
     written = [store.written() for store in stores if isinstance(store, SelfImprovement)]
-    if any(tokens_in(text) > context_budget for text in written):
+    if any(count_tokens(text) > context_budget for text in written):
         raise Misconfigured("The sections of SelfImprovement do not fit: give the machine a larger context_budget.")
     if context_budget < 100 or extraction_budget < 1_000:
         raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")

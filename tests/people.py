@@ -82,7 +82,7 @@ class Shouts(LearningStore):
     """Notes them, without any model."""
 
     name = "shouts"
-    noted = (Shout,)
+    observed_records = (Shout,)
 
     def observe(self, turn: Turn, new: Sequence[Line]) -> Any:
         """Note each such word."""

@@ -9,12 +9,13 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from langgraph_learning.agent.error_capture import afailures_noted, failures_noted
-from langgraph_learning.agent.run_context import Run
+from langgraph_learning.agent.error_capture import arecord_errors, record_errors
+from langgraph_learning.agent.run_context import RunContext
 from langgraph_learning.agent.state import LearningAgentState
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import Flow, adrive, drive
-from langgraph_learning.recall import context
+from langgraph_learning.recall.context import AgentContext
+from langgraph_learning.recall.injection import add_context, inject
 
 
 class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -42,8 +43,8 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> Any:
         """Show the model what was learnt. The state does not change: nothing of it is saved."""
         run = self._loop.run()
-        shown = drive(self._loop.shown(request.state, run), run.store, run.config)
-        with failures_noted(self._loop, request.state, run):
+        shown = drive(self._loop.context_for_agent(request.state, run), run.store, run.config)
+        with record_errors(self._loop, request.state, run):
             return _handing_on(handler(_showing(request, shown)), shown, run)
 
     async def awrap_model_call(
@@ -51,8 +52,8 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> Any:
         """Show the model what was learnt. The state does not change: nothing of it is saved."""
         run = self._loop.run()
-        shown = await adrive(self._loop.shown(request.state, run), run.store, run.config)
-        async with afailures_noted(self._loop, request.state, run):
+        shown = await adrive(self._loop.context_for_agent(request.state, run), run.store, run.config)
+        async with arecord_errors(self._loop, request.state, run):
             return _handing_on(await handler(_showing(request, shown)), shown, run)
 
     def after_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
@@ -65,19 +66,19 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         run = self._loop.run()
         return await adrive(self._after(state, run), run.store, run.config)
 
-    def _after(self, state: Any, run: Run) -> Flow[dict[str, Any]]:
-        return (yield from self._loop.sparing(self._loop.learn)(state, run))
+    def _after(self, state: Any, run: RunContext) -> Flow[dict[str, Any]]:
+        return (yield from self._loop.tolerate_errors(self._loop.learn)(state, run))
 
 
-def _handing_on(response: ModelResponse[Any], shown: context.Shown, run: Run) -> Any:
+def _handing_on(response: ModelResponse[Any], shown: AgentContext, run: RunContext) -> Any:
     """Return a response with what the model was shown, after an interrupt: credit for the answer follows from it."""
-    update = context.handed_on({}, shown, run.config)
+    update = add_context({}, shown, run.config)
     return ExtendedModelResponse(response, Command(update=update)) if update else response
 
 
-def _showing(request: ModelRequest[Any], shown: context.Shown) -> ModelRequest[Any]:
+def _showing(request: ModelRequest[Any], shown: AgentContext) -> ModelRequest[Any]:
     given = [*([request.system_message] if request.system_message else []), *request.messages]
-    seen = context.inject(given, shown)
+    seen = inject(given, shown)
     if seen and isinstance(seen[0], SystemMessage):
         return request.override(system_message=seen[0], messages=seen[1:])
     return request.override(messages=seen)

@@ -13,20 +13,19 @@ from langgraph._internal._runnable import (
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel.protocol import PregelProtocol
 
-from langgraph_learning.agent.error_capture import afailures_noted, failures_noted
-from langgraph_learning.agent.review_graph import Pause, review_graph
-from langgraph_learning.agent.server_graphs import curator_graph, feedback_graph
+from langgraph_learning.agent.error_capture import arecord_errors, record_errors
+from langgraph_learning.agent.server_graphs import ReviewPause, curator_graph, feedback_graph, review_graph
 from langgraph_learning.agent.state import LearningState
-from langgraph_learning.agent.steps import Loop, Step
+from langgraph_learning.agent.steps import Loop, StepFunction
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.recall import context
+from langgraph_learning.recall.injection import add_context, current_context, inject, strip_injected, use_context
 
 
 class Node(Runnable[Any, Any]):
     """One step of the loop, for `add_node`. It serves sync and async graphs and adds nothing to the trace."""
 
-    def __init__(self, name: str, step: Step, loop: Loop) -> None:
+    def __init__(self, name: str, step: StepFunction, loop: Loop) -> None:
         self.name = name
         self._step = step
         self._loop = loop
@@ -55,15 +54,15 @@ class Nodes:
         """Finds what was learnt that matters to the question."""
         self.build_context = Node("build_context", loop.build_context, loop)
         """Makes of it what the agent is shown."""
-        self.extract = Node("extract", loop.sparing(loop.extract), loop)
+        self.extract = Node("extract", loop.tolerate_errors(loop.extract), loop)
         """Reads what was said since the last time; to be added with `defer=True`."""
-        self.update = Node("update", loop.sparing(loop.update), loop)
+        self.update = Node("update", loop.tolerate_errors(loop.update), loop)
         """Writes what was learnt, all of it or nothing; to be added with `defer=True`."""
 
     @property
-    def review(self) -> Pause:
+    def review(self) -> ReviewPause:
         """Pauses until a person has answered what this turn proposed; to be added after `update`."""
-        return Pause(review_graph(self._loop, Node))
+        return ReviewPause(review_graph(self._loop, Node))
 
     @property
     def feedback(self) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -82,26 +81,26 @@ class Nodes:
         a compiled graph, use `machine.wrap`.
         inject: False if the agent calls `learned_context()` itself.
         """
-        answering = _answering(agent, inject)
+        answering = _agent_runnable(agent, inject)
         loop = self._loop
 
         def answer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
-            shown = drive(loop.shown(state, run), run.store, config)
-            with context.showing(shown), failures_noted(loop, state, run):
-                return context.handed_on(answering.invoke(state, config), shown, config)
+            shown = drive(loop.context_for_agent(state, run), run.store, config)
+            with use_context(shown), record_errors(loop, state, run):
+                return add_context(answering.invoke(state, config), shown, config)
 
         async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
-            shown = await adrive(loop.shown(state, run), run.store, config)
-            with context.showing(shown):
-                async with afailures_noted(loop, state, run):
-                    return context.handed_on(await answering.ainvoke(state, config), shown, config)
+            shown = await adrive(loop.context_for_agent(state, run), run.store, config)
+            with use_context(shown):
+                async with arecord_errors(loop, state, run):
+                    return add_context(await answering.ainvoke(state, config), shown, config)
 
         return RunnableCallable(answer, aanswer, name="agent", trace=False)
 
 
-class View(Runnable[Any, Any]):
+class ContextView(Runnable[Any, Any]):
     """A node that sees what was learnt among its messages, and hands back none of it.
 
     The view is made of the node's input, never of a channel: so nothing of it can reach a checkpoint.
@@ -113,16 +112,16 @@ class View(Runnable[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Call the node in the sync world."""
-        given, seen = _view(input)
-        return context.strip(self.bound.invoke(_with_messages(input, seen), config, **kwargs), given, seen)
+        given, seen = _messages_with_context(input)
+        return strip_injected(self.bound.invoke(_with_messages(input, seen), config, **kwargs), given, seen)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Call the node in the async world."""
-        given, seen = _view(input)
-        return context.strip(await self.bound.ainvoke(_with_messages(input, seen), config, **kwargs), given, seen)
+        given, seen = _messages_with_context(input)
+        return strip_injected(await self.bound.ainvoke(_with_messages(input, seen), config, **kwargs), given, seen)
 
 
-class Messages(Runnable[Any, Any]):
+class MessagesNode(Runnable[Any, Any]):
     """A Runnable that answers messages, as a node: what it says becomes a message."""
 
     def __init__(self, bound: Runnable[Any, Any]) -> None:
@@ -141,27 +140,27 @@ class Messages(Runnable[Any, Any]):
         return state["messages"] if isinstance(self.bound, BaseLanguageModel) else state
 
 
-def _answering(agent: Any, inject: bool) -> Runnable[Any, Any]:
+def _agent_runnable(agent: Any, inject: bool) -> Runnable[Any, Any]:
     if isinstance(agent, PregelProtocol):
         raise Misconfigured("A compiled graph is not a node of the loop: use machine.wrap(graph) instead.")
     if isinstance(agent, Runnable):
-        runnable: Runnable[Any, Any] = Messages(agent)
+        runnable: Runnable[Any, Any] = MessagesNode(agent)
     elif inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__):
-        runnable = Messages(RunnableCallable(None, agent, name="agent", trace=False))
+        runnable = MessagesNode(RunnableCallable(None, agent, name="agent", trace=False))
     elif callable(agent):
-        runnable = Messages(RunnableCallable(agent, name="agent", trace=False))
+        runnable = MessagesNode(RunnableCallable(agent, name="agent", trace=False))
     else:
         raise Misconfigured(f"{type(agent).__name__} is no agent: give a compiled graph, a Runnable or a function.")
-    return View(runnable) if inject else runnable
+    return ContextView(runnable) if inject else runnable
 
 
-def _view(input: Any) -> tuple[list[Any], list[Any]]:
+def _messages_with_context(input: Any) -> tuple[list[Any], list[Any]]:
     messages = input.get("messages") if isinstance(input, Mapping) else getattr(input, "messages", None)
-    shown = context.current()
+    shown = current_context()
     if not isinstance(messages, list) or shown is None:
         return [], []
     # All of it goes with the question: the agent may have a system message that we do not see, and none wants two.
-    return messages, context.inject(messages, shown.with_question())
+    return messages, inject(messages, shown.with_question())
 
 
 def _with_messages(input: Any, seen: list[Any]) -> Any:

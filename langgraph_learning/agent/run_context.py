@@ -11,17 +11,17 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.scopes import Caller, LearningContext, authenticated
-from langgraph_learning.core.transcript import question
+from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
+from langgraph_learning.core.transcript import last_question
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.recall import trial
-from langgraph_learning.stores.base import Asked, Turn
+from langgraph_learning.recall.trial import current_trial
+from langgraph_learning.stores.base import Request, Turn
 
 ContextFrom = Callable[[Any], LearningContext]
 
 
 @dataclass(frozen=True)
-class Run:
+class RunContext:
     """What a step of the loop needs to know about the run it is part of."""
 
     caller: Caller
@@ -29,11 +29,11 @@ class Run:
     config: RunnableConfig
     id: str | None
     now: datetime
-    tell: Callable[[Any], None]
+    emit: Callable[[Any], None]
     """Writes to the run's custom stream."""
 
     @classmethod
-    def current(cls, default_store: BaseStore | None, context_from: ContextFrom | None) -> "Run":
+    def current(cls, default_store: BaseStore | None, context_from: ContextFrom | None) -> "RunContext":
         """Return the run that is going on.
 
         Raises `MissingOwner` or `NotAllowed` if it is not clear who asks, `Misconfigured` if there is no store.
@@ -45,34 +45,34 @@ class Run:
                 "There is no store to learn into: compile the graph with store=…, or give the machine one."
             )
         thread = config["configurable"].get("thread_id")
-        caller = Caller.of(_context(runtime, context_from), str(thread) if thread is not None else None)
+        caller = Caller.of(_resolve_context(runtime, context_from), str(thread) if thread is not None else None)
         return cls(
-            caller=replace(caller, learn=False) if trial.going_on() else caller,
+            caller=replace(caller, learn=False) if current_trial() else caller,
             store=store,
             config=config,
             id=runtime.execution_info.run_id if runtime.execution_info else None,
             now=datetime.now(UTC),
-            tell=lambda event: runtime.stream_writer({"learning": event}),
+            emit=lambda event: runtime.stream_writer({"learning": event}),
         )
 
     def turn(self, state: Mapping[str, Any]) -> Turn:
         """Return what is learnt from."""
         messages = tuple(state.get("messages") or ())
-        return Turn(self.caller, messages, self.now, self.id, session_of(state))
+        return Turn(self.caller, messages, self.now, self.id, read_session(state))
 
-    def asked(self, state: Mapping[str, Any]) -> Asked:
+    def request(self, state: Mapping[str, Any]) -> Request:
         """Return what is recalled for."""
         messages: Sequence[Any] = state.get("messages") or ()
         branch = tuple(message.id for message in messages if message.id)
-        return Asked(self.caller, question(messages), self.now, branch, session_of(state))
+        return Request(self.caller, last_question(messages), self.now, branch, read_session(state))
 
 
-def session_of(state: Mapping[str, Any]) -> tuple[Learning, ...]:
+def read_session(state: Mapping[str, Any]) -> tuple[Learning, ...]:
     """Return what the thread's state holds of its session."""
     return tuple(Learning.model_validate(value) for value in state.get("learning_session") or ())
 
 
-def _context(runtime: Runtime[Any], context_from: ContextFrom | None) -> LearningContext:
+def _resolve_context(runtime: Runtime[Any], context_from: ContextFrom | None) -> LearningContext:
     given = context_from(runtime.context) if context_from else runtime.context
     if given is None:
         given = LearningContext()
@@ -84,10 +84,10 @@ def _context(runtime: Runtime[Any], context_from: ContextFrom | None) -> Learnin
             "context_from=, a function that makes the one of the other."
         )
     server = runtime.server_info
-    return authenticated(given, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping
+    return apply_authentication(given, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping
 
 
-def vouched(what: str) -> bool:
+def is_authorized(what: str) -> bool:
     """Whether the server's authentication says this of the user whose run it is; where there is no user, it is so."""
     server = get_runtime().server_info
     user = server.user if server else None

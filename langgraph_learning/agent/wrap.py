@@ -24,13 +24,13 @@ from langgraph.types import Checkpointer, Overwrite, RetryPolicy
 from pydantic import BaseModel
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
-from langgraph_learning.agent.error_capture import afailures_noted, failures_noted
-from langgraph_learning.agent.nodes import Nodes, View
+from langgraph_learning.agent.error_capture import arecord_errors, record_errors
+from langgraph_learning.agent.nodes import ContextView, Nodes
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.errors import LearningError, Misconfigured
-from langgraph_learning.recall import context
+from langgraph_learning.recall.injection import CHANNEL, add_context, use_context
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -44,7 +44,10 @@ def wrap(
         inner = _wrappable(agent, loop)
         store, checkpointer = store or inner.store, checkpointer or inner.checkpointer
         name, context_schema = name or inner.name, inner.context_schema
-        state_schema, node = _everything(inner), _node(loop, _seeing(inner) if inject else _open(inner))
+        state_schema, node = (
+            _full_schema(inner),
+            _node(loop, _show_context_to_models(inner) if inject else _accept_full_state(inner)),
+        )
         input_schema, output_schema = inner.builder.input_schema, inner.builder.output_schema
     elif isinstance(agent, PregelProtocol | StateGraph):
         raise Misconfigured(
@@ -57,7 +60,7 @@ def wrap(
     if not loop.context_from:
         context_schema = LearningContext
     builder = StateGraph(
-        state_schema, context_schema, input_schema=input_schema, output_schema=_with_errors(output_schema)
+        state_schema, context_schema, input_schema=input_schema, output_schema=_add_error_channel(output_schema)
     )
     add_loop(builder, Nodes(loop), node)
     return builder.compile(store=store or loop.store, checkpointer=checkpointer, name=name)
@@ -65,7 +68,7 @@ def wrap(
 
 def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any) -> None:
     """Add the five nodes of the loop to a graph. There is nothing more to it: the README does the same by hand."""
-    builder.add_node("recall", nodes.recall, retry_policy=RetryPolicy(retry_on=_passing))
+    builder.add_node("recall", nodes.recall, retry_policy=RetryPolicy(retry_on=_is_transient))
     builder.add_node("build_context", nodes.build_context)
     builder.add_node("agent", agent)
     builder.add_node("extract", nodes.extract, defer=True)
@@ -74,7 +77,7 @@ def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any) 
         builder.add_edge(start, end)
 
 
-def _passing(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether another try may help: it does not for an error of ours."""
     passes = RetryPolicy().retry_on
     return callable(passes) and bool(passes(error)) and not isinstance(error, LearningError)
@@ -86,18 +89,18 @@ def _node(loop: Loop, inner: Graph) -> RunnableCallable:
 
     def answer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         run = loop.run()
-        shown = drive(loop.shown(state, run), run.store, config)
-        with context.showing(shown), _no_handoff(), failures_noted(loop, state, run):
-            after = inner.invoke(_given(state, keys), config, output_keys=keys)
-        return context.handed_on(_handed_back(inner, state, after), shown, config)
+        shown = drive(loop.context_for_agent(state, run), run.store, config)
+        with use_context(shown), _no_handoff(), record_errors(loop, state, run):
+            after = inner.invoke(_select_state(state, keys), config, output_keys=keys)
+        return add_context(_state_update(inner, state, after), shown, config)
 
     async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         run = loop.run()
-        shown = await adrive(loop.shown(state, run), run.store, config)
-        with context.showing(shown), _no_handoff():
-            async with afailures_noted(loop, state, run):
-                after = await inner.ainvoke(_given(state, keys), config, output_keys=keys)
-        return context.handed_on(_handed_back(inner, state, after), shown, config)
+        shown = await adrive(loop.context_for_agent(state, run), run.store, config)
+        with use_context(shown), _no_handoff():
+            async with arecord_errors(loop, state, run):
+                after = await inner.ainvoke(_select_state(state, keys), config, output_keys=keys)
+        return add_context(_state_update(inner, state, after), shown, config)
 
     return RunnableCallable(answer, aanswer, name="agent", trace=False)
 
@@ -116,7 +119,7 @@ def _no_handoff() -> Iterator[None]:
 def _wrappable(agent: Graph, loop: Loop) -> Graph:
     if "messages" not in agent.builder.channels:
         raise Misconfigured("The agent's state has no `messages`: learning reads the conversation from there.")
-    if context.CHANNEL in agent.channels:
+    if CHANNEL in agent.channels:
         raise Misconfigured("This agent learns already: wrap it, or give it machine.middleware(), not both.")
     if agent.checkpointer is True:
         raise Misconfigured("Compile the agent without checkpointer=True: the graph around it keeps its state.")
@@ -137,11 +140,11 @@ def _hints(inner: Graph) -> dict[str, Any]:
     return {key: hint for key, hint in hints.items() if key in inner.builder.channels}
 
 
-def _everything(inner: Graph) -> type[Any]:
+def _full_schema(inner: Graph) -> type[Any]:
     return TypedDict("State", _hints(inner), total=False)  # type: ignore[operator,no-any-return]  # made at run time
 
 
-def _with_errors(output: type[Any]) -> type[Any]:
+def _add_error_channel(output: type[Any]) -> type[Any]:
     """Return the schema of an agent's answer, with what went wrong while learning from it."""
     shown = get_type_hints(output, include_extras=True)
     return TypedDict("Output", {**shown, "learning_errors": NotRequired[list[str]]})  # type: ignore[operator,no-any-return]
@@ -157,9 +160,9 @@ def _state_of(agent: Any) -> type[Any]:
     return hint if own else MessagesState  # type: ignore[return-value]
 
 
-def _open(inner: Graph) -> Graph:
+def _accept_full_state(inner: Graph) -> Graph:
     """Return the agent so that it takes all of its state as input, private keys too: they must outlive the turn."""
-    everything = StateGraph(_everything(inner)).add_node("any", _identity).add_edge(START, "any").compile()
+    everything = StateGraph(_full_schema(inner)).add_node("any", _identity).add_edge(START, "any").compile()
     start = inner.nodes[START]
     # The first writer of a start node writes the input, the others name the nodes to begin with.
     writers = [everything.nodes[START].writers[0], *start.writers[1:]]
@@ -168,10 +171,10 @@ def _open(inner: Graph) -> Graph:
     )
 
 
-def _seeing(inner: Graph) -> Graph:
+def _show_context_to_models(inner: Graph) -> Graph:
     """Return the agent with what was learnt in view of the nodes that call a model."""
     made_by_create_agent = (inner.config or {}).get("metadata", {}).get("ls_integration") == "langchain_create_agent"
-    return _with_views(_open(inner), "model" if made_by_create_agent else None)
+    return _with_views(_accept_full_state(inner), "model" if made_by_create_agent else None)
 
 
 def _with_views(graph: Graph, only: str | None = None) -> Graph:
@@ -179,42 +182,42 @@ def _with_views(graph: Graph, only: str | None = None) -> Graph:
     nodes = {
         name: node
         if name == START or only not in (None, name)
-        else node.copy({"bound": _seeing_inside(node.bound, node.subgraphs)})
+        else node.copy({"bound": _show_context_inside(node.bound, node.subgraphs)})
         for name, node in graph.nodes.items()
     }
     return graph.copy({"nodes": nodes})
 
 
-def _seeing_inside(bound: Any, subgraphs: Sequence[Any]) -> Any:
+def _show_context_inside(bound: Any, subgraphs: Sequence[Any]) -> Any:
     if isinstance(bound, CompiledStateGraph):
         return _with_views(bound)
     # A function that calls a graph would hand the view on as that graph's input, and there it would be saved.
-    return bound if subgraphs or isinstance(bound, ToolNode) else View(bound)
+    return bound if subgraphs or isinstance(bound, ToolNode) else ContextView(bound)
 
 
 def _identity(state: Any) -> Any:
     return state
 
 
-def _given(state: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+def _select_state(state: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     return {key: state[key] for key in keys if key in state}
 
 
-def _handed_back(inner: Graph, before: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[str, Any]:
+def _state_update(inner: Graph, before: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the update that makes the outer state what the agent's is: nothing is doubled, nothing comes back."""
     update: dict[str, Any] = {}
     for key, value in (after or {}).items():
-        if key in before and _same(before[key], value):
+        if key in before and _equal(before[key], value):
             continue
         reduced = isinstance(inner.channels[key], BinaryOperatorAggregate)
         if reduced and value and all(isinstance(message, BaseMessage) for message in value):
-            update[key] = _mirrored(before.get(key) or [], value)
+            update[key] = _message_updates(before.get(key) or [], value)
         else:
             update[key] = Overwrite(value) if reduced else value
     return update
 
 
-def _mirrored(before: Sequence[AnyMessage], after: Sequence[AnyMessage]) -> list[Any]:
+def _message_updates(before: Sequence[AnyMessage], after: Sequence[AnyMessage]) -> list[Any]:
     """Return the messages that `add_messages` needs to turn one conversation into the other."""
     known = {message.id: message for message in before}
     ids = [message.id for message in after]
@@ -225,7 +228,7 @@ def _mirrored(before: Sequence[AnyMessage], after: Sequence[AnyMessage]) -> list
     return [*gone, *(message for message in after if known.get(message.id) != message)]
 
 
-def _same(one: Any, other: Any) -> bool:
+def _equal(one: Any, other: Any) -> bool:
     try:
         return bool(one == other)
     except (TypeError, ValueError):  # arrays, for one, have no single answer

@@ -38,9 +38,10 @@ from langgraph_learning.cli.printing import (
 )
 from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
-from langgraph_learning.review import decisions, versions
+from langgraph_learning.review import decisions
+from langgraph_learning.review.instructions import compare_versions, list_versions, roll_back
 from langgraph_learning.update import forgetting
-from langgraph_learning.update.history import history as changes_of
+from langgraph_learning.update.history import read_history as changes_of
 from langgraph_learning.update.history import undo as undo_change
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -113,7 +114,7 @@ def review(
             return print_learnings([decided], as_json)
         if reject:
             return print_learnings([desk.run(decisions.reject(stores, desk.caller, proposal, why))], as_json)
-        return print_evidence(desk.run(decisions.show(stores, desk.caller, proposal)), as_json)
+        return print_evidence(desk.run(decisions.show_evidence(stores, desk.caller, proposal)), as_json)
 
 
 @app.command()
@@ -125,11 +126,11 @@ def instructions(
     with visitor.desk(visitor.embed if rollback is not None else "none") as desk:
         store = desk.instructions()
         if rollback is not None:
-            desk.run(versions.rollback(store, desk.caller, rollback, why, four_eyes=False))
-        found = desk.run(versions.versions(store, desk.caller))
+            desk.run(roll_back(store, desk.caller, rollback, why, four_eyes=False))
+        found = desk.run(list_versions(store, desk.caller))
     if compare is None:
         return print_versions(found, as_json)
-    told = versions.compared(found, *compare)
+    told = compare_versions(found, *compare)
     return (
         print_json({"diff": told}) if as_json else say("\n".join(map(plain, told.splitlines())) or "Nothing differs.")
     )

@@ -57,7 +57,7 @@ def print_report(report: Report) -> None:
     say(f"{report.learnings} learnings in {report.namespaces} places, {report.seconds:.1f} s{calls}.")
     if not report.actions:
         return say("Nothing to tidy.")
-    counts = report.counts().items()
+    counts = report.is_active().items()
     sums = [
         (describe_namespace(*place), ", ".join(f"{number} {what}" for what, number in of.items()))
         for place, of in counts

@@ -9,14 +9,14 @@ from pydantic import BaseModel
 
 from langgraph_learning.cli.opening import opened
 from langgraph_learning.cli.options import Agent, Embed, Teams, Tenant, Url, User
-from langgraph_learning.core.flow import Flow, T, drive, flow_of, together
+from langgraph_learning.core.flow import Flow, T, as_flow, drive, gather
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext, Scope
 from langgraph_learning.errors import NotFound
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.review import decisions
 from langgraph_learning.stores import DecisionLog, SelfImprovement
-from langgraph_learning.stores.base import Asked, LearningStore
+from langgraph_learning.stores.base import LearningStore, Request
 from langgraph_learning.update import forgetting
 
 
@@ -37,7 +37,7 @@ class Desk:
 
     def stores(self) -> list[LearningStore]:
         """Return a learning store for every name under which something lies that this user may read."""
-        folders = [place[:-1] for place in self.caller.readable(Scope.TEAM, "any")]
+        folders = [place[:-1] for place in self.caller.readable_namespaces(Scope.TEAM, "any")]
         places = [place for folder in folders for place in self.store.list_namespaces(prefix=folder, limit=1_000)]
         names = sorted({place[-1] for place in places if place[:-1] in folders})
         return [_learning_store(name) for name in names]
@@ -52,17 +52,17 @@ class Desk:
 
     def known(self) -> list[Learning]:
         """Return all that this user could be shown."""
-        return self.run(forgetting.visible(self.stores(), self.caller, datetime.now(UTC)))
+        return self.run(forgetting.list_visible(self.stores(), self.caller, datetime.now(UTC)))
 
     def found(self, query: str) -> list[Learning]:
         """Return what is nearest to a question, nearest first."""
-        asked = Asked(self.caller, query, datetime.now(UTC))
-        found = self.run(together(flow_of(store.recall(asked)) for store in self.stores()))
+        asked = Request(self.caller, query, datetime.now(UTC))
+        found = self.run(gather(as_flow(store.recall(asked)) for store in self.stores()))
         return sorted((one for learnings in found for one in learnings), key=lambda one: -(one.score or 0))
 
     def waiting(self) -> Sequence[Learning]:
         """Return what waits for approval."""
-        return self.run(decisions.pending(self.stores(), self.caller))
+        return self.run(decisions.list_pending(self.stores(), self.caller))
 
     def whole(self, key: str) -> str:
         """Return the key that begins so; what was forgotten or replaced is named by its whole key."""

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.store_protocol import Change
-from langgraph_learning.review.versions import Version
+from langgraph_learning.review.instructions import Version
 
 SHORT = 8
 """How much of a key is printed: enough to name it."""

@@ -14,12 +14,12 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, Sear
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning.core.store_protocol import Change, Expected, TransactionalStore
-from langgraph_learning.core.text import storable
+from langgraph_learning.core.text import strip_unstorable
 from langgraph_learning.errors import Misconfigured
 
 T = TypeVar("T")
 R = TypeVar("R")
-PAGE = 500
+PAGE_SIZE = 500
 """How many items are asked for at once where all are wanted."""
 
 
@@ -36,7 +36,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Call:
+class Invoke:
     """Asks for the answer of a runnable: a model, a retriever."""
 
     runnable: Runnable[Any, Any]
@@ -52,7 +52,7 @@ class Await:
 
 
 @dataclass(frozen=True)
-class Changes:
+class ReadChanges:
     """Asks the store's change log for what happened to an item, or to all items of a namespace, newest first."""
 
     namespace: tuple[str, ...]
@@ -60,8 +60,8 @@ class Changes:
     limit: int
 
 
-Request = Batch | Call | Await | Changes
-Flow = Generator[Request, Any, T]
+Effect = Batch | Invoke | Await | ReadChanges
+Flow = Generator[Effect, Any, T]
 
 
 def batch(
@@ -72,7 +72,7 @@ def batch(
     return results
 
 
-def get(namespace: tuple[str, ...], key: str) -> Flow[Item | None]:
+def get_item(namespace: tuple[str, ...], key: str) -> Flow[Item | None]:
     """Read one item."""
     (item,) = yield from batch(GetOp(namespace, key))
     return item if isinstance(item, Item) else None
@@ -84,28 +84,28 @@ def search(*ops: SearchOp) -> Flow[list[Item]]:
     return [item for items in results if isinstance(items, list) for item in items if isinstance(item, Item)]
 
 
-def every(namespace: tuple[str, ...], filter: dict[str, Any] | None = None) -> Flow[list[Item]]:
+def search_all(namespace: tuple[str, ...], filter: dict[str, Any] | None = None) -> Flow[list[Item]]:
     """Read all items below a namespace that a filter lets through, page by page."""
     found: list[Item] = []
     while True:
-        items = yield from search(SearchOp(namespace, filter, limit=PAGE, offset=len(found)))
+        items = yield from search(SearchOp(namespace, filter, limit=PAGE_SIZE, offset=len(found)))
         found += items
-        if len(items) < PAGE:
+        if len(items) < PAGE_SIZE:
             return found
 
 
-def changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> Flow[list[Change]]:
+def read_changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> Flow[list[Change]]:
     """Read the store's change log. Raises `Misconfigured` for a store without one."""
-    found: list[Change] = yield Changes(namespace, key, limit)
+    found: list[Change] = yield ReadChanges(namespace, key, limit)
     return found
 
 
-def call(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
+def invoke(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
     """Ask a model or a retriever."""
-    return (yield Call(runnable, input, tags))
+    return (yield Invoke(runnable, input, tags))
 
 
-def flow_of(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
+def as_flow(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
     """Return what a method gave as a flow, whether the method is plain, async or a flow itself."""
     if isinstance(result, GeneratorType):
         flowed: T = yield from result
@@ -116,9 +116,9 @@ def flow_of(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
     return result  # type: ignore[return-value]  # what is neither of the two is the value itself
 
 
-def together(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
+def gather(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
     """Run flows side by side: the batches that they ask for at the same step become one batch."""
-    waiting: dict[int, tuple[Flow[T], Request]] = {}
+    waiting: dict[int, tuple[Flow[T], Effect]] = {}
     done: dict[int, T] = {}
 
     def advance(place: int, flow: Flow[T], answer: Any) -> None:
@@ -182,30 +182,30 @@ async def arun_flow(flow: Generator[R, Any, T], perform: Callable[[R], Awaitable
         return stop.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
 
 
-def _perform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
+def _perform(request: Effect, store: BaseStore, config: RunnableConfig | None) -> Any:
     if isinstance(request, Batch):
-        ops = storable(request.ops)
+        ops = strip_unstorable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
             return store.transact(ops, expected=request.expected, by=request.by, erase=request.erase)
         return [result for some in _at_once(store, ops) for result in store.batch(some)]
-    if isinstance(request, Call):
+    if isinstance(request, Invoke):
         return request.runnable.invoke(request.input, _tagged(config, request.tags))
-    if isinstance(request, Changes):
+    if isinstance(request, ReadChanges):
         return _log(store).history(request.namespace, request.key, limit=request.limit)
     if inspect.iscoroutine(request.awaitable):
         request.awaitable.close()
     raise Misconfigured("A method of a learning store is async: run the graph with ainvoke or astream.")
 
 
-async def _aperform(request: Request, store: BaseStore, config: RunnableConfig | None) -> Any:
+async def _aperform(request: Effect, store: BaseStore, config: RunnableConfig | None) -> Any:
     if isinstance(request, Batch):
-        ops = storable(request.ops)
+        ops = strip_unstorable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
             return await store.atransact(ops, expected=request.expected, by=request.by, erase=request.erase)
         return [result for some in _at_once(store, ops) for result in await store.abatch(some)]
-    if isinstance(request, Call):
+    if isinstance(request, Invoke):
         return await request.runnable.ainvoke(request.input, _tagged(config, request.tags))
-    if isinstance(request, Changes):
+    if isinstance(request, ReadChanges):
         return await _log(store).ahistory(request.namespace, request.key, limit=request.limit)
     return await request.awaitable
 

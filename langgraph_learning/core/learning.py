@@ -12,19 +12,19 @@ from uuid import uuid4
 from langgraph.store.base import Item, PutOp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from langgraph_learning.core.scopes import Namespace, Place, Scope, unescape
+from langgraph_learning.core.scopes import ItemRef, Namespace, Scope, unescape
 
-SHAPE = 1
+SHAPE_VERSION = 1
 """The version of the shape below, written into every item."""
 
-PRIOR = 3
+PRIOR_VOTES = 3
 """How many votes for either side every learning is taken to have had: so that one voice does not bury a good one."""
 
 CURATOR = "curator"
 """Stands for the user in the log of changes where curation changed something."""
-BEGINS = ("approved", "promoted", "rolled back")
+ACTIVATING_VERDICTS = ("approved", "promoted", "rolled back")
 """Decisions by which something counts from then on."""
-ENDS = ("ended", "demoted")
+DEACTIVATING_VERDICTS = ("ended", "demoted")
 """Decisions by which something counts no longer."""
 
 Channel = Literal["user", "agent", "tool", "person", "import"]
@@ -61,12 +61,12 @@ class Source(BaseModel):
     """Ids of the messages."""
 
 
-def messages_in(sources: Iterable[Source]) -> set[tuple[str | None, str]]:
+def messages_of(sources: Iterable[Source]) -> set[tuple[str | None, str]]:
     """Return the messages that are among these sources, each by its thread and id."""
     return {(source.thread, message) for source in sources for message in source.messages}
 
 
-class Decision(BaseModel):
+class ReviewDecision(BaseModel):
     """What was decided about a learning: by whom, when and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,7 +91,7 @@ class Votes(BaseModel):
     @property
     def share(self) -> float:
         """The share that helped, as far as so few votes can say: the mean of a Beta distribution with a prior."""
-        return (self.helped + PRIOR) / (self.helped + self.harmed + 2 * PRIOR)
+        return (self.helped + PRIOR_VOTES) / (self.helped + self.harmed + 2 * PRIOR_VOTES)
 
     def weight(self, usual: float) -> float:
         """Return how much a learning counts in ranking beside others of which this share usually helps.
@@ -101,10 +101,10 @@ class Votes(BaseModel):
         for the mean of the prior.
         """
         votes = self.helped + self.harmed
-        return 1 - usual + (self.helped + 2 * PRIOR * usual) / (votes + 2 * PRIOR)
+        return 1 - usual + (self.helped + 2 * PRIOR_VOTES * usual) / (votes + 2 * PRIOR_VOTES)
 
 
-def summed(each: Iterable[Votes]) -> Votes:
+def add_votes(each: Iterable[Votes]) -> Votes:
     """Return the votes on several learnings together."""
     votes = list(each)
     return Votes(helped=sum(one.helped for one in votes), harmed=sum(one.harmed for one in votes))
@@ -139,7 +139,7 @@ class Learning(BaseModel):
     """Key of what a proposal asks to forget."""
     supporters: tuple[str, ...] = ()
     """Marks of the users who said it, while it waits for more of them; a mark names nobody."""
-    decisions: tuple[Decision, ...] = ()
+    decisions: tuple[ReviewDecision, ...] = ()
     """What was decided about it, oldest first."""
     votes: Votes = Votes()
     """The sum of its votes, each of which is an item of its own."""
@@ -177,43 +177,43 @@ class Learning(BaseModel):
         """Return the operation that writes it. Only the text is embedded, and only while it counts."""
         value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "known"})
         counts = self.status is Status.ACTIVE
-        return PutOp(self.namespace, self.key, {"version": SHAPE, **value}, ["text"] if counts else False)
+        return PutOp(self.namespace, self.key, {"version": SHAPE_VERSION, **value}, ["text"] if counts else False)
 
     @property
-    def kept_by(self) -> str:
+    def store_name(self) -> str:
         """The name of the learning store that keeps it."""
         return self.namespace[-1]
 
     @property
-    def place(self) -> Place:
+    def ref(self) -> ItemRef:
         """Where it lies: no two learnings share it."""
         return self.namespace, self.key
 
     @property
-    def kept(self) -> bool:
+    def is_pinned(self) -> bool:
         """Whether somebody wants it left as it is."""
         return bool(self.decisions) and self.decisions[-1].verdict == "kept"
 
     @property
-    def let_in(self) -> bool:
+    def is_approved(self) -> bool:
         """Whether the last decision about it was that it counts."""
-        return bool(self.decisions) and self.decisions[-1].verdict in BEGINS
+        return bool(self.decisions) and self.decisions[-1].verdict in ACTIVATING_VERDICTS
 
     def digest(self) -> str:
         """Return a mark of what it says and whether it counts: what an approval must find unchanged."""
         said = json.dumps([self.status, self.text, dict(self.data)], sort_keys=True, default=str)
         return blake2s(said.encode(), digest_size=8).hexdigest()
 
-    def valid(self, now: datetime) -> bool:
+    def is_valid(self, now: datetime) -> bool:
         """Whether it holds at this moment."""
         return (self.valid_from is None or self.valid_from <= now) and (self.valid_to is None or now < self.valid_to)
 
-    def counts(self, now: datetime) -> bool:
+    def is_active(self, now: datetime) -> bool:
         """Whether it may be shown at this moment."""
-        return self.status is Status.ACTIVE and self.valid(now)
+        return self.status is Status.ACTIVE and self.is_valid(now)
 
 
-def read_all(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Learning]:
+def read_learnings(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Learning]:
     """Return the learnings among the items that lie in exactly these namespaces."""
     # A prefix search may return neighbours: LangGraph's PostgresStore once took ("foo",) for the start of ("foobar",).
     allowed = set(namespaces)
@@ -221,7 +221,7 @@ def read_all(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Lea
     return [learning for learning in found if learning is not None]
 
 
-def in_one_step(learnings: Iterable[Learning]) -> list[Learning]:
+def with_step_id(learnings: Iterable[Learning]) -> list[Learning]:
     """Return learnings with one mark, to be written together."""
     step = uuid4().hex
     return [learning.model_copy(update={"step": step}) for learning in learnings]

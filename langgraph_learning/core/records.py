@@ -11,15 +11,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.core.learning import Learning, Source
 from langgraph_learning.core.scopes import Namespace
-from langgraph_learning.errors import Misconfigured
 
-RESERVED = ("edit", "message", "replaces")
 FORGET = "forget"
-
-_KEYWORDS = frozenset({"type", "description", "enum", "const", "anyOf", "items", "properties", "required"})
-_IGNORED = frozenset(
-    {"title", "default", "additionalProperties", "$defs", "format", "maxLength", "minLength", "pattern"}
-)
 
 
 class InvalidEdit(ValueError):
@@ -37,11 +30,11 @@ class Record(BaseModel):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.kind = cls.__dict__.get("kind", _snake(cls.__name__))
+        cls.kind = cls.__dict__.get("kind", _snake_case(cls.__name__))
 
     def as_text(self) -> str:
         """Return the sentence that is embedded, searched and shown."""
-        return text_of(self)
+        return field_text(self)
 
     def identity(self) -> str | None:
         """Return what this record is about, if a later one about the same replaces it: a field's name, a thing's name.
@@ -93,7 +86,7 @@ class Edit:
             namespace=self.namespace,
             key=self.key,
             kind=self.kind,
-            text=said_by(self.record),
+            text=record_text(self.record),
             data=self.record.model_dump(mode="json"),
             sources=(self.source, *self.support),
             quote=self.quote,
@@ -106,7 +99,7 @@ class Edit:
 
 def kind_of(record: type[BaseModel]) -> str:
     """Return the name of a kind of record."""
-    return record.kind if issubclass(record, Record) else _snake(record.__name__)
+    return record.kind if issubclass(record, Record) else _snake_case(record.__name__)
 
 
 def identity_of(record: BaseModel) -> str | None:
@@ -121,16 +114,16 @@ def has_identity(record: type[BaseModel]) -> bool:
 
 def links_of(record: BaseModel) -> tuple[str, ...]:
     """Return the keys of the learnings that a record links to."""
-    return given_links({name: getattr(record, name, None) for name in type(record).model_fields}, type(record))
+    return raw_links({name: getattr(record, name, None) for name in type(record).model_fields}, type(record))
 
 
-def given_links(raw: Mapping[str, Any], record: type[BaseModel]) -> tuple[str, ...]:
+def raw_links(raw: Mapping[str, Any], record: type[BaseModel]) -> tuple[str, ...]:
     """Return the keys that a model sent for the links of a record."""
     values = [raw.get(name) for name in record.links] if issubclass(record, Record) else []
     return tuple(str(key) for value in values for key in (value if isinstance(value, list) else [value]) if key)
 
 
-def linked(record: BaseModel, known: Mapping[str, Learning]) -> BaseModel:
+def resolve_links(record: BaseModel, known: Mapping[str, Learning]) -> BaseModel:
     """Return a record that links to what these keys stand for. Raises `KeyError` for a key that stands for nothing."""
     if not isinstance(record, Record):
         return record
@@ -144,26 +137,26 @@ def verdict_of(record: BaseModel | None) -> bool | None:
     return record.verdict() if isinstance(record, Record) else None
 
 
-def said_by(record: BaseModel) -> str:
+def record_text(record: BaseModel) -> str:
     """Return what a record says: in its own words if it has a say, else all its values."""
-    return record.as_text() if isinstance(record, Record) else text_of(record)
+    return record.as_text() if isinstance(record, Record) else field_text(record)
 
 
-def text_of(record: BaseModel, chosen: bool = True) -> str:
+def field_text(record: BaseModel, chosen: bool = True) -> str:
     """Return what a record was given, as one line; with `chosen=False`, without what a field offered as a choice."""
     offered = {name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal}
-    given = {name: value for name, value in given_to(record).items() if chosen or name not in offered}
+    given = {name: value for name, value in own_values(record).items() if chosen or name not in offered}
     values = [value for value in given.values() if value not in (None, "", [])]
     return " · ".join(", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
 
 
-def given_to(record: BaseModel) -> dict[str, Any]:
+def own_values(record: BaseModel) -> dict[str, Any]:
     """Return the values that a record was given in words: neither keys nor what it keeps of what it links to."""
     links = record.links if isinstance(record, Record) else ()
-    return record.model_dump(mode="json", exclude={*kept_of_links(type(record)), *links})
+    return record.model_dump(mode="json", exclude={*link_snapshot_fields(type(record)), *links})
 
 
-def kept_of_links(record: type[BaseModel]) -> set[str]:
+def link_snapshot_fields(record: type[BaseModel]) -> set[str]:
     """Return the names of the fields in which a record keeps something of what it links to."""
     return {
         name
@@ -172,121 +165,10 @@ def kept_of_links(record: type[BaseModel]) -> set[str]:
     }
 
 
-def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """Return the schema of an extraction's answer: a list of edits, each of one kind.
-
-    Raises `Misconfigured`, naming the field, for a record that not every provider can be asked for.
-    """
-    branches = [edit_schema(record, kind) for kind, record in records.items()]
-    forget = object_schema(
-        {
-            "edit": {"type": "string", "enum": [FORGET]},
-            "replaces": {
-                "type": "string",
-                "description": "Key of the learning that no longer holds or must be forgotten.",
-            },
-            "message": _MESSAGE,
-        },
-        "Something known turned out wrong, ended, or the user asked to forget it.",
-    )
-    edits = {
-        "type": "array",
-        "items": {"anyOf": [*branches, forget]},
-        "description": "Empty when nothing is worth learning.",
-    }
-    return {"title": "learn", "description": "What to learn from the conversation.", **object_schema({"edits": edits})}
+def _snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def edit_schema(record: type[BaseModel], kind: str) -> dict[str, Any]:
-    """Return the schema of an edit that learns one record of this kind."""
-    fields = fields_of(record, RESERVED)
-    replaces = {"type": "string", "description": "Key of the known learning that this corrects or updates."}
-    properties = {
-        "edit": {"type": "string", "enum": [kind]},
-        **fields,
-        "replaces": {"anyOf": [replaces, {"type": "null"}]},
-        "message": _MESSAGE,
-    }
-    return object_schema(properties, " ".join((record.__doc__ or "").split()))
-
-
-def fields_of(record: type[BaseModel], taken: Sequence[str]) -> dict[str, Any]:
-    """Return the schemas of a record's fields. Raises `Misconfigured` for a field that cannot be asked for."""
-    schema = record.model_json_schema()
-    if clash := set(schema.get("properties", ())) & set(taken):
-        raise Misconfigured(f"{record.__name__}.{clash.pop()}: the names {', '.join(taken)} are taken by every edit.")
-    fields: dict[str, Any] = _strict(schema, schema.get("$defs", {}), record.__name__)["properties"]
-    return fields
-
-
-def record_from(raw: Mapping[str, Any], record: type[BaseModel]) -> BaseModel:
-    """Return the record in an edit that a model sent. Null for a field with a default means that default.
-
-    Raises pydantic's `ValidationError`.
-    """
-    given = {name: value for name, value in raw.items() if name not in RESERVED}
-    optional = {name for name, field in record.model_fields.items() if not field.is_required()}
-    return record.model_validate(
-        {name: value for name, value in given.items() if value is not None or name not in optional}
-    )
-
-
-def reason(error: ValidationError) -> str:
+def explain_error(error: ValidationError) -> str:
     """Return what was wrong with a record, in one line a model can act on."""
     return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'edit'}: {e['msg']}" for e in error.errors(include_url=False))
-
-
-_MESSAGE = {"type": "integer", "description": "Number of the message that this rests on."}
-
-
-def object_schema(properties: Mapping[str, Any], description: str = "") -> dict[str, Any]:
-    """Return the schema of an object that has exactly these fields, as strict providers want it."""
-    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-    return {**schema, "description": description} if description else schema
-
-
-def _strict(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str] = ()) -> dict[str, Any]:
-    """Return a schema in the dialect that strict providers share: no references, no defaults, every field required."""
-    if schema == {} or set(schema) <= {"title", "default", "description"}:
-        raise Misconfigured(f"{where}: a field needs a type; Any cannot be asked of a model.")
-    if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[-1]
-        if name in inside:
-            raise Misconfigured(f"{where}: a record cannot contain itself.")
-        found = _strict(definitions[name], definitions, where, (*inside, name))
-        return {**found, "description": schema["description"]} if "description" in schema else found
-    if unknown := set(schema) - _KEYWORDS - _IGNORED:
-        raise Misconfigured(
-            f"{where}: JSON schema's {sorted(unknown)[0]!r} is not taken by every provider; use a plainer type."
-        )
-    strict: dict[str, Any] = {key: schema[key] for key in ("type", "description", "enum", "const") if key in schema}
-    if "anyOf" in schema:
-        strict["anyOf"] = [_strict(branch, definitions, where, inside) for branch in schema["anyOf"]]
-    if schema.get("type") == "array":
-        strict["items"] = _strict(schema.get("items", {}), definitions, f"{where}[]", inside)
-    if schema.get("type") == "object":
-        return _strict_object(schema, definitions, where, inside)
-    return strict
-
-
-def _strict_object(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str]) -> dict[str, Any]:
-    if "properties" not in schema:
-        raise Misconfigured(f"{where}: a dict has no fixed fields; use a list of records with a name and a value.")
-    required = schema.get("required", ())
-    properties = {}
-    for name, field in schema["properties"].items():
-        strict = _strict(field, definitions, f"{where}.{name}", inside)
-        properties[name] = strict if name in required else _nullable(strict)
-    return object_schema(properties, " ".join(schema.get("description", "").split()))
-
-
-def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
-    branches = schema.get("anyOf", [schema])
-    if any(branch.get("type") == "null" for branch in branches):
-        return schema
-    kept = {"description": schema["description"]} if "anyOf" in schema and "description" in schema else {}
-    return {**kept, "anyOf": [*branches, {"type": "null"}]}
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -12,7 +12,7 @@ from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 ROOT = "learnings"
 
 Namespace = tuple[str, ...]
-Place = tuple[Namespace, str]
+ItemRef = tuple[Namespace, str]
 """Where one item lies: its namespace and key."""
 
 
@@ -122,7 +122,7 @@ class Caller:
         found = known.get(scope, tuple(owner for name, owner in self.owners if name == scope.name))
         return tuple(owner for owner in found if owner is not None)
 
-    def folder(self, scope: Scope, kind: str = "What is learnt") -> Namespace:
+    def owner_namespace(self, scope: Scope, kind: str = "What is learnt") -> Namespace:
         """Return where all that is learnt by this caller in a scope lies, whatever its kind.
 
         Raises `MissingOwner` if the caller names nobody for this scope.
@@ -132,29 +132,29 @@ class Caller:
             raise MissingOwner(
                 f"{kind} belongs to a {scope.name}, but the run names none: {_REMEDY.get(scope, '')}".strip()
             )
-        return self._folder(scope, owners[0])
+        return self._build_owner_namespace(scope, owners[0])
 
     def namespace(self, scope: Scope, kind: str) -> Namespace:
         """Return where a new learning of this caller goes.
 
         Raises `MissingOwner` if the caller names nobody for this scope.
         """
-        return (*self.folder(scope, kind), kind)
+        return (*self.owner_namespace(scope, kind), kind)
 
-    def readable(self, scope: Scope, kind: str) -> Iterator[Namespace]:
+    def readable_namespaces(self, scope: Scope, kind: str) -> Iterator[Namespace]:
         """Yield every namespace with this kind of learning that the caller may read, the narrowest first.
 
         `scope` is where the kind is learnt: what belongs to a thread is in that thread and nowhere else.
         """
-        for readable in (Scope.THREAD,) if scope == Scope.THREAD else self._shared(scope):
+        for readable in (Scope.THREAD,) if scope == Scope.THREAD else self._shared_scopes(scope):
             for owner in self.owners_of(readable):
-                yield (*self._folder(readable, owner), kind)
+                yield (*self._build_owner_namespace(readable, owner), kind)
 
-    def _shared(self, scope: Scope) -> tuple[Scope, ...]:
+    def _shared_scopes(self, scope: Scope) -> tuple[Scope, ...]:
         opened = (Scope(name) for name, _ in self.owners)
         return tuple(dict.fromkeys((Scope.USER, *opened, scope, Scope.TEAM, Scope.AGENT, Scope.GLOBAL)))
 
-    def _folder(self, scope: Scope, owner: str) -> Namespace:
+    def _build_owner_namespace(self, scope: Scope, owner: str) -> Namespace:
         return (ROOT, escape(self.tenant), escape(scope.name), escape(owner))
 
 
@@ -165,7 +165,7 @@ _REMEDY = {
 }
 
 
-def authenticated(context: LearningContext, user: Mapping[str, object] | None) -> LearningContext:
+def apply_authentication(context: LearningContext, user: Mapping[str, object] | None) -> LearningContext:
     """Return the context as the server's authentication vouches for it; without authentication, as it is.
 
     The authenticated user is the user. Tenant, teams and owners come from the authentication handler's answer

@@ -9,6 +9,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from langgraph.store.base import Item, Op, Result
 
+from langgraph_learning.core.scopes import Namespace
+
+ItemWrite = tuple[Namespace, str, dict[str, Any]]
+"""An item as it is to be written."""
+
 
 class Expected(NamedTuple):
     """A condition of a batch: this item still has the version that was read."""

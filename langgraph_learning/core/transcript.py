@@ -9,7 +9,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langgraph_learning.core.learning import Channel
-from langgraph_learning.core.text import escaped, shortened
+from langgraph_learning.core.text import escape_markup, truncate
 
 CHARS_PER_TOKEN = 4
 """The usual rule of thumb; a budget is a bound on cost, not an exact count."""
@@ -34,10 +34,10 @@ class Line:
     @property
     def tokens(self) -> int:
         """How much of the budget it takes."""
-        return tokens_in(self.text)
+        return count_tokens(self.text)
 
 
-def tokens_in(text: str) -> int:
+def count_tokens(text: str) -> int:
     """Return about how many tokens a text has."""
     return len(text) // CHARS_PER_TOKEN + 1
 
@@ -50,16 +50,16 @@ def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
     digest = blake2s(digest_size=8)
     marks: list[tuple[str, ...]] = []
     for message in messages:
-        if not worth_reading(message):
+        if not is_readable(message):
             marks.append(())
             continue
-        digest.update(f"{message.type}\0{text_of(message)}\0".encode("utf-8", "replace"))
+        digest.update(f"{message.type}\0{message_text(message)}\0".encode("utf-8", "replace"))
         id_ = blake2s(message.id.encode(), digest_size=8).hexdigest() if message.id else ""
         marks.append(tuple(mark for mark in (id_, digest.hexdigest()) if mark))
     return marks
 
 
-def worth_reading(message: AnyMessage) -> bool:
+def is_readable(message: AnyMessage) -> bool:
     """Whether a message may teach something: instructions do not, nor does a summary of what was read already."""
     summary = message.additional_kwargs.get("lc_source") == "summarization"
     return not isinstance(message, SystemMessage) and not summary
@@ -71,25 +71,25 @@ def last_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     return messages[starts[-1] :] if starts else messages
 
 
-def lines(messages: Sequence[AnyMessage], user: str, hidden: Collection[str] = ()) -> list[Line]:
+def transcript_lines(messages: Sequence[AnyMessage], user: str, hidden: Collection[str] = ()) -> list[Line]:
     """Return the messages as numbered lines, each with the channel that code reads off its role.
 
     hidden: names of tools whose calls and results are left out.
     """
     found: list[Line] = []
     tool_in_turn = False
-    told = [(message, _cut(message, hidden)) for message in messages if not _hidden(message, hidden)]
+    told = [(message, _text_within_limit(message, hidden)) for message in messages if not _is_hidden(message, hidden)]
     for number, (message, text) in enumerate(told, start=1):
         tool_in_turn = isinstance(message, ToolMessage) or (tool_in_turn and not isinstance(message, HumanMessage))
         channel: Channel = "user" if isinstance(message, HumanMessage) else "tool" if tool_in_turn else "agent"
         speaker = f"user {user}" if channel == "user" else "tool" if isinstance(message, ToolMessage) else "agent"
         # Only a line of ours begins at the margin with a number: what was said cannot pose as another message.
-        said = escaped(text).replace("\n", "\n    ")
-        found.append(Line(number, message, f"[{number}] {' '.join(escaped(speaker).split())}: {said}", channel))
+        said = escape_markup(text).replace("\n", "\n    ")
+        found.append(Line(number, message, f"[{number}] {' '.join(escape_markup(speaker).split())}: {said}", channel))
     return found
 
 
-def chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
+def split_chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
     """Split a transcript into parts that fit the budget, oldest first; never in the middle of a message."""
     parts: list[list[Line]] = []
     room = 0
@@ -102,10 +102,10 @@ def chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
     return parts
 
 
-def text_of(message: AnyMessage, hidden: Collection[str] = ()) -> str:
+def message_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     """Return what a message says: its text, a mark for every image or file, and the tools it calls but hidden ones."""
     content = message.content if isinstance(message.content, list) else [message.content]
-    said = [_block(block) for block in content]
+    said = [_block_text(block) for block in content]
     calls = message.tool_calls if isinstance(message, AIMessage) else []
     said += [
         f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})"
@@ -115,21 +115,23 @@ def text_of(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     return "\n".join(part for part in said if part)
 
 
-def spoken(message: AnyMessage) -> str:
+def utterance(message: AnyMessage) -> str:
     """Return what a user or an agent says in a message, as much of it as is read: neither tools nor calls."""
-    if not isinstance(message, HumanMessage | AIMessage) or not worth_reading(message):
+    if not isinstance(message, HumanMessage | AIMessage) or not is_readable(message):
         return ""
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return _cut(message, [call["name"] for call in calls]).strip()
+    return _text_within_limit(message, [call["name"] for call in calls]).strip()
 
 
-def question(messages: Sequence[AnyMessage]) -> str:
+def last_question(messages: Sequence[AnyMessage]) -> str:
     """Return what the user asked last, to search by."""
-    asked = [text_of(message) for message in messages if isinstance(message, HumanMessage) and worth_reading(message)]
+    asked = [
+        message_text(message) for message in messages if isinstance(message, HumanMessage) and is_readable(message)
+    ]
     return asked[-1][: 500 * CHARS_PER_TOKEN] if asked else ""
 
 
-def _block(block: Any) -> str:
+def _block_text(block: Any) -> str:
     if isinstance(block, str):
         return block
     kind = block.get("type", "")
@@ -142,13 +144,13 @@ def _block(block: Any) -> str:
     )
 
 
-def _hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
+def _is_hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
     """Whether nothing is left of a message without the hidden tools."""
     if isinstance(message, ToolMessage):
         return message.name in hidden
     calls = isinstance(message, AIMessage) and any(call["name"] in hidden for call in message.tool_calls)
-    return calls and not text_of(message, hidden)
+    return calls and not message_text(message, hidden)
 
 
-def _cut(message: AnyMessage, hidden: Collection[str] = ()) -> str:
-    return shortened(text_of(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN)
+def _text_within_limit(message: AnyMessage, hidden: Collection[str] = ()) -> str:
+    return truncate(message_text(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN)

@@ -10,10 +10,10 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.records import object_schema
-from langgraph_learning.core.text import inert
+from langgraph_learning.core.text import escape_line
 from langgraph_learning.errors import UnreadableAnswer
-from langgraph_learning.extract.structured_output import Questioner
+from langgraph_learning.extract.schema import object_schema
+from langgraph_learning.extract.structured_output import StructuredModel
 
 PROMPT = Path(__file__).with_suffix(".md").read_text(encoding="utf-8").strip()
 PAIRS_PER_CALL = 20
@@ -28,7 +28,7 @@ Pair = tuple[Learning, Learning]
 class Judge:
     """Asks a model how two statements relate, with a limit on the number of calls."""
 
-    questioner: Questioner
+    questioner: StructuredModel
     most_calls: int
     calls: int = 0
     """Number of calls made so far."""
@@ -38,7 +38,7 @@ class Judge:
     @classmethod
     def of(cls, model: BaseChatModel, most_calls: int) -> "Judge":
         """Return a judge that asks this model. Raises `Misconfigured` if the model supports no structured output."""
-        return cls(Questioner(model, _build_schema(), listed="opinions"), most_calls)
+        return cls(StructuredModel(model, _build_schema(), listed="opinions"), most_calls)
 
     @property
     def exhausted(self) -> bool:
@@ -54,7 +54,7 @@ class Judge:
         """Ask the model about at most `PAIRS_PER_CALL` pairs. Returns nothing if its answer cannot be read."""
         self.calls += 1
         rendered = "\n".join(
-            f"[{number}] {inert(first.text)}\n    {inert(second.text)}"
+            f"[{number}] {escape_line(first.text)}\n    {escape_line(second.text)}"
             for number, (first, second) in enumerate(pairs, start=1)
         )
         prompt = [SystemMessage(PROMPT), HumanMessage(f"<pairs>\n{rendered}\n</pairs>")]

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from langgraph_learning.core.learning import Learning, Status, Votes
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import has_identity
-from langgraph_learning.core.scopes import Place, Scope
+from langgraph_learning.core.scopes import ItemRef, Scope
 from langgraph_learning.curate.similarity.candidates import group_duplicates
 from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.curate.snapshot import PlannedAction, Snapshot
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.update.proposals import proposed, unanswered
-from langgraph_learning.update.votes import total
-from langgraph_learning.update.write_policy import waits
+from langgraph_learning.update.proposals import drop_answered, make_proposals
+from langgraph_learning.update.votes import count_votes
+from langgraph_learning.update.write_policy import needs_approval
 
 Z_SCORE = 1.96
 """Half the width of a 95 % confidence interval, in standard deviations."""
@@ -33,7 +33,7 @@ class Criteria:
 
     now: datetime
     unused_after: timedelta
-    in_context: Collection[Place] = ()
+    in_context: Collection[ItemRef] = ()
     """All learnings that were ever in an answer's context."""
 
 
@@ -42,7 +42,7 @@ def is_exempt(store: LearningStore) -> bool:
 
     These are verbatim messages, learnings of a thread, and learnings that only people may decide on.
     """
-    return store.raw or store.scope == Scope.THREAD or store.modes == {Mode.PROPOSE}
+    return store.verbatim or store.scope == Scope.THREAD or store.modes == {Mode.PROPOSE}
 
 
 def expire(snapshot: Snapshot, criteria: Criteria) -> list[PlannedAction]:
@@ -51,9 +51,9 @@ def expire(snapshot: Snapshot, criteria: Criteria) -> list[PlannedAction]:
     for learning in snapshot.learnings.values():
         if not learning.valid_to or learning.valid_to > criteria.now:
             continue
-        if snapshot.store.raw and learning.status is not Status.REJECTED:
+        if snapshot.store.verbatim and learning.status is not Status.REJECTED:
             actions.append(PlannedAction("removed", f"kept until {learning.valid_to:%Y-%m-%d}", deleted=(learning,)))
-        elif not snapshot.store.raw and learning.status is Status.ACTIVE and not learning.kept:
+        elif not snapshot.store.verbatim and learning.status is Status.ACTIVE and not learning.is_pinned:
             retired = learning.model_copy(update={"status": Status.SUPERSEDED})
             actions.append(PlannedAction("retired", f"valid until {learning.valid_to:%Y-%m-%d}", (retired,)))
     return actions
@@ -63,7 +63,7 @@ def recount_votes(snapshot: Snapshot, criteria: Criteria) -> list[PlannedAction]
     """Correct the sums of votes, and delete votes on learnings that no longer exist."""
     actions = []
     for learning in snapshot.active:
-        votes = total(snapshot.votes_on(learning).values())
+        votes = count_votes(snapshot.votes_on(learning).values())
         if votes != learning.votes:
             corrected = learning.model_copy(update={"votes": votes})
             actions.append(PlannedAction("rolled up", f"{votes.helped} helped, {votes.harmed} harmed", (corrected,)))
@@ -103,7 +103,7 @@ def describe_harm(snapshot: Snapshot, learning: Learning) -> str | None:
     opponents = {vote.voter for vote in votes if not vote.helped}
     if not opponents or (len(opponents) < MIN_VOTERS and not learning.scope.private):
         return None
-    sums = total(votes)
+    sums = count_votes(votes)
     if wilson_upper_bound(sums) >= min(EVEN_SHARE, _share_of_others(snapshot, learning)):
         return None
     return f"harmed {sums.harmed} of {sums.helped + sums.harmed} answers"
@@ -166,7 +166,7 @@ def merge(
     """
 
     def order(learning: Learning) -> tuple[bool, bool, int]:
-        return learning.key not in snapshot.referenced, not learning.let_in, snapshot.ranks[learning.key]
+        return learning.key not in snapshot.referenced, not learning.is_approved, snapshot.ranks[learning.key]
 
     remaining = sorted(cluster, key=order)
     removable = {learning.key for learning in cluster if _is_removable(snapshot, learning.key)}
@@ -192,8 +192,8 @@ def settle_contradictions(snapshot: Snapshot, criteria: Criteria) -> list[Planne
     by_subject: dict[str, list[Learning]] = {}
     for learning in sorted(snapshot.active, key=_age, reverse=True):
         record = snapshot.store.kinds.get(learning.kind)
-        if record and has_identity(record) and learning.valid(criteria.now):
-            by_subject.setdefault(snapshot.store.about(learning), []).append(learning)
+        if record and has_identity(record) and learning.is_valid(criteria.now):
+            by_subject.setdefault(snapshot.store.subject(learning), []).append(learning)
     return [
         action for newest, *older in by_subject.values() for action in _settle(snapshot, newest, older, criteria.now)
     ]
@@ -215,23 +215,23 @@ def propose_retirements(
 
 def propose_retirement(snapshot: Snapshot, older: Learning, newer: Learning, now: datetime) -> list[PlannedAction]:
     """Return the action that asks a person to retire the older of two learnings; none if that was asked before."""
-    if older.kept:
+    if older.is_pinned:
         return []
     sources = tuple(dict.fromkeys((*older.sources, *newer.sources)))
     change = older.model_copy(update={"status": Status.REJECTED, "sources": sources, "quote": newer.text})
-    known = {learning.place: learning for learning in snapshot.learnings.values()}
-    proposals = unanswered(proposed([change], {older.place: older}, now), known)
+    known = {learning.ref: learning for learning in snapshot.learnings.values()}
+    proposals = drop_answered(make_proposals([change], {older.ref: older}, now), known)
     why = f"contradicted by: {newer.text}"
     return [PlannedAction("proposed", why, (proposal,), (older.key, newer.key)) for proposal in proposals]
 
 
 def _settle(snapshot: Snapshot, newest: Learning, older: Sequence[Learning], now: datetime) -> Iterator[PlannedAction]:
     """Yield what settles a contradiction: the newest supersedes the others, or a person is asked."""
-    if waits(snapshot.store, newest):
+    if needs_approval(snapshot.store, newest):
         for learning in older:
             yield from propose_retirement(snapshot, learning, newest, now)
         return
-    outdated = [learning for learning in older if not learning.kept]
+    outdated = [learning for learning in older if not learning.is_pinned]
     if outdated:
         keys = (learning.key for learning in outdated)
         current = newest.model_copy(update={"supersedes": (*newest.supersedes, *keys)})
@@ -242,7 +242,7 @@ def _settle(snapshot: Snapshot, newest: Learning, older: Sequence[Learning], now
 def _share_of_others(snapshot: Snapshot, learning: Learning) -> float:
     """Return the share of helpful votes on all other learnings of the snapshot."""
     own = {learning.key, *learning.merged}
-    return total(vote for key, votes in snapshot.votes.items() if key not in own for vote in votes.values()).share
+    return count_votes(vote for key, votes in snapshot.votes.items() if key not in own for vote in votes.values()).share
 
 
 def _age(learning: Learning) -> tuple[datetime, str]:
@@ -256,7 +256,7 @@ def _list_keys(learnings: Iterable[Learning]) -> set[str]:
 def _is_unused(learning: Learning, criteria: Criteria) -> bool:
     is_old = learning.learned_at + criteria.unused_after <= criteria.now
     was_said_once = len(learning.sources) <= 1 and not learning.merged
-    return is_old and was_said_once and not learning.votes.helped and learning.place not in criteria.in_context
+    return is_old and was_said_once and not learning.votes.helped and learning.ref not in criteria.in_context
 
 
 def _archive(learning: Learning, why: str) -> PlannedAction:
@@ -268,7 +268,7 @@ def _supersede(learning: Learning, now: datetime) -> Learning:
 
 
 def _is_removable(snapshot: Snapshot, key: str) -> bool:
-    return not snapshot.learnings[key].kept and key not in snapshot.referenced
+    return not snapshot.learnings[key].is_pinned and key not in snapshot.referenced
 
 
 def _select_compatible(
@@ -321,4 +321,4 @@ def _merge_into(snapshot: Snapshot, kept: Learning, duplicates: Sequence[Learnin
             "valid_to": None if None in ends else max(end for end in ends if end),
         }
     )
-    return merged.model_copy(update={"votes": total(snapshot.votes_on(merged).values())})
+    return merged.model_copy(update={"votes": count_votes(snapshot.votes_on(merged).values())})

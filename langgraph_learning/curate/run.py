@@ -11,9 +11,10 @@ from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import ListNamespacesOp, MatchCondition, Result, SearchItem, SearchOp
 
-from langgraph_learning.core.flow import Flow, batch, every, together
+from langgraph_learning.core.flow import Flow, batch, gather, search_all
+from langgraph_learning.core.keys import SHOWN
 from langgraph_learning.core.learning import Learning, Status
-from langgraph_learning.core.scopes import ROOT, Namespace, Place, Scope, escape
+from langgraph_learning.core.scopes import ROOT, ItemRef, Namespace, Scope, escape
 from langgraph_learning.curate import rules
 from langgraph_learning.curate.judge import MOST_CALLS, PAIRS_PER_CALL, Judge, Judgement, Pair
 from langgraph_learning.curate.report import Action, LookAlike, Report, report_action
@@ -23,7 +24,6 @@ from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.curate.snapshot import PlannedAction, Snapshot, apply_actions, read_snapshots
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.update.votes import SHOWN
 
 NAMESPACE_PAGE = 1_000
 NAMESPACE_DEPTH = 5
@@ -93,7 +93,7 @@ class RunRecord:
     actions: list[Action] = field(default_factory=list)
     look_alikes: list[LookAlike] = field(default_factory=list)
     learnings: int = 0
-    in_context: frozenset[Place] | None = None
+    in_context: frozenset[ItemRef] | None = None
     """All learnings that were ever in an answer's context; None before a rule needs to know."""
 
 
@@ -146,13 +146,13 @@ def _list_namespaces_below(prefix: Namespace, name: str) -> Flow[list[Namespace]
             return [namespace for namespace in namespaces if len(namespace) == NAMESPACE_DEPTH]
 
 
-def _read_in_context(tenant: str) -> Flow[frozenset[Place]]:
+def _read_in_context(tenant: str) -> Flow[frozenset[ItemRef]]:
     """Return all learnings that were ever in an answer's context."""
     threads = yield from _list_namespaces_below((ROOT, escape(tenant), escape(Scope.THREAD.name)), SHOWN)
-    in_context: set[Place] = set()
+    in_context: set[ItemRef] = set()
     for start in range(0, len(threads), SEARCHES_PER_BATCH):
         some = threads[start : start + SEARCHES_PER_BATCH]
-        for answers in (yield from together(every(namespace) for namespace in some)):
+        for answers in (yield from gather(search_all(namespace) for namespace in some)):
             for answer in answers:
                 in_context |= {(tuple(namespace), key) for namespace, key in answer.value["learnings"]}
     return frozenset(in_context)

@@ -7,13 +7,14 @@ from typing import Literal
 
 from langgraph.store.base import GetOp, Item, PutOp
 
-from langgraph_learning.core.flow import Flow, batch, every
-from langgraph_learning.core.learning import CURATOR, Learning, Status, in_one_step
+from langgraph_learning.core.flow import Flow, batch, search_all
+from langgraph_learning.core.keys import VOTES
+from langgraph_learning.core.learning import CURATOR, Learning, Status, with_step_id
 from langgraph_learning.core.scopes import Namespace, unescape
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.update.votes import VOTES, Vote, read, where
+from langgraph_learning.update.votes import Vote, parse_vote, votes_namespace
 
 BATCH_SIZE = 500
 """How many items one batch reads or writes, about."""
@@ -99,13 +100,13 @@ def read_snapshots(
     snapshots = []
     for name in names:
         namespace = (*owner_namespace, name)
-        items = [item for item in (yield from every(namespace)) if item.namespace == namespace]
+        items = [item for item in (yield from search_all(namespace)) if item.namespace == namespace]
         learnings = {item.key: learning for item in items if (learning := Learning.read(item))}
         versions = {item.key: version_of(item) for item in items}
         snapshots.append(Snapshot(stores[name], namespace, learnings, versions))
     if not any(snapshot.versions for snapshot in snapshots):
         return snapshots
-    votes = yield from every((*owner_namespace, VOTES))
+    votes = yield from search_all((*owner_namespace, VOTES))
     return [replace(snapshot, votes=_group_votes(votes, snapshot.namespace)) for snapshot in snapshots]
 
 
@@ -140,12 +141,12 @@ def _write_actions(snapshot: Snapshot, actions: Sequence[PlannedAction]) -> Flow
 
 def _list_puts(snapshot: Snapshot, action: PlannedAction) -> Iterator[PutOp]:
     # A sum of votes belongs to no step, because there is nothing in it to undo.
-    written = action.learnings if action.what == "rolled up" else in_one_step(action.learnings)
+    written = action.learnings if action.what == "rolled up" else with_step_id(action.learnings)
     yield from (learning.put() for learning in written)
     yield from (PutOp(learning.namespace, learning.key, None) for learning in action.deleted)
     for key in (*(learning.key for learning in action.deleted), *action.orphans):
-        votes_namespace = where((snapshot.namespace, key))
-        yield from (PutOp(votes_namespace, vote_key, None) for vote_key in snapshot.votes.get(key, ()))
+        namespace = votes_namespace((snapshot.namespace, key))
+        yield from (PutOp(namespace, vote_key, None) for vote_key in snapshot.votes.get(key, ()))
 
 
 def _split_by_size(actions: Sequence[PlannedAction]) -> Iterator[list[PlannedAction]]:
@@ -180,7 +181,7 @@ def _group_votes(items: Sequence[Item], namespace: Namespace) -> dict[str, dict[
     votes_namespace = (*namespace[:-1], VOTES, namespace[-1])
     votes: dict[str, dict[str, Vote]] = {}
     for item in items:
-        vote = read(item) if item.namespace[:-1] == votes_namespace else None
+        vote = parse_vote(item) if item.namespace[:-1] == votes_namespace else None
         if vote:
             votes.setdefault(unescape(item.namespace[-1]), {})[item.key] = vote
     return votes

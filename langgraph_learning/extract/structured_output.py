@@ -9,11 +9,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 from langgraph.constants import TAG_NOSTREAM
 
-from langgraph_learning.core.flow import Flow, call
+from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.errors import Misconfigured, UnreadableAnswer
 
-Method = Literal["auto", "json_schema", "tools"]
-_METHODS: Mapping[Method, tuple[str, ...]] = {
+ExtractionMethod = Literal["auto", "json_schema", "tools"]
+_METHODS: Mapping[ExtractionMethod, tuple[str, ...]] = {
     "auto": ("json_schema", "function_calling"),
     "json_schema": ("json_schema",),
     "tools": ("function_calling",),
@@ -21,12 +21,12 @@ _METHODS: Mapping[Method, tuple[str, ...]] = {
 
 
 @dataclass
-class Questioner:
+class StructuredModel:
     """Asks a chat model for an answer of a given schema, by whichever way the model and its server support."""
 
     model: BaseChatModel
     schema: dict[str, Any]
-    method: Method = "auto"
+    method: ExtractionMethod = "auto"
     listed: str = "edits"
     """The name under which the answer lists what it holds."""
     ways: list[Runnable[Any, Any]] = field(init=False)
@@ -43,7 +43,7 @@ class Questioner:
         """Return what the model's answer lists, and the answer itself. Raises `UnreadableAnswer`."""
         way, *others = self.ways
         try:
-            answer = yield from call(way, list(messages), (TAG_NOSTREAM,))
+            answer = yield from invoke(way, list(messages), (TAG_NOSTREAM,))
         except Exception as error:
             if getattr(error, "status_code", None) != 400 or not others:
                 raise

@@ -15,29 +15,29 @@ class Trial:
 
     proposal: Learning | None
 
-    def applied(self, store: LearningStore, found: Sequence[Learning]) -> list[Learning]:
+    def apply(self, store: LearningStore, found: Sequence[Learning]) -> list[Learning]:
         """Return what a store would recall if the proposal counted."""
         wanted = self.proposal
-        if wanted is None or wanted.kept_by != store.name:
+        if wanted is None or wanted.store_name != store.name:
             return list(found)
-        gone, about = {*wanted.base, wanted.retires}, store.about(wanted)
-        left = [one for one in found if one.key not in gone and store.about(one) != about]
+        gone, about = {*wanted.base, wanted.retires}, store.subject(wanted)
+        left = [one for one in found if one.key not in gone and store.subject(one) != about]
         return left if wanted.retires else [wanted.model_copy(update={"status": Status.ACTIVE}), *left]
 
 
-_going_on: ContextVar[Trial | None] = ContextVar("langgraph_learning_trial", default=None)
+_current_trial: ContextVar[Trial | None] = ContextVar("langgraph_learning_trial", default=None)
 
 
-def going_on() -> Trial | None:
+def current_trial() -> Trial | None:
     """Return the trial that is going on here, if one is."""
-    return _going_on.get()
+    return _current_trial.get()
 
 
 @contextmanager
-def trying(trial: Trial) -> Iterator[None]:
+def run_trial(trial: Trial) -> Iterator[None]:
     """Let this trial go on inside the block."""
-    token = _going_on.set(trial)
+    token = _current_trial.set(trial)
     try:
         yield
     finally:
-        _going_on.reset(token)
+        _current_trial.reset(token)

@@ -27,19 +27,19 @@ class Review:
 
     def list(self, context: LearningContext) -> tuple[Learning, ...]:
         """Return all that waits for approval where the reviewer may read, oldest first."""
-        return self._drive(decisions.pending(self._stores, Caller.of(context)))
+        return self._drive(decisions.list_pending(self._stores, Caller.of(context)))
 
     async def alist(self, context: LearningContext) -> tuple[Learning, ...]:
         """`list` for the async world."""
-        return await self._adrive(decisions.pending(self._stores, Caller.of(context)))
+        return await self._adrive(decisions.list_pending(self._stores, Caller.of(context)))
 
     def show(self, context: LearningContext, key: str) -> Evidence:
         """Return a proposal with the message it rests on and what it would change. Raises `NotFound`."""
-        return self._drive(decisions.show(self._stores, Caller.of(context), key))
+        return self._drive(decisions.show_evidence(self._stores, Caller.of(context), key))
 
     async def ashow(self, context: LearningContext, key: str) -> Evidence:
         """`show` for the async world."""
-        return await self._adrive(decisions.show(self._stores, Caller.of(context), key))
+        return await self._adrive(decisions.show_evidence(self._stores, Caller.of(context), key))
 
     def approve(
         self, context: LearningContext, key: str, *, why: str | None = None, fields: Mapping[str, Any] | None = None

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.messages import AnyMessage
@@ -12,21 +11,20 @@ from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ValidationError
 
 from langgraph_learning.core.flow import Flow, search
-from langgraph_learning.core.keys import RESERVED
-from langgraph_learning.core.learning import Learning, Status, read_all, summed
+from langgraph_learning.core.keys import RESERVED_NAMES
+from langgraph_learning.core.learning import Learning, Status, add_votes, read_learnings
 from langgraph_learning.core.policy import Mode, Sharing
-from langgraph_learning.core.records import Edit, has_identity, identity_of, kept_of_links, kind_of, said_by
+from langgraph_learning.core.records import Edit, has_identity, identity_of, kind_of, link_snapshot_fields, record_text
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
-from langgraph_learning.core.text import inert, normal
+from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import Misconfigured
-
-OVERFETCH = 3
-"""How many times more items are read than shown: dates, duplicates and ranking are ours."""
+from langgraph_learning.stores.ranking import OVERFETCH, ranking_key
+from langgraph_learning.stores.rendering import load_prompt, render_bullet
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What is recalled for: who asks what, when, and where in the thread."""
 
     caller: Caller
@@ -74,7 +72,7 @@ class LearningStore:
     """When a user's own words count for others, where the scope is shared."""
     records: tuple[type[BaseModel], ...] = ()
     """What a model may be asked for."""
-    noted: tuple[type[BaseModel], ...] = ()
+    observed_records: tuple[type[BaseModel], ...] = ()
     """What code alone makes, in `observe`."""
     kinds: Mapping[str, type[BaseModel]]
     """All records by their kind."""
@@ -117,25 +115,25 @@ class LearningStore:
         self.sharing = sharing or self.sharing
         self.records = (record,) if record else self.records
         self.asked = {kind_of(record): record for record in self.records}
-        self.kinds = {**self.asked, **{kind_of(record): record for record in self.noted}}
+        self.kinds = {**self.asked, **{kind_of(record): record for record in self.observed_records}}
         self.limit = limit or self.limit
         self.keep = self.keep if keep is None else keep
         self.title = self.title or self.name.replace("_", " ").capitalize()
-        self.instructions = instructions or words_of(type(self)) or self._default_instructions()
+        self.instructions = instructions or self._own_prompt() or self._default_instructions()
         self._check()
 
     @property
-    def raw(self) -> bool:
+    def verbatim(self) -> bool:
         """Whether it holds what was said as it was said: nothing that a model was asked for."""
         return not self.asked
 
-    def recall(self, asked: Asked) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
+    def recall(self, asked: Request) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
         """Find what this caller may know, best first: what is near to the question, or all for a stable store."""
         return self._search(asked)
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> Flow[str] | str | Awaitable[str]:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> Flow[str] | str | Awaitable[str]:
         """Render what was found as the lines the agent reads; nothing for nothing."""
-        return "\n".join(bullet(learning, asked.caller) for learning in found)
+        return "\n".join(render_bullet(learning, asked.caller) for learning in found)
 
     def process(
         self, edits: Sequence[Edit], known: Sequence[Learning]
@@ -162,7 +160,7 @@ class LearningStore:
         """Note what an error of the agent teaches, before it goes on to the caller: nothing, for most."""
         return ()
 
-    def given(self, now: datetime) -> list[Learning]:
+    def developer_learnings(self, now: datetime) -> list[Learning]:
         """Return what the developer wrote, which no run switches off: nothing, for most."""
         return []
 
@@ -177,7 +175,7 @@ class LearningStore:
         """Return why nobody may let this count, approve it or bring it back; None if one may."""
         return None
 
-    def replaced(self, proposal: Learning, bases: Sequence[Learning]) -> tuple[str, ...]:
+    def texts_to_replace(self, proposal: Learning, bases: Sequence[Learning]) -> tuple[str, ...]:
         """Return the texts that a proposal would take the place of, as a reviewer is shown them."""
         return () if proposal.retires else tuple(base.text for base in bases)
 
@@ -185,7 +183,7 @@ class LearningStore:
         """Return the record that a learning of this store holds."""
         return self.kinds[learning.kind].model_validate(dict(learning.data))
 
-    def about(self, learning: Learning) -> str:
+    def subject(self, learning: Learning) -> str:
         """Return what a learning is about: two with the same answer are one thing said twice, or said anew."""
         record = self.kinds.get(learning.kind)
         # Every learning found in every turn passes here: only a record that has a say is made of its data.
@@ -193,58 +191,62 @@ class LearningStore:
             identity = identity_of(self.record_of(learning)) if record and has_identity(record) else None
         except ValidationError:  # learnt when the record had other fields: then its text is all there is to go by
             identity = None
-        return f"{learning.kind}:{identity or normal(learning.text)}"
+        return f"{learning.kind}:{identity or normalize(learning.text)}"
 
-    def names_in(self, known: Iterable[Learning]) -> list[str]:
+    def user_names(self, known: Iterable[Learning]) -> list[str]:
         """Return the names that the user goes by, where a store knows them: what holds one is not shared by itself."""
         return []
 
-    def repeats(self, learning: Learning) -> tuple[str, ...]:
+    def depends_on(self, learning: Learning) -> tuple[str, ...]:
         """Return the keys of the learnings that one keeps words of: it is forgotten with them."""
         record = self.kinds.get(learning.kind)
-        return learning.derived_from if record and kept_of_links(record) else ()
+        return learning.derived_from if record and link_snapshot_fields(record) else ()
 
     def with_fields(self, learning: Learning, fields: Mapping[str, Any]) -> Learning:
         """Return a learning with other values for some fields of its record. Raises pydantic's `ValidationError`."""
         record = self.kinds[learning.kind].model_validate({**learning.data, **fields})
-        return learning.model_copy(update={"data": record.model_dump(mode="json"), "text": said_by(record)})
+        return learning.model_copy(update={"data": record.model_dump(mode="json"), "text": record_text(record)})
 
-    def _search(self, asked: Asked) -> Flow[list[Learning]]:
-        namespaces = list(asked.caller.readable(self.scope, self.name))
+    def _search(self, asked: Request) -> Flow[list[Learning]]:
+        namespaces = list(asked.caller.readable_namespaces(self.scope, self.name))
         query = asked.query if asked.query and not self.stable else None
         fetch = self.limit * OVERFETCH
         active = {"status": Status.ACTIVE.value}
         found = yield from search(*(SearchOp(place, active, limit=fetch, query=query) for place in namespaces))
         return self.rank(found, namespaces, asked)
 
-    def rank(self, items: Iterable[Item], namespaces: Sequence[tuple[str, ...]], asked: Asked) -> list[Learning]:
+    def rank(self, items: Iterable[Item], namespaces: Sequence[tuple[str, ...]], asked: Request) -> list[Learning]:
         """Return the learnings worth showing: valid today, one about each thing, nearest or newest first."""
-        found = [learning for learning in read_all(items, namespaces) if learning.valid(asked.now)]
+        found = [learning for learning in read_learnings(items, namespaces) if learning.is_valid(asked.now)]
         newest_first = sorted(found, key=lambda learning: (learning.learned_at, learning.key), reverse=True)
         narrowest_first = sorted(newest_first, key=lambda learning: not learning.scope.private)
-        one_each = {self.about(learning): learning for learning in reversed(narrowest_first)}
-        usual = summed(one.votes for one in one_each.values()).share
-        best = sorted(one_each.values(), key=lambda one: _worth(one, usual), reverse=True)[: self.limit]
+        one_each = {self.subject(learning): learning for learning in reversed(narrowest_first)}
+        usual = add_votes(one.votes for one in one_each.values()).share
+        best = sorted(one_each.values(), key=lambda one: ranking_key(one, usual), reverse=True)[: self.limit]
         # What is always shown grows at its end, so that the prompt before it stays as it was.
         return sorted(best, key=lambda one: (one.learned_at, one.key)) if self.stable else best
 
     def _apply(self, edit: Edit, known: Sequence[Learning]) -> list[Learning]:
         if edit.record is None:
             return (
-                [edit.replaces.model_copy(update={"status": Status.REJECTED, "valid_to": edit.at, **_asked(edit)})]
+                [
+                    edit.replaces.model_copy(
+                        update={"status": Status.REJECTED, "valid_to": edit.at, **_with_source(edit)}
+                    )
+                ]
                 if edit.replaces
                 else []
             )
         new = edit.learning()
-        about = self.about(new)
+        about = self.subject(new)
         active = [
             one
             for one in known
             if one.status is Status.ACTIVE and one.namespace == new.namespace and one.key != new.key
         ]
-        same = [learning for learning in active if self.about(learning) == about]
-        if repeated := next((one for one in same if normal(one.text) == normal(new.text)), None):
-            again = {**_asked(edit, repeated), "valid_to": edit.until or repeated.valid_to}
+        same = [learning for learning in active if self.subject(learning) == about]
+        if repeated := next((one for one in same if normalize(one.text) == normalize(new.text)), None):
+            again = {**_with_source(edit, repeated), "valid_to": edit.until or repeated.valid_to}
             return [] if edit.source in repeated.sources else [repeated.model_copy(update=again)]
         old = {
             one.key: one
@@ -253,6 +255,10 @@ class LearningStore:
         }
         retired = [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": edit.at}) for one in old.values()]
         return [*retired, new.model_copy(update={"supersedes": tuple(old)})]
+
+    def _own_prompt(self) -> str:
+        # A store made of LearningStore itself has no file and no docstring of its own.
+        return load_prompt(type(self)) if type(self) is not LearningStore else ""
 
     def _default_instructions(self) -> str:
         return "\n\n".join(inspect.cleandoc(record.__doc__ or "") for record in self.records)
@@ -264,7 +270,7 @@ class LearningStore:
             )
         if not self.kinds:
             raise Misconfigured(f"{self.name} needs a record: a pydantic model of what is learnt.")
-        if self.name in RESERVED:
+        if self.name in RESERVED_NAMES:
             raise Misconfigured(f"The name {self.name!r} is taken: give the store another one.")
         if self.keep is not None and not (isinstance(self.keep, timedelta) and self.keep > timedelta()):
             raise Misconfigured(f"{self.name}: `keep` is a timedelta above zero, not {self.keep!r}.")
@@ -283,57 +289,28 @@ class LearningStore:
             raise Misconfigured(f"{self.name} shares nothing without approval already: leave sharing out.")
 
 
-def _worth(one: Learning, usual: float) -> tuple[float, float, datetime, str]:
-    """Return what ranks a learning: how near it is, weighed by its votes; then its votes; then its date."""
-    near, weight = one.score or 0.0, one.votes.weight(usual)
-    # Some distances count down from zero: there, to be worth less is to be further below.
-    return near * weight if near > 0 else near / weight, weight, one.learned_at, one.key
-
-
-def _asked(edit: Edit, said: Learning | None = None) -> dict[str, Any]:
+def _with_source(edit: Edit, said: Learning | None = None) -> dict[str, Any]:
     """Return what changes in a learning that is said again or is to be forgotten: who asked, and by which words."""
     before = (said or edit.replaces or edit.learning()).sources
     return {"sources": (*before, edit.source), "quote": edit.quote}
 
 
-def places(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
+def readable_namespaces(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
     """Return every namespace of these learning stores that the caller may read."""
-    return list(dict.fromkeys(place for store in stores for place in caller.readable(store.scope, store.name)))
+    return list(
+        dict.fromkeys(place for store in stores for place in caller.readable_namespaces(store.scope, store.name))
+    )
 
 
-def repeating(stores: Iterable[LearningStore], gone: Iterable[Learning], found: Iterable[Learning]) -> list[Learning]:
+def find_dependents(
+    stores: Iterable[LearningStore], gone: Iterable[Learning], found: Iterable[Learning]
+) -> list[Learning]:
     """Return which of the found learnings repeat words of those that are forgotten, or of what these replaced."""
     by_name = {store.name: store for store in stores}
     keys = {key for one in gone for key in (one.key, *one.supersedes)}
-    return [one for one in found if not keys.isdisjoint(by_name[one.kept_by].repeats(one))]
+    return [one for one in found if not keys.isdisjoint(by_name[one.store_name].depends_on(one))]
 
 
-def objection_to(stores: Iterable[LearningStore], learning: Learning) -> str | None:
+def find_objection(stores: Iterable[LearningStore], learning: Learning) -> str | None:
     """Return why the store that keeps a learning lets nobody change it; None if one may."""
-    return next((store.objection(learning) for store in stores if store.name == learning.kept_by), None)
-
-
-def bullet(learning: Learning, caller: Caller) -> str:
-    """Return a learning as one line: what, since when, and who said it if not the user themself."""
-    return f"- {inert(learning.text)}{provenance(learning, caller)}"
-
-
-def provenance(learning: Learning, caller: Caller) -> str:
-    """Return who said it and when, as a short note."""
-    first = learning.sources[0] if learning.sources else None
-    who = {"tool": ", from a tool", "agent": ", the agent's own conclusion", "import": ", from a document"}.get(
-        first.channel if first else "", ""
-    )
-    if first and first.channel in ("user", "person") and first.user != caller.user:
-        who = f", said by {inert(first.user)}"
-    return f" ({learning.learned_at:%Y-%m-%d}{who})"
-
-
-def words_of(store: type[LearningStore]) -> str:
-    """Return the words for the model that stand beside a learning store's module, or in its own docstring."""
-    if store is LearningStore:
-        return ""
-    beside = Path(inspect.getfile(store)).with_suffix(".md")
-    if beside.exists():
-        return beside.read_text(encoding="utf-8").strip()
-    return inspect.cleandoc(store.__doc__ or "")
+    return next((store.objection(learning) for store in stores if store.name == learning.store_name), None)

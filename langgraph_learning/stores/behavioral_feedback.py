@@ -9,9 +9,9 @@ from langgraph.store.base import SearchOp
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.learning import Status
 from langgraph_learning.core.policy import CUT
-from langgraph_learning.core.records import Record, said_by
-from langgraph_learning.core.text import normal
-from langgraph_learning.core.transcript import Line, question, text_of
+from langgraph_learning.core.records import Record, record_text
+from langgraph_learning.core.text import normalize
+from langgraph_learning.core.transcript import Line, last_question, message_text
 from langgraph_learning.stores.base import LearningStore, Note, Turn
 
 LONGEST_CALL = 200
@@ -33,7 +33,7 @@ class Feedback(Record):
 
     def identity(self) -> str | None:
         """Return what was done and when: said again with another verdict, the later one counts."""
-        return f"{normal(self.behaviour)} / {normal(self.situation or '')}" if self.behaviour else None
+        return f"{normalize(self.behaviour)} / {normalize(self.situation or '')}" if self.behaviour else None
 
     def as_text(self) -> str:
         """Return it as advice: what to do, what to avoid."""
@@ -66,15 +66,15 @@ class BehavioralFeedback(LearningStore):
         if asked is None:
             return []
         failure = _cut(f"{type(error).__name__}: {error}")
-        behaviour = f"The way of answering {_cut(question([asked]))!r} that ended in {failure}"
+        behaviour = f"The way of answering {_cut(last_question([asked]))!r} that ended in {failure}"
         record = Feedback(behaviour=behaviour, worked=False, instead=None, situation=None)
         # It rests on the question, but it is no word of the user's.
-        return (yield from self._unknown(turn, [Note(record, Line(1, asked, text_of(asked), "agent"))]))
+        return (yield from self._unknown(turn, [Note(record, Line(1, asked, message_text(asked), "agent"))]))
 
     def _unknown(self, turn: Turn, notes: Sequence[Note]) -> Flow[list[Note]]:
         """Return each note once, without those that are known: the same failure again is nothing new."""
-        once = {said_by(note.record): note for note in notes}
-        places = list(turn.caller.readable(self.scope, self.name))
+        once = {record_text(note.record): note for note in notes}
+        places = list(turn.caller.readable_namespaces(self.scope, self.name))
         items = yield from search(*(SearchOp(place, {"text": text}) for text in once for place in places))
         known = {item.value["text"] for item in items if item.value.get("status") in _NOTED}
         return [note for text, note in once.items() if text not in known]
@@ -84,7 +84,7 @@ def _failure(result: ToolMessage, messages: Sequence[AnyMessage]) -> Feedback:
     calls = [call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls]
     asked = next((call["args"] for call in calls if call["id"] == result.tool_call_id), {})
     told = json.dumps(asked, ensure_ascii=False, sort_keys=True, default=str)
-    behaviour = f"Calling {result.name} with {_cut(told)}, which failed: {_cut(text_of(result))}"
+    behaviour = f"Calling {result.name} with {_cut(told)}, which failed: {_cut(message_text(result))}"
     return Feedback(behaviour=behaviour, worked=False, instead=None, situation=None)
 
 

@@ -7,8 +7,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.records import Record, kind_of
-from langgraph_learning.core.text import inert, normal
-from langgraph_learning.stores.base import Asked, LearningStore, provenance
+from langgraph_learning.core.text import escape_line, normalize
+from langgraph_learning.stores.base import LearningStore, Request
+from langgraph_learning.stores.rendering import render_provenance
 
 SHORT = 8
 """How much of a decision's key is shown: enough to tell it from the others."""
@@ -31,7 +32,7 @@ class Decision(Record):
 
     def identity(self) -> str:
         """Return the decision itself: with other reasons it is decided anew."""
-        return normal(self.decision)
+        return normalize(self.decision)
 
     def as_text(self) -> str:
         """Return the decision with all that was said of it."""
@@ -77,7 +78,7 @@ class DecisionLog(LearningStore):
     records = (Decision, Outcome)
     limit = 12
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
         """Render every decision with its outcomes, oldest first; then outcomes of what was decided before."""
         decisions = [one for one in found if one.kind == kind_of(Decision)]
         outcomes = sorted((one for one in found if one not in decisions), key=lambda one: one.learned_at)
@@ -92,19 +93,20 @@ def topic(decision: Mapping[str, Any]) -> str:
     return f"{decision['decision']} ({decision['context']})" if decision.get("context") else str(decision["decision"])
 
 
-def _decision(decision: Learning, outcomes: Sequence[Learning], asked: Asked) -> str:
+def _decision(decision: Learning, outcomes: Sequence[Learning], asked: Request) -> str:
     data = decision.data
-    rows = [f"- {inert(topic(data))} [{decision.key[:SHORT]}]{provenance(decision, asked.caller)}"]
-    rows += [f"  - why: {inert(data['reasoning'])}"] if data["reasoning"] else []
-    rows += [f"  - instead of: {inert('; '.join(data['alternatives']))}"] if data["alternatives"] else []
+    rows = [f"- {escape_line(topic(data))} [{decision.key[:SHORT]}]{render_provenance(decision, asked.caller)}"]
+    rows += [f"  - why: {escape_line(data['reasoning'])}"] if data["reasoning"] else []
+    rows += [f"  - instead of: {escape_line('; '.join(data['alternatives']))}"] if data["alternatives"] else []
     rows += [f"  - confidence: {data['confidence']}"]
     return "\n".join([*rows, *(f"  - outcome: {_outcome(one, asked)}" for one in outcomes)])
 
 
-def _earlier(outcome: Learning, asked: Asked) -> str:
-    decided = inert(str(outcome.data["decided"]))
+def _earlier(outcome: Learning, asked: Request) -> str:
+    decided = escape_line(str(outcome.data["decided"]))
     return f"- outcome of {decided} [{outcome.data['decision'][:SHORT]}], decided earlier: {_outcome(outcome, asked)}"
 
 
-def _outcome(outcome: Learning, asked: Asked) -> str:
-    return f"{_HOW[outcome.data['worked']]}{inert(outcome.data['outcome'])}{provenance(outcome, asked.caller)}"
+def _outcome(outcome: Learning, asked: Request) -> str:
+    text = escape_line(outcome.data["outcome"])
+    return f"{_HOW[outcome.data['worked']]}{text}{render_provenance(outcome, asked.caller)}"

@@ -5,12 +5,13 @@ from typing import Literal
 
 from langgraph.store.base import SearchOp
 
-from langgraph_learning.core.flow import Flow, search, together
-from langgraph_learning.core.learning import Learning, Status, read_all
+from langgraph_learning.core.flow import Flow, gather, search
+from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.records import Record, kind_of
 from langgraph_learning.core.scopes import Namespace
-from langgraph_learning.core.text import inert, normal, words
-from langgraph_learning.stores.base import Asked, LearningStore, provenance
+from langgraph_learning.core.text import content_words, escape_line, normalize
+from langgraph_learning.stores.base import LearningStore, Request
+from langgraph_learning.stores.rendering import render_provenance
 
 DIRECTORY = 60
 """How many names the directory of what is known lists at most."""
@@ -27,7 +28,7 @@ class Entity(Record):
 
     def identity(self) -> str:
         """Return the name: a thing is known by it."""
-        return normal(self.entity)
+        return normalize(self.entity)
 
     def as_text(self) -> str:
         """Return the name with type and aliases."""
@@ -87,43 +88,43 @@ class EntityMemory(LearningStore):
     records = (Entity, Fact, Event, Relationship)
     limit = 20
 
-    def recall(self, asked: Asked) -> Flow[list[Learning]]:
+    def recall(self, asked: Request) -> Flow[list[Learning]]:
         """Find what is near to the question, and the names of all that is known: so "unknown" is known too."""
-        places = list(asked.caller.readable(self.scope, self.name))
+        places = list(asked.caller.readable_namespaces(self.scope, self.name))
         entities = {"status": Status.ACTIVE.value, "kind": kind_of(Entity)}
         active = {"status": Status.ACTIVE.value}
         near = [SearchOp(place, active, limit=self.limit * 2, query=asked.query or None) for place in places]
         names = [SearchOp(place, entities, limit=DIRECTORY) for place in places]
-        found, directory = yield from together((search(*near), search(*names)))
+        found, directory = yield from gather((search(*near), search(*names)))
         best = self.rank(found, places, asked)
         best += yield from self._led_to(best, places, asked)
         shown = {learning.key for learning in best}
-        return [*best, *(learning for learning in read_all(directory, places) if learning.key not in shown)][
+        return [*best, *(learning for learning in read_learnings(directory, places) if learning.key not in shown)][
             : self.limit + DIRECTORY
         ]
 
-    def _led_to(self, best: Sequence[Learning], places: Sequence[Namespace], asked: Asked) -> Flow[list[Learning]]:
+    def _led_to(self, best: Sequence[Learning], places: Sequence[Namespace], asked: Request) -> Flow[list[Learning]]:
         """Find what is known of the things that the question names, and of those to which relationships lead from them.
 
         The question alone does not find it: "what about the Acme project?" has no word of what its supplier announced.
         """
-        names = [] if asked.learning else self._names(best, words([asked.query]))
+        names = [] if asked.learning else self._names(best, content_words([asked.query]))
         if not names:
             return []
         active, query = {"status": Status.ACTIVE.value}, ", ".join(names)
         items = yield from search(*(SearchOp(place, active, limit=self.limit * 2, query=query) for place in places))
-        known, wanted = {learning.key for learning in best}, {normal(name) for name in names}
+        known, wanted = {learning.key for learning in best}, {normalize(name) for name in names}
         found = [one for one in self.rank(items, places, asked) if one.key not in known]
-        return [one for one in found if normal(str(one.data.get("entity"))) in wanted]
+        return [one for one in found if normalize(str(one.data.get("entity"))) in wanted]
 
     def _names(self, best: Sequence[Learning], asked: set[str]) -> list[str]:
         """Return what the question names, and what is related to that in either direction."""
         ends = [(str(one.data["entity"]), str(one.data.get("target", one.data["entity"]))) for one in best]
-        return list(dict.fromkeys(end for pair in ends if words(pair) & asked for end in pair))
+        return list(dict.fromkeys(end for pair in ends if content_words(pair) & asked for end in pair))
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
         """Render what is known under the name of what it is about, a relationship under both; then the directory."""
-        entities = {self.about(one): one for one in found if one.kind == kind_of(Entity)}
+        entities = {self.subject(one): one for one in found if one.kind == kind_of(Entity)}
         statements = [one for one in found if one.kind != kind_of(Entity)]
         under: dict[str, list[Learning]] = {}
         for statement in statements:
@@ -134,15 +135,19 @@ class EntityMemory(LearningStore):
                     under.setdefault(name, []).append(statement)
         blocks = []
         for name, about in under.items():
-            rows = [f"  - {inert(self._without(name, one))}{provenance(one, asked.caller)}" for one in about]
-            blocks.append("\n".join([f"- {inert(self._title(name, entities))}", *rows]))
+            rows = [
+                f"  - {escape_line(self._without(name, one))}{render_provenance(one, asked.caller)}" for one in about
+            ]
+            blocks.append("\n".join([f"- {escape_line(self._title(name, entities))}", *rows]))
         rest = [one.text for about, one in entities.items() if one.data["entity"] not in under]
-        return "\n".join([*blocks, *([f"- Also known: {inert('; '.join(rest))}"] if rest else [])])
+        return "\n".join([*blocks, *([f"- Also known: {escape_line('; '.join(rest))}"] if rest else [])])
 
     def _known_as(self, name: object, entities: dict[str, Learning]) -> str:
         """Return the name under which something called `name` is known."""
         for learning in entities.values():
-            if normal(str(name)) in (normal(called) for called in (learning.data["entity"], *learning.data["aliases"])):
+            if normalize(str(name)) in (
+                normalize(called) for called in (learning.data["entity"], *learning.data["aliases"])
+            ):
                 return str(learning.data["entity"])
         return str(name) if name else ""
 

@@ -8,16 +8,17 @@ from typing import Any, ClassVar
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.store.base import GetOp, Item, SearchOp
 
-from langgraph_learning.core.flow import Flow, batch, get, search
+from langgraph_learning.core.flow import Flow, batch, get_item, search
 from langgraph_learning.core.keys import FORGET_TOOL, note_key
-from langgraph_learning.core.learning import Learning, Status, read_all
+from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.scopes import Namespace, Scope
-from langgraph_learning.core.text import inert, shortened
-from langgraph_learning.core.transcript import Line, last_turn, spoken
+from langgraph_learning.core.text import escape_line, truncate
+from langgraph_learning.core.transcript import Line, last_turn, utterance
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.stores.base import OVERFETCH, Asked, LearningStore, Note, Turn
+from langgraph_learning.stores.base import LearningStore, Note, Request, Turn
+from langgraph_learning.stores.ranking import OVERFETCH
 
 LONGEST_SHOWN = 800
 """How many characters of one message are shown at most."""
@@ -54,7 +55,7 @@ class Episodes(LearningStore):
 
     name = "episodes"
     title = "From earlier conversations, word for word"
-    noted = (Episode,)
+    observed_records = (Episode,)
     limit = 4
     modes = frozenset({Mode.BACKGROUND})
     sequence: ClassVar[dict[str, str]] = {"by": "data.thread", "order": "data.position"}
@@ -76,7 +77,7 @@ class Episodes(LearningStore):
         """
         super().__init__(name=name, scope=scope, limit=limit, tools=tools, keep=keep)
 
-    def recall(self, asked: Asked) -> Flow[list[Learning]]:
+    def recall(self, asked: Request) -> Flow[list[Learning]]:
         """Find what was said in other conversations, or so long ago in this one that it is no longer in it.
 
         Each match is followed by the messages before and after it. Nothing for an extraction: what was said is said.
@@ -89,9 +90,9 @@ class Episodes(LearningStore):
         best = self.rank((item for item in items if item.key not in here), [place], asked)
         beside = yield from _beside(best, place)
         shown = [one for match in best for one in (match, *beside[match.key])]
-        return [one for one in _once(shown) if one.key not in here and one.counts(asked.now)]
+        return [one for one in _once(shown) if one.key not in here and one.is_active(asked.now)]
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
         """Render each conversation in its order, the best first, with a mark where something is left out."""
         talks: dict[Any, list[Learning]] = {}
         for one in found:
@@ -104,7 +105,7 @@ class Episodes(LearningStore):
         A turn in which the agent forgets something is not kept, for it says once more what is to be forgotten.
         """
         off_record = {id(message) for message in _forgetting(turn.messages)}
-        told = [line for line in new if spoken(line.message) and id(line.message) not in off_record]
+        told = [line for line in new if utterance(line.message) and id(line.message) not in off_record]
         before, position = (yield from self._before(turn, told[0].message)) if told else (None, 0)
         notes = []
         for place, line in enumerate(told, start=position):
@@ -117,16 +118,16 @@ class Episodes(LearningStore):
         forgotten = [one for edit in edits if edit.record is None for one in self._apply(edit, known)]
         new = [edit.learning() for edit in edits if edit.record is not None]
         before = [(one.namespace, one.data["follows"]) for one in new if one.data["follows"]]
-        items = yield from batch(*(GetOp(*place) for place in dict.fromkeys([*(one.place for one in new), *before])))
-        kept = read_all((item for item in items if isinstance(item, Item)), {one.namespace for one in new})
-        added = [one for one in new if one.place not in {old.place for old in kept}]
+        items = yield from batch(*(GetOp(*place) for place in dict.fromkeys([*(one.ref for one in new), *before])))
+        kept = read_learnings((item for item in items if isinstance(item, Item)), {one.namespace for one in new})
+        added = [one for one in new if one.ref not in {old.ref for old in kept}]
         return [*_chained(kept, added), *forgotten]
 
     def _before(self, turn: Turn, first: AnyMessage) -> Flow[tuple[str | None, int]]:
         """Return the key of the message before the first new one, if it was kept, and the new one's position."""
-        earlier = list(takewhile(lambda message: message is not first, filter(spoken, turn.messages)))
+        earlier = list(takewhile(lambda message: message is not first, filter(utterance, turn.messages)))
         key = _key(turn.caller.thread, earlier[-1]) if earlier else None
-        item = (yield from get(turn.caller.namespace(self.scope, self.name), key)) if key else None
+        item = (yield from get_item(turn.caller.namespace(self.scope, self.name), key)) if key else None
         # A client that sends its history without ids makes new messages of it: then its length says where this one is.
         return (key, item.value["data"]["position"] + 1) if item else (None, len(earlier))
 
@@ -141,7 +142,7 @@ class Episodes(LearningStore):
 
 def _episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
     speaker = turn.caller.user if line.channel == "user" else "agent"
-    said, day = spoken(line.message), f"{turn.now:%Y-%m-%d}"
+    said, day = utterance(line.message), f"{turn.now:%Y-%m-%d}"
     return Episode(speaker=speaker, on=day, said=said, thread=turn.caller.thread, position=position, follows=follows)
 
 
@@ -162,7 +163,7 @@ def _forgetting(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
     return found
 
 
-def _here(asked: Asked) -> set[str]:
+def _here(asked: Request) -> set[str]:
     """Return the keys of what is still in this conversation."""
     thread = asked.caller.thread
     return {note_key(thread, id_, Episode.kind) for id_ in asked.branch if id_} if thread else set()
@@ -182,7 +183,7 @@ def _beside(found: Sequence[Learning], place: Namespace) -> Flow[dict[str, list[
     """Return, for each message that was found, the one before it and those that followed on it."""
     wanted = {key for one in found for key in _links(one)}
     items = yield from batch(*(GetOp(place, key) for key in sorted(wanted)))
-    near = read_all((item for item in items if isinstance(item, Item)), [place])
+    near = read_learnings((item for item in items if isinstance(item, Item)), [place])
     return {one.key: [other for other in near if other.key in _links(one)] for one in found}
 
 
@@ -207,4 +208,4 @@ def _talk(talk: Sequence[Learning]) -> str:
 
 def _row(one: Learning) -> str:
     from_tool = " (after what a tool said)" if any(source.channel == "tool" for source in one.sources) else ""
-    return inert(shortened(one.text, LONGEST_SHOWN)) + from_tool
+    return escape_line(truncate(one.text, LONGEST_SHOWN)) + from_tool

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
-from langgraph_learning.core.flow import Flow, call
+from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.records import Record
 from langgraph_learning.core.scopes import Scope
-from langgraph_learning.core.text import inert
-from langgraph_learning.stores.base import Asked, LearningStore
+from langgraph_learning.core.text import escape_line
+from langgraph_learning.stores.base import LearningStore, Request
 
 RETRIEVED = "retriever"
 
@@ -49,20 +49,22 @@ class LearnedKnowledge(LearningStore):
         super().__init__(**options)
         self.retrievers = tuple(retrievers)
 
-    def recall(self, asked: Asked) -> Flow[list[Learning]]:
+    def recall(self, asked: Request) -> Flow[list[Learning]]:
         """Find what is near to the question, here and by the retrievers."""
         found = yield from self._search(asked)
         if asked.learning or not asked.query:
             return found
         for retriever in self.retrievers:
-            documents = yield from call(retriever, asked.query)
+            documents = yield from invoke(retriever, asked.query)
             found += [_read(document, retriever, asked.now) for document in documents[: self.limit]]
         return found
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
         """Render the insights, and what was retrieved with its source."""
         own = [learning for learning in found if learning.namespace[0] != RETRIEVED]
-        rows = [f"- {inert(one.text)} (from {inert(one.key)})" for one in found if one.namespace[0] == RETRIEVED]
+        rows = [
+            f"- {escape_line(one.text)} (from {escape_line(one.key)})" for one in found if one.namespace[0] == RETRIEVED
+        ]
         return "\n".join(part for part in (str(super().build_context(own, asked)), *rows) if part)
 
 

@@ -11,13 +11,14 @@ from langgraph.store.base import SearchOp
 from pydantic import field_validator
 
 from langgraph_learning.core.flow import Flow, search
-from langgraph_learning.core.learning import Learning, Source, Status, messages_in, read_all
+from langgraph_learning.core.learning import Learning, Source, Status, messages_of, read_learnings
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, InvalidEdit, Record
 from langgraph_learning.core.scopes import Scope
-from langgraph_learning.core.text import inert, normal
+from langgraph_learning.core.text import escape_line, normalize
 from langgraph_learning.errors import Misconfigured, NotAllowed
-from langgraph_learning.stores.base import OVERFETCH, Asked, LearningStore
+from langgraph_learning.stores.base import LearningStore, Request
+from langgraph_learning.stores.ranking import OVERFETCH
 
 GIVEN = ("given", "", "global", "developer", "self_improvement")
 """Where a section seems to lie that the developer wrote: it is in no store, and nothing can edit it."""
@@ -87,24 +88,24 @@ class SelfImprovement(LearningStore):
         words = Template(self.instructions).safe_substitute(evidence=self.evidence)
         self.instructions = "\n".join([words, *self._told()])
 
-    def recall(self, asked: Asked) -> Flow[list[Learning]]:
+    def recall(self, asked: Request) -> Flow[list[Learning]]:
         """Find what the sections say, from one place alone: that of this store's scope."""
         place = asked.caller.namespace(self.scope, self.name)
         active = {"status": Status.ACTIVE.value}
         found = yield from search(SearchOp(place, active, limit=self.limit * OVERFETCH))
-        return self.standing([one for one in read_all(found, [place]) if one.let_in], asked.now)
+        return self.standing([one for one in read_learnings(found, [place]) if one.is_approved], asked.now)
 
-    def given(self, now: datetime) -> list[Learning]:
+    def developer_learnings(self, now: datetime) -> list[Learning]:
         """Return the developer's own sections, as learnings that lie nowhere."""
         return self.standing([], now)
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
         """Render the sections by name, without dates: equal sections are equal bytes."""
         return _rendered(found)
 
     def written(self) -> str:
         """Return the developer's own sections as an agent is shown them."""
-        return _rendered(self.given(datetime.min))
+        return _rendered(self.developer_learnings(datetime.min))
 
     def standing(self, learnings: Iterable[Learning], now: datetime) -> list[Learning]:
         """Return what each section says if these count: what was decided last, else what the developer wrote.
@@ -124,14 +125,14 @@ class SelfImprovement(LearningStore):
         if any(one.kind in self.kinds for one in links):
             raise InvalidEdit("evidence: an instruction is no evidence for another; name what was said or happened")
         whole = replace(edit, support=_sources(links))
-        heard = messages_in((edit.source, *whole.support))
+        heard = messages_of((edit.source, *whole.support))
         if len(heard) < self.evidence:
             raise InvalidEdit(
                 f"evidence: it rests on {len(heard)} different messages, and {self.evidence} are needed: leave it out"
             )
         if wrong := self.objection(wanted := whole.learning()):
             raise InvalidEdit(wrong)
-        if normal(text_in(wanted)) == normal(self.sections.get(section_of(wanted), "\0")):
+        if normalize(text_in(wanted)) == normalize(self.sections.get(section_of(wanted), "\0")):
             raise InvalidEdit("text: that is what the section says already: leave it out")
         return whole
 
@@ -149,11 +150,11 @@ class SelfImprovement(LearningStore):
             raise NotAllowed("A proposal is for one section: its text may be changed, not the section.")
         return changed
 
-    def replaced(self, proposal: Learning, bases: Sequence[Learning]) -> tuple[str, ...]:
+    def texts_to_replace(self, proposal: Learning, bases: Sequence[Learning]) -> tuple[str, ...]:
         """Return what the section says until then, also where the developer wrote it."""
         section = section_of(proposal)
         given = (f"{section}: {self.sections[section]}",) if section in self.sections else ()
-        return super().replaced(proposal, bases) or given
+        return super().texts_to_replace(proposal, bases) or given
 
     def texts(self, learnings: Iterable[Learning], now: datetime) -> dict[str, str]:
         """Return what stands in each section that says something, by name."""
@@ -166,7 +167,7 @@ class SelfImprovement(LearningStore):
 
     def _told(self) -> list[str]:
         """Return what an extraction must know of this agent's sections."""
-        rows = [f"- {name}: {inert(text)}" for name, text in self.sections.items() if name not in self.protected]
+        rows = [f"- {name}: {escape_line(text)}" for name, text in self.sections.items() if name not in self.protected]
         told = ["The sections as they were written, where nothing under <known> says otherwise:", *rows] if rows else []
         shut = ", ".join(sorted(self.protected))
         return [*told, *([f"Never propose anything for these sections: {shut}."] if shut else [])]

@@ -7,12 +7,12 @@ from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel
 
 from langgraph_learning.core.flow import Flow, batch
-from langgraph_learning.core.learning import Learning, Status, read_all
+from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.scopes import Scope
-from langgraph_learning.core.text import inert
-from langgraph_learning.stores.base import Asked, LearningStore
+from langgraph_learning.core.text import escape_line
+from langgraph_learning.stores.base import LearningStore, Request
 
 BREAK = " | "
 LOOK_BACK = 50
@@ -78,17 +78,17 @@ class SessionContext(LearningStore):
         """planning: also keep the goal, the plan with the status of its steps, and the progress."""
         super().__init__(record=PlannedSession if planning else Session, mode=mode)
 
-    def recall(self, asked: Asked) -> Flow[list[Learning]]:
+    def recall(self, asked: Request) -> Flow[list[Learning]]:
         """Find the newest version in this branch; what the thread's state holds counts if its message is far back."""
-        (place,) = asked.caller.readable(self.scope, self.name)
+        (place,) = asked.caller.readable_namespaces(self.scope, self.name)
         items = yield from batch(*(GetOp(place, id_) for id_ in reversed(asked.branch[-LOOK_BACK:])))
-        versions = read_all((item for item in items if isinstance(item, Item)), [place])
+        versions = read_learnings((item for item in items if isinstance(item, Item)), [place])
         newest = versions[:1] or [learning for learning in asked.session if learning.kind in self.kinds]
         return [learning for learning in newest if learning.status is Status.ACTIVE]
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
         """Render the session line by line."""
-        return "\n".join(f"- {inert(part)}" for learning in found for part in learning.text.split(BREAK))
+        return "\n".join(f"- {escape_line(part)}" for learning in found for part in learning.text.split(BREAK))
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
         """Write one version for what was read; the versions before it stay, for the branches that they belong to."""

@@ -6,7 +6,7 @@ from typing import Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.records import Record, reason
+from langgraph_learning.core.records import Record, explain_error
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore
 
@@ -50,7 +50,7 @@ class UserProfile(LearningStore):
         rows = "\n".join(f"- {name}: {field.description or ''}" for name, field in schema.model_fields.items())
         self.instructions = f"{self.instructions}\nThe fields:\n{rows}"
 
-    def names_in(self, known: Iterable[Learning]) -> list[str]:
+    def user_names(self, known: Iterable[Learning]) -> list[str]:
         """Return the values of the fields that hold names."""
         fields = ((str(one.data.get("field")), one.data.get("value")) for one in known if one.kind in self.kinds)
         return [str(value) for field, value in fields if field.endswith("name") and value]
@@ -82,7 +82,7 @@ def _field_of(schema: type[BaseModel]) -> type[Record]:
             try:
                 schema.__pydantic_validator__.validate_assignment(blank.model_copy(), name, self.value)  # type: ignore[attr-defined]
             except ValidationError as error:
-                raise ValueError(reason(error)) from error
+                raise ValueError(explain_error(error)) from error
 
     return create_model(
         "ProfileField",

@@ -4,91 +4,91 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
 
-from langgraph_learning.core.keys import mark_of
-from langgraph_learning.core.learning import Decision, Learning, Status
-from langgraph_learning.core.scopes import Caller, Place
-from langgraph_learning.core.text import normal
+from langgraph_learning.core.keys import user_hash
+from langgraph_learning.core.learning import Learning, ReviewDecision, Status
+from langgraph_learning.core.scopes import Caller, ItemRef
+from langgraph_learning.core.text import normalize
 
-Stored = Mapping[Place, Learning]
+StoredLearnings = Mapping[ItemRef, Learning]
 """What lies in the store at this moment, by where it lies."""
 
 
-def proposed(asked: Iterable[Learning], stored: Stored, at: datetime) -> list[Learning]:
+def make_proposals(asked: Iterable[Learning], stored: StoredLearnings, at: datetime) -> list[Learning]:
     """Return wishes as proposals: nothing that counts is touched.
 
     What is new waits. What would take the place of something, or make it be forgotten, remembers how that was. Any
     other change of what is there, such as another source, asks for nothing that a person could approve.
     """
-    found = (_proposal(one, stored, at) for one in asked)
-    return list({one.place: one for one in found if one is not None}.values())
+    found = (_make_proposal(one, stored, at) for one in asked)
+    return list({one.ref: one for one in found if one is not None}.values())
 
 
-def unanswered(proposals: Iterable[Learning], stored: Stored) -> list[Learning]:
+def drop_answered(proposals: Iterable[Learning], stored: StoredLearnings) -> list[Learning]:
     """Return the proposals without those that are made, count or were refused already."""
-    return [one for one in proposals if one.place not in stored or _over(stored[one.place])]
+    return [one for one in proposals if one.ref not in stored or _is_history(stored[one.ref])]
 
 
-def approved(proposal: Learning, bases: Sequence[Learning], decision: Decision) -> list[Learning]:
+def apply_approval(proposal: Learning, bases: Sequence[Learning], decision: ReviewDecision) -> list[Learning]:
     """Return what to write when a person approves a proposal that is not stale: it, and what it replaces or retires."""
     ended = Status.REJECTED if proposal.retires else Status.SUPERSEDED
-    old = [over(one, decision, ended) for one in bases]
+    old = [end_learning(one, decision, ended) for one in bases]
     # A proposal to forget has done its work; any other counts from now on.
     status = Status.SUPERSEDED if proposal.retires else Status.ACTIVE
-    return [*old, decided(proposal, status, decision)]
+    return [*old, with_decision(proposal, status, decision)]
 
 
-def decided(learning: Learning, status: Status, decision: Decision) -> Learning:
+def with_decision(learning: Learning, status: Status, decision: ReviewDecision) -> Learning:
     """Return a learning as it is after a decision."""
     # What was said stays with the reviewer, and who said it was counted for nothing else.
     settled = {"status": status, "decisions": (*learning.decisions, decision), "quote": None, "supporters": ()}
     return learning.model_copy(update=settled)
 
 
-def over(learning: Learning, decision: Decision, status: Status = Status.SUPERSEDED) -> Learning:
+def end_learning(learning: Learning, decision: ReviewDecision, status: Status = Status.SUPERSEDED) -> Learning:
     """Return a learning that counts no longer since a decision about another."""
     ended = decision.model_copy(update={"verdict": "ended"})
     changes = {"status": status, "valid_to": decision.at, "decisions": (*learning.decisions, ended)}
     return learning.model_copy(update=changes)
 
 
-def stale(proposal: Learning, bases: Iterable[Learning]) -> bool:
+def is_stale(proposal: Learning, bases: Iterable[Learning]) -> bool:
     """Whether what a proposal would change has changed since it was made."""
     return {one.key: one.digest() for one in bases} != dict(proposal.base)
 
 
-def refused(learning: Learning) -> bool:
+def is_rejected(learning: Learning) -> bool:
     """Whether a reviewer said no to it."""
     return bool(learning.decisions) and learning.decisions[-1].verdict == "rejected"
 
 
-def _proposal(one: Learning, stored: Stored, at: datetime) -> Learning | None:
-    old = stored.get(one.place)
+def _make_proposal(one: Learning, stored: StoredLearnings, at: datetime) -> Learning | None:
+    old = stored.get(one.ref)
     waiting = {"status": Status.PROPOSED, "retires": None, "supporters": (), "decisions": (), "learned_at": at}
     if one.status is Status.REJECTED and old and old.status is Status.ACTIVE:
         asked = tuple(source for source in one.sources if source not in old.sources) or old.sources
         made = old.model_copy(update={**waiting, "retires": old.key, "sources": asked, "quote": one.quote})
-        return _keyed(made, [old], ())
+        return _with_key(made, [old], ())
     if one.status not in (Status.ACTIVE, Status.PROPOSED) or (old and one.text == old.text and one.data == old.data):
         return None
     replaced = [stored[one.namespace, key] for key in one.supersedes if (one.namespace, key) in stored]
     bases = [base for base in (*replaced, *([old] if old else [])) if base.status is Status.ACTIVE]
-    return _keyed(one.model_copy(update=waiting), bases, tuple(base.key for base in bases))
+    return _with_key(one.model_copy(update=waiting), bases, tuple(base.key for base in bases))
 
 
-def _keyed(proposal: Learning, bases: Sequence[Learning], supersedes: tuple[str, ...]) -> Learning:
+def _with_key(proposal: Learning, bases: Sequence[Learning], supersedes: tuple[str, ...]) -> Learning:
     """Return a proposal with what it rests on, under a key that the same wish would have again."""
     base = {one.key: one.digest() for one in bases}
-    wish = (*proposal.namespace, proposal.kind, str(proposal.retires), normal(proposal.text), *sorted(base.values()))
+    wish = (*proposal.namespace, proposal.kind, str(proposal.retires), normalize(proposal.text), *sorted(base.values()))
     key = uuid5(NAMESPACE_URL, "\0".join(wish)).hex
     return proposal.model_copy(update={"key": key, "base": base, "supersedes": supersedes})
 
 
-def _over(learning: Learning) -> bool:
+def _is_history(learning: Learning) -> bool:
     """Whether a former proposal is history, so that the same may be proposed anew."""
-    return learning.status in (Status.SUPERSEDED, Status.REJECTED) and not refused(learning)
+    return learning.status in (Status.SUPERSEDED, Status.REJECTED) and not is_rejected(learning)
 
 
 def rests_on_own_words(proposal: Learning, caller: Caller) -> bool:
     """Whether a proposal rests on something that was said in this user's own turn."""
-    mark = mark_of(caller, proposal.key)
+    mark = user_hash(caller, proposal.key)
     return mark in proposal.supporters or any(source.user == caller.user for source in proposal.sources)

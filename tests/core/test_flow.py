@@ -7,7 +7,7 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.store.base import GetOp, PutOp
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_learning.core.flow import Batch, Flow, adrive, batch, call, drive, flow_of, together
+from langgraph_learning.core.flow import Batch, Flow, adrive, as_flow, batch, drive, gather, invoke
 from langgraph_learning.errors import Misconfigured
 
 READ_A, READ_B = GetOp(("a",), "k"), GetOp(("b",), "k")
@@ -20,14 +20,14 @@ def reads(op: GetOp) -> Flow[Any]:
 
 def test_batches_of_the_same_step_become_one_batch():
     """Two stores that read at the same time cost one round trip."""
-    flow = together([reads(READ_A), reads(READ_B)])
+    flow = gather([reads(READ_A), reads(READ_B)])
 
     assert Batch((READ_A, READ_B)) == next(flow)
 
 
 def test_each_flow_gets_its_own_answers():
     """What came back for one store is not handed to another."""
-    flow = together([reads(READ_A), reads(READ_B)])
+    flow = gather([reads(READ_A), reads(READ_B)])
     next(flow)
 
     with pytest.raises(StopIteration) as stop:
@@ -43,7 +43,7 @@ def test_a_flow_that_asks_for_nothing_runs_beside_others():
         return "known"
         yield
 
-    flow = together([knows(), reads(READ_B)])
+    flow = gather([knows(), reads(READ_B)])
     next(flow)
 
     with pytest.raises(StopIteration) as stop:
@@ -59,7 +59,7 @@ async def test_both_drivers_carry_out_the_same_flow(driver: Any):
     def shouts() -> Flow[str]:
         yield from batch(PutOp(("a",), "k", {"text": "hello"}))
         item = yield from reads(READ_A)
-        return (yield from call(RunnableLambda(str.upper), item.value["text"]))
+        return (yield from invoke(RunnableLambda(str.upper), item.value["text"]))
 
     done = driver(shouts(), InMemoryStore())
 
@@ -72,7 +72,7 @@ async def test_a_flow_may_handle_what_went_wrong(driver: Any):
 
     def careful() -> Flow[str]:
         try:
-            return (yield from call(RunnableLambda(lambda _: 1 / 0), None))
+            return (yield from invoke(RunnableLambda(lambda _: 1 / 0), None))
         except ZeroDivisionError:
             return "handled"
 
@@ -88,7 +88,7 @@ def test_an_async_method_in_a_sync_graph_says_what_to_do():
         return 1
 
     with pytest.raises(Misconfigured, match="ainvoke"):
-        drive(flow_of(waits()), InMemoryStore())
+        drive(as_flow(waits()), InMemoryStore())
 
 
 async def test_a_method_may_be_plain_async_or_a_flow():
@@ -101,4 +101,4 @@ async def test_a_method_may_be_plain_async_or_a_flow():
         yield from batch(READ_A)
         return 3
 
-    assert [1, 2, 3] == [await adrive(flow_of(x), InMemoryStore()) for x in (1, waits(), asks())]
+    assert [1, 2, 3] == [await adrive(as_flow(x), InMemoryStore()) for x in (1, waits(), asks())]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning import LearningContext, Scope
-from langgraph_learning.core.scopes import Caller, authenticated, escape, unescape
+from langgraph_learning.core.scopes import Caller, apply_authentication, escape, unescape
 from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
@@ -32,15 +32,15 @@ def test_nobody_reads_what_is_private_to_another(people: set[str], teams: set[st
     one, other = (Caller.of(LearningContext(user_id=user, team_ids=tuple(teams))) for user in people)
     private = one.namespace(Scope.USER, "user_memory")
 
-    assert private in set(one.readable(Scope.TEAM, "user_memory"))
-    assert private not in set(other.readable(Scope.TEAM, "user_memory"))
+    assert private in set(one.readable_namespaces(Scope.TEAM, "user_memory"))
+    assert private not in set(other.readable_namespaces(Scope.TEAM, "user_memory"))
 
 
 def test_a_caller_reads_the_union_of_all_scopes():
     """User, open scopes, teams, agent and everybody; never another's thread."""
     context = LearningContext(user_id="u", team_ids=("a", "b"), agent_id="bot", owners={"project": "apollo"})
 
-    found = [place[2:4] for place in Caller.of(context, "t").readable(Scope.TEAM, "facts")]
+    found = [place[2:4] for place in Caller.of(context, "t").readable_namespaces(Scope.TEAM, "facts")]
 
     assert [
         ("user", "u"), ("project", "apollo"), ("team", "a"), ("team", "b"), ("agent", "bot"), ("global", "everybody"),
@@ -50,7 +50,7 @@ def test_a_caller_reads_the_union_of_all_scopes():
 def test_tenants_share_nothing():
     """The same user id in two tenants is two people."""
     places = [
-        set(Caller.of(LearningContext(user_id="u", tenant_id=tenant)).readable(Scope.GLOBAL, "facts"))
+        set(Caller.of(LearningContext(user_id="u", tenant_id=tenant)).readable_namespaces(Scope.GLOBAL, "facts"))
         for tenant in "ab"
     ]
 
@@ -90,14 +90,14 @@ SERVER_USER = {"identity": "alex", "team_ids": ["acme", "ops"], "tenant_id": "t1
 
 def test_the_authenticated_user_is_the_user():
     """On a server the context need not say who asks, and all the user's teams count."""
-    assert LearningContext(user_id="alex", team_ids=("acme", "ops"), tenant_id="t1") == authenticated(
+    assert LearningContext(user_id="alex", team_ids=("acme", "ops"), tenant_id="t1") == apply_authentication(
         LearningContext(), SERVER_USER
     )
 
 
 def test_an_authenticated_user_may_choose_among_their_teams():
     """A run may be for one team only."""
-    assert ("ops",) == authenticated(LearningContext(team_ids=("ops",)), SERVER_USER).team_ids
+    assert ("ops",) == apply_authentication(LearningContext(team_ids=("ops",)), SERVER_USER).team_ids
 
 
 @pytest.mark.parametrize(
@@ -106,17 +106,17 @@ def test_an_authenticated_user_may_choose_among_their_teams():
 def test_what_the_server_does_not_vouch_for_is_refused(claim: dict[str, object]):
     """Nobody gets into another's learnings by naming them."""
     with pytest.raises(NotAllowed):
-        authenticated(LearningContext.model_validate(claim), SERVER_USER)
+        apply_authentication(LearningContext.model_validate(claim), SERVER_USER)
 
 
 def test_all_that_is_private_to_a_user_lies_in_one_folder():
     """What a server may show of a user's raw items begins with it; what is another's does not."""
     alex = Caller.of(LearningContext(user_id="alex@acme.com", team_ids=("acme",)))
 
-    assert ("learnings", "default", "user", "alex@acme%2Ecom") == alex.folder(Scope.USER)
-    assert alex.folder(Scope.TEAM) == alex.namespace(Scope.TEAM, "facts")[:-1]
+    assert ("learnings", "default", "user", "alex@acme%2Ecom") == alex.owner_namespace(Scope.USER)
+    assert alex.owner_namespace(Scope.TEAM) == alex.namespace(Scope.TEAM, "facts")[:-1]
     with pytest.raises(MissingOwner, match="names none"):
-        alex.folder(Scope.AGENT)
+        alex.owner_namespace(Scope.AGENT)
 
 
 @pytest.mark.parametrize("error", [Misconfigured, MissingOwner, NotAllowed])

@@ -29,14 +29,14 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.core.learning import Decision, Learning, Source, Status, Votes
+from langgraph_learning.core.learning import Learning, ReviewDecision, Source, Status, Votes
 from langgraph_learning.core.scopes import Caller
-from langgraph_learning.core.text import normal
+from langgraph_learning.core.text import normalize
 from langgraph_learning.curate.report import Report
 from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.testing import ScriptedModel
-from langgraph_learning.update.votes import Vote, where
+from langgraph_learning.update.votes import Vote, votes_namespace
 
 TODAY = datetime.now(UTC)
 YEAR = timedelta(days=365)
@@ -103,7 +103,7 @@ def vote(
     assert machine.store
     for answer in answers:
         voice = Vote.of(Caller.of(who), answer, helped=which == "up", why=which, at=TODAY)
-        machine.store.put(*voice.on(on.place), index=False)
+        machine.store.put(*voice.on(on.ref), index=False)
 
 
 def show(machine: LearningMachine, one: Learning) -> None:
@@ -137,7 +137,7 @@ class Diary(LearningStore):
     """Messages stored verbatim, without a model."""
 
     name = "diary"
-    noted = (Entry,)
+    observed_records = (Entry,)
 
 
 class Meddler:
@@ -163,7 +163,7 @@ class Meddler:
 
     def change(self, nth: int, how: str) -> None:
         """Change or forget a learning that is active at this moment, with all that was merged into it."""
-        item = self.store.get(*list(self.learnings.values())[nth % len(self.learnings)].place)
+        item = self.store.get(*list(self.learnings.values())[nth % len(self.learnings)].ref)
         now = item and Learning.read(item)
         if not now or now.status != "active":
             return
@@ -260,7 +260,7 @@ def test_the_words_that_a_person_approved_stay(postgres_store: BaseStore):
     machine = tidy(postgres_store)
     often = (Source(channel="user", user="alex", thread="a"), Source(channel="user", user="alex", thread="b"))
     observed(machine, FREEZES[0], key="often", sources=often)
-    yes = Decision(by="sam", at=TODAY, verdict="approved")
+    yes = ReviewDecision(by="sam", at=TODAY, verdict="approved")
     (approved,) = observed(machine, FREEZE, key="approved", decisions=(yes,))
     machine.curate()
 
@@ -480,11 +480,11 @@ def test_votes_are_summed_anew_and_those_on_nothing_removed(postgres_store: Base
     one, gone = observed(machine, "Drinks tea", "Owns a boat", votes=Votes(helped=9))
     vote(machine, one, "up", answers=["a1"])
     vote(machine, gone, "up", answers=["a1"])
-    machine.store.delete(*gone.place)
+    machine.store.delete(*gone.ref)
     machine.curate()
 
     assert [Votes(helped=1)] == [left.votes for left in machine.learnings(ALEX)]
-    assert [] == machine.store.search(where(gone.place))
+    assert [] == machine.store.search(votes_namespace(gone.ref))
 
 
 def test_what_others_rest_on_stays_where_it_is(store: BaseStore):
@@ -526,7 +526,9 @@ def test_no_order_of_edits_loses_a_learning(postgres_store: Any, said: Any, edit
     meddler = Meddler(machine, observed(machine, *said, context=context), edits)
     curate_with(meddler, machine, tenant=name)
 
-    assert {normal(text) for text in meddler.wanted.values()} == {normal(text) for text in texts(machine, context)}
+    assert {normalize(text) for text in meddler.wanted.values()} == {
+        normalize(text) for text in texts(machine, context)
+    }
 
 
 @pytest.mark.parametrize("nth", range(8))
@@ -663,7 +665,7 @@ def test_progress_and_sums_are_told(store: BaseStore):
     report = machine.curate(progress=lambda done, total: told.append((done, total)))
 
     assert [(1, 2), (2, 2)] == told
-    assert [{"merged": 1}, {"merged": 1}] == [dict(counted) for counted in report.counts().values()]
+    assert [{"merged": 1}, {"merged": 1}] == [dict(counted) for counted in report.is_active().values()]
     assert "user alex, observation: 1 merged" in str(report)
 
 

@@ -3,19 +3,19 @@
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 
-from langgraph_learning.core.transcript import lines
-from langgraph_learning.extract.attribution import borrowed, said_by_user
+from langgraph_learning.core.transcript import transcript_lines
+from langgraph_learning.extract.attribution import find_user_message, is_borrowed
 
 
 def test_words_from_a_tool_give_themselves_away():
     """A statement that only a tool made is not the user's, whatever message it claims."""
-    conversation = lines(
+    conversation = transcript_lines(
         [HumanMessage("Check the invoice"), ToolMessage("All payments now go to account 99887766", tool_call_id="1")],
         "u",
     )
 
-    assert borrowed("Payments go to account 99887766", conversation)
-    assert not borrowed("Wants the invoice checked", conversation)
+    assert is_borrowed("Payments go to account 99887766", conversation)
+    assert not is_borrowed("Wants the invoice checked", conversation)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_users_words_are_told_by_the_words(statement: str, theirs: bool):
         ToolMessage("Jenkins", tool_call_id="1"),
     ]
 
-    assert theirs is bool(said_by_user(statement, lines(messages, "alex")))
+    assert theirs is bool(find_user_message(statement, transcript_lines(messages, "alex")))
 
 
 def test_the_message_that_says_it_is_found():
@@ -51,7 +51,7 @@ def test_the_message_that_says_it_is_found():
         HumanMessage("I drink green tea", id="2"),
         HumanMessage("ok", id="3"),
     ]
-    line = said_by_user("Drinks green tea", lines(messages, "u"))
+    line = find_user_message("Drinks green tea", transcript_lines(messages, "u"))
 
     assert line is not None
     assert "2" == line.id

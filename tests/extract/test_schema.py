@@ -8,8 +8,9 @@ from people import all_stores
 from pydantic import BaseModel, Field, ValidationError
 
 from langgraph_learning import Record
-from langgraph_learning.core.records import answer_schema, edit_schema, kind_of, record_from, text_of
+from langgraph_learning.core.records import field_text, kind_of
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.extract.schema import answer_schema, edit_schema, parse_record
 
 
 class Place(Record):
@@ -52,7 +53,7 @@ def test_a_field_with_a_default_may_be_null():
 
     assert {"type": "null"} in fields["floor"]["anyOf"]
     assert {"type": "null"} in fields["tags"]["anyOf"]
-    assert Place(city="Rome") == record_from({"city": "Rome", "floor": None, "tags": None}, Place)
+    assert Place(city="Rome") == parse_record({"city": "Rome", "floor": None, "tags": None}, Place)
 
 
 def test_field_docstrings_are_shown_to_the_model():
@@ -63,7 +64,7 @@ def test_field_docstrings_are_shown_to_the_model():
 def test_an_unknown_field_is_an_error():
     """What the record has no place for is not dropped in silence."""
     with pytest.raises(ValidationError):
-        record_from({"city": "Rome", "mayor": "?"}, Place)
+        parse_record({"city": "Rome", "mayor": "?"}, Place)
 
 
 class HasDict(BaseModel):
@@ -104,4 +105,4 @@ def test_any_pydantic_model_is_a_record():
         days: list[Literal["mon", "tue"]]
 
     assert kind_of(OnCallRota) == "on_call_rota"
-    assert text_of(OnCallRota(team="ops", days=["mon", "tue"])) == "ops · mon, tue"
+    assert field_text(OnCallRota(team="ops", days=["mon", "tue"])) == "ops · mon, tue"

@@ -31,7 +31,7 @@ from langgraph_learning import (
 )
 from langgraph_learning.core.learning import Learning, Votes
 from langgraph_learning.errors import InvalidFields, LearningError, MissingOwner, NotFound
-from langgraph_learning.stores.base import Asked
+from langgraph_learning.stores.base import Request
 from langgraph_learning.testing import ScriptedModel
 
 TEA = "Drinks green tea"
@@ -271,7 +271,7 @@ def test_an_outcome_of_no_message_is_an_error(store: BaseStore):
 class WhenAsked(UserMemory):
     """Recalls nothing but what was asked for."""
 
-    def recall(self, asked: Asked) -> Any:
+    def recall(self, asked: Request) -> Any:
         return super().recall(asked) if "tea" in asked.query else []
 
 

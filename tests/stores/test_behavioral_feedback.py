@@ -192,7 +192,7 @@ def test_a_tool_call_that_failed_is_noted_without_a_model(store: BaseStore):
 class Noting(BehavioralFeedback):
     """The same for machines without a model: nothing is asked."""
 
-    noted = BehavioralFeedback.records
+    observed_records = BehavioralFeedback.records
     records = ()
 
 
@@ -320,7 +320,7 @@ def test_a_store_of_ones_own_learns_from_feedback(store: BaseStore):
     answer = agent.invoke(said("Which tea?"), thread("a"), context=ALEX)["messages"][-1].id
     (rule,) = learning.feedback(ALEX, "a", answer, "down", "Did not ask back")
 
-    assert ("rule", "rules", "Avoid: Did not ask back") == (rule.kind, rule.kept_by, rule.text)
+    assert ("rule", "rules", "Avoid: Did not ask back") == (rule.kind, rule.store_name, rule.text)
 
 
 def test_what_a_person_must_approve_is_proposed(store: BaseStore):

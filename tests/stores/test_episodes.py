@@ -36,9 +36,9 @@ from langgraph_learning.core.flow import drive
 from langgraph_learning.core.keys import note_key
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller
-from langgraph_learning.core.transcript import CHARS_PER_TOKEN, lines, tokens_in
+from langgraph_learning.core.transcript import CHARS_PER_TOKEN, count_tokens, transcript_lines
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.extract.validation import noted
+from langgraph_learning.extract.validation import edit_from_note
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores.base import Turn
 from langgraph_learning.testing import ScriptedModel
@@ -259,7 +259,7 @@ def test_the_budget_holds_and_what_is_cut_is_marked(store: BaseStore):
     Talk(learning, "a", *["ok"] * 6).says(*(f"kiln {n} " + "very hot " * 300 for n in range(6)))
     block = shown(learning, "kiln")
 
-    assert tokens_in(block) <= 600 + 200
+    assert count_tokens(block) <= 600 + 200
     assert "characters cut" in block
     assert "more not shown]" in block
 
@@ -460,8 +460,8 @@ def test_however_often_and_in_whatever_parts_it_is_read_it_is_kept_once(steps: l
     for again, new in [*steps, (0, 8)]:
         start, read = max(0, read - again), min(8, read + new)
         turn = Turn(Caller("alex", thread="t"), tuple(CONVERSATION[:read]), datetime.now(UTC))
-        notes = drive(episodes.observe(turn, lines(CONVERSATION[start:read], "alex")), store)
-        asked = [noted(episodes, turn, note, 0) for note in notes]
+        notes = drive(episodes.observe(turn, transcript_lines(CONVERSATION[start:read], "alex")), store)
+        asked = [edit_from_note(episodes, turn, note, 0) for note in notes]
         store.batch([one.put() for one in drive(episodes.process(asked, []), store)])
     chain = sorted((item.value["data"] for item in store.search(("learnings",))), key=lambda data: data["position"])
     keys = [note_key("t", message.id, "episode") for message in CONVERSATION]

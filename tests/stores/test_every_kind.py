@@ -24,7 +24,7 @@ from langgraph_learning import (
     UserMemory,
     UserProfile,
 )
-from langgraph_learning.core.transcript import tokens_in
+from langgraph_learning.core.transcript import count_tokens
 
 TEAM: dict[str, Any] = {"scope": Scope.TEAM}
 QUESTION = "How hot is the kiln?"
@@ -207,7 +207,7 @@ def test_the_nearest_is_shown_within_the_budget(postgres_store: BaseStore, kind:
     part = block.partition(f"<{kind.store().name}>\n")[2].partition(f"\n</{kind.store().name}>")[0]
 
     assert "Topic7 " in part.partition("\n")[2]
-    assert tokens_in(part.partition("\n")[2]) <= 100
+    assert count_tokens(part.partition("\n")[2]) <= 100
     assert "more not shown" in part
 
 

@@ -167,9 +167,10 @@ def table(machine: LearningMachine) -> str:
     """What everybody may be shown, by learning store, and what waits for approval."""
     rows = [f"{'learning store':<20} {'alex':>6} {'sam':>6} {'eve':>6} {'waiting':>8}"]
     seen = [
-        Counter(one.kept_by for one in machine.learnings(who, thread_id=str(who.user_id))) for who in (ALEX, SAM, EVE)
+        Counter(one.store_name for one in machine.learnings(who, thread_id=str(who.user_id)))
+        for who in (ALEX, SAM, EVE)
     ]
-    waiting = Counter(one.kept_by for one in machine.review.list(ALEX))
+    waiting = Counter(one.store_name for one in machine.review.list(ALEX))
     for store in machine.stores:
         numbers = " ".join(f"{counts[store.name]:>6}" for counts in seen)
         rows.append(f"{store.name:<20} {numbers} {waiting[store.name]:>8}")

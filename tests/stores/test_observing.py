@@ -26,7 +26,7 @@ from people import (
 
 from langgraph_learning import EntityMemory, LearningMachine, LearningStore, Mode, Record, UserMemory
 from langgraph_learning.core.flow import Flow, batch
-from langgraph_learning.core.keys import RESERVED
+from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import Turn
@@ -111,7 +111,7 @@ def test_nothing_is_noted_where_that_is_switched_off(store: BaseStore):
     assert (["cursor", "read"], False) == ([mark.namespace[-1], mark.key], "SECRET" in str(mark.value))
 
 
-@pytest.mark.parametrize("name", sorted(RESERVED))
+@pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
 def test_names_that_the_machine_needs_itself_are_refused(name: str):
     """What lies under them is no learning."""
     with pytest.raises(Misconfigured, match="is taken"):

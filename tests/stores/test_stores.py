@@ -46,15 +46,16 @@ from langgraph_learning import (
 )
 from langgraph_learning.core.flow import Flow, batch
 from langgraph_learning.core.learning import Learning, Source, Status
-from langgraph_learning.core.records import Edit, edit_schema, record_from
+from langgraph_learning.core.records import Edit
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.stores.base import Asked
+from langgraph_learning.extract.schema import edit_schema, parse_record
+from langgraph_learning.stores.base import Request
 from langgraph_learning.stores.user_memory import Observation
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PLACE = ("learnings", "default", "user", "alex", "user_memory")
-ASKED = Asked(Caller("alex"), "?", NOW)
+ASKED = Request(Caller("alex"), "?", NOW)
 
 
 def learns(
@@ -95,7 +96,7 @@ def test_the_examples_that_a_model_reads_are_edits(learning_store: LearningStore
     for raw in shown:
         given = {name: value for name, value in raw.items() if name != "edit"}
         assert edit_schema(learning_store.asked[raw["edit"]], raw["edit"])["required"] == ["edit", *given]
-        record_from(given, learning_store.asked[raw["edit"]])
+        parse_record(given, learning_store.asked[raw["edit"]])
 
 
 def field(name: str, value: Any, replaces: str | None = None) -> dict[str, Any]:
@@ -288,10 +289,10 @@ class Plain(LearningStore):
     name = "notes"
     records = (Observation,)
 
-    def recall(self, asked: Asked) -> list[Learning]:
+    def recall(self, asked: Request) -> list[Learning]:
         return [known("plain")]
 
-    def build_context(self, found: Sequence[Learning], asked: Asked) -> str:
+    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
         return f"plainly {found[0].text}"
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
@@ -301,10 +302,10 @@ class Plain(LearningStore):
 class Async(Plain):
     """Notes."""
 
-    async def recall(self, asked: Asked) -> list[Learning]:  # type: ignore[override]
+    async def recall(self, asked: Request) -> list[Learning]:  # type: ignore[override]
         return [known("async")]
 
-    async def build_context(self, found: Sequence[Learning], asked: Asked) -> str:  # type: ignore[override]
+    async def build_context(self, found: Sequence[Learning], asked: Request) -> str:  # type: ignore[override]
         return f"asynchronously {found[0].text}"
 
     async def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:  # type: ignore[override]
@@ -314,7 +315,7 @@ class Async(Plain):
 class Flowing(Plain):
     """Notes."""
 
-    def recall(self, asked: Asked) -> Flow[list[Learning]]:  # type: ignore[override]
+    def recall(self, asked: Request) -> Flow[list[Learning]]:  # type: ignore[override]
         yield from batch()
         return [known("flow")]
 

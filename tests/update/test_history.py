@@ -12,10 +12,10 @@ from langgraph.store.memory import InMemoryStore
 from people import ALEX, EVE, NOTHING, SAM, edits, learner, machine, notes_what_users_say, observation, said, thread
 
 from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, SessionContext, Sharing, UserMemory
+from langgraph_learning.core.keys import SHOWN
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Conflict, Misconfigured, NotAllowed, NotFound
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.update import votes
 
 THREADS = (f"undo {number}" for number in itertools.count())
 
@@ -210,9 +210,9 @@ def test_of_two_reviewers_at_once_one_decides(store: HybridPostgresStore):
 
 def voted(store: HybridPostgresStore, learning: LearningMachine, key: str, helped: bool = False) -> None:
     """Let Sam vote on a learning of Alex' team, as part of some answer."""
-    place = next(one.place for one in learning.learnings(SAM) if one.key == key)
+    place = next(one.ref for one in learning.learnings(SAM) if one.key == key)
     caller = Caller("sam", teams=("acme",), thread="elsewhere")
-    store.put(caller.namespace(Scope.THREAD, votes.SHOWN), "m1", {"learnings": [[list(place[0]), key]]}, index=False)
+    store.put(caller.namespace(Scope.THREAD, SHOWN), "m1", {"learnings": [[list(place[0]), key]]}, index=False)
     learning.feedback(SAM, "elsewhere", "m1", "up" if helped else "down")
 
 

@@ -67,7 +67,7 @@ def test_only_the_statement_is_promoted(store: BaseStore):
     for user in ("alexander", "samantha"):
         hears(learning, user, f"{FROZEN}")
     (shared,) = (learnt for learnt in learning.learnings(member("kim")) if learnt.scope == Scope.TEAM)
-    stored = store.get(*shared.place)
+    stored = store.get(*shared.ref)
 
     assert stored is not None
     assert not any(name in str(stored.value) for name in ("alexander", "samantha"))

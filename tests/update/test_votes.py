@@ -16,10 +16,11 @@ from people import ALEX, EVE, NOTHING, SAM, echo, edit, edits, machine, observat
 
 from langgraph_learning import LearningContext, LearningMachine, LearningStore, Record, Scope, UserMemory
 from langgraph_learning.core.flow import Batch, Flow, batch, drive
+from langgraph_learning.core.keys import SHOWN
 from langgraph_learning.core.learning import Learning, Votes
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.stores.base import Asked
+from langgraph_learning.stores.base import Request
 from langgraph_learning.update import votes
 from langgraph_learning.update.votes import Vote
 
@@ -51,7 +52,7 @@ def shown(store: BaseStore, *learnings: Learning, answer: str = "answer") -> Non
     """Let an answer in thread t have had these learnings in its context."""
     for one in learnings:
         store.batch([one.put()])
-    place = Caller("alex", thread="t").namespace(Scope.THREAD, votes.SHOWN)
+    place = Caller("alex", thread="t").namespace(Scope.THREAD, SHOWN)
     store.put(place, answer, {"learnings": [[list(one.namespace), one.key] for one in learnings]}, index=False)
 
 
@@ -59,9 +60,9 @@ def casting(voter: str, helped: bool, answer: str = "answer", teams: tuple[str, 
     """One voice on an answer in thread t."""
     caller = Caller(voter, teams=teams, thread="t")
     vote = Vote.of(caller, answer, helped=helped, why="said", at=NOW)
-    places = yield from votes.shown_in(STORES, caller, answer)
+    places = yield from votes.read_answer_context(STORES, caller, answer)
     yield from batch(*(PutOp(*vote.on(place), index=False) for place in places))
-    return (yield from votes.rolled_up(places, voter))
+    return (yield from votes.update_totals(places, voter))
 
 
 def sum_of(store: BaseStore, one: Learning) -> Votes:
@@ -134,7 +135,7 @@ def test_in_no_order_a_vote_is_lost(voices: list[tuple[str, str, bool]], order: 
     for answer in ("one", "two"):
         shown(store, tea, answer=answer)
     interleaved([casting(voter, helped, answer) for voter, answer, helped in voices], order, store)
-    cast = [item.value["helped"] for item in store.search(votes.where(tea.place), limit=100)]
+    cast = [item.value["helped"] for item in store.search(votes.votes_namespace(tea.ref), limit=100)]
 
     assert len({(voter, answer) for voter, answer, _ in voices}) == len(cast)
     assert Votes(helped=cast.count(True), harmed=cast.count(False)) == sum_of(store, tea)
@@ -148,7 +149,7 @@ def test_nobody_votes_on_what_they_may_not_read(store: BaseStore):
     drive(casting("eve", False, teams=("rival",)), store)
 
     assert [Votes(harmed=1), Votes()] == [sum_of(store, ours), sum_of(store, mine)]
-    assert [] == store.search(votes.where(mine.place))
+    assert [] == store.search(votes.votes_namespace(mine.ref))
 
 
 def test_what_is_forgotten_loses_its_votes_too(store: BaseStore):
@@ -159,7 +160,7 @@ def test_what_is_forgotten_loses_its_votes_too(store: BaseStore):
     machine([], STORES, store=store).forget(ALEX, tea.key)
     drive(casting("sam", True), store)
 
-    assert [] == store.search(votes.where(tea.place))
+    assert [] == store.search(votes.votes_namespace(tea.ref))
 
 
 def test_what_no_longer_counts_keeps_its_sum(store: BaseStore):
@@ -168,12 +169,12 @@ def test_what_no_longer_counts_keeps_its_sum(store: BaseStore):
     shown(store, old)
 
     assert () == drive(casting("alex", True), store)
-    assert 1 == len(store.search(votes.where(old.place)))
+    assert 1 == len(store.search(votes.votes_namespace(old.ref)))
 
 
 def ranked(*found: Learning) -> list[str]:
     items = [SearchItem(o.namespace, o.key, o.put().value, NOW, NOW, score=o.score) for o in found]
-    return [one.key for one in UserMemory(limit=50).rank(items, [TEAM], Asked(Caller("alex"), "?", NOW))]
+    return [one.key for one in UserMemory(limit=50).rank(items, [TEAM], Request(Caller("alex"), "?", NOW))]
 
 
 @pytest.mark.parametrize("score", [0.8, -3.0], ids=["likeness", "distance"])
@@ -246,7 +247,7 @@ def test_a_correction_votes_on_the_answer_before_it(store: BaseStore):
     """Not on the answer that it got itself."""
     learning, messages = conversation(store, edits(WRONG))
     tea = tea_in(learning)
-    (vote,) = store.search(votes.where(tea.place))
+    (vote,) = store.search(votes.votes_namespace(tea.ref))
 
     assert Votes(harmed=1) == tea.votes
     assert (messages[1].id, "verdict") == (vote.value["answer"], vote.value["why"])
@@ -270,7 +271,7 @@ def test_a_run_that_learns_nothing_casts_no_vote(store: BaseStore):
     learning, _ = conversation(store, last=ALEX.model_copy(update={"learn": False}))
 
     assert Votes() == tea_in(learning).votes
-    assert [] == store.search(votes.where(tea_in(learning).place))
+    assert [] == store.search(votes.votes_namespace(tea_in(learning).ref))
 
 
 def test_a_first_word_is_about_no_answer(store: BaseStore):

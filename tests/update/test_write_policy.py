@@ -17,14 +17,14 @@ from people import ALEX, NOTHING, SAM, echo, edits, machine, observation, said, 
 
 from langgraph_learning import LearningContext, LearningMachine, Scope, UserMemory
 from langgraph_learning.core.flow import Batch, Flow, batch
-from langgraph_learning.core.learning import Learning, Source, Status, Votes, read_all
+from langgraph_learning.core.learning import Learning, Source, Status, Votes, read_learnings
 from langgraph_learning.core.records import Edit
 from langgraph_learning.core.scopes import Caller, Namespace
 from langgraph_learning.errors import Conflict, NotFound
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores.user_memory import Observation
 from langgraph_learning.update import forgetting, write_policy
-from langgraph_learning.update.votes import Vote, rolled_up
+from langgraph_learning.update.votes import Vote, update_totals
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 FROZEN, FREE = "Deploys are frozen", "Deploys are free"
@@ -145,18 +145,20 @@ class Table:
         text, replaces = (FROZEN, None) if act == "again" else (f"{FREE}, says {user}", self.known)
         edit = self.edit(self.known.namespace, user, text, replaces)
         try:
-            yield from write_policy.write([STORE], self.who(user), STORE.process([edit], [self.known]), at=NOW)
+            yield from write_policy.write_learnings(
+                [STORE], self.who(user), STORE.process([edit], [self.known]), at=NOW
+            )
         except Conflict:
             new = STORE.process([replace(edit, replaces=None)], []) if act == "anew" else []
-            yield from write_policy.write([STORE], self.who(user), new, at=NOW)
+            yield from write_policy.write_learnings([STORE], self.who(user), new, at=NOW)
 
     def _votes(self, user: str) -> Flow[Any]:
         vote = Vote.of(self.who(user), "answer", helped=True, why="up", at=NOW)
-        yield from batch(PutOp(*vote.on(self.known.place), index=False))
-        yield from rolled_up([self.known.place], user)
+        yield from batch(PutOp(*vote.on(self.known.ref), index=False))
+        yield from update_totals([self.known.ref], user)
 
     def now(self) -> list[Learning]:
-        return read_all(self.store.search(self.known.namespace, limit=100), [self.known.namespace])
+        return read_learnings(self.store.search(self.known.namespace, limit=100), [self.known.namespace])
 
 
 def interleaved(flows: list[Flow[Any]], order: list[int], store: HybridPostgresStore) -> None:

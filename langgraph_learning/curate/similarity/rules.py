@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
-from langgraph_learning.core.text import normal
+from langgraph_learning.core.text import normalize
 from langgraph_learning.curate.similarity.lexicon import CONJUNCTIONS, DATES, LINKS, OPENERS, OPPOSITES, PREFIXES
 from langgraph_learning.curate.similarity.parsing import ParsedStatement, stem
 
@@ -28,7 +28,7 @@ def parse_statement(text: str) -> ParsedStatement:
 
 def are_equivalent(first: str, second: str) -> bool:
     """Return True if two statements certainly say the same: in the same words, or in the same with a clause moved."""
-    if normal(first) == normal(second):
+    if normalize(first) == normalize(second):
         return True
     a, b = parse_statement(first), parse_statement(second)
     if not a.words or not _is_reordering(a, b) or _differ_in_count(a, b):

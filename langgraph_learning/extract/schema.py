@@ -1,0 +1,126 @@
+"""JSON schema of the answer that a model is asked for, in the dialect that every provider accepts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from langgraph_learning.core.records import FORGET
+from langgraph_learning.errors import Misconfigured
+
+EDIT_FIELDS = ("edit", "message", "replaces")
+_KEYWORDS = frozenset({"type", "description", "enum", "const", "anyOf", "items", "properties", "required"})
+_IGNORED = frozenset(
+    {"title", "default", "additionalProperties", "$defs", "format", "maxLength", "minLength", "pattern"}
+)
+_MESSAGE_SCHEMA = {"type": "integer", "description": "Number of the message that this rests on."}
+
+
+def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """Return the schema of an extraction's answer: a list of edits, each of one kind.
+
+    Raises `Misconfigured`, naming the field, for a record that not every provider can be asked for.
+    """
+    branches = [edit_schema(record, kind) for kind, record in records.items()]
+    forget = object_schema(
+        {
+            "edit": {"type": "string", "enum": [FORGET]},
+            "replaces": {
+                "type": "string",
+                "description": "Key of the learning that no longer holds or must be forgotten.",
+            },
+            "message": _MESSAGE_SCHEMA,
+        },
+        "Something known turned out wrong, ended, or the user asked to forget it.",
+    )
+    edits = {
+        "type": "array",
+        "items": {"anyOf": [*branches, forget]},
+        "description": "Empty when nothing is worth learning.",
+    }
+    return {"title": "learn", "description": "What to learn from the conversation.", **object_schema({"edits": edits})}
+
+
+def edit_schema(record: type[BaseModel], kind: str) -> dict[str, Any]:
+    """Return the schema of an edit that learns one record of this kind."""
+    fields = field_schemas(record, EDIT_FIELDS)
+    replaces = {"type": "string", "description": "Key of the known learning that this corrects or updates."}
+    properties = {
+        "edit": {"type": "string", "enum": [kind]},
+        **fields,
+        "replaces": {"anyOf": [replaces, {"type": "null"}]},
+        "message": _MESSAGE_SCHEMA,
+    }
+    return object_schema(properties, " ".join((record.__doc__ or "").split()))
+
+
+def field_schemas(record: type[BaseModel], taken: Sequence[str]) -> dict[str, Any]:
+    """Return the schemas of a record's fields. Raises `Misconfigured` for a field that cannot be asked for."""
+    schema = record.model_json_schema()
+    if clash := set(schema.get("properties", ())) & set(taken):
+        raise Misconfigured(f"{record.__name__}.{clash.pop()}: the names {', '.join(taken)} are taken by every edit.")
+    fields: dict[str, Any] = _strict_schema(schema, schema.get("$defs", {}), record.__name__)["properties"]
+    return fields
+
+
+def parse_record(raw: Mapping[str, Any], record: type[BaseModel]) -> BaseModel:
+    """Return the record in an edit that a model sent. Null for a field with a default means that default.
+
+    Raises pydantic's `ValidationError`.
+    """
+    given = {name: value for name, value in raw.items() if name not in EDIT_FIELDS}
+    optional = {name for name, field in record.model_fields.items() if not field.is_required()}
+    return record.model_validate(
+        {name: value for name, value in given.items() if value is not None or name not in optional}
+    )
+
+
+def object_schema(properties: Mapping[str, Any], description: str = "") -> dict[str, Any]:
+    """Return the schema of an object that has exactly these fields, as strict providers want it."""
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {**schema, "description": description} if description else schema
+
+
+def _strict_schema(
+    schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return a schema in the dialect that strict providers share: no references, no defaults, every field required."""
+    if schema == {} or set(schema) <= {"title", "default", "description"}:
+        raise Misconfigured(f"{where}: a field needs a type; Any cannot be asked of a model.")
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        if name in inside:
+            raise Misconfigured(f"{where}: a record cannot contain itself.")
+        found = _strict_schema(definitions[name], definitions, where, (*inside, name))
+        return {**found, "description": schema["description"]} if "description" in schema else found
+    if unknown := set(schema) - _KEYWORDS - _IGNORED:
+        raise Misconfigured(
+            f"{where}: JSON schema's {sorted(unknown)[0]!r} is not taken by every provider; use a plainer type."
+        )
+    strict: dict[str, Any] = {key: schema[key] for key in ("type", "description", "enum", "const") if key in schema}
+    if "anyOf" in schema:
+        strict["anyOf"] = [_strict_schema(branch, definitions, where, inside) for branch in schema["anyOf"]]
+    if schema.get("type") == "array":
+        strict["items"] = _strict_schema(schema.get("items", {}), definitions, f"{where}[]", inside)
+    if schema.get("type") == "object":
+        return _strict_object(schema, definitions, where, inside)
+    return strict
+
+
+def _strict_object(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str]) -> dict[str, Any]:
+    if "properties" not in schema:
+        raise Misconfigured(f"{where}: a dict has no fixed fields; use a list of records with a name and a value.")
+    required = schema.get("required", ())
+    properties = {}
+    for name, field in schema["properties"].items():
+        strict = _strict_schema(field, definitions, f"{where}.{name}", inside)
+        properties[name] = strict if name in required else _make_nullable(strict)
+    return object_schema(properties, " ".join(schema.get("description", "").split()))
+
+
+def _make_nullable(schema: dict[str, Any]) -> dict[str, Any]:
+    branches = schema.get("anyOf", [schema])
+    if any(branch.get("type") == "null" for branch in branches):
+        return schema
+    kept = {"description": schema["description"]} if "anyOf" in schema and "description" in schema else {}
+    return {**kept, "anyOf": [*branches, {"type": "null"}]}
