@@ -24,8 +24,18 @@ def make_proposals(asked: Iterable[Learning], stored: StoredLearnings, at: datet
 
 
 def drop_answered(proposals: Iterable[Learning], stored: StoredLearnings) -> list[Learning]:
-    """Return the proposals without those that are made, count or were refused already."""
-    return [one for one in proposals if one.ref not in stored or _is_history(stored[one.ref])]
+    """Return the proposals that need an answer: not those that are pending, active or rejected already.
+
+    A proposal that was approved earlier and has ended since keeps its decisions: past versions are read from them.
+    """
+    unanswered = []
+    for proposal in proposals:
+        earlier = stored.get(proposal.ref)
+        if earlier is None:
+            unanswered.append(proposal)
+        elif _is_history(earlier):
+            unanswered.append(proposal.model_copy(update={"decisions": earlier.decisions}))
+    return unanswered
 
 
 def apply_approval(proposal: Learning, bases: Sequence[Learning], decision: ReviewDecision) -> list[Learning]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from instruction_proposals import SAFETY, TONE, approved, complaint, improving, instruction, proposed, shown, told
 from langgraph.store.base import BaseStore
@@ -196,6 +196,7 @@ ACTS = st.one_of(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(ACTS, max_size=10))
+@example([("propose", "tone", 0), ("approve", 0, 0), ("roll back", 0, 0), ("propose", "tone", 0)])
 def test_whatever_is_decided_the_versions_tell_it(acts: list[Any]):
     """The last version is what is shown; no version ever changes; a rollback is exactly what it was."""
     learning = improving(InMemoryStore(), sections={}, protected=())
