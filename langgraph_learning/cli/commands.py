@@ -6,8 +6,7 @@ import typer
 from psycopg import OperationalError
 
 from langgraph_learning.cli.curation import curated, model_of, print_report
-from langgraph_learning.cli.desk import Searcher, Visitor, named
-from langgraph_learning.cli.opening import opened
+from langgraph_learning.cli.database import opened
 from langgraph_learning.cli.options import (
     Approve,
     Ask,
@@ -36,6 +35,7 @@ from langgraph_learning.cli.printing import (
     print_versions,
     say,
 )
+from langgraph_learning.cli.session import Searcher, Visitor, named
 from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
 from langgraph_learning.review import decisions

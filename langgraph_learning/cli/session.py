@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from langgraph_learning.cli.opening import opened
+from langgraph_learning.cli.database import opened
 from langgraph_learning.cli.options import Agent, Embed, Teams, Tenant, Url, User
 from langgraph_learning.core.flow import Flow, T, as_flow, drive, gather
 from langgraph_learning.core.learning import Learning
