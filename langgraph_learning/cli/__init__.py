@@ -1,4 +1,4 @@
-"""`langgraph-learning`, for whoever may read the database."""
+"""Command line `langgraph-learning`, for people who may read the database."""
 
 from langgraph_learning.errors import MissingExtra
 

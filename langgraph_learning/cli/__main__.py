@@ -1,4 +1,4 @@
-"""`python -m langgraph_learning.cli`: the same as `langgraph-learning`."""
+"""Entry point of `python -m langgraph_learning.cli`, the same as `langgraph-learning`."""
 
 from langgraph_learning.cli import main
 

@@ -1,164 +1,173 @@
-"""The command line: to look at what was learnt, to review what waits, to forget and to see how it came about."""
+"""Commands to look at learnings and their history, to review proposals, to undo, to forget and to curate."""
 
 import sys
 
 import typer
 from psycopg import OperationalError
 
-from langgraph_learning.cli.curation import curated, model_of, print_report
-from langgraph_learning.cli.database import opened
+from langgraph_learning.cli.curation import load_model, print_report, run_curation
+from langgraph_learning.cli.database import open_store
 from langgraph_learning.cli.options import (
-    Approve,
-    Ask,
-    Change,
-    Compare,
-    DryRun,
-    Embed,
-    Json,
-    Key,
-    Keys,
-    Proposal,
-    Query,
-    Reject,
-    Rollback,
-    Tenant,
-    Url,
-    Why,
-    spread,
+    ApproveOption,
+    AskOption,
+    ChangeOption,
+    CompareOption,
+    DryRunOption,
+    EmbedOption,
+    JsonOption,
+    KeyArgument,
+    KeysArgument,
+    ProposalArgument,
+    QueryArgument,
+    RejectOption,
+    RollbackOption,
+    TenantOption,
+    UrlOption,
+    WhyOption,
+    spread_options,
 )
 from langgraph_learning.cli.printing import (
-    plain,
+    make_printable,
     print_changes,
+    print_error,
     print_evidence,
     print_json,
     print_learnings,
+    print_line,
     print_versions,
-    say,
 )
-from langgraph_learning.cli.session import Searcher, Visitor, named
+from langgraph_learning.cli.session import EmbeddingSessionOptions, SessionOptions, find_by_key
 from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
 from langgraph_learning.review import decisions
 from langgraph_learning.review.instructions import compare_versions, list_versions, roll_back
 from langgraph_learning.update import forgetting
-from langgraph_learning.update.history import read_history as changes_of
-from langgraph_learning.update.history import undo as undo_change
+from langgraph_learning.update.history import read_history, undo
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
-@app.command()
-@spread
-def show(visitor: Visitor, as_json: Json = False) -> None:
-    """List all that a user could be shown."""
-    with visitor.desk() as desk:
-        print_learnings(desk.known(), as_json)
+@app.command("show")
+@spread_options
+def show_learnings(options: SessionOptions, as_json: JsonOption = False) -> None:
+    """List all learnings that a user can see."""
+    with options.open() as session:
+        print_learnings(session.list_learnings(), as_json)
 
 
-@app.command()
-@spread
-def search(visitor: Searcher, query: Query, as_json: Json = False) -> None:
-    """Find what is near to a question, by meaning and by words."""
-    with visitor.desk(visitor.embed) as desk:
-        print_learnings(desk.found(query), as_json)
+@app.command("search")
+@spread_options
+def search_learnings(options: EmbeddingSessionOptions, query: QueryArgument, as_json: JsonOption = False) -> None:
+    """Search the learnings that a user can see, by meaning and by words."""
+    with options.open(options.embed) as session:
+        print_learnings(session.search(query), as_json)
 
 
-@app.command()
-@spread
-def history(visitor: Visitor, key: Key, as_json: Json = False) -> None:
-    """Tell who changed a learning, when, and what it said before; the newest change first."""
-    with visitor.desk() as desk:
-        print_changes(desk.run(changes_of(desk.stores(), desk.caller, desk.whole(key))), as_json)
+@app.command("history")
+@spread_options
+def show_history(options: SessionOptions, key: KeyArgument, as_json: JsonOption = False) -> None:
+    """Show who changed a learning, when, and what it said before; the newest change first."""
+    with options.open() as session:
+        changes = read_history(session.make_stores(), session.caller, session.complete_key(key))
+        print_changes(session.run(changes), as_json)
 
 
-@app.command()
-@spread
-def undo(visitor: Searcher, key: Key, change: Change = None, as_json: Json = False) -> None:
-    """Take a change of a learning back: an edit, an approval, another undo."""
-    with visitor.desk(visitor.embed) as desk:
-        stores, whole = desk.stores(), desk.whole(key)
-        restored = desk.run(undo_change(stores, desk.caller, whole, change, four_eyes=False))
+@app.command("undo")
+@spread_options
+def undo_change(
+    options: EmbeddingSessionOptions, key: KeyArgument, change: ChangeOption = None, as_json: JsonOption = False
+) -> None:
+    """Undo a change of a learning: an edit, an approval or another undo."""
+    with options.open(options.embed) as session:
+        stores, full_key = session.make_stores(), session.complete_key(key)
+        restored = session.run(undo(stores, session.caller, full_key, change, four_eyes=False))
     print_learnings(restored, as_json, status=True)
 
 
-@app.command()
-@spread
-def forget(visitor: Visitor, keys: Keys, as_json: Json = False) -> None:
-    """Remove learnings, with what they took the place of; nothing of them is kept."""
-    with visitor.desk() as desk:
-        known = desk.known()
-        gone = desk.run(forgetting.forget(desk.stores(), desk.caller, [named(key, known).key for key in keys]))
-    print_json({"forgotten": gone}) if as_json else say(f"Forgotten: {gone}.")
+@app.command("forget")
+@spread_options
+def forget_learnings(options: SessionOptions, keys: KeysArgument, as_json: JsonOption = False) -> None:
+    """Delete learnings and the ones they superseded; nothing of them is kept."""
+    with options.open() as session:
+        learnings = session.list_learnings()
+        full_keys = [find_by_key(key, learnings).key for key in keys]
+        count = session.run(forgetting.forget(session.make_stores(), session.caller, full_keys))
+    print_json({"forgotten": count}) if as_json else print_line(f"Forgotten: {count}.")
 
 
-@app.command()
-@spread
-def review(
-    visitor: Searcher,
-    key: Proposal = None,
-    approve: Approve = False,
-    reject: Reject = False,
-    why: Why = None,
-    as_json: Json = False,
+@app.command("review")
+@spread_options
+def review_proposals(
+    options: EmbeddingSessionOptions,
+    key: ProposalArgument = None,
+    approve: ApproveOption = False,
+    reject: RejectOption = False,
+    why: WhyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """List what waits for approval, show a proposal with its evidence, approve or reject it."""
+    """List proposals that wait for approval, show one with its evidence, approve it or reject it."""
     if (approve or reject) and (key is None or (approve and reject)):
-        raise typer.BadParameter("Say which one: review KEY --approve, or review KEY --reject.")
-    with visitor.desk(visitor.embed if approve else "none") as desk:
-        stores, waiting = desk.stores(), desk.waiting()
+        raise typer.BadParameter("Name one proposal and one decision: review KEY --approve, or review KEY --reject.")
+    with options.open(options.embed if approve else "none") as session:
+        stores, pending = session.make_stores(), session.list_pending()
         if key is None:
-            return print_learnings(waiting, as_json)
-        proposal = named(key, waiting).key
+            return print_learnings(pending, as_json)
+        proposal = find_by_key(key, pending).key
         if approve:
-            decided = desk.run(decisions.approve(stores, desk.caller, proposal, why, {}, four_eyes=False))
-            return print_learnings([decided], as_json)
+            approved = session.run(decisions.approve(stores, session.caller, proposal, why, {}, four_eyes=False))
+            return print_learnings([approved], as_json)
         if reject:
-            return print_learnings([desk.run(decisions.reject(stores, desk.caller, proposal, why))], as_json)
-        return print_evidence(desk.run(decisions.show_evidence(stores, desk.caller, proposal)), as_json)
+            rejected = session.run(decisions.reject(stores, session.caller, proposal, why))
+            return print_learnings([rejected], as_json)
+        return print_evidence(session.run(decisions.show_evidence(stores, session.caller, proposal)), as_json)
 
 
-@app.command()
-@spread
-def instructions(
-    visitor: Searcher, compare: Compare = None, rollback: Rollback = None, why: Why = None, as_json: Json = False
+@app.command("instructions")
+@spread_options
+def manage_instructions(
+    options: EmbeddingSessionOptions,
+    compare: CompareOption = None,
+    rollback: RollbackOption = None,
+    why: WhyOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """List the versions of an agent's instructions as far as they were approved, compare two, or roll back to one."""
-    with visitor.desk(visitor.embed if rollback is not None else "none") as desk:
-        store = desk.instructions()
+    """List the approved versions of an agent's instructions, compare two of them, or roll back to one."""
+    with options.open(options.embed if rollback is not None else "none") as session:
+        store = session.find_instructions()
         if rollback is not None:
-            desk.run(roll_back(store, desk.caller, rollback, why, four_eyes=False))
-        found = desk.run(list_versions(store, desk.caller))
+            session.run(roll_back(store, session.caller, rollback, why, four_eyes=False))
+        versions = session.run(list_versions(store, session.caller))
     if compare is None:
-        return print_versions(found, as_json)
-    told = compare_versions(found, *compare)
-    return (
-        print_json({"diff": told}) if as_json else say("\n".join(map(plain, told.splitlines())) or "Nothing differs.")
-    )
+        return print_versions(versions, as_json)
+    diff = compare_versions(versions, *compare)
+    if as_json:
+        return print_json({"diff": diff})
+    return print_line("\n".join(map(make_printable, diff.splitlines())) or "No differences.")
 
 
-@app.command()
-def curate(
-    dry_run: DryRun = False,
-    ask: Ask = None,
-    tenant: Tenant = "default",
-    url: Url = None,
-    embed: Embed = "local",
-    as_json: Json = False,
+@app.command("curate")
+def curate_tenant(
+    dry_run: DryRunOption = False,
+    ask: AskOption = None,
+    tenant: TenantOption = "default",
+    url: UrlOption = None,
+    embed: EmbedOption = "local",
+    as_json: JsonOption = False,
 ) -> None:
-    """Tidy up what all of a tenant have learnt: merge what says the same, put away what did harm or was never used."""
-    settings = CurationSettings(tenant, dry_run, model_of(ask))
-    with opened(url, embed) as store:
-        report = curated(store, settings, bar=not as_json)
+    """Curate the learnings of all users of a tenant: merge duplicates, archive what is harmful or was never used."""
+    settings = CurationSettings(tenant, dry_run, load_model(ask))
+    with open_store(url, embed) as store:
+        report = run_curation(store, settings, bar=not as_json)
     print_json(report) if as_json else print_report(report)
 
 
 def main() -> None:
-    """Run the command line; what went wrong is one line."""
+    """Run the command line; errors are printed as one line."""
     try:
         app()
     except LearningError as error:
-        say(str(error), wrong=True)
+        print_error(str(error))
         sys.exit(1)
     except OperationalError as error:
-        say(f"The database cannot be reached: {plain(str(error))}", wrong=True)
+        print_error(f"The database cannot be reached: {make_printable(str(error))}")
         sys.exit(1)

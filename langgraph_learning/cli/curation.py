@@ -1,4 +1,4 @@
-"""Curation on the command line: with a bar while it goes on, and tables at the end."""
+"""Curation on the command line: a progress bar during the run, tables of the report at the end."""
 
 from dataclasses import replace
 
@@ -7,44 +7,33 @@ from langchain_core.language_models import BaseChatModel
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from langgraph_learning.cli.printing import SHORT, print_table, say
+from langgraph_learning.cli.printing import KEY_LENGTH, print_line, print_table
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.curate.report import Action, Report, describe_namespace
 from langgraph_learning.curate.run import CurationSettings, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.stores import (
-    BehavioralFeedback,
-    DecisionLog,
-    EntityMemory,
-    Episodes,
-    LearnedKnowledge,
-    SelfImprovement,
-    SessionContext,
-    UserMemory,
-    UserProfile,
-)
+from langgraph_learning.stores import CATALOGUE
 from langgraph_learning.stores.base import LearningStore
 
-SHOWN = 20
-"""How many of what was done are printed one by one."""
+PRINTED_ACTIONS = 20
 
 
-def curated(store: HybridPostgresStore, settings: CurationSettings, *, bar: bool) -> Report:
-    """Carry curation out, with a bar if wanted, and return its report."""
+def run_curation(store: HybridPostgresStore, settings: CurationSettings, *, bar: bool) -> Report:
+    """Run curation, with a progress bar if wanted, and return its report."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not bar) as progress:
-        task = progress.add_task("places", total=None)
+        task = progress.add_task("namespaces", total=None)
 
-        def moved(done: int, total: int) -> None:
+        def update_bar(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
 
-        return drive(curate(_stores(), replace(settings, progress=moved)), store)
+        return drive(curate(_make_stores(), replace(settings, progress=update_bar)), store)
 
 
-def model_of(name: str | None) -> BaseChatModel | None:
-    """Return the model of this name, if any. Raises `Misconfigured` for one that cannot be had."""
+def load_model(name: str | None) -> BaseChatModel | None:
+    """Return the model of this name, if one is given. Raises `Misconfigured` if it cannot be loaded."""
     try:
         return init_chat_model(name) if name else None
     except (ImportError, ValueError) as error:
@@ -52,33 +41,31 @@ def model_of(name: str | None) -> BaseChatModel | None:
 
 
 def print_report(report: Report) -> None:
-    """Print sums by place and kind, then what was done, each with a key by which it can be undone."""
+    """Print counts by namespace and kind, then the actions, each with a key to undo it by."""
     calls = f", {report.model_calls} model calls" if report.model_calls else ""
-    say(f"{report.learnings} learnings in {report.namespaces} places, {report.seconds:.1f} s{calls}.")
+    print_line(f"{report.learnings} learnings in {report.namespaces} namespaces, {report.seconds:.1f} s{calls}.")
     if not report.actions:
-        return say("Nothing to tidy.")
-    counts = report.is_active().items()
-    sums = [
-        (describe_namespace(*place), ", ".join(f"{number} {what}" for what, number in of.items()))
-        for place, of in counts
-    ]
+        return print_line("Nothing to do.")
+    sums = []
+    for (namespace, kind), counts in report.counts().items():
+        described = ", ".join(f"{count} {what}" for what, count in counts.items())
+        sums.append((describe_namespace(namespace, kind), described))
     print_table(("where", "would be done" if report.dry_run else "done"), sums)
-    print_table(("key", "what", "text", "why"), [_row(action) for action in report.actions[:SHOWN]])
-    if len(report.actions) > SHOWN:
-        say(f"… and {len(report.actions) - SHOWN} more; --json lists all.")
+    print_table(("key", "what", "text", "why"), [_action_row(action) for action in report.actions[:PRINTED_ACTIONS]])
+    if len(report.actions) > PRINTED_ACTIONS:
+        print_line(f"… and {len(report.actions) - PRINTED_ACTIONS} more; --json lists all.")
 
 
-def _stores() -> list[LearningStore]:
-    """Return the learning stores of the package, so that a contradiction is put to review.
+def _make_stores() -> list[LearningStore]:
+    """Return the package's learning stores, in a mode in which every contradiction becomes a proposal.
 
-    The command line knows no machine, and so not whose word it takes there to settle one.
+    The command line does not know the application's machine, and therefore not who decides in its learning stores.
     """
-    put_to_review = (UserProfile, UserMemory, EntityMemory, LearnedKnowledge, DecisionLog, BehavioralFeedback)
-    return [SessionContext(), Episodes(), SelfImprovement(), *(kind(mode=Mode.PROPOSE) for kind in put_to_review)]
+    return [kind(mode=Mode.PROPOSE) if len(kind.modes) > 1 else kind() for kind in CATALOGUE]
 
 
-def _row(action: Action) -> tuple[str, ...]:
+def _action_row(action: Action) -> tuple[str, ...]:
     what = f"{action.what}, too late" if action.late else action.what
-    # What no longer counts is named by its whole key.
-    key = action.keys[0][:SHORT] if action.what in ("merged", "superseded") else action.keys[0]
+    # The key of a learning that is no longer active cannot be shortened.
+    key = action.keys[0][:KEY_LENGTH] if action.what in ("merged", "superseded") else action.keys[0]
     return key, what, action.texts[0] if action.texts else "", action.why

@@ -1,4 +1,4 @@
-"""How the command line opens a database: by words alone, or with the embedding model that filled it."""
+"""Store that the command line works on, opened with the embedding model that filled it or for word search alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,36 +13,43 @@ from langgraph_learning.stores import Episodes
 
 
 @contextmanager
-def opened(url: str | None, embed: str) -> Iterator[HybridPostgresStore]:
-    """Give the store at this address. Raises `Misconfigured` for a model that did not fill it."""
+def open_store(url: str | None, embed: str) -> Iterator[HybridPostgresStore]:
+    """Open the store in a database. Raises `Misconfigured` if its vectors come from another embedding model.
+
+    url: the database; None: `DATABASE_URL`, or else the embedded database.
+    embed: "local", "none" for word search without embeddings, or a name for `init_embeddings`.
+    """
     url = url or database_url()
-    connect(url).close()  # a pool would try for half a minute before it tells what is wrong
-    with HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as by_words:
-        dims = by_words.stored_dims() if embed != "none" else None
+    connect(url).close()  # a pool would try for half a minute before it reports an error
+    with HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as word_store:
+        dims = word_store.stored_dims() if embed != "none" else None
         if dims is None:
-            yield by_words
+            yield word_store
             return
-    with HybridPostgresStore.from_conn_string(url, index=_index(embed, dims), search_mode="hybrid") as store:
+    index = _build_index_config(embed, dims)
+    with HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid") as store:
         yield store
 
 
-def _index(embed: str, dims: int) -> dict[str, Any]:
-    model = _model(embed)
-    if (found := len(model.embed_query("dimensions"))) != dims:
+def _build_index_config(embed: str, dims: int) -> dict[str, Any]:
+    embeddings = _load_embeddings(embed)
+    model_dims = len(embeddings.embed_query("dimensions"))
+    if model_dims != dims:
         raise Misconfigured(
-            f"The database has vectors of {dims} numbers, --embed {embed} makes {found}: name its model."
+            f"The database has vectors of {dims} numbers, but --embed {embed} makes vectors of {model_dims}: "
+            "name the model that filled the database."
         )
-    return {"dims": dims, "embed": model, "fields": ["text"], "sequence": Episodes.sequence}
+    return {"dims": dims, "embed": embeddings, "fields": ["text"], "sequence": Episodes.sequence}
 
 
-def _model(embed: str) -> Any:
+def _load_embeddings(embed: str) -> Any:
     if embed == "local":
         from langgraph_learning.embeddings import LocalEmbeddings
 
         try:
             return LocalEmbeddings()
         except MissingExtra as error:
-            raise Misconfigured(f"{error} Or leave it at words alone: --embed none.") from error
+            raise Misconfigured(f"{error} Or search by words alone: --embed none.") from error
     from langchain.embeddings import init_embeddings
 
     try:

@@ -1,4 +1,4 @@
-"""What several commands are told on the command line."""
+"""Options and arguments that several commands share, with their help texts."""
 
 import functools
 import inspect
@@ -7,46 +7,57 @@ from typing import Annotated, Any
 
 import typer
 
-User = Annotated[str, typer.Option("--user", help="Whose learnings: who is looking.")]
-Teams = Annotated[list[str] | None, typer.Option("--team", help="A team of this user; may be given again.")]
-Agent = Annotated[str | None, typer.Option("--agent", help="The agent, where something belongs to an agent.")]
-Tenant = Annotated[str, typer.Option("--tenant", help="The customer that they belong to.")]
-Url = Annotated[str | None, typer.Option("--url", help="The database; else DATABASE_URL, else the embedded one.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Embed = Annotated[
-    str, typer.Option("--embed", help="Embedding model: local, none, or a name such as openai:text-embedding-3-small.")
+UserOption = Annotated[str, typer.Option("--user", help="The user whose view of the learnings is shown.")]
+TeamsOption = Annotated[list[str] | None, typer.Option("--team", help="A team of this user; may be repeated.")]
+AgentOption = Annotated[str | None, typer.Option("--agent", help="The agent, for learnings that belong to an agent.")]
+TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="The database URL. Default: DATABASE_URL, or else the embedded database.")
 ]
-Key = Annotated[str, typer.Argument(help="The key of a learning, or how it begins.")]
-Keys = Annotated[list[str], typer.Argument(help="Keys of learnings, or how they begin.")]
-Query = Annotated[str, typer.Argument(help="What to look for.")]
-Proposal = Annotated[str | None, typer.Argument(help="A proposal's key, or how it begins; else all are listed.")]
-Change = Annotated[int | None, typer.Option("--change", help="Its number in the history; else the last.")]
-Approve = Annotated[bool, typer.Option("--approve", help="Let it count from now on.")]
-Reject = Annotated[bool, typer.Option("--reject", help="Refuse it; it is not proposed again.")]
-Why = Annotated[str | None, typer.Option("--why", help="The reason, kept with the learning.")]
-Compare = Annotated[tuple[int, int] | None, typer.Option("--compare", help="Two versions: what differs.")]
-Rollback = Annotated[int | None, typer.Option("--rollback", help="Let this version count again.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")]
-Ask = Annotated[
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+EmbedOption = Annotated[
+    str,
+    typer.Option("--embed", help="The embedding model: local, none, or a name such as openai:text-embedding-3-small."),
+]
+KeyArgument = Annotated[str, typer.Argument(help="The key of a learning, or the beginning of it.")]
+KeysArgument = Annotated[list[str], typer.Argument(help="The keys of learnings, or the beginnings of them.")]
+QueryArgument = Annotated[str, typer.Argument(help="What to search for.")]
+ProposalArgument = Annotated[
+    str | None, typer.Argument(help="The key of a proposal, or the beginning of it. Without it, all are listed.")
+]
+ChangeOption = Annotated[
+    int | None, typer.Option("--change", help="The number of the change in the history. Default: the last one.")
+]
+ApproveOption = Annotated[bool, typer.Option("--approve", help="Approve the proposal: it becomes active.")]
+RejectOption = Annotated[bool, typer.Option("--reject", help="Reject the proposal: it is not proposed again.")]
+WhyOption = Annotated[str | None, typer.Option("--why", help="The reason, stored with the learning.")]
+CompareOption = Annotated[
+    tuple[int, int] | None, typer.Option("--compare", help="Two versions to print the difference of.")
+]
+RollbackOption = Annotated[int | None, typer.Option("--rollback", help="The version to make active again.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only report what would be done.")]
+AskOption = Annotated[
     str | None,
     typer.Option(
-        "--ask", help="A model to ask whether look-alikes say the same, such as openai:gpt-5-mini; else none."
+        "--ask",
+        help="A model that judges whether similar statements say the same, such as openai:gpt-5-mini. Default: none.",
     ),
 ]
 
 
-def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command whose first parameter is a dataclass as one that takes the fields of it as options."""
-    (first, record), *others = ((one.name, one) for one in inspect.signature(command).parameters.values())
-    fields = inspect.signature(record.annotation).parameters
+def spread_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command whose first parameter is a dataclass as one with an option for each of its fields."""
+    (record_name, record_parameter), *others = inspect.signature(command).parameters.items()
+    make_record = record_parameter.annotation
+    fields = inspect.signature(make_record).parameters
 
     @functools.wraps(command)
-    def run(**given: Any) -> None:
-        made = record.annotation(**{name: given.pop(name) for name in fields})
-        command(**{first: made}, **given)
+    def run(**options: Any) -> None:
+        record = make_record(**{name: options.pop(name) for name in fields})
+        command(**{record_name: record}, **options)
 
-    told = [*(one for _, one in others), *fields.values()]
+    parameters = [*(parameter for _, parameter in others), *fields.values()]
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect looks for first
-        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in told]
+        [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
     )
     return run

@@ -1,4 +1,4 @@
-"""One user's view of one database: what they may see of it, and how a short key names it."""
+"""Session of the command line: one user's view of one database, with learnings named by shortened keys."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from langgraph_learning.cli.database import opened
-from langgraph_learning.cli.options import Agent, Embed, Teams, Tenant, Url, User
+from langgraph_learning.cli.database import open_store
+from langgraph_learning.cli.options import AgentOption, EmbedOption, TeamsOption, TenantOption, UrlOption, UserOption
 from langgraph_learning.core.flow import Flow, T, as_flow, drive, gather
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext, Scope
@@ -20,96 +20,115 @@ from langgraph_learning.stores.base import LearningStore, Request
 from langgraph_learning.update import forgetting
 
 
-class Anything(BaseModel):
-    """A record of whatever kind: the command line knows no learning store's own."""
+class AnyRecord(BaseModel):
+    """Record of any kind, because the command line does not know the records of custom learning stores."""
 
 
 @dataclass(frozen=True)
-class Desk:
+class Session:
     """One user's view of one database."""
 
     store: HybridPostgresStore
     caller: Caller
 
     def run(self, flow: Flow[T]) -> T:
-        """Carry a flow out."""
+        """Run a flow on the database."""
         return drive(flow, self.store)
 
-    def stores(self) -> list[LearningStore]:
-        """Return a learning store for every name under which something lies that this user may read."""
-        folders = [place[:-1] for place in self.caller.readable_namespaces(Scope.TEAM, "any")]
-        places = [place for folder in folders for place in self.store.list_namespaces(prefix=folder, limit=1_000)]
-        names = sorted({place[-1] for place in places if place[:-1] in folders})
-        return [_learning_store(name) for name in names]
+    def make_stores(self) -> list[LearningStore]:
+        """Return a learning store for every name under which the database has items that this user may read."""
+        owner_namespaces = [namespace[:-1] for namespace in self.caller.readable_namespaces(Scope.TEAM, "any")]
+        names: set[str] = set()
+        for owner_namespace in owner_namespaces:
+            for namespace in self.store.list_namespaces(prefix=owner_namespace, limit=1_000):
+                if namespace[:-1] in owner_namespaces:
+                    names.add(namespace[-1])
+        return [_make_store(name) for name in sorted(names)]
 
-    def instructions(self) -> SelfImprovement:
-        """Return the learning store of the instructions that lie where this user may read, an agent's own first."""
+    def find_instructions(self) -> SelfImprovement:
+        """Return the learning store with the instructions that this user may read, an agent's own first.
+
+        Raises `NotFound` if there are none.
+        """
         for scope in (Scope.AGENT, Scope.TEAM, Scope.USER, Scope.GLOBAL):
-            known = self.caller.owners_of(scope)
-            if known and self.store.list_namespaces(prefix=self.caller.namespace(scope, SelfImprovement.name), limit=1):
-                return SelfImprovement(scope=scope)
-        raise NotFound(f"{self.caller.user} can see no instructions: name the agent, --agent, or the team, --team.")
+            if self.caller.owners_of(scope):
+                namespace = self.caller.namespace(scope, SelfImprovement.name)
+                if self.store.list_namespaces(prefix=namespace, limit=1):
+                    return SelfImprovement(scope=scope)
+        raise NotFound(
+            f"{self.caller.user} can see no instructions: name the agent with --agent or the team with --team."
+        )
 
-    def known(self) -> list[Learning]:
-        """Return all that this user could be shown."""
-        return self.run(forgetting.list_visible(self.stores(), self.caller, datetime.now(UTC)))
+    def list_learnings(self) -> list[Learning]:
+        """Return all learnings that may be in this user's context."""
+        return self.run(forgetting.list_visible(self.make_stores(), self.caller, datetime.now(UTC)))
 
-    def found(self, query: str) -> list[Learning]:
-        """Return what is nearest to a question, nearest first."""
-        asked = Request(self.caller, query, datetime.now(UTC))
-        found = self.run(gather(as_flow(store.recall(asked)) for store in self.stores()))
-        return sorted((one for learnings in found for one in learnings), key=lambda one: -(one.score or 0))
+    def search(self, query: str) -> list[Learning]:
+        """Return the learnings that are nearest to a question, nearest first."""
+        request = Request(self.caller, query, datetime.now(UTC))
+        results = self.run(gather(as_flow(store.recall(request)) for store in self.make_stores()))
+        learnings = [learning for result in results for learning in result]
+        return sorted(learnings, key=lambda learning: -(learning.score or 0))
 
-    def waiting(self) -> Sequence[Learning]:
-        """Return what waits for approval."""
-        return self.run(decisions.list_pending(self.stores(), self.caller))
+    def list_pending(self) -> Sequence[Learning]:
+        """Return the proposals that wait for approval."""
+        return self.run(decisions.list_pending(self.make_stores(), self.caller))
 
-    def whole(self, key: str) -> str:
-        """Return the key that begins so; what was forgotten or replaced is named by its whole key."""
-        found = [one.key for one in (*self.known(), *self.waiting()) if one.key.startswith(key)]
-        if len(found) > 1:
-            raise NotFound(f"{len(found)} learnings have a key that begins with {key!r}.")
-        return found[0] if found else key
+    def complete_key(self, prefix: str) -> str:
+        """Return the key with this prefix among active learnings and proposals, or the prefix if there is none.
+
+        Forgotten and superseded learnings are therefore named by their complete keys. Raises `NotFound` if several
+        keys have the prefix.
+        """
+        learnings = (*self.list_learnings(), *self.list_pending())
+        keys = [learning.key for learning in learnings if learning.key.startswith(prefix)]
+        if len(keys) > 1:
+            raise NotFound(f"{len(keys)} learnings have a key that begins with {prefix!r}.")
+        return keys[0] if keys else prefix
 
 
 @dataclass(frozen=True)
-class Visitor:
-    """Who is looking, and at which database: what commands are told as options."""
+class SessionOptions:
+    """The options that say which user looks at which database."""
 
-    user: User
-    agent: Agent = None
-    team: Teams = None
-    tenant: Tenant = "default"
-    url: Url = None
+    user: UserOption
+    agent: AgentOption = None
+    team: TeamsOption = None
+    tenant: TenantOption = "default"
+    url: UrlOption = None
 
     @contextmanager
-    def desk(self, embed: str = "none") -> Iterator[Desk]:
-        """Give them their desk. Without an embedding model, it searches by words alone and writes no vectors."""
-        teams = tuple(self.team or ())
-        who = LearningContext(user_id=self.user, team_ids=teams, tenant_id=self.tenant, agent_id=self.agent)
-        caller = Caller.of(who)
-        with opened(self.url, embed) as store:
-            yield Desk(store, caller)
+    def open(self, embed: str = "none") -> Iterator[Session]:
+        """Open a session. Without an embedding model, it searches by words alone and writes no vectors."""
+        context = LearningContext(
+            user_id=self.user, team_ids=tuple(self.team or ()), tenant_id=self.tenant, agent_id=self.agent
+        )
+        caller = Caller.of(context)
+        with open_store(self.url, embed) as store:
+            yield Session(store, caller)
 
 
 @dataclass(frozen=True)
-class Searcher(Visitor):
-    """A visitor for whose errand texts have to be embedded."""
+class EmbeddingSessionOptions(SessionOptions):
+    """Session options of the commands that embed texts."""
 
-    embed: Embed = "local"
-
-
-def named(key: str, learnings: Sequence[Learning]) -> Learning:
-    """Return the learning whose key begins so. Raises `NotFound` if there is none, or more than one."""
-    found = [one for one in learnings if one.key == key] or [one for one in learnings if one.key.startswith(key)]
-    if len(found) != 1:
-        raise NotFound(f"{len(found) or 'No'} learnings that this user can see have a key that begins with {key!r}.")
-    return found[0]
+    embed: EmbedOption = "local"
 
 
-def _learning_store(name: str) -> LearningStore:
-    """Return a learning store of this name: the package's own where more than the text of its records matters."""
+def find_by_key(prefix: str, learnings: Sequence[Learning]) -> Learning:
+    """Return the learning whose key is, or begins with, this prefix. Raises `NotFound` unless there is exactly one."""
+    exact = [learning for learning in learnings if learning.key == prefix]
+    matches = exact or [learning for learning in learnings if learning.key.startswith(prefix)]
+    if len(matches) != 1:
+        raise NotFound(
+            f"{len(matches) or 'No'} learnings that this user can see have a key that begins with {prefix!r}."
+        )
+    return matches[0]
+
+
+def _make_store(name: str) -> LearningStore:
+    """Return a learning store of this name: the package's own if it needs more than the text of its records."""
     own: dict[str, type[LearningStore]] = {kind.name: kind for kind in (DecisionLog, SelfImprovement)}
     if name in own:
         return own[name](scope=Scope.TEAM)
-    return LearningStore(name=name, scope=Scope.TEAM, record=Anything, limit=20)
+    return LearningStore(name=name, scope=Scope.TEAM, record=AnyRecord, limit=20)

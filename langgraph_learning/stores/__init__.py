@@ -1,5 +1,6 @@
 """The kinds of learning that come with the package: each is a module and, beside it, the words the model reads."""
 
+from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.stores.behavioral_feedback import BehavioralFeedback
 from langgraph_learning.stores.decision_log import DecisionLog
 from langgraph_learning.stores.entity_memory import EntityMemory
@@ -10,7 +11,21 @@ from langgraph_learning.stores.session_context import SessionContext
 from langgraph_learning.stores.user_memory import UserMemory
 from langgraph_learning.stores.user_profile import UserProfile
 
+CATALOGUE: tuple[type[LearningStore], ...] = (
+    UserProfile,
+    UserMemory,
+    SessionContext,
+    EntityMemory,
+    LearnedKnowledge,
+    DecisionLog,
+    BehavioralFeedback,
+    SelfImprovement,
+    Episodes,
+)
+"""All learning stores of the package."""
+
 __all__ = [
+    "CATALOGUE",
     "BehavioralFeedback",
     "DecisionLog",
     "EntityMemory",

@@ -26,7 +26,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def learning(empty_database_url: str) -> Iterator[LearningMachine]:
-    """Give a machine that has learnt three things of Alex, one of which waits for approval."""
+    """Give a machine with three learnings of Alex, one of which waits for approval."""
     with HybridPostgresStore.from_conn_string(empty_database_url, search_mode="hybrid") as store:
         store.setup()
         stores = [UserMemory(), LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE)]
@@ -55,21 +55,21 @@ def texts(printed: str) -> set[str]:
 
 
 def test_show_lists_what_the_user_could_be_shown(run: Run):
-    """As a table, or as JSON; what waits is not among it, and a colleague sees nothing private."""
+    """As a table or as JSON, without proposals, and without what is private to a colleague."""
     assert {"Drinks green tea", "Owns a boat"} == texts(run("show", "--json"))
     assert "user alex" in run("show")
     assert "Nothing." == run("show", who="sam").strip()
 
 
 def test_search_puts_the_nearest_first(run: Run):
-    """By words alone where the database holds nothing else."""
+    """By words alone, because this database has no vectors."""
     found = json.loads(run("search", "which tea", "--json"))
 
     assert "Drinks green tea" == found[0]["text"]
 
 
 def test_another_model_than_the_databases_is_told(database_url: str):
-    """Vectors of different models have nothing to do with each other."""
+    """Vectors of different models cannot be compared."""
     result = command("search", "tea", "--user", "alex", "--url", database_url)
 
     assert "vectors of 256 numbers" in result.stderr
@@ -77,7 +77,7 @@ def test_another_model_than_the_databases_is_told(database_url: str):
 
 
 def test_forget_removes_by_the_beginning_of_a_key(run: Run, learning: LearningMachine):
-    """The short key in the table will do."""
+    """The shortened key of the table is enough."""
     key = next(one.key for one in learning.learnings(ALEX) if one.text == "Owns a boat")
 
     assert "Forgotten: 1." == run("forget", key[:8]).strip()
@@ -85,7 +85,7 @@ def test_forget_removes_by_the_beginning_of_a_key(run: Run, learning: LearningMa
 
 
 def test_review_shows_the_evidence_and_approves(run: Run, learning: LearningMachine):
-    """What a colleague approved counts for the team."""
+    """A proposal that a colleague approved is active for the team."""
     (waiting,) = json.loads(run("review", "--json"))
     evidence = json.loads(run("review", waiting["key"], "--json"))
     assert "Egress is most of our bill." in evidence["quote"]
@@ -99,7 +99,7 @@ def test_review_shows_the_evidence_and_approves(run: Run, learning: LearningMach
 
 
 def test_review_rejects(run: Run, learning: LearningMachine):
-    """And nothing counts."""
+    """A rejected proposal never becomes active."""
     (waiting,) = json.loads(run("review", "--json"))
     run("review", waiting["key"], "--reject")
 
@@ -117,7 +117,7 @@ def test_history_tells_who_changed_what(run: Run):
 
 
 def test_undo_takes_an_approval_back(run: Run, learning: LearningMachine):
-    """And the undo of the undo brings it back."""
+    """Undoing the undo restores the approval."""
     (waiting,) = json.loads(run("review", "--json"))
     run("review", waiting["key"], "--approve", who="sam")
     assert "proposed" in run("undo", waiting["key"][:8])
@@ -135,7 +135,7 @@ def tidied(url: str, *words: str) -> str:
 
 
 def test_curate_merges_what_says_the_same(learning: LearningMachine, run: Run, empty_database_url: str):
-    """A dry run only tells; a run does it, and by the key that it prints it is undone."""
+    """A dry run only reports; a run merges, and the merge can be undone by the key that is printed."""
     (one, *_) = learning.learnings(ALEX)
     assert learning.store is not None
     again = {"key": "again", "text": f"{one.text}.", "learned_at": one.learned_at + timedelta(minutes=1)}
@@ -152,7 +152,7 @@ def test_curate_merges_what_says_the_same(learning: LearningMachine, run: Run, e
 def test_curate_asks_a_model_where_one_is_named(
     learning: LearningMachine, run: Run, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """What it calls the same is merged, and its calls are told; one that cannot be had is one line."""
+    """Pairs that it calls the same are merged, and its calls are reported; an unknown model is a one-line error."""
     (one, *_) = [learnt for learnt in learning.learnings(ALEX) if learnt.text == "Drinks green tea"]
     assert learning.store is not None
     learning.store.batch([one.model_copy(update={"key": "again", "text": "Likes to drink green tea"}).put()])
@@ -166,7 +166,7 @@ def test_curate_asks_a_model_where_one_is_named(
 
 
 def test_curate_puts_contradictions_to_review(learning: LearningMachine, run: Run, empty_database_url: str):
-    """The command line cannot know who settles them."""
+    """The command line does not know who decides in the application's learning stores."""
     (one, *_) = learning.learnings(ALEX)
     assert learning.store is not None
     place, kind = (*one.namespace[:-1], "user_profile"), "profile_field"
@@ -179,7 +179,7 @@ def test_curate_puts_contradictions_to_review(learning: LearningMachine, run: Ru
 
 
 def test_stored_text_cannot_steer_the_terminal(learning: LearningMachine, run: Run):
-    """Neither by escape sequences nor by the table's own markup."""
+    """Neither escape sequences nor the markup of tables have an effect."""
     (one, *_) = learning.learnings(ALEX)
     op = one.model_copy(update={"text": "\x1b[31mred [bold]bold[/bold]\r\nnext"}).put()
     assert learning.store is not None
@@ -192,7 +192,7 @@ def test_stored_text_cannot_steer_the_terminal(learning: LearningMachine, run: R
 
 @pytest.mark.parametrize("name", ["show", "search", "history", "undo", "forget", "review", "instructions"])
 def test_all_that_look_at_one_users_learnings_take_the_same_options(name: str):
-    """Whose they are, and in which database; no other name for a thing slips in."""
+    """The options for the user and the database have the same names everywhere."""
     printed = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "100"}).stdout
 
     assert {"--user", "--agent", "--team", "--tenant", "--url", "--json"} <= set(printed.split())
@@ -203,7 +203,7 @@ def command(*words: str) -> Any:
 
 
 def test_an_error_is_one_line(learning: LearningMachine, empty_database_url: str):
-    """And a status that a script can see."""
+    """And an exit status that a script can check."""
     result = command("forget", "nothing", "--user", "alex", "--url", empty_database_url)
 
     assert (1, "") == (result.returncode, result.stdout)
@@ -212,7 +212,7 @@ def test_an_error_is_one_line(learning: LearningMachine, empty_database_url: str
 
 
 def test_a_database_that_is_not_there_is_one_line_too():
-    """No traceback for a typing mistake."""
+    """A typing mistake in the URL prints no traceback."""
     result = command("show", "--user", "alex", "--url", "postgresql://nobody@127.0.0.1:1/none?connect_timeout=2")
 
     assert 1 == result.returncode
@@ -230,7 +230,7 @@ def test_without_its_extra_it_says_what_to_install():
 
 @pytest.fixture
 def instructed(empty_database_url: str) -> Iterator[LearningMachine]:
-    """Give a machine whose team approved how its agent answers, twice."""
+    """Give a machine whose team approved two changes of the agent's instructions."""
     with HybridPostgresStore.from_conn_string(empty_database_url, search_mode="hybrid") as store:
         store.setup()
         learning = improving(store)
@@ -240,7 +240,7 @@ def instructed(empty_database_url: str) -> Iterator[LearningMachine]:
 
 
 def test_instructions_are_listed_compared_and_rolled_back(instructed: LearningMachine, empty_database_url: str):
-    """As a table, as a diff, and as the new version."""
+    """Versions are printed as a table, their difference as a diff, and a rollback as a new version."""
     options = ["--user", "sam", "--team", "acme", "--url", empty_database_url]
 
     def run(*words: str) -> str:
@@ -255,6 +255,6 @@ def test_instructions_are_listed_compared_and_rolled_back(instructed: LearningMa
 
 
 def test_without_instructions_it_says_whose_to_name(run: Run):
-    """An agent's, or a team's."""
+    """The error asks for an agent or a team."""
     with pytest.raises(NotFound, match="--agent"):
         run("instructions")
