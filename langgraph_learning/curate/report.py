@@ -76,7 +76,7 @@ class Report(BaseModel):
         """The actions that were left to the next run because a learning had changed meanwhile."""
         return tuple(action for action in self.actions if action.late)
 
-    def is_active(self) -> Mapping[tuple[Namespace, str], Mapping[str, int]]:
+    def counts(self) -> Mapping[tuple[Namespace, str], Mapping[str, int]]:
         """Return how many learnings were merged, archived and so on, by namespace and kind."""
         counts: dict[tuple[Namespace, str], Counter[str]] = {}
         for action in self.actions:
@@ -91,7 +91,7 @@ class Report(BaseModel):
         lines = [f"{self.learnings} learnings in {self.namespaces} namespaces, {cost}"]
         if self.actions:
             would_be = "would be " if self.dry_run else ""
-            for (namespace, kind), counter in self.is_active().items():
+            for (namespace, kind), counter in self.counts().items():
                 sums = ", ".join(f"{count} {would_be}{what}" for what, count in counter.items())
                 lines.append(f"{describe_namespace(namespace, kind)}: {sums}")
         else:

@@ -178,10 +178,10 @@ def _read_again(snapshot: Snapshot, keys: Sequence[str]) -> Flow[Snapshot]:
 
 def _group_votes(items: Sequence[Item], namespace: Namespace) -> dict[str, dict[str, Vote]]:
     """Return the votes on the learnings of a namespace, by key of the learning and key of the vote."""
-    votes_namespace = (*namespace[:-1], VOTES, namespace[-1])
+    namespace_of_votes = (*namespace[:-1], VOTES, namespace[-1])
     votes: dict[str, dict[str, Vote]] = {}
     for item in items:
-        vote = parse_vote(item) if item.namespace[:-1] == votes_namespace else None
+        vote = parse_vote(item) if item.namespace[:-1] == namespace_of_votes else None
         if vote:
             votes.setdefault(unescape(item.namespace[-1]), {})[item.key] = vote
     return votes

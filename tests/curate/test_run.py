@@ -665,7 +665,7 @@ def test_progress_and_sums_are_told(store: BaseStore):
     report = machine.curate(progress=lambda done, total: told.append((done, total)))
 
     assert [(1, 2), (2, 2)] == told
-    assert [{"merged": 1}, {"merged": 1}] == [dict(counted) for counted in report.is_active().values()]
+    assert [{"merged": 1}, {"merged": 1}] == [dict(counted) for counted in report.counts().values()]
     assert "user alex, observation: 1 merged" in str(report)
 
 
