@@ -19,7 +19,7 @@ from langgraph_learning.agent.run_context import ContextFrom
 from langgraph_learning.agent.steps import Loop, OnError
 from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
-from langgraph_learning.core.flow import Flow, T, adrive, drive
+from langgraph_learning.core.flow import Facade, Flow
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import Change
@@ -40,7 +40,7 @@ from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update import forgetting, history, opt_out
 
 
-class LearningMachine:
+class LearningMachine(Facade):
     """Makes an agent learn.
 
     model: what extracts, a chat model or a name for `init_chat_model` such as "openai:gpt-5-mini"; None for learning
@@ -73,6 +73,7 @@ class LearningMachine:
         four_eyes: bool = False,
     ) -> None:
         _check(stores, context_budget, extraction_budget)
+        super().__init__(self._required_store)
         self.stores = tuple(stores)
         self.store = store
         chat_model = init_chat_model(model) if isinstance(model, str) else model
@@ -131,7 +132,7 @@ class LearningMachine:
 
         Raises `NotFound`, and `Misconfigured` for a graph without a checkpointer.
         """
-        return self._drive(self._replay(context, key, graph, threads, agent_context))
+        return self._run(self._replay(context, key, graph, threads, agent_context))
 
     async def areplay(
         self,
@@ -143,7 +144,7 @@ class LearningMachine:
         agent_context: Any = None,
     ) -> tuple[Replay, ...]:
         """`replay` for the async world."""
-        return await self._adrive(self._replay(context, key, graph, threads, agent_context))
+        return await self._arun(self._replay(context, key, graph, threads, agent_context))
 
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
         """Return the loop as a middleware for `create_agent`. It brings the tools along."""
@@ -176,11 +177,11 @@ class LearningMachine:
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """Return all that this caller could be shown, by kind, newest first; with a thread, its session too."""
-        return self._drive(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return self._run(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
 
     async def alearnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """`learnings` for the async world."""
-        return await self._adrive(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return await self._arun(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
 
     def forget(self, context: LearningContext, *keys: str) -> int:
         """Remove learnings by key, superseded ones too; without keys, all that is the user's alone.
@@ -189,11 +190,11 @@ class LearningMachine:
         goes with the thread: `forget_thread`. Returns how many were removed. Raises `NotFound` if the caller can see
         nothing with such a key; then none is.
         """
-        return self._drive(forgetting.forget(self.stores, _caller(context), keys))
+        return self._run(forgetting.forget(self.stores, _caller(context), keys))
 
     async def aforget(self, context: LearningContext, *keys: str) -> int:
         """`forget` for the async world."""
-        return await self._adrive(forgetting.forget(self.stores, _caller(context), keys))
+        return await self._arun(forgetting.forget(self.stores, _caller(context), keys))
 
     def opt_out(self, context: LearningContext, *stores: str) -> int:
         """Learn nothing more of this user in the learning stores of these names, by default in all, until they opt in.
@@ -201,41 +202,41 @@ class LearningMachine:
         What is theirs alone there is removed, as `forget` does; returns how many learnings that were. Raises `NotFound`
         for a name that the machine does not have.
         """
-        return self._drive(forgetting.opt_out(self.stores, _caller(context), stores))
+        return self._run(forgetting.opt_out(self.stores, _caller(context), stores))
 
     async def aopt_out(self, context: LearningContext, *stores: str) -> int:
         """`opt_out` for the async world."""
-        return await self._adrive(forgetting.opt_out(self.stores, _caller(context), stores))
+        return await self._arun(forgetting.opt_out(self.stores, _caller(context), stores))
 
     def opt_in(self, context: LearningContext, *stores: str) -> None:
         """Learn of this user again in the learning stores of these names, by default in all."""
-        self._drive(opt_out.opt_in(self.stores, _caller(context), stores))
+        self._run(opt_out.opt_in(self.stores, _caller(context), stores))
 
     async def aopt_in(self, context: LearningContext, *stores: str) -> None:
         """`opt_in` for the async world."""
-        await self._adrive(opt_out.opt_in(self.stores, _caller(context), stores))
+        await self._arun(opt_out.opt_in(self.stores, _caller(context), stores))
 
     def forget_thread(self, context: LearningContext, thread_id: str) -> int:
         """Remove a thread's session and all that this user taught in that thread and nowhere else.
 
         What was read stays marked as read, so that it is not learnt again. Returns how many learnings were removed.
         """
-        return self._drive(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
+        return self._run(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
 
     async def aforget_thread(self, context: LearningContext, thread_id: str) -> int:
         """`forget_thread` for the async world."""
-        return await self._adrive(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
+        return await self._arun(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
 
     def history(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
         """Return all that happened to a learning, newest first: when, by whom, before and after.
 
         Raises `NotFound`, and `Misconfigured` for a store that keeps no log of changes.
         """
-        return self._drive(history.read_history(self.stores, _caller(context, thread_id), key))
+        return self._run(history.read_history(self.stores, _caller(context, thread_id), key))
 
     async def ahistory(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
         """`history` for the async world."""
-        return await self._adrive(history.read_history(self.stores, _caller(context, thread_id), key))
+        return await self._arun(history.read_history(self.stores, _caller(context, thread_id), key))
 
     def undo(self, context: LearningContext, key: str, *, change: int | None = None) -> tuple[Learning, ...]:
         """Take back the last change of a learning, or the one with this id in its history, with what it replaced.
@@ -243,19 +244,19 @@ class LearningMachine:
         An edit, an approval, a promotion, another undo: all are changes. Returns the learnings as they are now; what
         was new is refused from now on. Raises `Conflict`, having changed nothing, if something of it has changed since.
         """
-        return self._drive(self._undo(context, key, change))
+        return self._run(self._undo(context, key, change))
 
     async def aundo(self, context: LearningContext, key: str, *, change: int | None = None) -> tuple[Learning, ...]:
         """`undo` for the async world."""
-        return await self._adrive(self._undo(context, key, change))
+        return await self._arun(self._undo(context, key, change))
 
     def undo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
         """Take back all that was last learnt from this user in this thread; it is not learnt again."""
-        return self._drive(history.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
+        return self._run(history.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
 
     async def aundo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
         """`undo_turn` for the async world."""
-        return await self._adrive(history.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
+        return await self._arun(history.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
 
     def feedback(
         self, context: LearningContext, thread_id: str, message_id: str, verdict: str, comment: str | None = None
@@ -266,7 +267,7 @@ class LearningMachine:
         correction is learnt, too, if the machine has `BehavioralFeedback`. Returns the learnings that changed; saying
         the same again changes nothing. Raises `InvalidFields` for what is empty, `NotFound` for an unknown answer.
         """
-        return self._drive(
+        return self._run(
             feedback.record_feedback(self.stores, _caller(context, thread_id), message_id, verdict, comment)
         )
 
@@ -275,7 +276,7 @@ class LearningMachine:
     ) -> tuple[Learning, ...]:
         """`feedback` for the async world."""
         caller = _caller(context, thread_id)
-        return await self._adrive(feedback.record_feedback(self.stores, caller, message_id, verdict, comment))
+        return await self._arun(feedback.record_feedback(self.stores, caller, message_id, verdict, comment))
 
     def outcome(
         self,
@@ -294,7 +295,7 @@ class LearningMachine:
         then the thread may be None. Returns and raises as `feedback` does.
         """
         caller = _caller(context, thread_id)
-        return self._drive(feedback.record_outcome(self.stores, caller, outcome, message_id, decision, comment))
+        return self._run(feedback.record_outcome(self.stores, caller, outcome, message_id, decision, comment))
 
     async def aoutcome(
         self,
@@ -308,7 +309,7 @@ class LearningMachine:
     ) -> tuple[Learning, ...]:
         """`outcome` for the async world."""
         caller = _caller(context, thread_id)
-        return await self._adrive(feedback.record_outcome(self.stores, caller, outcome, message_id, decision, comment))
+        return await self._arun(feedback.record_outcome(self.stores, caller, outcome, message_id, decision, comment))
 
     def curate(
         self,
@@ -333,7 +334,7 @@ class LearningMachine:
         progress: called with how many places are done, and of how many.
         """
         settings = CurationSettings(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return self._drive(curate(self.stores, settings))
+        return self._run(curate(self.stores, settings))
 
     async def acurate(
         self,
@@ -347,7 +348,7 @@ class LearningMachine:
     ) -> Report:
         """`curate` for the async world."""
         settings = CurationSettings(tenant_id, dry_run, ask, most_calls, unused_after, progress)
-        return await self._adrive(curate(self.stores, settings))
+        return await self._arun(curate(self.stores, settings))
 
     def _undo(self, context: LearningContext, key: str, change: int | None) -> Flow[tuple[Learning, ...]]:
         return history.undo(self.stores, _caller(context), key, change, self._loop.four_eyes)
@@ -362,12 +363,6 @@ class LearningMachine:
     ) -> Flow[tuple[Replay, ...]]:
         stage = ReplaySetup(graph, agent_context if self._loop.context_from else context)
         return replay_turns(self.stores, _caller(context), key, stage, threads or graph)
-
-    def _drive(self, flow: Flow[T]) -> T:
-        return drive(flow, self._required_store())
-
-    async def _adrive(self, flow: Flow[T]) -> T:
-        return await adrive(flow, self._required_store())
 
     def _required_store(self) -> BaseStore:
         if self.store is None:

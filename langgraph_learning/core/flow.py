@@ -228,3 +228,17 @@ def _at_once(store: BaseStore, ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:
 def _tagged(config: RunnableConfig | None, tags: tuple[str, ...]) -> RunnableConfig:
     config = config or {}
     return {**config, "tags": [*(config.get("tags") or []), *tags]}
+
+
+class Facade:
+    """Base of an object whose methods run flows on a store, from sync and from async code."""
+
+    def __init__(self, get_store: Callable[[], BaseStore]) -> None:
+        """Take a function that returns the store, or raises an error that says how to provide one."""
+        self._get_store = get_store
+
+    def _run(self, flow: Flow[T]) -> T:
+        return drive(flow, self._get_store())
+
+    async def _arun(self, flow: Flow[T]) -> T:
+        return await adrive(flow, self._get_store())

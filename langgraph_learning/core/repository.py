@@ -1,26 +1,54 @@
-"""Reading of learnings by key, by namespace and by status, with their versions."""
+"""Reading of items and learnings by key, by namespace and by status, with their versions."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from langgraph.store.base import GetOp, Item
 
 from langgraph_learning.core.flow import Flow, batch, gather, search_all
-from langgraph_learning.core.learning import Learning, read_learnings
+from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.scopes import ItemRef, Namespace
 from langgraph_learning.core.store_protocol import version_of
 
 
-def all_in(folders: Sequence[Namespace], filter: dict[str, Any] | None = None) -> Flow[list[Learning]]:
-    """Return all learnings in exactly these namespaces that a filter lets through."""
-    items = yield from gather(search_all(place, filter) for place in folders)
-    return [one for place, there in zip(folders, items, strict=True) for one in read_learnings(there, [place])]
+class StoredLearning(NamedTuple):
+    """A learning as it was read from the store, with its version."""
+
+    learning: Learning
+    version: int
 
 
-def get_many(wanted: Iterable[ItemRef]) -> Flow[tuple[dict[ItemRef, Learning], dict[ItemRef, int]]]:
-    """Return what lies at these places, and its version, 0 where nothing lies."""
-    at = sorted(set(wanted))
-    items = yield from batch(*(GetOp(*place) for place in at))
-    found = {place: item if isinstance(item, Item) else None for place, item in zip(at, items, strict=True)}
-    learnings = {place: Learning.read(item) for place, item in found.items() if item}
-    return {p: one for p, one in learnings.items() if one}, {p: version_of(item) for p, item in found.items()}
+def get_items(refs: Iterable[ItemRef]) -> Flow[dict[ItemRef, Item]]:
+    """Read items in one batch; refs under which nothing is stored are left out."""
+    distinct = list(dict.fromkeys(refs))
+    results = yield from batch(*(GetOp(*ref) for ref in distinct))
+    return {ref: item for ref, item in zip(distinct, results, strict=True) if isinstance(item, Item)}
+
+
+def get_many(refs: Iterable[ItemRef]) -> Flow[tuple[dict[ItemRef, Learning], dict[ItemRef, int]]]:
+    """Read learnings in one batch; return them and the version of every ref, 0 where nothing is stored."""
+    wanted = list(refs)
+    items = yield from get_items(wanted)
+    learnings = {ref: learning for ref, item in items.items() if (learning := Learning.read(item))}
+    return learnings, {ref: version_of(items.get(ref)) for ref in wanted}
+
+
+def find_all(namespaces: Sequence[Namespace], key: str) -> Flow[list[StoredLearning]]:
+    """Read the learnings that have this key in any of these namespaces, in the order of the namespaces."""
+    learnings, versions = yield from get_many((namespace, key) for namespace in namespaces)
+    return [StoredLearning(learning, versions[ref]) for ref, learning in learnings.items()]
+
+
+def find(namespaces: Sequence[Namespace], key: str, status: Status) -> Flow[StoredLearning | None]:
+    """Read the first learning that has this key and status in one of these namespaces."""
+    stored = yield from find_all(namespaces, key)
+    return next((found for found in stored if found.learning.status is status), None)
+
+
+def all_in(namespaces: Sequence[Namespace], filter: dict[str, Any] | None = None) -> Flow[list[Learning]]:
+    """Read all learnings that pass a filter in exactly these namespaces, not below them."""
+    pages = yield from gather(search_all(namespace, filter) for namespace in namespaces)
+    learnings: list[Learning] = []
+    for namespace, items in zip(namespaces, pages, strict=True):
+        learnings += read_learnings(items, [namespace])
+    return learnings

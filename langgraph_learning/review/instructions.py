@@ -9,7 +9,7 @@ from typing import NamedTuple
 from langgraph.store.base import BaseStore
 from pydantic import BaseModel, ConfigDict
 
-from langgraph_learning.core.flow import Flow, T, adrive, batch, drive, search_all
+from langgraph_learning.core.flow import Facade, Flow, T, batch, search_all
 from langgraph_learning.core.learning import (
     ACTIVATING_VERDICTS,
     DEACTIVATING_VERDICTS,
@@ -52,7 +52,7 @@ class InstructionState(NamedTuple):
     counting: dict[str, Learning]
 
 
-class Instructions:
+class Instructions(Facade):
     """What the agent was told from one approval to the next, for whoever the context names.
 
     Versions are read off what was approved and what ended it. An approval that was undone is no version, and neither is
@@ -61,24 +61,24 @@ class Instructions:
 
     def __init__(self, learning_store: SelfImprovement, store: Callable[[], BaseStore], *, four_eyes: bool) -> None:
         self._learning_store = learning_store
-        self._store = store
+        super().__init__(store)
         self._four_eyes = four_eyes
 
     def versions(self, context: LearningContext) -> tuple[Version, ...]:
         """Return all versions, oldest first: 0 is what the developer wrote, the last one is what counts now."""
-        return self._drive(self._versions(context))
+        return self._run(self._versions(context))
 
     async def aversions(self, context: LearningContext) -> tuple[Version, ...]:
         """`versions` for the async world."""
-        return await self._adrive(self._versions(context))
+        return await self._arun(self._versions(context))
 
     def compare(self, context: LearningContext, a: int, b: int) -> str:
         """Return what differs between two versions, as a unified diff. Raises `NotFound`."""
-        return self._drive(self._compare(context, a, b))
+        return self._run(self._compare(context, a, b))
 
     async def acompare(self, context: LearningContext, a: int, b: int) -> str:
         """`compare` for the async world."""
-        return await self._adrive(self._compare(context, a, b))
+        return await self._arun(self._compare(context, a, b))
 
     def rollback(self, context: LearningContext, number: int, why: str | None = None) -> Version:
         """Let the instructions be what they were in a version, from the next turn on; return that as a new version.
@@ -86,11 +86,11 @@ class Instructions:
         Raises `NotFound`; `Conflict` if something has changed meanwhile; `NotAllowed` where it would change a protected
         section, or let what rests on the caller's own words count where the machine wants four eyes.
         """
-        return self._drive(self._rollback(context, number, why))
+        return self._run(self._rollback(context, number, why))
 
     async def arollback(self, context: LearningContext, number: int, why: str | None = None) -> Version:
         """`rollback` for the async world."""
-        return await self._adrive(self._rollback(context, number, why))
+        return await self._arun(self._rollback(context, number, why))
 
     def _versions(self, context: LearningContext) -> Flow[tuple[Version, ...]]:
         return list_versions(self._learning_store, Caller.of(context))
@@ -100,12 +100,6 @@ class Instructions:
 
     def _rollback(self, context: LearningContext, number: int, why: str | None) -> Flow[Version]:
         return roll_back(self._learning_store, Caller.of(context), number, why, self._four_eyes)
-
-    def _drive(self, flow: Flow[T]) -> T:
-        return drive(flow, self._store())
-
-    async def _adrive(self, flow: Flow[T]) -> T:
-        return await adrive(flow, self._store())
 
 
 def list_versions(store: SelfImprovement, caller: Caller) -> Flow[tuple[Version, ...]]:
