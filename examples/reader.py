@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 
-from langgraph_learning.testing import Answer, Call, ScriptedModel
+from langgraph_learning.testing import Answer, ModelCall, ScriptedModel
 
 Slots = dict[str, str]
 
@@ -18,7 +18,7 @@ class Reader(ScriptedModel):
     def __init__(self) -> None:
         super().__init__([])
 
-    def answer(self, call: Call, number: int) -> Answer:
+    def answer(self, call: ModelCall, number: int) -> Answer:
         """Extract when a schema asks for it, save with a tool where there is one, else answer."""
         if call.schema:
             return {"edits": list(_edits(call))}
@@ -94,7 +94,7 @@ HEARD: tuple[tuple[str, list[dict[str, Any]]], ...] = (
 """What is taken from a user's words, in the order of the patterns; a slot may come from an earlier pattern."""
 
 
-def _edits(call: Call) -> Iterator[dict[str, Any]]:
+def _edits(call: ModelCall) -> Iterator[dict[str, Any]]:
     """Read the conversation in the last message for what is worth learning, as far as the schema has a place for it."""
     text = unescape(call.messages[-1].text)
     kinds = {branch["properties"]["edit"]["enum"][0]: branch["properties"] for branch in _branches(call.schema or {})}
@@ -111,7 +111,7 @@ def _edits(call: Call) -> Iterator[dict[str, Any]]:
                 yield {**empty, **edit, "message": int(number)}
 
 
-def _calls(call: Call) -> Iterator[ToolCall]:
+def _calls(call: ModelCall) -> Iterator[ToolCall]:
     """Save what is heard in the question, as far as there is a tool for it."""
     asked = call.messages[-1].text.split("\n\n<learned")[0]
     for number, edit in enumerate(_heard(asked, {})):

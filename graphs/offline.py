@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from langgraph_learning.testing import Answer, Call, ScriptedModel
+from langgraph_learning.testing import Answer, ModelCall, ScriptedModel
 
 NOTICE = "(No model is set up, so I only repeat what I am shown.)"
 LEARNT = re.compile(r"^ *- (?!\S+ \(\d{4}-\d\d-\d\d\): )(.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", re.MULTILINE)
@@ -30,7 +30,7 @@ class OfflineModel(ScriptedModel):
     def __init__(self) -> None:
         super().__init__([])
 
-    def answer(self, call: Call, number: int) -> Answer:
+    def answer(self, call: ModelCall, number: int) -> Answer:
         """Extract when a schema asks for it, else answer."""
         return {"edits": list(edits(call.messages))} if call.schema else reply(call.messages)
 

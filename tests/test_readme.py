@@ -19,7 +19,7 @@ from langgraph_learning import LearningMachine, Mode, Scope
 from langgraph_learning.cli import app
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres import HybridPostgresStore
-from langgraph_learning.testing import Answer, Call, ScriptedModel
+from langgraph_learning.testing import Answer, ModelCall, ScriptedModel
 
 STORES = text_of(PROJECT / "docs" / "stores.md")
 
@@ -80,7 +80,7 @@ class Reader(ScriptedModel):
     def __init__(self) -> None:
         super().__init__([])
 
-    def answer(self, call: Call, number: int) -> Answer:
+    def answer(self, call: ModelCall, number: int) -> Answer:
         """Answer whatever is asked for."""
         if call.schema is None:
             return f"I was shown: {call.messages[-1].text}"

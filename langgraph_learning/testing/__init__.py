@@ -1,6 +1,6 @@
-"""Stand-ins for the model and the embedder, so that tests of a learning agent need no key and no network.
+"""Stand-ins for the chat model and the embedding model, and a contract for stores, for tests without key or network.
 
-They record what they were shown and answer what they were told to. They do not pretend to be clever.
+The stand-ins record what they receive and return scripted answers.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ from pydantic import BaseModel, PrivateAttr, SkipValidation
 Answer: TypeAlias = "str | AIMessage | Mapping[str, Any] | Exception | Callable[[list[BaseMessage]], Answer]"
 """One scripted answer.
 
-A string or a message is said, a mapping answers a call that asked for a schema or for one tool's arguments, an
-exception is raised, and a function is shown the messages and returns any of these.
+A string or a message is returned, a mapping answers a call that asked for a schema or for one tool's arguments, an
+exception is raised, and a function receives the messages and returns any of these.
 """
 Script: TypeAlias = Sequence[Answer] | Callable[[list[BaseMessage]], Answer]
-"""Answers in the order in which they are given, or one function that gives them all."""
+"""The answers in order, or one function that returns all of them."""
 
 
 def __getattr__(name: str) -> Any:
-    """Give `StoreContract`, the tests that any store can be held to; they need pytest, the stand-ins do not."""
+    """Import `StoreContract` on first use, because it needs pytest and the stand-ins do not."""
     if name == "StoreContract":
         from langgraph_learning.testing.store_contract import StoreContract
 
@@ -46,19 +46,19 @@ def __getattr__(name: str) -> Any:
 
 
 class EndOfScript(AssertionError):
-    """The model was called more often than it has answers."""
+    """The model was called more often than its script has answers."""
 
 
-class Call(NamedTuple):
-    """What a model was shown in one call."""
+class ModelCall(NamedTuple):
+    """Input of one call of a model."""
 
     messages: list[BaseMessage]
     tools: list[dict[str, Any]]
     """The bound tools, in OpenAI's form."""
     tool_choice: str | None
-    """The tool that must be called, `any` when one of them must, or None."""
+    """The tool that must be called, `any` if any of them must be, or None."""
     schema: dict[str, Any] | None
-    """The JSON schema that the answer was to obey."""
+    """The JSON schema that the answer must follow, if one was given."""
 
     @property
     def tool_names(self) -> list[str]:
@@ -67,37 +67,40 @@ class Call(NamedTuple):
 
 
 class ScriptedModel(BaseChatModel):
-    """A chat model that answers from a script and records what it was shown.
+    """A chat model that answers from a script and records its calls.
 
     ```python
     model = ScriptedModel(["Hello!", {"name": "Ada"}, TimeoutError("too slow"), lambda messages: messages[-1].text])
     ```
 
-    Tools, structured output, streaming and async work as with any other chat model. One model may be used by
-    several threads and agents at once: each call takes the next answer.
+    Tools, structured output, streaming and async calls work as with any other chat model. Several threads and agents
+    may use one model at the same time: each call takes the next answer.
     """
 
     answers: SkipValidation[Any]
-    """The script."""
-    _calls: list[Call] = PrivateAttr(default_factory=list)
+    """The script: a sequence of answers, or a function."""
+    _calls: list[ModelCall] = PrivateAttr(default_factory=list)
     _lock: Any = PrivateAttr(default_factory=threading.Lock)
 
     def __init__(self, answers: Script, **settings: Any) -> None:
         super().__init__(answers=answers, **settings)  # type: ignore[call-arg]  # pydantic makes it from the field
 
     @property
-    def calls(self) -> list[Call]:
-        """Every call so far, oldest first."""
+    def calls(self) -> list[ModelCall]:
+        """All calls so far, oldest first."""
         with self._lock:
             return list(self._calls)
 
     @property
     def shown(self) -> list[list[BaseMessage]]:
-        """The messages of every call so far, oldest first."""
+        """The messages of all calls so far, oldest first."""
         return [call.messages for call in self.calls]
 
-    def answer(self, call: Call, number: int) -> Answer:
-        """Return the answer to a call; `number` counts them from 0. Override it to look at more than the messages."""
+    def answer(self, call: ModelCall, number: int) -> Answer:
+        """Return the answer to a call. Override it to use more than the messages.
+
+        number: how many calls came before.
+        """
         if callable(self.answers):
             return self.answers(call.messages)  # type: ignore[no-any-return]  # the script is typed in __init__
         if number < len(self.answers):
@@ -115,9 +118,9 @@ class ScriptedModel(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return this model with tools to call."""
-        declared = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
-        return self.bind(tools=declared, tool_choice=_choice(tool_choice, declared), **kwargs)
+        """Return this model with tools that it can call."""
+        declarations = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        return self.bind(tools=declarations, tool_choice=_parse_tool_choice(tool_choice, declarations), **kwargs)
 
     def with_structured_output(
         self,
@@ -128,7 +131,7 @@ class ScriptedModel(BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Return this model, answering in the form of a schema: a mapping, or an instance of a pydantic class."""
+        """Return this model with answers that follow a schema: mappings, or instances of a pydantic class."""
         if method == "json_schema":
             model, parser = self._as_json(schema, strict, kwargs)
         elif method == "function_calling":
@@ -144,9 +147,9 @@ class ScriptedModel(BaseChatModel):
     def _as_json(
         self, schema: dict[str, Any] | type, strict: bool | None, kwargs: dict[str, Any]
     ) -> tuple[Runnable[Any, Any], Runnable[Any, Any]]:
-        plain = convert_to_json_schema(schema, strict=strict)
-        wanted = {"name": plain.get("title", "answer"), "schema": plain, "strict": strict}
-        model = self.bind(response_format={"type": "json_schema", "json_schema": wanted}, **kwargs)
+        json_schema = convert_to_json_schema(schema, strict=strict)
+        response_schema = {"name": json_schema.get("title", "answer"), "schema": json_schema, "strict": strict}
+        model = self.bind(response_format={"type": "json_schema", "json_schema": response_schema}, **kwargs)
         if isinstance(schema, type) and issubclass(schema, BaseModel):
             return model, PydanticOutputParser[BaseModel](pydantic_object=schema)
         return model, JsonOutputParser()
@@ -167,7 +170,7 @@ class ScriptedModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=self._next(messages, kwargs))])
+        return ChatResult(generations=[ChatGeneration(message=self._next_message(messages, kwargs))])
 
     def _stream(
         self,
@@ -176,25 +179,25 @@ class ScriptedModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for part in _chunks(self._next(messages, kwargs)):
-            chunk = ChatGenerationChunk(message=part)
+        for message in _split_into_chunks(self._next_message(messages, kwargs)):
+            chunk = ChatGenerationChunk(message=message)
             if run_manager:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
-    def _next(self, messages: list[BaseMessage], kwargs: Mapping[str, Any]) -> AIMessage:
+    def _next_message(self, messages: list[BaseMessage], kwargs: Mapping[str, Any]) -> AIMessage:
         response_format = kwargs.get("response_format") or {}
         schema = response_format.get("json_schema", {}).get("schema")
         tools = kwargs.get("tools") or []
-        call = Call(list(messages), tools, _choice(kwargs.get("tool_choice"), tools), schema)
+        call = ModelCall(list(messages), tools, _parse_tool_choice(kwargs.get("tool_choice"), tools), schema)
         with self._lock:
             number = len(self._calls)
             self._calls.append(call)
-        # Outside the lock: an answer may be a function that takes its time.
+        # Outside the lock, because an answer may be a slow function.
         answer = self.answer(call, number)
         while callable(answer):
             answer = answer(call.messages)
-        return _message(answer, call, number)
+        return _make_message(answer, call, number)
 
     @property
     def _llm_type(self) -> str:
@@ -202,20 +205,20 @@ class ScriptedModel(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {}  # the script may hold functions, and what identifies a model must be JSON
+        return {}  # they must be JSON, and the script may hold functions
 
 
 class HashEmbeddings(Embeddings):
-    """An embedder that hashes words: texts that share words are near each other, nothing else is known.
+    """An embedding model that hashes words: texts with common words are near each other, and nothing else is.
 
-    The same text has the same vector in every process and on every machine. Vectors have length 1.
+    A text has the same vector in every process and on every machine. Vectors have length 1.
     """
 
     def __init__(self, dims: int = 256) -> None:
         self.dims = dims
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return one vector for each text."""
+        """Return one vector per text."""
         return [self.embed_query(text) for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
@@ -223,15 +226,15 @@ class HashEmbeddings(Embeddings):
         vector = [0.0] * self.dims
         for word in re.findall(r"\w+", text.lower()):
             digest = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big")
-            # The sign keeps two words that share a place from looking alike on average.
+            # The sign makes collisions of two words cancel out on average.
             vector[(digest >> 1) % self.dims] += 1.0 if digest & 1 else -1.0
         length = math.hypot(*vector)
         if not length:
-            return [1.0, *vector[1:]]  # a vector of zeros has no direction, and no distance to anything
+            return [1.0, *vector[1:]]  # a zero vector has no direction, and no distance to others
         return [value / length for value in vector]
 
 
-def _choice(choice: str | dict[str, Any] | bool | None, tools: Sequence[dict[str, Any]]) -> str | None:
+def _parse_tool_choice(choice: str | dict[str, Any] | bool | None, tools: Sequence[dict[str, Any]]) -> str | None:
     match choice:
         case {"function": {"name": str(name)}}:
             return name
@@ -244,7 +247,7 @@ def _choice(choice: str | dict[str, Any] | bool | None, tools: Sequence[dict[str
     return None
 
 
-def _message(answer: Answer, call: Call, number: int) -> AIMessage:
+def _make_message(answer: Answer, call: ModelCall, number: int) -> AIMessage:
     match answer:
         case Exception():
             raise answer
@@ -253,11 +256,11 @@ def _message(answer: Answer, call: Call, number: int) -> AIMessage:
         case str():
             return AIMessage(answer)
         case Mapping():
-            return _structured(dict(answer), call, number)
+            return _make_structured_message(dict(answer), call, number)
     raise TypeError(f"A script holds strings, messages, mappings, exceptions and functions, not {answer!r}")
 
 
-def _structured(answer: dict[str, Any], call: Call, number: int) -> AIMessage:
+def _make_structured_message(answer: dict[str, Any], call: ModelCall, number: int) -> AIMessage:
     if call.schema is not None:
         return AIMessage(json.dumps(answer, ensure_ascii=False))
     name = call.tool_choice
@@ -271,16 +274,18 @@ def _structured(answer: dict[str, Any], call: Call, number: int) -> AIMessage:
     )
 
 
-def _chunks(message: AIMessage) -> Iterator[AIMessageChunk]:
-    """Cut a message into the pieces a provider would stream: words, then halves of each tool call's arguments."""
+def _split_into_chunks(message: AIMessage) -> Iterator[AIMessageChunk]:
+    """Split a message into chunks as a provider would: words, then halves of each tool call's arguments."""
     pieces = re.findall(r"\s*\S+|\s+$", message.content) if isinstance(message.content, str) else []
     for piece in pieces:
         yield AIMessageChunk(content=piece, id=message.id)
     for index, call in enumerate(message.tool_calls):
         args = json.dumps(call["args"], ensure_ascii=False)
         half = len(args) // 2
-        yield _call_chunk(message, tool_call_chunk(name=call["name"], args=args[:half], id=call["id"], index=index))
-        yield _call_chunk(message, tool_call_chunk(args=args[half:], index=index))
+        yield _make_call_chunk(
+            message, tool_call_chunk(name=call["name"], args=args[:half], id=call["id"], index=index)
+        )
+        yield _make_call_chunk(message, tool_call_chunk(args=args[half:], index=index))
     yield AIMessageChunk(
         content="" if isinstance(message.content, str) else message.content,
         id=message.id,
@@ -291,5 +296,5 @@ def _chunks(message: AIMessage) -> Iterator[AIMessageChunk]:
     )
 
 
-def _call_chunk(message: AIMessage, part: ToolCallChunk) -> AIMessageChunk:
+def _make_call_chunk(message: AIMessage, part: ToolCallChunk) -> AIMessageChunk:
     return AIMessageChunk(content="", id=message.id, tool_call_chunks=[part])

@@ -1,4 +1,4 @@
-"""The stand-ins do what a real model and a real embedder do, as told."""
+"""The stand-ins behave like a real chat model and a real embedding model."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +66,7 @@ def test_an_exception_is_raised():
 
 
 def test_the_end_of_the_script_says_what_was_asked():
-    """A call too many names itself."""
+    """The error names the call for which no answer is left."""
     model = ScriptedModel(["only"])
     model.invoke("first")
 
@@ -86,7 +86,7 @@ def test_a_mapping_answers_in_the_form_of_a_schema(method, schema):
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 def test_an_answer_that_does_not_fit_is_handed_back_raw(method):
-    """With `include_raw`, the error and the raw message are both there."""
+    """With `include_raw`, the result has both the error and the raw message."""
     model = ScriptedModel([{"name": "Oslo"}]).with_structured_output(City, method=method, include_raw=True)
     result = model.invoke("Where?")
 
@@ -104,7 +104,7 @@ def test_prose_instead_of_json_is_an_error():
 
 
 def test_the_schema_is_recorded():
-    """The test can see which form was asked for."""
+    """The test can check which schema was requested."""
     model = ScriptedModel([{"name": "Oslo", "people": 1}])
     model.with_structured_output(CITY_SCHEMA, strict=True).invoke("Where?")
 
@@ -130,7 +130,7 @@ def test_streaming_gives_the_same_message_in_pieces():
 
 
 async def test_async_calls_take_from_the_same_script():
-    """`ainvoke` and `astream` are no second implementation."""
+    """`ainvoke` and `astream` use the same implementation."""
     model = ScriptedModel(["one", "two and three"])
 
     assert "one" == (await model.ainvoke("a")).text
@@ -163,7 +163,7 @@ def test_tokens_of_an_agent_stream():
 
 
 def test_the_same_scripted_message_may_be_given_twice():
-    """Ids that LangChain writes into an answer do not leak into the script."""
+    """Ids that LangChain writes into an answer do not change the script."""
     answer = AIMessage("yes")
     model = ScriptedModel([answer, answer])
 
@@ -172,7 +172,7 @@ def test_the_same_scripted_message_may_be_given_twice():
 
 
 def test_threads_share_a_script():
-    """Every answer is given once, however many ask at the same time."""
+    """Each answer is given once, also to concurrent calls."""
     together = threading.Barrier(8)
     model = ScriptedModel([str(n) for n in range(8)])
 
@@ -198,7 +198,7 @@ def test_texts_that_share_words_are_near():
 
 @pytest.mark.parametrize("text", ["migration", "", "…", "Grüße 你好"])
 def test_every_text_has_a_direction(text):
-    """Every vector has length 1 and the size asked for, also that of a text without words."""
+    """Every vector has length 1 and the requested size, even for a text without words."""
     vector = HashEmbeddings(dims=8).embed_query(text)
 
     assert (8, 1.0) == (len(vector), pytest.approx(sum(value**2 for value in vector)))
