@@ -1,4 +1,4 @@
-"""The local embedder needs neither key nor network."""
+"""The local embedding model needs neither key nor network."""
 
 import subprocess
 import sys
@@ -44,12 +44,12 @@ def test_meaning_counts_not_words(embeddings):
 
 
 def test_vectors_have_the_length_it_says(embeddings):
-    """`dims` is what a store's index is made with."""
+    """`dims` is the size to configure a store's index with."""
     assert [embeddings.dims] * 3 == [len(vector) for vector in embeddings.embed_documents(["a", "", "long " * 1000])]
 
 
 def test_each_text_gets_its_own_vector(embeddings):
-    """Working in batches changes neither the order nor the vectors."""
+    """Embedding in batches changes neither the order nor the vectors."""
     texts = ["a long one about the migration to another cloud " * n for n in (3, 1, 9)] + ["short"] * 40
     together = embeddings.embed_documents(texts)
 
@@ -64,7 +64,7 @@ async def test_it_embeds_async(embeddings):
 
 
 def test_it_asks_for_no_network():
-    """The default model makes no connection and looks up no name."""
+    """The default model opens no connection and resolves no host name."""
     run = subprocess.run([sys.executable, "-W", "error", "-c", OFFLINE], capture_output=True, text=True, check=False)
 
     assert ("384\n", "") == (run.stdout, run.stderr)
