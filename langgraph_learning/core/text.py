@@ -1,14 +1,132 @@
-"""How texts are compared, shortened, escaped and made fit for a database."""
+"""Texts: normalising, tokens and stems, comparing statements, truncating, escaping, and cleaning for the database."""
 
 import re
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
+from unicodedata import category
+from unicodedata import normalize as normalize_unicode
+
+import snowballstemmer
 
 T = TypeVar("T")
 
+_WORD_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+NEGATIONS = frozenset(word for words in _WORD_LISTS["negations"].values() for word in words.split())
+"""Words that turn a statement into its opposite, in several languages."""
+_FUNCTION_WORDS = (
+    frozenset(word for words in _WORD_LISTS["function_words"].values() for word in words.split()) - NEGATIONS
+)
+_CONTRACTED_NOT = re.compile(r"n['\u2019]t\b", re.IGNORECASE)
+_CLAUSE_END = re.compile(
+    r"[.!?;:,\n()]+(?:\s|$)|\s[\u2013\u2014-]\s|\b(?:but|aber|sondern|mais|pero)\b"
+    r"|\band(?= (?:i|we|you|they|he|she|it)\b)",
+    re.IGNORECASE,
+)
+_QUOTATION = re.compile(
+    r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"\u201c\u201e\u00ab].*?(?:[\"\u201d\u201c\u00bb]|\Z))", re.MULTILINE
+)
+# Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words.
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
+
+
+def normalize(text: str) -> str:
+    """Return a text for comparison: Unicode form, case, spaces and a final full stop make no difference."""
+    return " ".join(normalize_unicode("NFKC", text).casefold().split()).rstrip(".!")
+
+
+def tokenize(text: str) -> list[str]:
+    """Split a text into its words and numbers, without case and with "n't" written out.
+
+    Scripts without spaces between words are split into overlapping pairs of characters.
+    """
+    lowered = _CONTRACTED_NOT.sub(" not", normalize_unicode("NFKC", text)).casefold()
+    if lowered.isascii():
+        return re.findall(r"[a-z0-9]+", lowered)
+    # Combining marks belong to their letter; the class \w leaves them out.
+    spaced = "".join(char if char.isalnum() or category(char)[0] == "M" else " " for char in lowered)
+    return [token for word in spaced.split() for token in _split_unspaced(word)]
+
+
+def content_words(texts: Iterable[str]) -> set[str]:
+    """Return the words and numbers that carry content: no articles, pronouns, auxiliaries or single letters."""
+    return {token for text in texts for token in tokenize(text) if _carries_content(token)}
+
+
+def content_stems(texts: Iterable[str]) -> set[str]:
+    """Return the stems of the words that carry content."""
+    return {stem_word(word) for word in content_words(texts)}
+
+
+@lru_cache(maxsize=100_000)
+def stem_word(word: str, language: str = "english") -> str:
+    """Return the Snowball stem of a lower-case word; numbers and words with digits are returned unchanged."""
+    return _stemmer(language).stemWord(word) if word.isalpha() else word
+
+
+def plain_words(text: str) -> str:
+    """Return the words of a text in lower case, joined by single spaces."""
+    return " ".join(tokenize(text))
+
+
+def contradicts(statement: str, text: str) -> bool:
+    """Return True if a statement affirms what a text negates, or negates what it affirms.
+
+    A negation reaches to the end of its clause; as the last content word of a clause it negates all of the clause.
+    """
+    ours, theirs = _clauses_of(statement), _clauses_of(text)
+    affirmed, negated = _stems_by_polarity(ours)
+    affirmed_there, negated_there = _stems_by_polarity(theirs)
+    reversed_stems = (affirmed - negated) & (negated_there - affirmed_there)
+    reversed_stems |= (negated - affirmed) & (affirmed_there - negated_there)
+    shared_stems = (affirmed | negated) & (affirmed_there | negated_there)
+    # "I don't want meetings at 9" and "Wants no meetings at 9" negate equally often, and most of the same words.
+    mostly_reversed = len(reversed_stems) * 2 > len(shared_stems)
+    equally_often = _count_negations(ours, reversed_stems) == _count_negations(theirs, reversed_stems)
+    return bool(reversed_stems) and (mostly_reversed or not equally_often)
+
+
+def strip_quotations(message: str) -> str:
+    """Remove what a message quotes: code blocks, lines that start with `>`, and text between quotation marks."""
+    return _QUOTATION.sub(" ", message)
+
+
+def is_mostly_own(statement: str, message: str) -> bool:
+    """Return True if a message supports a statement in the writer's own words.
+
+    At least half of the statement's content words and all of its numbers must be in the message, outside quotations,
+    and the message must not say the opposite.
+    """
+    own_text = strip_quotations(message)
+    stems, own_stems = content_stems([statement]), content_stems([own_text])
+    numbers = {stem for stem in stems if stem.isdigit()}
+    enough = len(stems & own_stems) * 2 >= len(stems)
+    return enough and numbers <= own_stems and not contradicts(statement, own_text)
+
+
+def truncate(text: str, limit: int) -> str:
+    """Shorten a text to about `limit` characters, with a mark where something was cut."""
+    if len(text) <= limit:
+        return text
+    # The end of a long text holds its outcome as often as the start, so both are kept.
+    head, tail = limit * 3 // 4, limit // 4
+    return f"{text[:head]} [… {len(text) - limit:,} characters cut …] {text[-tail:]}"
+
+
+def escape_markup(text: str) -> str:
+    """Escape a text so that no character in it opens or closes a tag."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def escape_line(text: str) -> str:
+    """Put stored text on one line and escape it, so that it stays data inside a prompt."""
+    return escape_markup(" ".join(text.split()))
+
 
 def strip_unstorable(value: T) -> T:
-    """Return a value, such as an operation on a store, with texts that any database takes."""
+    """Remove what Postgres cannot store in text, NUL characters and lone surrogates, from a value and its parts."""
     cleaned: Any = value
     if isinstance(value, str):
         cleaned = value.replace("\0", "").encode(errors="replace").decode()
@@ -22,53 +140,54 @@ def strip_unstorable(value: T) -> T:
     return cleaned  # type: ignore[no-any-return]  # of the same type, part by part
 
 
-def normalize(text: str) -> str:
-    """Return a text as it is compared: case, spaces and a final full stop make no difference."""
-    return " ".join(text.casefold().split()).rstrip(".!")
+@lru_cache
+def _stemmer(language: str) -> Any:
+    return snowballstemmer.stemmer(language)
 
 
-def content_words(texts: Iterable[str]) -> set[str]:
-    """Return the telling words in some texts: long enough to mean something, or numbers."""
-    cleaned = "".join(c if c.isalnum() else " " for text in texts for c in f"{text.casefold()} ")
-    return {word for word in cleaned.split() if len(word) > 3 or word.isdigit()}
+def _split_unspaced(word: str) -> Iterator[str]:
+    """Yield a word as it is, or the pairs of characters of its parts in a script without spaces."""
+    end = 0
+    for run in _UNSPACED.finditer(word):
+        if run.start() > end:
+            yield word[end : run.start()]
+        chars = run.group()
+        yield from (chars[at : at + 2] for at in range(max(len(chars) - 1, 1)))
+        end = run.end()
+    if end < len(word):
+        yield word[end:]
 
 
-def stem_words(found: set[str]) -> set[str]:
-    """Return words so that "drinks" is "drink": statements are in the third person, users speak in the first."""
-    return {word if word.isdigit() else word.rstrip("s")[:5] for word in found}
+def _carries_content(token: str) -> bool:
+    single_letter = len(token) == 1 and "a" <= token <= "z"
+    return token not in _FUNCTION_WORDS and not single_letter
 
 
-def plain_words(text: str) -> str:
-    """Return a text's words alone, in lower case."""
-    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+def _clauses_of(text: str) -> list[list[str]]:
+    """Split a text into clauses of content words and negations."""
+    clauses = []
+    for clause in _CLAUSE_END.split(text):
+        tokens = [token for token in tokenize(clause) if _carries_content(token)]
+        if tokens:
+            clauses.append(tokens)
+    return clauses
 
 
-def truncate(text: str, most: int) -> str:
-    """Return a text of at most about so many characters, with a mark where something was cut."""
-    if len(text) <= most:
-        return text
-    # The end of a long text holds its outcome as often as the start, so both are kept.
-    head, tail = most * 3 // 4, most // 4
-    return f"{text[:head]} [… {len(text) - most:,} characters cut …] {text[-tail:]}"
+def _stems_by_polarity(clauses: list[list[str]]) -> tuple[set[str], set[str]]:
+    """Return the stems that the clauses affirm, and those that they negate."""
+    affirmed: set[str] = set()
+    negated: set[str] = set()
+    for clause in clauses:
+        positions = [position for position, token in enumerate(clause) if token in NEGATIONS]
+        reach = positions[0] if positions else len(clause)
+        if positions and reach == len(clause) - 1:
+            reach = 0
+        affirmed |= {stem_word(token) for token in clause[:reach] if token not in NEGATIONS}
+        negated |= {stem_word(token) for token in clause[reach:] if token not in NEGATIONS}
+    return affirmed, negated
 
 
-def escape_markup(text: str) -> str:
-    """Return a text in which no character opens or closes a tag."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def strip_quotations(message: str) -> str:
-    """Return a message without what it quotes: code, quoted lines, and whatever stands between quotation marks."""
-    return re.sub(r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"“„«].*?(?:[\"”“»]|\Z))", " ", message, flags=re.MULTILINE)
-
-
-def is_mostly_own(text: str, quote: str) -> bool:
-    """Whether at least half of a statement's telling words, and all its numbers, are a message's own."""
-    telling, own = stem_words(content_words([text])), stem_words(content_words([strip_quotations(quote)]))
-    numbers = {word for word in telling if word.isdigit()}
-    return numbers <= own and len(telling & own) * 2 >= len(telling)
-
-
-def escape_line(text: str) -> str:
-    """Return stored text so that it stays data: on one line, and unable to open or close a block."""
-    return escape_markup(" ".join(text.split()))
+def _count_negations(clauses: list[list[str]], stems: set[str]) -> int:
+    """Count the negations in the clauses that hold any of these stems."""
+    relevant = [clause for clause in clauses if stems & {stem_word(token) for token in clause}]
+    return sum(token in NEGATIONS for clause in relevant for token in clause)

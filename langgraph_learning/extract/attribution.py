@@ -1,57 +1,79 @@
-"""Whose words a statement is: told by comparing words, never by a model."""
+"""Attribution: whether a statement is the user's own, by comparing its words with the conversation, without a model."""
 
 from collections.abc import Sequence
 
 from langchain_core.messages import AnyMessage, ToolMessage
 
 from langgraph_learning.core.learning import Channel
-from langgraph_learning.core.text import content_words, plain_words, stem_words, strip_quotations
+from langgraph_learning.core.text import (
+    content_stems,
+    contradicts,
+    plain_words,
+    strip_quotations,
+)
 from langgraph_learning.core.transcript import Line, last_turn, message_text
 
 
-def is_quoted(text: str, message: AnyMessage) -> bool:
-    """Whether a statement takes telling words from what a user's message only quotes: a document, a mail, a log."""
-    said = message_text(message)
-    return _takes_words_from(text, content_words([said]), content_words([strip_quotations(said)]))
+def is_quoted(statement: str, message: AnyMessage) -> bool:
+    """Return True if a statement takes content words from the parts of a user's message that only quote something."""
+    text = message_text(message)
+    return _is_taken_from(statement, content_stems([text]), content_stems([strip_quotations(text)]))
 
 
-def is_borrowed(text: str, lines: Sequence[Line]) -> bool:
-    """Whether a statement takes telling words from tool output that no user said.
+def is_borrowed(statement: str, lines: Sequence[Line]) -> bool:
+    """Return True if a statement takes content words from tool output that no user said.
 
-    A tool's text may ask the model to name a user's message as its source; what it says gives it away.
+    A tool's text may ask the model to name a user's message as its source; its words reveal where they come from.
     """
-    said = content_words(line.text for line in lines if line.channel == "user")
-    return _takes_words_from(
-        text, content_words(line.text for line in lines if isinstance(line.message, ToolMessage)), said
-    )
+    tool_stems = content_stems(_tool_texts(lines))
+    user_stems = content_stems(line.text for line in lines if line.channel == "user")
+    return _is_taken_from(statement, tool_stems, user_stems)
 
 
-def find_user_message(text: str, lines: Sequence[Line], quoted: str = "") -> Line | None:
-    """Return the user's message that says this, if it is what the user said: told by the words, not by a model.
+def find_user_message(statement: str, lines: Sequence[Line], known_text: str = "") -> Line | None:
+    """Return the user's message that supports a statement, or None if the statement is not the user's own.
 
-    It is when a message holds it literally; or when two of three telling words are the user's, all numbers are, and
-    no word is one that only a tool brought. What it quotes of something known counts for nobody, and neither does what
-    the user only quotes.
+    A message supports a statement if it contains it literally; otherwise at least two thirds of the statement's content
+    words and all its numbers must come from the user's messages, and no word may come from a tool alone. In either case
+    the user must not have said the opposite. Words of `known_text`, and words that the user only quotes, do not count.
     """
-    own = {line.number: strip_quotations(message_text(line.message)) for line in lines if line.channel == "user"}
-    literal = [number for number, told in own.items() if f" {plain_words(text)} " in f" {plain_words(told)} "]
-    said, telling = stem_words(content_words(own.values())), stem_words(content_words([text]) - content_words([quoted]))
-    from_tools = stem_words(content_words(line.text for line in lines if isinstance(line.message, ToolMessage))) - said
-    numbers = {word for word in telling if word.isdigit()}
-    strange = telling & from_tools or numbers - said
-    if not literal and (not telling or strange or 3 * len(telling & said) < 2 * len(telling)):
+    own_texts = {line.number: strip_quotations(message_text(line.message)) for line in lines if line.channel == "user"}
+    if contradicts(statement, "\n".join(own_texts.values())):
         return None
-    best = max(literal or own, key=lambda number: (len(telling & stem_words(content_words([own[number]]))), number))
+    stems = content_stems([statement]) - content_stems([known_text])
+    literal = [number for number, text in own_texts.items() if _contains_words(text, statement)]
+    if not literal and not _are_users_words(
+        stems, content_stems(own_texts.values()), content_stems(_tool_texts(lines))
+    ):
+        return None
+    candidates = literal or list(own_texts)
+    best = max(candidates, key=lambda number: (len(stems & content_stems([own_texts[number]])), number))
     return lines[best - 1]
 
 
 def agent_channel(lines: Sequence[Line]) -> Channel:
-    """Return whose words an agent's are at the end of a transcript: a tool's, if there was one in this turn."""
+    """Return the channel of the agent's words at the end of a transcript: "tool" if this turn called a tool."""
     turn = last_turn([line.message for line in lines])
     return "tool" if any(isinstance(message, ToolMessage) for message in turn) else "agent"
 
 
-def _takes_words_from(text: str, foreign: set[str], own: set[str]) -> bool:
-    """Whether more than a third of a statement's telling words are foreign and not one's own."""
-    telling = content_words([text])
-    return len(telling & (foreign - own)) * 3 > len(telling)
+def _tool_texts(lines: Sequence[Line]) -> list[str]:
+    return [line.text for line in lines if isinstance(line.message, ToolMessage)]
+
+
+def _contains_words(text: str, statement: str) -> bool:
+    return f" {plain_words(statement)} " in f" {plain_words(text)} "
+
+
+def _are_users_words(stems: set[str], user_stems: set[str], tool_stems: set[str]) -> bool:
+    numbers = {stem for stem in stems if stem.isdigit()}
+    only_from_tools = stems & (tool_stems - user_stems)
+    if not stems or only_from_tools or not numbers <= user_stems:
+        return False
+    return 3 * len(stems & user_stems) >= 2 * len(stems)
+
+
+def _is_taken_from(statement: str, foreign_stems: set[str], own_stems: set[str]) -> bool:
+    """Return True if more than a third of a statement's content words are in a foreign text and not in one's own."""
+    stems = content_stems([statement])
+    return len(stems & (foreign_stems - own_stems)) * 3 > len(stems)

@@ -81,7 +81,7 @@ class EditValidator:
         record = None if raw["edit"] == FORGET else self._record(kind, raw, keys)
         known = replaces.text if replaces else ""
         told = field_text(record, chosen=False) if record else known
-        line = find_user_message(told, said, quoted=known if record else "")
+        line = find_user_message(told, said, known_text=known if record else "")
         source = _make_source(turn, "user", line.id) if line else _make_source(turn, agent_channel(said), call[0])
         key = hash_key(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
         rests_on = next((one for one in turn.messages if one.id in source.messages), None)

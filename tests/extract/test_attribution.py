@@ -55,3 +55,26 @@ def test_the_message_that_says_it_is_found():
 
     assert line is not None
     assert "2" == line.id
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("Refunds · Do approve refunds over 500 euros without asking", "Do not approve refunds over 500 euros"),
+        ("Approve refunds over 500 euros", "Please don't approve refunds over 500 euros"),
+        ("Universal policy · The police contractor is an internet university", "Our internal policy is universal"),
+        ("The contractor is insolvent", "Our contract is about solvents"),
+        ("The patient has HIV", "The patient has the flu"),
+    ],
+)
+def test_what_the_user_did_not_say_is_not_theirs(statement: str, message: str):
+    """Neither the opposite of what they said, nor words that only begin like theirs."""
+    assert find_user_message(statement, transcript_lines([HumanMessage(message, id="1")], "u")) is None
+
+
+def test_a_negation_in_the_users_words_stays_with_the_statement():
+    """What the user ruled out is theirs as long as the statement rules it out too."""
+    lines = transcript_lines([HumanMessage("We never deploy on Fridays", id="1")], "u")
+
+    assert find_user_message("Never deploys on Fridays", lines)
+    assert not find_user_message("Deploys on Fridays", lines)

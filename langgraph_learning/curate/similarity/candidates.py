@@ -6,7 +6,7 @@ from itertools import combinations
 from math import log
 from typing import NamedTuple
 
-from langgraph_learning.core.text import content_words, stem_words
+from langgraph_learning.core.text import content_stems
 from langgraph_learning.curate.similarity.rules import are_equivalent, grouping_key
 
 MAX_BLOCK = 30
@@ -42,7 +42,7 @@ def group_duplicates(texts: Sequence[str]) -> list[list[int]]:
 
 def find_similar_pairs(texts: Sequence[str]) -> list[CandidatePair]:
     """Return the pairs of statements with the most words in common, the most similar first."""
-    statements = [frozenset(stem_words(content_words([text]))) for text in texts]
+    statements = [frozenset(content_stems([text])) for text in texts]
     frequency = Counter(stem for statement in statements for stem in statement)
     weights = {stem: log(1 + len(texts) / count) for stem, count in frequency.items()}
     pairs = []

@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from unicodedata import normalize
 
+from langgraph_learning.core.text import NEGATIONS
 from langgraph_learning.curate.similarity.lexicon import (
     ARTICLES,
     AUXILIARIES,
@@ -16,7 +17,6 @@ from langgraph_learning.curate.similarity.lexicon import (
     LIMITS,
     LINKS,
     MULTIPLIERS,
-    NEGATIONS,
     NOT_NAMES,
     NOUN_ENDINGS,
     STARTERS,
