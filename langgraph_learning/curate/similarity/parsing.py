@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from unicodedata import normalize
 
-from langgraph_learning.core.text import NEGATIONS
+from langgraph_learning.core.text import NEGATIONS, stem_word
 from langgraph_learning.curate.similarity.lexicon import (
     ARTICLES,
     AUXILIARIES,
@@ -112,7 +112,7 @@ class ParsedStatement:
     def stems(self) -> tuple[str, ...]:
         """The stems of the content words in canonical order: "calls", "called" and "calling" have the same."""
         words = _to_active_voice(self.content_words)
-        return self._put_in_canonical_order([stem(word) for word in words if word != "be"])
+        return self._put_in_canonical_order([stem_word(word) for word in words if word != "be"])
 
     @cached_property
     def distinct_words(self) -> frozenset[str]:
@@ -122,7 +122,7 @@ class ParsedStatement:
     @cached_property
     def distinct_stems(self) -> frozenset[str]:
         """The stems of all words."""
-        return frozenset(map(stem, self._lowercase_tokens))
+        return frozenset(map(stem_word, self._lowercase_tokens))
 
     @cached_property
     def numbers(self) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ class ParsedStatement:
         ordered = _put_from_first(words)
         if "respectively" in ordered:
             return tuple(ordered)
-        names = {*self.names, *map(stem, self.names)}
+        names = {*self.names, *map(stem_word, self.names)}
         for index in range(1, len(ordered) - 1):
             left, conjunction, right = ordered[index - 1 : index + 2]
             # Three names may pair with something else in the statement, so only lists of two are sorted.
@@ -199,7 +199,7 @@ class ParsedStatement:
     def _is_subject(self, index: int) -> bool:
         """Return True if the first word of a sentence is its subject: in "Maria leads", but not in "Drinks tea"."""
         first = self.tokens[index].lower
-        if first in STARTERS or stem(first) in _STARTER_STEMS or first.endswith(NOUN_ENDINGS):
+        if first in STARTERS or stem_word(first) in _STARTER_STEMS or first.endswith(NOUN_ENDINGS):
             return False
         uncapitalized = (token for token in self.tokens[index + 1 :] if not token.text[:1].isupper())
         following = next(uncapitalized, None)
@@ -208,6 +208,9 @@ class ParsedStatement:
 
 def singularize(word: str) -> str:
     """Return a noun without its plural ending, or a verb without its third-person "s". Ids are left as they are."""
+    # Statements with equal words are equivalent, so only endings that do not change the meaning may go. A stemmer
+    # removes more: it makes "Is moving to the new office" equal to "Moved to the new office". It also changes words but
+    # not names, while a word can be a name in one statement only, as "primary" in "Anna: primary" and "Primary: Anna".
     if not word.isalpha():
         return word
     if len(word) > 3 and word.endswith("ies"):
@@ -215,16 +218,6 @@ def singularize(word: str) -> str:
     if len(word) > 4 and word.endswith(("sses", "ches", "shes", "xes")):
         return word[:-2]
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
-
-
-def stem(word: str) -> str:
-    """Return the part that a word has in common with its other forms."""
-    stripped = singularize(word)
-    for ending in ("ing", "ed", "er", "ment", "e"):
-        if stripped.endswith(ending) and len(stripped) - len(ending) > 2:
-            stripped = stripped.removesuffix(ending)
-            break
-    return stripped[:-1] if len(stripped) > 3 and stripped[-1] == stripped[-2] else stripped
 
 
 def _put_from_first(words: Sequence[str]) -> list[str]:
@@ -291,5 +284,5 @@ def _to_active_voice(words: Sequence[str]) -> Sequence[str]:
     return [*agent, verb, *patient, *words[end:]]
 
 
-_STARTER_STEMS = frozenset(map(stem, STARTERS))
+_STARTER_STEMS = frozenset(map(stem_word, STARTERS))
 _NOT_LETTERS = frozenset({"I", "i", *UNITS, *MULTIPLIERS})

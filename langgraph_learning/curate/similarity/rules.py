@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
-from langgraph_learning.core.text import normalize
+from langgraph_learning.core.text import normalize, stem_word
 from langgraph_learning.curate.similarity.lexicon import CONJUNCTIONS, DATES, LINKS, OPENERS, OPPOSITES, PREFIXES
-from langgraph_learning.curate.similarity.parsing import ParsedStatement, stem
+from langgraph_learning.curate.similarity.parsing import ParsedStatement, singularize
 
 WINDOW = 2
 """How many words before and after a word are looked at for what it relates."""
@@ -14,9 +14,9 @@ WINDOW = 2
 Triple = tuple[str, str, str]
 """A word near the left of another word, that word, and a word near its right."""
 
-_OPPOSITE_STEMS = tuple(tuple(frozenset(map(stem, side)) for side in line) for line in OPPOSITES)
-_DATE_STEMS = frozenset(map(stem, DATES))
-_NOT_RELATED = LINKS | _DATE_STEMS
+_OPPOSITE_STEMS = tuple(tuple(frozenset(map(stem_word, side)) for side in line) for line in OPPOSITES)
+_DATES = frozenset(map(singularize, DATES))
+_NOT_RELATED = LINKS | frozenset(map(stem_word, DATES))
 """Words that are neither the subject nor the object of anything."""
 
 
@@ -76,13 +76,13 @@ def _is_rotation(a: ParsedStatement, b: ParsedStatement) -> bool:
 
 def _differ_in_count(a: ParsedStatement, b: ParsedStatement) -> bool:
     """Return True if one speaks of a single thing and the other of several."""
-    return a.indefinite_nouns - _DATE_STEMS != b.indefinite_nouns - _DATE_STEMS and a.distinct_words != b.distinct_words
+    return a.indefinite_nouns - _DATES != b.indefinite_nouns - _DATES and a.distinct_words != b.distinct_words
 
 
 def _has_unknown_name(a: ParsedStatement, b: ParsedStatement) -> bool:
     """Return True if `a` has a date or a name that `b` has not, not even as a word in small letters."""
-    common = {stem(word) for word in b.distinct_words - {*b.names}}
-    return any(name not in b.distinct_words and stem(name) not in common for name in a.names) or a.dates != b.dates
+    common = {stem_word(word) for word in b.distinct_words - {*b.names}}
+    return any(name not in b.distinct_words and stem_word(name) not in common for name in a.names) or a.dates != b.dates
 
 
 def _differ_in_one_word(a: ParsedStatement, b: ParsedStatement) -> bool:
@@ -94,8 +94,8 @@ def _differ_in_one_word(a: ParsedStatement, b: ParsedStatement) -> bool:
 
 def _count_negations(a: ParsedStatement, b: ParsedStatement) -> int:
     """Count the negations of `a`, and its words that negate a word of `b` by a prefix, as in "unreliable"."""
-    without_prefix = (word.removeprefix(prefix) for word in a.stems for prefix in PREFIXES if word.startswith(prefix))
-    return a.negation_count + sum(word in b.stems for word in without_prefix)
+    words = (word.removeprefix(prefix) for word in a.content_words for prefix in PREFIXES if word.startswith(prefix))
+    return a.negation_count + sum(stem_word(word) in b.stems for word in words)
 
 
 def _have_opposites(a: ParsedStatement, b: ParsedStatement) -> bool:
@@ -148,5 +148,5 @@ def _list_triples(a: ParsedStatement) -> Iterator[Triple]:
 
 def _list_shared_names(a: ParsedStatement, b: ParsedStatement) -> list[str]:
     """Return the names that both have, in the order in which `a` has them."""
-    shared = {stem(name) for name in {*a.names} & {*b.names}}
+    shared = {stem_word(name) for name in {*a.names} & {*b.names}}
     return [word for word in dict.fromkeys(a.stems) if word in shared]
