@@ -1,8 +1,7 @@
 """How a batch becomes statements: reads first, then every key in one fixed order, all in one round trip."""
 
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
-from typing import Any
+from typing import Any, TypeVar
 
 from langgraph.store.base import (
     GetOp,
@@ -24,6 +23,8 @@ from langgraph_learning.postgres.shape import Read, Shape
 from langgraph_learning.postgres.steps import Plan, Rows
 from langgraph_learning.postgres.writes import Writes
 
+AnyOp = TypeVar("AnyOp", SearchOp, ListNamespacesOp)
+
 
 def batch(
     shape: Shape, ops: Iterable[Op], expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
@@ -33,8 +34,8 @@ def batch(
     for op in ops:
         validate_op_namespace(op)
     writes = Writes(shape, [op for op in ops if isinstance(op, PutOp)], expected, by, erase)
-    searches = yield from plan_searches(shape, [(nth, op) for nth, op in enumerate(ops) if isinstance(op, SearchOp)])
-    reads = _distinct([*_gets(shape, ops), *searches.reads, *_lists(shape, ops)])
+    searches = yield from plan_searches(shape, _group(ops, SearchOp))
+    reads = [*_gets(shape, ops), *searches.reads, *_lists(shape, ops)]
     yield from writes.embed()
     written = writes.statements()
     statements = [*searches.settings, *(read.statement for read in reads), *written]
@@ -54,21 +55,13 @@ def batch(
     return results
 
 
-def _distinct(reads: Sequence[Read]) -> list[Read]:
-    """Ask once what is asked many times; each who asks gets values of their own."""
-    same: dict[str, list[Read]] = {}
-    for read in reads:
-        same.setdefault(repr(read.statement), []).append(read)
-    return [Read(first.statement, _placed_each(first, more)) if more else first for first, *more in same.values()]
-
-
-def _placed_each(first: Read, more: Sequence[Read]) -> Callable[[Rows, list[Any]], None]:
-    def place(rows: Rows, results: list[Any]) -> None:
-        first.place(rows, results)
-        for read in more:
-            read.place(deepcopy(rows), results)
-
-    return place
+def _group(ops: Sequence[Op], kind: type[AnyOp]) -> list[tuple[list[int], AnyOp]]:
+    """Return each different operation of a kind with its positions in the batch, so that equal ones are sent once."""
+    groups: dict[str, tuple[list[int], AnyOp]] = {}
+    for position, op in enumerate(ops):
+        if isinstance(op, kind):
+            groups.setdefault(repr(op), ([], op))[0].append(position)
+    return list(groups.values())
 
 
 def _gets(shape: Shape, ops: Sequence[Op]) -> list[Read]:
@@ -90,10 +83,10 @@ def _gets(shape: Shape, ops: Sequence[Op]) -> list[Read]:
 
 
 def _lists(shape: Shape, ops: Sequence[Op]) -> list[Read]:
-    return [_list(shape, nth, op) for nth, op in enumerate(ops) if isinstance(op, ListNamespacesOp)]
+    return [_list(shape, positions, op) for positions, op in _group(ops, ListNamespacesOp)]
 
 
-def _list(shape: Shape, nth: int, op: ListNamespacesOp) -> Read:
+def _list(shape: Shape, positions: Sequence[int], op: ListNamespacesOp) -> Read:
     first, end, patterns = ns.bounds_of(op.match_conditions or ())
     statement = shape.statements(
         "list namespaces",
@@ -110,7 +103,8 @@ def _list(shape: Shape, nth: int, op: ListNamespacesOp) -> Read:
     )
 
     def place(rows: Rows, results: list[Any]) -> None:
-        results[nth] = [tuple(row["namespace"]) for row in rows]
+        for position in positions:
+            results[position] = [tuple(row["namespace"]) for row in rows]
 
     return Read(statement, place)
 

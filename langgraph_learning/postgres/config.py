@@ -6,9 +6,9 @@ from typing import Any, Literal, TypedDict
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import TTLConfig, ensure_embeddings, get_text_at_path, tokenize_path
+from pgvector import HalfVector, Vector
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.postgres.binary import Binary, halfvec, vector
 
 SearchMode = Literal["vector", "hybrid"]
 DISTANCES = {"cosine": ("<=>", 1.0), "l2": ("<->", 0.0), "inner_product": ("<#>", 0.0)}
@@ -73,9 +73,10 @@ class Index:
             return []
         return [text for path in (self.fields if index is None else index) for text in _texts(value, path)]
 
-    def encode(self, numbers: Sequence[float]) -> Binary:
-        """Return a vector as it is sent."""
-        return (halfvec if self.vector_type == "halfvec" else vector)(self.checked(numbers))
+    def encode(self, numbers: Sequence[float]) -> Vector | HalfVector:
+        """Return a vector in the precision in which it is stored."""
+        kind = HalfVector if self.vector_type == "halfvec" else Vector
+        return kind(list(self.checked(numbers)))
 
     def checked(self, numbers: Sequence[float]) -> Sequence[float]:
         """Return a vector, if it has the length that the settings say."""

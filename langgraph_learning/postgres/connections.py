@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.postgres.binary import register
+from langgraph_learning.postgres.rows import register_vectors
 from langgraph_learning.postgres.steps import Rows, Run
 
 T = TypeVar("T")
@@ -166,7 +166,7 @@ _AnyCursor = TypeVar("_AnyCursor", Cursor[Any], AsyncCursor[Any])
 
 
 def _prepared(cursor: _AnyCursor) -> _AnyCursor:
-    register(cursor.adapters)
+    register_vectors(cursor.adapters)
     return cursor
 
 

@@ -8,7 +8,7 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.postgres import namespaces as ns
 from langgraph_learning.postgres import steps
-from langgraph_learning.postgres.binary import Blobs, Texts, Vectors
+from langgraph_learning.postgres.rows import VectorColumn
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statement
 from langgraph_learning.postgres.steps import Plan
@@ -61,7 +61,7 @@ class Indexing:
     def _known(self) -> Plan[dict[bytes, Sequence[float]]]:
         asked = [
             self._shape.statements(
-                "known vectors", **columns([key for key, _ in part]), digests=Blobs(text.digest for _, text in part)
+                "known vectors", **columns([key for key, _ in part]), digests=[text.digest for _, text in part]
             )
             for part in parts(self._rows)
         ]
@@ -74,8 +74,8 @@ class Indexing:
             "forget texts",
             **columns(keys),
             nths=[nth for nth, _ in kept],
-            fields=Texts(text.field for _, text in kept),
-            digests=Blobs(text.digest for _, text in kept),
+            fields=[text.field for _, text in kept],
+            digests=[text.digest for _, text in kept],
         )
 
     def _index(self, rows: Sequence[tuple[Key, Text]]) -> Statement:
@@ -102,17 +102,17 @@ def embedded(shape: Shape, texts: Sequence[Text], known: Mapping[bytes, Sequence
 def searched(shape: Shape, texts: Sequence[Text], embedded: Embedded) -> dict[str, Any]:
     """Return what is sent of texts, column by column."""
     return {
-        "fields": Texts(text.field for text in texts),
-        "texts": Texts(text.text.replace("\x00", " ") for text in texts),
-        "digests": Blobs(text.digest for text in texts),
+        "fields": [text.field for text in texts],
+        "texts": [text.text.replace("\x00", " ") for text in texts],
+        "digests": [text.digest for text in texts],
         "vectors": _column(shape, texts, embedded),
         "language": shape.language,
     }
 
 
-def columns(keys: Sequence[Key]) -> dict[str, Texts]:
+def columns(keys: Sequence[Key]) -> dict[str, list[str]]:
     """Return keys as they are sent."""
-    return {"namespaces": Texts(ns.text(namespace) for namespace, _ in keys), "keys": Texts(key for _, key in keys)}
+    return {"namespaces": [ns.text(namespace) for namespace, _ in keys], "keys": [key for _, key in keys]}
 
 
 def parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
@@ -120,10 +120,10 @@ def parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (rows[at : at + _ROWS] for at in range(0, len(rows), _ROWS))
 
 
-def _column(shape: Shape, texts: Sequence[Text], embedded: Embedded) -> Vectors | Texts:
+def _column(shape: Shape, texts: Sequence[Text], embedded: Embedded) -> VectorColumn | list[None]:
     if not (shape.index and embedded.oid):
-        return Texts([None] * len(texts))
-    return Vectors([embedded.vectors[text.digest] for text in texts], shape.index.encode, embedded.oid)
+        return [None] * len(texts)
+    return VectorColumn([embedded.vectors[text.digest] for text in texts], shape.index.encode, embedded.oid)
 
 
 def _digest(text: str) -> bytes:

@@ -1,14 +1,15 @@
--- Every statement of the store. `%(name)s` is a parameter; `{name}` is a part that Postgres takes no parameter for
--- (a type with its size, a distance operator), filled in once when the store is made.
+-- Every statement of the store. `%(name)s` is a parameter, `%(name)b` one in binary form: arrays of text are sent so,
+-- because in text form every element has to be quoted. `{name}` is a part that Postgres takes no parameter for (a type
+-- with its size, a distance operator), filled in once when the store is made.
 -- Namespaces travel as text joined with dots, which no label may contain.
 
 -- set for this transaction --
-SELECT set_config(name, value, true) FROM unnest(%(names)s::text[], %(values)s::text[]) AS setting (name, value);
+SELECT set_config(name, value, true) FROM unnest(%(names)b::text[], %(values)b::text[]) AS setting (name, value);
 
 -- get --
 SELECT wanted.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
        item.id, item.ttl_minutes
-  FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
+  FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
   JOIN learning_items item ON item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
  WHERE item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s;
 
@@ -105,7 +106,7 @@ op AS MATERIALIZED (
                                       LIMIT %(exact_below)s::int) counted) AS small
       FROM (SELECT nth, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
                    filter::jsonpath AS filter, wanted, skipped
-              FROM unnest(%(firsts)s::text[], %(ends)s::text[], %(filters)s::text[], %(limits)s::int[],
+              FROM unnest(%(firsts)b::text[], %(ends)b::text[], %(filters)b::text[], %(limits)s::int[],
                           %(offsets)s::int[]) WITH ORDINALITY AS row (first, "end", filter, wanted, skipped, nth)) given
 ),
 found AS MATERIALIZED (
@@ -218,7 +219,7 @@ SELECT DISTINCT namespace
   FROM walk
  WHERE namespace IS NOT NULL
    AND NOT EXISTS (
-       SELECT FROM unnest(%(patterns)s::text[], %(from_end)s::boolean[]) AS wanted (pattern, from_end),
+       SELECT FROM unnest(%(patterns)b::text[], %(from_end)s::boolean[]) AS wanted (pattern, from_end),
               unnest(string_to_array(wanted.pattern, '.')) WITH ORDINALITY AS part (label, nth)
         WHERE part.label <> '*'
           AND part.label IS DISTINCT FROM walk.namespace[CASE WHEN wanted.from_end THEN cardinality(walk.namespace)
@@ -234,14 +235,14 @@ SELECT DISTINCT namespace
 INSERT INTO learning_items (namespace, key, value, version)
 SELECT wanted.namespace, wanted.key, 'null', 0
   FROM (SELECT string_to_array(namespace, '.') AS namespace, key
-          FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) AS row (namespace, key)) wanted
+          FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) AS row (namespace, key)) wanted
  ORDER BY wanted.namespace COLLATE "C", wanted.key COLLATE "C"
     ON CONFLICT (namespace, key) DO UPDATE SET key = excluded.key WHERE false;
 
 -- versions --
 SELECT wanted.nth, CASE WHEN item.expires_at <= clock_timestamp() AND NOT %(expired_too)s THEN 0 ELSE item.version END
        AS version
-  FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
+  FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
   JOIN learning_items item ON item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
  ORDER BY wanted.nth;
 
@@ -255,8 +256,8 @@ SELECT given.namespace, given.key, given.value::jsonb,
        string_to_array(given.indexed, E'\x1f'), given.sequence, given.place, given.ttl,
        clock_timestamp() + given.ttl * interval '1 minute'
   FROM (SELECT string_to_array(namespace, '.') AS namespace, key, value, indexed, sequence, place, ttl
-          FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(values)s::text[], %(indexed)s::text[],
-                      %(sequences)s::text[], %(places)s::float8[], %(ttls)s::float8[])
+          FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(values)b::text[], %(indexed)b::text[],
+                      %(sequences)b::text[], %(places)s::float8[], %(ttls)s::float8[])
                AS row (namespace, key, value, indexed, sequence, place, ttl)) given
  ORDER BY given.namespace COLLATE "C", given.key COLLATE "C"
     ON CONFLICT (namespace, key) DO UPDATE
@@ -267,18 +268,18 @@ SELECT given.namespace, given.key, given.value::jsonb,
 
 -- delete --
 DELETE FROM learning_items item
- USING unnest(%(namespaces)s::text[], %(keys)s::text[]) AS gone (namespace, key)
+ USING unnest(%(namespaces)b::text[], %(keys)b::text[]) AS gone (namespace, key)
  WHERE item.namespace = string_to_array(gone.namespace, '.') AND item.key = gone.key;
 
 -- unclaim --
 DELETE FROM learning_items item
- USING unnest(%(namespaces)s::text[], %(keys)s::text[]) AS claimed (namespace, key)
+ USING unnest(%(namespaces)b::text[], %(keys)b::text[]) AS claimed (namespace, key)
  WHERE item.namespace = string_to_array(claimed.namespace, '.') AND item.key = claimed.key AND item.version = 0;
 
 -- known vectors --
 -- Most puts change a status or a count and write the same text again: its vector is here already.
 SELECT text.digest, {send}(text.embedding) AS vector
-  FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(digests)s::bytea[]) AS given (namespace, key, digest)
+  FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(digests)b::bytea[]) AS given (namespace, key, digest)
   JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
   JOIN learning_texts text ON text.item = item.id AND text.digest = given.digest
  WHERE text.embedding IS NOT NULL;
@@ -286,10 +287,10 @@ SELECT text.digest, {send}(text.embedding) AS vector
 -- forget texts --
 -- All of these items but what is written again unchanged. An item that was just created has none.
 DELETE FROM learning_texts text
- USING unnest(%(namespaces)s::text[], %(keys)s::text[]) WITH ORDINALITY AS changed (namespace, key, nth)
+ USING unnest(%(namespaces)b::text[], %(keys)b::text[]) WITH ORDINALITY AS changed (namespace, key, nth)
   JOIN learning_items item ON item.namespace = string_to_array(changed.namespace, '.') AND item.key = changed.key
  WHERE text.item = item.id AND item.version > 1
-   AND NOT EXISTS (SELECT FROM unnest(%(nths)s::int[], %(fields)s::text[], %(digests)s::bytea[])
+   AND NOT EXISTS (SELECT FROM unnest(%(nths)s::int[], %(fields)b::text[], %(digests)b::bytea[])
                             AS kept (nth, field, digest)
                     WHERE kept.nth = changed.nth AND kept.field = text.field AND kept.digest = text.digest
                       AND {complete});
@@ -299,7 +300,7 @@ DELETE FROM learning_texts text
 INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
 SELECT item.id, given.field, item.namespace, given.digest,
        to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
-  FROM unnest(%(namespaces)s::text[], %(keys)s::text[], %(fields)s::text[], %(texts)s::text[], %(digests)s::bytea[],
+  FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(fields)b::text[], %(texts)b::text[], %(digests)b::bytea[],
               %(vectors)s::{vectors}[])
        AS given (namespace, key, field, text, digest, embedding)
   JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
@@ -328,7 +329,7 @@ SELECT id, at, by, namespace, key, before, after, version
 -- That something was there, when, and who deleted it stays; what it said does not.
 UPDATE learning_changes c
    SET before = NULL, after = NULL
-  FROM unnest(%(namespaces)s::text[], %(keys)s::text[]) AS gone (namespace, key)
+  FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) AS gone (namespace, key)
  WHERE c.namespace = string_to_array(gone.namespace, '.') AND c.key = gone.key;
 
 -- prune history --
@@ -387,7 +388,7 @@ WITH unchanged AS MATERIALIZED (
 INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
 SELECT given.id, given.field, unchanged.namespace, given.digest,
        to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
-  FROM unnest(%(ids)s::bigint[], %(fields)s::text[], %(texts)s::text[], %(digests)s::bytea[], %(vectors)s::{vectors}[])
+  FROM unnest(%(ids)s::bigint[], %(fields)b::text[], %(texts)b::text[], %(digests)b::bytea[], %(vectors)s::{vectors}[])
        AS given (id, field, text, digest, embedding)
   JOIN unchanged USING (id)
     ON CONFLICT (item, field) DO NOTHING;

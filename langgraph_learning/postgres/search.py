@@ -1,12 +1,15 @@
 """How searches are answered: by filter, by meaning, or by meaning and words together."""
 
 from collections.abc import Sequence
+from copy import deepcopy
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from langgraph.store.base import SearchOp
+from pgvector import HalfVector, Vector
 
-from langgraph_learning.postgres import binary, steps
 from langgraph_learning.postgres import namespaces as ns
+from langgraph_learning.postgres import steps
 from langgraph_learning.postgres.config import DISTANCES, Index
 from langgraph_learning.postgres.filters import to_jsonpath
 from langgraph_learning.postgres.rows import search_item_of
@@ -33,37 +36,46 @@ class Searches(NamedTuple):
     reads: list[Read]
 
 
-def plan_searches(shape: Shape, ops: Sequence[tuple[int, SearchOp]]) -> Plan[Searches]:
-    """Plan all searches of a batch. Each query is embedded once, however many namespaces it is asked of."""
-    asked = list(dict.fromkeys(op.query for _, op in ops if op.query and shape.index))
+def plan_searches(shape: Shape, groups: Sequence[tuple[list[int], SearchOp]]) -> Plan[Searches]:
+    """Plan the searches of a batch, given with their positions in it.
+
+    Each query is embedded once, however many namespaces it is asked of.
+    """
+    queries = list(dict.fromkeys(op.query for _, op in groups if op.query and shape.index))
     by_meaning = bool(shape.index and shape.index.embeddings)
-    found = (yield from steps.embed_queries(asked)) if by_meaning else []
-    encoded = {text: shape.index.encode(numbers) for text, numbers in zip(asked, found, strict=False) if shape.index}
+    found = (yield from steps.embed_queries(queries)) if by_meaning else []
+    encoded = {text: shape.index.encode(numbers) for text, numbers in zip(queries, found, strict=False) if shape.index}
     reads = []
-    for nth, op in ops:
+    for positions, op in groups:
         if not (op.query and shape.index):
-            reads.append(_one(shape, nth, op, "search", {}))
+            reads.append(_one(shape, positions, op, "search", {}))
         elif not shape.hybrid:
-            reads.append(_one(shape, nth, op, "search by meaning", _meaning(shape, shape.index, op, encoded[op.query])))
+            meaning = _meaning(shape, shape.index, op, encoded[op.query])
+            reads.append(_one(shape, positions, op, "search by meaning", meaning))
     if shape.hybrid and shape.index:
-        reads += [_both(shape, [(n, op) for n, op in ops if op.query == q], encoded.get(q)) for q in asked]
-    return Searches([_settings(shape, shape.index)] if asked and shape.index else [], reads)
+        for query in queries:
+            same_query = [(position, op) for positions, op in groups if op.query == query for position in positions]
+            reads.append(_both(shape, sorted(same_query, key=itemgetter(0)), encoded.get(query)))
+    return Searches([_settings(shape, shape.index)] if queries and shape.index else [], reads)
 
 
-def _one(shape: Shape, nth: int, op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
+def _one(shape: Shape, positions: Sequence[int], op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
     first, end = ns.bounds(op.namespace_prefix)
     common = {"first": first, "end": end, "limit": op.limit, "offset": op.offset, "expired_too": shape.expired_too}
     finds_out = "candidates" in more and more["candidates"] is None
 
     def place(rows: Rows, results: list[Any]) -> None:
-        results[nth] = [search_item_of(row) for row in rows]
+        for position in positions:
+            # Whoever changes a value that was found changes no other search's.
+            own = rows if position == positions[0] else deepcopy(rows)
+            results[position] = [search_item_of(row) for row in own]
         if rows and finds_out:
             shape.sizes.remember(tuple(op.namespace_prefix), rows[0]["candidates"])
 
     return Read(shape.statements(statement, **common, **more, filter=to_jsonpath(op.filter)), place)
 
 
-def _meaning(shape: Shape, index: Index, op: SearchOp, vector: binary.Binary) -> dict[str, Any]:
+def _meaning(shape: Shape, index: Index, op: SearchOp, vector: Vector | HalfVector) -> dict[str, Any]:
     wanted = op.limit + op.offset
     whole = not index.ann or wanted > _DEEPEST
     return {
@@ -76,7 +88,7 @@ def _meaning(shape: Shape, index: Index, op: SearchOp, vector: binary.Binary) ->
     }
 
 
-def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: binary.Binary | None) -> Read:
+def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: Vector | HalfVector | None) -> Read:
     bounds = [ns.bounds(op.namespace_prefix) for _, op in ops]
 
     def place(rows: Rows, results: list[Any]) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from langgraph.store.base import PutOp
 
 from langgraph_learning.core.store_protocol import Expected
-from langgraph_learning.postgres.binary import Texts
 from langgraph_learning.postgres.indexing import Indexing, Key, columns, parts
 from langgraph_learning.postgres.shape import Shape
 from langgraph_learning.postgres.statements import Statement
@@ -73,9 +72,9 @@ class Writes:
         places = [self._shape.index.place(_value(op)) if self._shape.index else (None, None) for op in ops]
         return {
             **columns(keys),
-            "values": Texts(_json(_value(op)) for op in ops),
-            "indexed": Texts(None if op.index is None else "\x1f".join(op.index or ()) for op in ops),
-            "sequences": Texts(sequence for sequence, _ in places),
+            "values": [_json(_value(op)) for op in ops],
+            "indexed": [None if op.index is None else "\x1f".join(op.index or ()) for op in ops],
+            "sequences": [sequence for sequence, _ in places],
             "places": [place for _, place in places],
             "ttls": [None if op.ttl is None else float(op.ttl) for op in ops],
         }
