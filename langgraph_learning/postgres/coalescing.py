@@ -1,7 +1,8 @@
-"""Calls that are made in one tick of an event loop go to the database together: a thousand tasks, one round trip.
+"""Coalescing of async calls: those made in one tick of an event loop go to the database as one batch.
 
-Who calls notices nothing of the others: reads do not wait for what is written, which a model may have to embed; and
-where a batch fails, each of its calls is carried out alone.
+Reads do not wait for writes, whose texts may have to be embedded. If a batch fails, each of its calls is run alone.
+LangGraph's `AsyncBatchedBaseStore` does the same, but it is bound to one event loop and refuses sync calls; this store
+serves threads and any number of event loops.
 """
 
 import asyncio
@@ -13,99 +14,101 @@ from weakref import WeakKeyDictionary
 from langgraph.store.base import Op, PutOp, Result
 from psycopg.errors import OperationalError
 
-CarryOut = Callable[[Sequence[Op]], Awaitable[list[Result]]]
-_AT_ONCE = 1000
-"""So many calls in one transaction: large enough to be quick, small enough not to keep others waiting."""
+RunBatch = Callable[[Sequence[Op]], Awaitable[list[Result]]]
+_MAX_CALLS_PER_BATCH = 1000
+"""Keeps transactions short, so that other callers do not wait for long."""
 
 
-class Call(NamedTuple):
-    """One operation, and who waits for its result."""
+class PendingCall(NamedTuple):
+    """An operation and the future that its caller awaits."""
 
     op: Op
-    answer: asyncio.Future[Result]
+    result: asyncio.Future[Result]
 
 
-class Gathering:
-    """What was called in this tick, for each event loop."""
+class CallCoalescer:
+    """Collects the calls of each event loop's current tick and runs them as batches."""
 
-    def __init__(self, carry_out: CarryOut) -> None:
-        self._carry_out = carry_out
-        self._called: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Call]] = WeakKeyDictionary()
-        self._at_work: set[asyncio.Task[None]] = set()
+    def __init__(self, run_batch: RunBatch) -> None:
+        self._run_batch = run_batch
+        self._pending: WeakKeyDictionary[asyncio.AbstractEventLoop, list[PendingCall]] = WeakKeyDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def call(self, op: Op) -> Result:
-        """Carry out an operation, together with all that are called before the event loop comes round."""
+        """Run an operation in one batch with all others that are called in this tick."""
         loop = asyncio.get_running_loop()
-        called = self._called.setdefault(loop, [])
-        if not called:
+        pending = self._pending.setdefault(loop, [])
+        if not pending:
             loop.call_soon(self._start, loop)
-        called.append(Call(op, loop.create_future()))
-        return await called[-1].answer
+        call = PendingCall(op, loop.create_future())
+        pending.append(call)
+        return await call.result
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        called = self._called.pop(loop)
+        pending = self._pending.pop(loop)
         for writes in (False, True):
-            calls = [call for call in called if isinstance(call.op, PutOp) == writes]
-            task = loop.create_task(self._in_turn(calls))
-            self._at_work.add(task)
-            task.add_done_callback(self._at_work.discard)
+            calls = [call for call in pending if isinstance(call.op, PutOp) == writes]
+            task = loop.create_task(self._run_in_parts(calls))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _in_turn(self, calls: list[Call]) -> None:
-        # One after the other: of two puts of one key the later one is to win.
-        for at in range(0, len(calls), _AT_ONCE):
-            await self._together(calls[at : at + _AT_ONCE])
+    async def _run_in_parts(self, calls: list[PendingCall]) -> None:
+        # The parts run one after the other, so that the later of two puts of a key wins.
+        for start in range(0, len(calls), _MAX_CALLS_PER_BATCH):
+            await self._run_together(calls[start : start + _MAX_CALLS_PER_BATCH])
 
-    async def _together(self, calls: list[Call]) -> None:
-        calls = [call for call in calls if not call.answer.done()]
+    async def _run_together(self, calls: list[PendingCall]) -> None:
+        calls = [call for call in calls if not call.result.done()]
         if not calls:
             return
-        work = asyncio.ensure_future(self._carry_out([call.op for call in calls]))
-        _end_with_its_callers(work, calls)
+        work = asyncio.ensure_future(self._run_batch([call.op for call in calls]))
+        _cancel_when_abandoned(work, calls)
         await asyncio.wait([work])
         error = None if work.cancelled() else work.exception()
-        if error and len(calls) > 1 and _nothing_was_done(error):
-            await asyncio.gather(*(self._one_by_one(lane) for lane in _lanes(calls)))
+        if error and len(calls) > 1 and _is_certainly_rolled_back(error):
+            await asyncio.gather(*(self._run_one_by_one(group) for group in _group_by_key(calls)))
         else:
-            _tell(calls, work)
+            _set_results(calls, work)
 
-    async def _one_by_one(self, calls: list[Call]) -> None:
+    async def _run_one_by_one(self, calls: list[PendingCall]) -> None:
         for call in calls:
-            await self._together([call])
+            await self._run_together([call])
 
 
-def _end_with_its_callers(work: asyncio.Future[list[Result]], calls: Sequence[Call]) -> None:
-    """Stop working once the last of those who wait was cancelled."""
-    waiting = {call.answer for call in calls}
+def _cancel_when_abandoned(work: asyncio.Future[list[Result]], calls: Sequence[PendingCall]) -> None:
+    """Cancel the work once all of its callers were cancelled."""
+    waiting = {call.result for call in calls}
 
-    def gone(answer: asyncio.Future[Result]) -> None:
-        waiting.discard(answer)
+    def discard(result: asyncio.Future[Result]) -> None:
+        waiting.discard(result)
         if not waiting:
             work.cancel()
 
     for call in calls:
-        call.answer.add_done_callback(gone)
+        call.result.add_done_callback(discard)
 
 
-def _tell(calls: Sequence[Call], work: asyncio.Future[list[Result]]) -> None:
-    for nth, call in enumerate(calls):
-        if call.answer.done():
+def _set_results(calls: Sequence[PendingCall], work: asyncio.Future[list[Result]]) -> None:
+    for position, call in enumerate(calls):
+        if call.result.done():
             continue
         if work.cancelled():
-            call.answer.cancel()
+            call.result.cancel()
         elif error := work.exception():
-            call.answer.set_exception(error)
+            call.result.set_exception(error)
         else:
-            call.answer.set_result(work.result()[nth])
+            call.result.set_result(work.result()[position])
 
 
-def _lanes(calls: Sequence[Call]) -> list[list[Call]]:
-    """Return what must stay in order together: the writes of each key; any other call stands for itself."""
-    lanes = defaultdict(list)
-    for nth, call in enumerate(calls):
-        lanes[(call.op.namespace, call.op.key) if isinstance(call.op, PutOp) else nth].append(call)
-    return list(lanes.values())
+def _group_by_key(calls: Sequence[PendingCall]) -> list[list[PendingCall]]:
+    """Group the writes of each key, which must stay in order. Every other call is a group of its own."""
+    groups = defaultdict(list)
+    for position, call in enumerate(calls):
+        group = (call.op.namespace, call.op.key) if isinstance(call.op, PutOp) else position
+        groups[group].append(call)
+    return list(groups.values())
 
 
-def _nothing_was_done(error: BaseException) -> bool:
-    """Whether the database has surely not committed: where a connection broke, nobody knows."""
+def _is_certainly_rolled_back(error: BaseException) -> bool:
+    """Return True unless the connection broke: then it is unknown whether the database committed."""
     return not (isinstance(error, OperationalError) and error.sqlstate is None)

@@ -1,4 +1,4 @@
-"""What a store was told about searching and expiring: LangGraph's settings, checked, and ours beside them."""
+"""Settings of the index and of expiry: LangGraph's own and ours, validated."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,36 +12,38 @@ from langgraph_learning.errors import Misconfigured
 
 SearchMode = Literal["vector", "hybrid"]
 DISTANCES = {"cosine": ("<=>", 1.0), "l2": ("<->", 0.0), "inner_product": ("<#>", 0.0)}
-"""The operator of each distance, and the score of an item at no distance."""
-BUILD = {"m": 10, "ef_construction": 96}
-"""How the index over vectors is built. Beside pgvector's own 16 and 64 puts take a quarter less, as much is found:
-links are what costs, well chosen ones are what finds. With 64 instead of 96 one vector of fifty is never found."""
-LARGEST_INDEXED = 4000
-"""pgvector indexes no longer vectors, not even in half precision."""
+"""pgvector's operator for each distance, and the score of an item at distance 0."""
+HNSW_DEFAULTS = {"m": 10, "ef_construction": 96}
+"""Build options of the vector index. Compared with pgvector's defaults, 16 and 64, puts take a quarter less time and
+recall is as high: the number of links determines the cost, their quality the recall. With an `ef_construction` of 64,
+one vector in fifty is never found."""
+MAX_INDEXED_DIMS = 4000
+"""pgvector's limit for an index of half-precision vectors."""
+EXACT_BELOW_DEFAULT = 25_000
 
 
 class AnnIndexSettings(TypedDict, total=False):
-    """The index over vectors, as in LangGraph's settings."""
+    """Settings of the vector index, as in LangGraph."""
 
     kind: Literal["hnsw", "flat"]
-    """`flat` has no index: every search compares all vectors under its namespace."""
+    """With `flat` there is no index: every search compares all vectors under its namespace."""
     vector_type: Literal["vector", "halfvec"]
-    """Single or half precision of what is stored and compared. The index itself always has half precision."""
+    """Single or half precision of the stored vectors. The index itself always has half precision."""
     m: int
     ef_construction: int
 
 
 class SequenceSettings(TypedDict):
-    """Which items belong together in an order, such as the turns of a session: a hybrid match lifts its neighbours."""
+    """Fields that order items in sequences, such as the turns of a session. A hybrid match lifts its neighbours."""
 
     by: str
-    """Path of the field that all items of one sequence share."""
+    """Path of the field that identifies the sequence."""
     order: str
-    """Path of the number that orders them; neighbours are one apart."""
+    """Path of the number that orders its items; neighbours differ by at most 1."""
 
 
 class IndexSettings(TypedDict, total=False):
-    """What of an item can be searched. The first five fields are LangGraph's own."""
+    """Settings of the index of items. The first five fields are LangGraph's own."""
 
     dims: int
     embed: Embeddings | Callable[..., Any] | str
@@ -50,12 +52,12 @@ class IndexSettings(TypedDict, total=False):
     distance_type: Literal["cosine", "l2", "inner_product"]
     sequence: SequenceSettings
     exact_below: int
-    """Under a namespace with fewer vectors all are compared; from there on the index is asked."""
+    """Searches of a namespace with fewer vectors are exact; those of a larger one use the index."""
 
 
 @dataclass(frozen=True)
-class Index:
-    """The settings of an index, complete and checked."""
+class IndexConfig:
+    """Validated index settings with all defaults filled in."""
 
     embeddings: Embeddings | None
     dims: int
@@ -63,80 +65,96 @@ class Index:
     vector_type: Literal["vector", "halfvec"]
     distance: Literal["cosine", "l2", "inner_product"]
     ann: bool
-    build: Mapping[str, int]
+    hnsw: Mapping[str, int]
     sequence: SequenceSettings | None
     exact_below: int
 
-    def texts(self, value: Mapping[str, Any], index: Sequence[str] | Literal[False] | None) -> list[tuple[str, str]]:
-        """Return (field, text) of what is to be searched of an item."""
-        if index is False:
+    def extract_texts(
+        self, value: Mapping[str, Any], paths: Sequence[str] | Literal[False] | None
+    ) -> list[tuple[str, str]]:
+        """Return (field, text) for each text of an item that is indexed.
+
+        `paths` are those of the item's own put: None for the fields of the index, False for no indexing.
+        """
+        if paths is False:
             return []
-        return [text for path in (self.fields if index is None else index) for text in _texts(value, path)]
+        texts = []
+        for path in self.fields if paths is None else paths:
+            texts += _texts_at(value, path)
+        return texts
 
     def encode(self, numbers: Sequence[float]) -> Vector | HalfVector:
         """Return a vector in the precision in which it is stored."""
-        kind = HalfVector if self.vector_type == "halfvec" else Vector
-        return kind(list(self.checked(numbers)))
+        vector_class = HalfVector if self.vector_type == "halfvec" else Vector
+        return vector_class(list(self.check_dims(numbers)))
 
-    def checked(self, numbers: Sequence[float]) -> Sequence[float]:
-        """Return a vector, if it has the length that the settings say."""
+    def check_dims(self, numbers: Sequence[float]) -> Sequence[float]:
+        """Return a vector of the configured length unchanged. Raises `Misconfigured` for any other."""
         if len(numbers) != self.dims:
             raise Misconfigured(
                 f"The embedding model returns {len(numbers)} dimensions; the index settings say {self.dims}."
             )
         return numbers
 
-    def place(self, value: Mapping[str, Any]) -> tuple[str | None, float | None]:
-        """Return the sequence that an item belongs to, and its place in it."""
+    def sequence_position(self, value: Mapping[str, Any]) -> tuple[str | None, float | None]:
+        """Return the sequence that an item belongs to and its position in it, or (None, None)."""
         if self.sequence is None:
             return None, None
-        name, order = (_texts(value, self.sequence[part])[:1] for part in ("by", "order"))
-        return (name[0][1], _number(order[0][1], self.sequence["order"])) if name and order else (None, None)
+        sequences = _texts_at(value, self.sequence["by"])
+        positions = _texts_at(value, self.sequence["order"])
+        if not (sequences and positions):
+            return None, None
+        return sequences[0][1], _parse_position(positions[0][1], self.sequence["order"])
 
 
-def index_of(settings: IndexSettings | Mapping[str, Any] | None, mode: SearchMode) -> Index | None:
-    """Check the settings. None: nothing is searched by its text."""
+def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mode: SearchMode) -> IndexConfig | None:
+    """Validate index settings. Returns None if items are not indexed. Raises `Misconfigured`."""
     if settings is None and mode == "vector":
         return None
     given: Mapping[str, Any] = settings or {}
     embed, dims = given.get("embed"), int(given.get("dims") or 0)
     if (embed is None) != (not dims) or (embed is None and mode == "vector"):
-        raise Misconfigured("index needs both 'embed' and 'dims'; with search_mode='hybrid' neither, for words alone.")
+        raise Misconfigured(
+            "index needs both 'embed' and 'dims'. With search_mode='hybrid' leave out both to search by words only."
+        )
     ann = dict(given.get("ann_index_config") or {})
-    return Index(
+    return IndexConfig(
         embeddings=ensure_embeddings(embed) if embed is not None else None,
         dims=dims,
         fields=tuple(given.get("fields") or ["$"]),
-        vector_type=_one_of(("vector", "halfvec"), ann.get("vector_type", "vector"), "vector_type"),
-        distance=_one_of(tuple(DISTANCES), given.get("distance_type", "cosine"), "distance_type"),
-        ann=_one_of(("hnsw", "flat"), ann.get("kind", "hnsw"), "kind") == "hnsw" and dims <= LARGEST_INDEXED,
-        build={name: int(ann.get(name) or usual) for name, usual in BUILD.items()},
+        vector_type=_check_choice(("vector", "halfvec"), ann.get("vector_type", "vector"), "vector_type"),
+        distance=_check_choice(tuple(DISTANCES), given.get("distance_type", "cosine"), "distance_type"),
+        ann=_check_choice(("hnsw", "flat"), ann.get("kind", "hnsw"), "kind") == "hnsw" and dims <= MAX_INDEXED_DIMS,
+        hnsw={name: int(ann.get(name) or default) for name, default in HNSW_DEFAULTS.items()},
         sequence=given.get("sequence"),
-        exact_below=int(given.get("exact_below") or 25_000),
+        exact_below=int(given.get("exact_below") or EXACT_BELOW_DEFAULT),
     )
 
 
-def ttl_of(settings: TTLConfig | Mapping[str, Any] | None) -> TTLConfig | None:
-    """Check the settings of expiry."""
+def parse_ttl_settings(settings: TTLConfig | Mapping[str, Any] | None) -> TTLConfig | None:
+    """Validate the settings of expiry. Raises `Misconfigured`."""
     unknown = set(settings or ()) - set(TTLConfig.__annotations__)
     if unknown:
-        raise Misconfigured(f"ttl has no setting {sorted(unknown)}; there are {sorted(TTLConfig.__annotations__)}.")
+        raise Misconfigured(f"ttl has no setting {sorted(unknown)}; use {sorted(TTLConfig.__annotations__)}.")
     return None if settings is None else TTLConfig(**settings)  # type: ignore[typeddict-item]  # checked above
 
 
-def _texts(value: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
+def _texts_at(value: Mapping[str, Any], path: str) -> list[tuple[str, str]]:
+    """Return (field, text) for each text at a path; if there are several, their fields are numbered."""
     texts = get_text_at_path(value, path if path == "$" else tokenize_path(path))
-    return [(path if len(texts) == 1 else f"{path}.{nth}", text) for nth, text in enumerate(texts)]
+    if len(texts) == 1:
+        return [(path, texts[0])]
+    return [(f"{path}.{number}", text) for number, text in enumerate(texts)]
 
 
-def _number(text: str, path: str) -> float:
+def _parse_position(text: str, path: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise Misconfigured(f"sequence orders by {path!r}, but {text!r} there is no number.") from error
+        raise Misconfigured(f"sequence orders items by {path!r}, but {text!r} there is not a number.") from error
 
 
-def _one_of(known: tuple[str, ...], given: Any, name: str) -> Any:
-    if given not in known:
-        raise Misconfigured(f"index: {name} is one of {', '.join(known)}, not {given!r}.")
-    return given
+def _check_choice(choices: tuple[str, ...], value: Any, name: str) -> Any:
+    if value not in choices:
+        raise Misconfigured(f"index: {name} is one of {', '.join(choices)}, not {value!r}.")
+    return value

@@ -1,87 +1,222 @@
-"""Who carries out the steps of a plan: one driver for threads, one for event loops."""
+"""Execution of plans: the requests that a plan yields (SQL, embeddings, pauses), and a driver each for sync and async.
+
+A plan is a generator. It does no I/O itself, so one plan serves the sync and the async methods of the store.
+"""
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 from langchain_core.embeddings import Embeddings
-from psycopg import errors
+from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, errors, sql
+from psycopg.rows import dict_row
 
 from langgraph_learning.core.flow import arun_flow, run_flow
 from langgraph_learning.errors import NotSetUp
-from langgraph_learning.postgres.connections import Connections, asend, send
-from langgraph_learning.postgres.steps import EmbedDocuments, EmbedQuery, Pause, Plan, Run, Step
+from langgraph_learning.postgres.connections import Connections
+from langgraph_learning.postgres.rows import register_vectors
+from langgraph_learning.postgres.statements import Rows, Statement
 
 T = TypeVar("T")
+_BEGIN, _COMMIT = sql.SQL("BEGIN"), sql.SQL("COMMIT")
+_AnyCursor = TypeVar("_AnyCursor", Cursor[Any], AsyncCursor[Any])
 
 
-def drive(plan: Plan[T], connections: Connections, embeddings: Embeddings | None) -> T:
-    """Carry out a plan in this thread. No connection is held while a text is embedded."""
-    return run_flow(plan, lambda step: _carry_out(step, connections, embeddings))
+class EmbedQueries(NamedTuple):
+    """Request to embed search queries. The answer is one vector per text."""
+
+    texts: Sequence[str]
 
 
-async def adrive(plan: Plan[T], connections: Connections, embeddings: Embeddings | None) -> T:
-    """Carry out a plan in this event loop. No connection is held while a text is embedded."""
-    return await arun_flow(plan, lambda step: _acarry_out(step, connections, embeddings))
+class EmbedDocuments(NamedTuple):
+    """Request to embed texts that are stored. The answer is one vector per text."""
+
+    texts: Sequence[str]
 
 
-def _carry_out(step: Step, connections: Connections, embeddings: Embeddings | None) -> Any:
-    with _translated(step):
-        match step:
-            case Run():
-                connection = None
-                try:
-                    with connections.lend() as connection:
-                        return send(connection, step)
-                except errors.OperationalError:
-                    if not (step.repeatable and connection and connection.closed):
-                        raise
-                with connections.lend() as connection:
-                    return send(connection, step)
-            case EmbedQuery(texts):
-                return [_model(embeddings).embed_query(text) for text in texts]
-            case EmbedDocuments(texts):
-                return _model(embeddings).embed_documents(list(texts))
-            case Pause(seconds):
-                return time.sleep(seconds)
+class RunStatements(NamedTuple):
+    """Request to run statements in one transaction and, without a guard, in one round trip.
+
+    The answer is a list with the rows of each statement.
+    """
+
+    statements: Sequence[Statement]
+    guard: Callable[[Rows], None] | None = None
+    """Called with the rows of statement `guarded` before the commit. If it raises, the transaction is rolled back."""
+    guarded: int = 0
+    optional: bool = False
+    """If true, a read-only database skips the statements."""
+    repeatable: bool = False
+    """True for reads: they are run again if the connection turns out to be dead."""
+
+    @property
+    def needs_transaction(self) -> bool:
+        """True unless there is only one statement and no guard."""
+        return len(self.statements) > 1 or self.guard is not None
 
 
-async def _acarry_out(step: Step, connections: Connections, embeddings: Embeddings | None) -> Any:
-    with _translated(step):
-        match step:
-            case Run():
-                connection = None
-                try:
-                    async with connections.alend() as connection:
-                        return await asend(connection, step)
-                except errors.OperationalError:
-                    if not (step.repeatable and connection and connection.closed):
-                        raise
-                async with connections.alend() as connection:
-                    return await asend(connection, step)
-            case EmbedQuery(texts):
-                return await asyncio.gather(*(_model(embeddings).aembed_query(text) for text in texts))
-            case EmbedDocuments(texts):
-                return await _model(embeddings).aembed_documents(list(texts))
-            case Pause(seconds):
-                return await asyncio.sleep(seconds)
+class Pause(NamedTuple):
+    """Request to sleep. The answer is None."""
+
+    seconds: float
 
 
-def _model(embeddings: Embeddings | None) -> Embeddings:
-    assert embeddings is not None, "a plan embeds only where the index has an embedding model"
+PlanRequest = EmbedQueries | EmbedDocuments | RunStatements | Pause
+Plan = Generator[PlanRequest, Any, T]
+
+
+def embed_queries(texts: Sequence[str]) -> Plan[list[list[float]]]:
+    """Return one vector per search query."""
+    return cast(list[list[float]], (yield EmbedQueries(texts))) if texts else []
+
+
+def embed_documents(texts: Sequence[str]) -> Plan[list[list[float]]]:
+    """Return one vector per text that is stored."""
+    return cast(list[list[float]], (yield EmbedDocuments(texts))) if texts else []
+
+
+def run_statements(
+    *statements: Statement,
+    guard: Callable[[Rows], None] | None = None,
+    guarded: int = 0,
+    optional: bool = False,
+    repeatable: bool = False,
+) -> Plan[list[Rows]]:
+    """Return the rows of each statement. The arguments are those of `RunStatements`."""
+    return cast(list[Rows], (yield RunStatements(statements, guard, guarded, optional, repeatable)))
+
+
+def pause(seconds: float) -> Plan[None]:
+    """Sleep."""
+    yield Pause(seconds)
+
+
+def execute_plan(plan: Plan[T], connections: Connections, embeddings: Embeddings | None) -> T:
+    """Run a plan in this thread. No connection is held while texts are embedded."""
+    return run_flow(plan, lambda request: _perform_request(request, connections, embeddings))
+
+
+async def aexecute_plan(plan: Plan[T], connections: Connections, embeddings: Embeddings | None) -> T:
+    """Run a plan in this event loop. No connection is held while texts are embedded."""
+    return await arun_flow(plan, lambda request: _aperform_request(request, connections, embeddings))
+
+
+def _perform_request(request: PlanRequest, connections: Connections, embeddings: Embeddings | None) -> Any:
+    match request:
+        case RunStatements():
+            with _translate_errors(request):
+                return _run(request, connections)
+        case EmbedQueries(texts):
+            return [_require_model(embeddings).embed_query(text) for text in texts]
+        case EmbedDocuments(texts):
+            return _require_model(embeddings).embed_documents(list(texts))
+        case Pause(seconds):
+            return time.sleep(seconds)
+
+
+async def _aperform_request(request: PlanRequest, connections: Connections, embeddings: Embeddings | None) -> Any:
+    match request:
+        case RunStatements():
+            with _translate_errors(request):
+                return await _arun(request, connections)
+        case EmbedQueries(texts):
+            return await asyncio.gather(*(_require_model(embeddings).aembed_query(text) for text in texts))
+        case EmbedDocuments(texts):
+            return await _require_model(embeddings).aembed_documents(list(texts))
+        case Pause(seconds):
+            return await asyncio.sleep(seconds)
+
+
+def _require_model(embeddings: Embeddings | None) -> Embeddings:
+    assert embeddings is not None, "a plan embeds only if the index has an embedding model"
     return embeddings
 
 
 @contextmanager
-def _translated(step: Step) -> Iterator[None]:
-    """Say foreign errors in our words, here and nowhere else."""
+def _translate_errors(request: RunStatements) -> Iterator[None]:
+    """Turn psycopg's errors into ours. A write that is optional is skipped on a read-only replica."""
     try:
         yield
     except (errors.UndefinedTable, errors.UndefinedColumn) as error:
         raise NotSetUp() from error
     except errors.ReadOnlySqlTransaction:
-        # A replica serves reads; when what was read expires is the primary's to say.
-        if not (isinstance(step, Run) and step.optional):
+        if not request.optional:
             raise
+
+
+def _run(request: RunStatements, connections: Connections) -> list[Rows]:
+    connection = None
+    try:
+        with connections.lend() as connection:
+            return _send(connection, request)
+    except errors.OperationalError:
+        if not (request.repeatable and connection and connection.closed):
+            raise
+    with connections.lend() as connection:
+        return _send(connection, request)
+
+
+async def _arun(request: RunStatements, connections: Connections) -> list[Rows]:
+    connection = None
+    try:
+        async with connections.alend() as connection:
+            return await _asend(connection, request)
+    except errors.OperationalError:
+        if not (request.repeatable and connection and connection.closed):
+            raise
+    async with connections.alend() as connection:
+        return await _asend(connection, request)
+
+
+def _send(connection: Connection[Any], request: RunStatements) -> list[Rows]:
+    cursors = [_prepare_cursor(connection.cursor(row_factory=dict_row)) for _ in request.statements]
+    if not request.needs_transaction:
+        return [_fetch_rows(cursors[0].execute(*request.statements[0]))]
+    try:
+        with connection.pipeline():
+            connection.execute(_BEGIN)
+            for cursor, statement in zip(cursors, request.statements, strict=True):
+                cursor.execute(*statement)
+            if request.guard:
+                request.guard(cursors[request.guarded].fetchall())
+            connection.execute(_COMMIT)
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
+    return [_fetch_rows(cursor) for cursor in cursors]
+
+
+async def _asend(connection: AsyncConnection[Any], request: RunStatements) -> list[Rows]:
+    cursors = [_prepare_cursor(connection.cursor(row_factory=dict_row)) for _ in request.statements]
+    if not request.needs_transaction:
+        return [await _afetch_rows(await cursors[0].execute(*request.statements[0]))]
+    try:
+        async with connection.pipeline():
+            await connection.execute(_BEGIN)
+            for cursor, statement in zip(cursors, request.statements, strict=True):
+                await cursor.execute(*statement)
+            if request.guard:
+                request.guard(await cursors[request.guarded].fetchall())
+            await connection.execute(_COMMIT)
+    except BaseException:
+        if not connection.closed:
+            await connection.rollback()
+        raise
+    return [await _afetch_rows(cursor) for cursor in cursors]
+
+
+def _prepare_cursor(cursor: _AnyCursor) -> _AnyCursor:
+    # The connection may be of the caller's own pool, which stays as it is: types are registered on the cursor alone.
+    register_vectors(cursor.adapters)
+    return cursor
+
+
+def _fetch_rows(cursor: Cursor[Any]) -> Rows:
+    return cursor.fetchall() if cursor.description else []
+
+
+async def _afetch_rows(cursor: AsyncCursor[Any]) -> Rows:
+    return await cursor.fetchall() if cursor.description else []

@@ -1,4 +1,4 @@
-"""What of a batch can be searched: each text is embedded once, and not at all where its vector is there already."""
+"""Indexing of the texts of items: texts are embedded once, and unchanged ones keep the vectors that are stored."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -6,125 +6,137 @@ from typing import Any, NamedTuple
 
 from langgraph.store.base import PutOp
 
-from langgraph_learning.postgres import namespaces as ns
-from langgraph_learning.postgres import steps
-from langgraph_learning.postgres.rows import VectorColumn
-from langgraph_learning.postgres.shape import Shape
-from langgraph_learning.postgres.statements import Statement
-from langgraph_learning.postgres.steps import Plan
+from langgraph_learning.postgres.executor import Plan, embed_documents, run_statements
+from langgraph_learning.postgres.rows import VectorColumn, join_namespace
+from langgraph_learning.postgres.statements import PlanContext, Statement
 
-Key = tuple[tuple[str, ...], str]
-"""A namespace, and a key in it."""
-_ROWS = 1000
-"""So many rows in one statement: large enough to be quick, small enough for any memory."""
+ItemKey = tuple[tuple[str, ...], str]
+"""A namespace and a key."""
+_ROWS_PER_STATEMENT = 1000
 
 
-class Text(NamedTuple):
-    """One text that can be searched."""
+class IndexedText(NamedTuple):
+    """A text of an item that searches can find."""
 
     field: str
     text: str
     digest: bytes
-    """Tells whether a stored text is the same."""
+    """Hash of the text, to tell whether a stored text is the same."""
 
 
-class Embedded(NamedTuple):
-    """The vectors of texts by their digests; those from the tables are in binary form already."""
+class EmbeddedTexts(NamedTuple):
+    """The vectors of texts by their digests. Those read from the tables are bytes in Postgres' binary form."""
 
     vectors: Mapping[bytes, Sequence[float]]
     oid: int
-    """How this database numbers the type of its vectors; 0 where there are none."""
+    """The object id of the vectors' type in this database; 0 if there are no vectors."""
 
 
-class Indexing:
-    """The texts of one batch, and what is sent to have them found."""
+class BatchIndexing:
+    """Indexing of the puts of one batch: embeds their texts, and makes the statements that update the index."""
 
-    def __init__(self, shape: Shape, puts: Mapping[Key, PutOp]) -> None:
-        self._shape = shape
-        self._texts = {key: texts_of(shape, op.value or {}, op.index) for key, op in puts.items()}
+    def __init__(self, context: PlanContext, puts: Mapping[ItemKey, PutOp]) -> None:
+        self._context = context
+        self._texts = {key: extract_texts(context, op.value or {}, op.index) for key, op in puts.items()}
         self._rows = [(key, text) for key, texts in self._texts.items() for text in texts]
-        self._embedded = Embedded({}, 0)
+        self._embedded = EmbeddedTexts({}, 0)
 
     def embed(self) -> Plan[None]:
-        """Fetch the vectors of all texts: known ones from the tables, others from the model. No connection is held."""
-        index = self._shape.index
+        """Fetch the vectors of all texts, known ones from the tables and new ones from the embedding model.
+
+        This happens before the batch takes a connection.
+        """
+        index = self._context.index
         if index and index.embeddings and self._rows:
-            known = yield from self._known()
-            self._embedded = yield from embedded(self._shape, [text for _, text in self._rows], known)
+            known = yield from self._read_known_vectors()
+            self._embedded = yield from embed_texts(self._context, [text for _, text in self._rows], known)
 
     def statements(self) -> Iterator[Statement]:
-        """Return what makes exactly these texts of their items be found."""
-        if self._shape.index:
-            yield from (self._forget(part) for part in parts(list(self._texts)))
-            yield from (self._index(part) for part in parts(self._rows))
+        """Yield the statements after which exactly these texts of the items can be found."""
+        if self._context.index:
+            yield from (self._delete_stale_texts(keys) for keys in split_rows(list(self._texts)))
+            yield from (self._insert_texts(rows) for rows in split_rows(self._rows))
 
-    def _known(self) -> Plan[dict[bytes, Sequence[float]]]:
-        asked = [
-            self._shape.statements(
-                "known vectors", **columns([key for key, _ in part]), digests=[text.digest for _, text in part]
+    def _read_known_vectors(self) -> Plan[dict[bytes, Sequence[float]]]:
+        statements = [
+            self._context.statements(
+                "read known vectors",
+                **key_columns([key for key, _ in rows]),
+                digests=[text.digest for _, text in rows],
             )
-            for part in parts(self._rows)
+            for rows in split_rows(self._rows)
         ]
-        found = yield from steps.run(*asked, repeatable=True)
-        return {row["digest"]: row["vector"] for rows in found for row in rows}
+        results = yield from run_statements(*statements, repeatable=True)
+        return {row["digest"]: row["vector"] for rows in results for row in rows}
 
-    def _forget(self, keys: Sequence[Key]) -> Statement:
-        kept = [(nth, text) for nth, key in enumerate(keys, start=1) for text in self._texts[key]]
-        return self._shape.statements(
-            "forget texts",
-            **columns(keys),
-            nths=[nth for nth, _ in kept],
-            fields=[text.field for _, text in kept],
-            digests=[text.digest for _, text in kept],
+    def _delete_stale_texts(self, keys: Sequence[ItemKey]) -> Statement:
+        current = [(number, text) for number, key in enumerate(keys, start=1) for text in self._texts[key]]
+        return self._context.statements(
+            "delete stale texts",
+            **key_columns(keys),
+            nths=[number for number, _ in current],
+            fields=[text.field for _, text in current],
+            digests=[text.digest for _, text in current],
         )
 
-    def _index(self, rows: Sequence[tuple[Key, Text]]) -> Statement:
+    def _insert_texts(self, rows: Sequence[tuple[ItemKey, IndexedText]]) -> Statement:
         keys, texts = zip(*rows, strict=True)
-        return self._shape.statements("index", **columns(keys), **searched(self._shape, texts, self._embedded))
+        return self._context.statements(
+            "insert texts", **key_columns(keys), **text_columns(self._context, texts, self._embedded)
+        )
 
 
-def texts_of(shape: Shape, value: Mapping[str, Any], index: Any) -> list[Text]:
-    """Return what is to be searched of an item, as the store's fields or those of its own put say."""
-    if shape.index is None:
+def extract_texts(context: PlanContext, value: Mapping[str, Any], paths: Any) -> list[IndexedText]:
+    """Return the texts of an item that are indexed, at the paths of its put or, if None, at the store's fields."""
+    if context.index is None:
         return []
-    return [Text(field, text, _digest(text)) for field, text in shape.index.texts(value, index)]
+    return [IndexedText(field, text, _digest_text(text)) for field, text in context.index.extract_texts(value, paths)]
 
 
-def embedded(shape: Shape, texts: Sequence[Text], known: Mapping[bytes, Sequence[float]]) -> Plan[Embedded]:
-    """Return the vectors of texts; the model is asked for those that are not known."""
-    assert shape.index is not None, "only a store with an index embeds"
-    new = {text.digest: text.text for text in texts if text.digest not in known}
-    found = yield from steps.embed_documents(list(new.values()))
-    made = zip(new, map(shape.index.checked, found), strict=True)
-    return Embedded({**known, **dict(made)}, (yield from shape.vector_oid()))
+def embed_texts(
+    context: PlanContext, texts: Sequence[IndexedText], known: Mapping[bytes, Sequence[float]]
+) -> Plan[EmbeddedTexts]:
+    """Return the vectors of texts. The embedding model is called for those that are not known."""
+    assert context.index is not None, "only a store with an index embeds"
+    new_texts = {text.digest: text.text for text in texts if text.digest not in known}
+    embeddings = yield from embed_documents(list(new_texts.values()))
+    vectors = dict(known)
+    for digest, numbers in zip(new_texts, embeddings, strict=True):
+        vectors[digest] = context.index.check_dims(numbers)
+    oid = yield from _read_vector_oid(context)
+    return EmbeddedTexts(vectors, oid)
 
 
-def searched(shape: Shape, texts: Sequence[Text], embedded: Embedded) -> dict[str, Any]:
-    """Return what is sent of texts, column by column."""
+def text_columns(context: PlanContext, texts: Sequence[IndexedText], embedded: EmbeddedTexts) -> dict[str, Any]:
+    """Return the parameters of a statement that inserts texts, one list per column."""
+    vectors: VectorColumn | list[None] = [None] * len(texts)
+    if context.index and embedded.oid:
+        vectors = VectorColumn([embedded.vectors[text.digest] for text in texts], context.index.encode, embedded.oid)
     return {
         "fields": [text.field for text in texts],
         "texts": [text.text.replace("\x00", " ") for text in texts],
         "digests": [text.digest for text in texts],
-        "vectors": _column(shape, texts, embedded),
-        "language": shape.language,
+        "vectors": vectors,
+        "language": context.language,
     }
 
 
-def columns(keys: Sequence[Key]) -> dict[str, list[str]]:
-    """Return keys as they are sent."""
-    return {"namespaces": [ns.text(namespace) for namespace, _ in keys], "keys": [key for _, key in keys]}
+def key_columns(keys: Sequence[ItemKey]) -> dict[str, list[str]]:
+    """Return the parameters of a statement about several items, one list per column."""
+    return {"namespaces": [join_namespace(namespace) for namespace, _ in keys], "keys": [key for _, key in keys]}
 
 
-def parts(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Cut many rows into what one statement takes."""
-    return (rows[at : at + _ROWS] for at in range(0, len(rows), _ROWS))
+def split_rows(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Split many rows into parts for one statement each."""
+    return (rows[start : start + _ROWS_PER_STATEMENT] for start in range(0, len(rows), _ROWS_PER_STATEMENT))
 
 
-def _column(shape: Shape, texts: Sequence[Text], embedded: Embedded) -> VectorColumn | list[None]:
-    if not (shape.index and embedded.oid):
-        return [None] * len(texts)
-    return VectorColumn([embedded.vectors[text.digest] for text in texts], shape.index.encode, embedded.oid)
+def _read_vector_oid(context: PlanContext) -> Plan[int]:
+    if not context.type_oids:
+        ((row,),) = yield from run_statements(context.statements("read vector type"))
+        context.type_oids["vector"] = row["oid"]
+    return context.type_oids["vector"]
 
 
-def _digest(text: str) -> bytes:
+def _digest_text(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,41 +1,83 @@
-"""What is done beside reading and writing: the log read and pruned, the expired swept, vectors made anew."""
+"""Maintenance of the tables: reading and pruning the change log, deleting expired items, the thread that does so."""
 
+import logging
+import threading
+from collections.abc import Callable
 from datetime import datetime
 
 from langgraph.store.base import SearchOp, validate_op_namespace
+from psycopg import OperationalError
 
 from langgraph_learning.core.store_protocol import Change
-from langgraph_learning.postgres import namespaces as ns
-from langgraph_learning.postgres import steps
-from langgraph_learning.postgres.shape import Shape
-from langgraph_learning.postgres.steps import Plan
-from langgraph_learning.postgres.writes import set_for_transaction
+from langgraph_learning.postgres.executor import Plan, run_statements
+from langgraph_learning.postgres.rows import join_namespace, prefix_bounds
+from langgraph_learning.postgres.statements import PlanContext
 
-_SWEPT_AT_ONCE = 1000
+logger = logging.getLogger(__name__)
+DEFAULT_SWEEP_MINUTES = 5.0
+_DELETES_PER_TRANSACTION = 1000
 
 
-def history(shape: Shape, namespace: tuple[str, ...], key: str | None, limit: int) -> Plan[list[Change]]:
+def read_history(context: PlanContext, namespace: tuple[str, ...], key: str | None, limit: int) -> Plan[list[Change]]:
     """Return the changes of an item, or of all items of a namespace, newest first."""
     validate_op_namespace(SearchOp(namespace))
-    asked = shape.statements("history", namespace=ns.text(namespace), key=key, limit=limit)
-    (rows,) = yield from steps.run(asked)
+    statement = context.statements("read history", namespace=join_namespace(namespace), key=key, limit=limit)
+    (rows,) = yield from run_statements(statement)
     return [Change(**{**row, "namespace": tuple(row["namespace"])}) for row in rows]
 
 
-def prune_history(shape: Shape, prefix: tuple[str, ...], before: datetime | None) -> Plan[int]:
-    """Delete log entries; return how many."""
+def prune_history(context: PlanContext, prefix: tuple[str, ...], before: datetime | None) -> Plan[int]:
+    """Delete log entries of all namespaces under a prefix; return their number."""
     validate_op_namespace(SearchOp(prefix))
-    first, end = ns.bounds(prefix)
-    (rows,) = yield from steps.run(shape.statements("prune history", first=first, end=end, before=before))
+    first, end = prefix_bounds(prefix)
+    (rows,) = yield from run_statements(context.statements("prune history", first=first, end=end, before=before))
     return int(rows[0]["count"])
 
 
-def sweep(shape: Shape) -> Plan[int]:
-    """Delete what has expired, a part at a time; return how many items that were."""
-    swept = 0
-    settings = set_for_transaction(shape, {"learning.by": "expiry", "learning.log": "on" if shape.log else "off"})
+def delete_expired(context: PlanContext) -> Plan[int]:
+    """Delete expired items, in several transactions if there are many; return their number."""
+    deleted = 0
+    log = "on" if context.log_changes else "off"
+    settings = context.statements.set_local({"learning.by": "expiry", "learning.log": log})
+    statement = context.statements("delete expired", limit=_DELETES_PER_TRANSACTION)
     while True:
-        _, rows = yield from steps.run(settings, shape.statements("sweep", limit=_SWEPT_AT_ONCE))
-        swept += len(rows)
-        if len(rows) < _SWEPT_AT_ONCE:
-            return swept
+        _, rows = yield from run_statements(settings, statement)
+        deleted += len(rows)
+        if len(rows) < _DELETES_PER_TRANSACTION:
+            return deleted
+
+
+class TtlSweeper:
+    """A thread that deletes expired items at an interval until it is stopped."""
+
+    def __init__(self, sweep: Callable[[], int]) -> None:
+        self._sweep = sweep
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def running(self) -> bool:
+        """True while the thread is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self, minutes: float) -> None:
+        """Start the thread, unless it is running already."""
+        if not self.running:
+            self._stop.clear()
+            self._thread = threading.Thread(target=self._run, args=(minutes,), daemon=True, name="ttl-sweeper")
+            self._thread.start()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Stop the thread; return True if it ended within `timeout` seconds."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+        return not self.running
+
+    def _run(self, minutes: float) -> None:
+        while not self._stop.wait(minutes * 60):
+            try:
+                self._sweep()
+            except OperationalError as error:
+                # The database may be back at the next interval. Until then reads omit expired items anyway.
+                logger.warning("Expired items could not be deleted: %s", error)

@@ -1,9 +1,9 @@
--- Every statement of the store. `%(name)s` is a parameter, `%(name)b` one in binary form: arrays of text are sent so,
--- because in text form every element has to be quoted. `{name}` is a part that Postgres takes no parameter for (a type
--- with its size, a distance operator), filled in once when the store is made.
--- Namespaces travel as text joined with dots, which no label may contain.
+-- The store's statements. `%(name)s` is a parameter, `%(name)b` a parameter in binary form: arrays of text are sent that
+-- way, because in text form every element has to be quoted. `{name}` is a part for which Postgres takes no parameter (a
+-- type with its size, a distance operator); it is filled in once per store.
+-- Namespaces are sent as text joined with dots, which no label may contain.
 
--- set for this transaction --
+-- set local --
 SELECT set_config(name, value, true) FROM unnest(%(names)b::text[], %(values)b::text[]) AS setting (name, value);
 
 -- get --
@@ -11,22 +11,22 @@ SELECT wanted.nth, item.namespace, item.key, item.value, item.version, item.crea
        item.id, item.ttl_minutes
   FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
   JOIN learning_items item ON item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
- WHERE item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s;
+ WHERE item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s;
 
--- search --
--- Newest first, as there is no query to be near to.
+-- search by filter --
+-- Newest first, because there is no query to rank by.
 SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
        item.id, item.ttl_minutes, NULL::float8 AS score
   FROM learning_items item
  WHERE item.namespace >= string_to_array(%(first)s, '.') AND item.namespace < string_to_array(%(end)s, '.')
    AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
-   AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+   AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
  ORDER BY item.updated_at DESC, item.id DESC
  LIMIT %(limit)s OFFSET %(offset)s;
 
--- search by meaning --
--- A namespace with few vectors is compared whole, which is exact. In a larger one the index proposes a pool; where its
--- scan gave up before enough items passed the filter, the namespace is compared whole after all.
+-- search by vector --
+-- In a namespace with few vectors all are compared, which is exact. In a larger one the vector index proposes a pool; if
+-- its scan ends before enough items passed the filter, all vectors of the namespace are compared after all.
 WITH size AS MATERIALIZED (
     SELECT count(*) AS known, count(*)::float8 / greatest(count(*), max(reltuples), 1) AS share
       FROM (SELECT FROM learning_texts
@@ -35,9 +35,9 @@ WITH size AS MATERIALIZED (
            (SELECT reltuples FROM pg_class WHERE oid = 'learning_texts'::regclass) estimated
 ),
 choice AS MATERIALIZED (
-    -- Comparing all takes the longer the more there are, the index the longer the fewer of its candidates are under the
-    -- namespace: it is asked for so many that enough of them will be, and not for fewer than 400, so that it leaves a
-    -- group of texts that are much alike if it came into the wrong one. 0: it is not asked.
+    -- An exact search slows down with the number of vectors, an index search with the share of candidates outside the
+    -- namespace. So the smaller the share of the namespace, the more candidates are requested: at least 400, because with
+    -- fewer the scan may not get out of a cluster of similar texts. 0 candidates: the index is not used.
     SELECT coalesce(%(candidates)s::int,
                     (SELECT CASE WHEN known >= %(exact_below)s::int OR share >= 0.3 AND known >= 0.16 * %(exact_below)s
                                  THEN greatest(400, least(1000, 300 / share))::int ELSE 0 END FROM size)) AS candidates
@@ -49,21 +49,21 @@ chosen AS MATERIALIZED (
 pool AS MATERIALIZED (
     SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
       FROM learning_texts text
-     -- Written as a slice, the namespace cannot lure the planner away from the vector index.
+     -- A condition on a slice keeps the planner from using the namespace index instead of the vector index.
      WHERE text.namespace[1:cardinality(string_to_array(%(first)s, '.'))] = string_to_array(%(first)s, '.')
        AND (SELECT indexed FROM chosen)
        AND EXISTS (SELECT FROM learning_items item
                     WHERE item.id = text.item
                       AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
-                      AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+                      AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
                    OFFSET 0)
-     ORDER BY text.embedding::{half} {distance} %(vector)s::{half}
+     ORDER BY text.embedding::{halfvec} {distance} %(vector)s::{halfvec}
      LIMIT %(pool)s
 ),
 proposed AS MATERIALIZED (
     SELECT count(DISTINCT item) >= %(wanted)s AS enough FROM pool
 )
--- Items are fetched, and looked at, from the nearest one on until there are enough of them.
+-- Items are fetched and filtered in order of distance until there are enough.
 SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
        item.id, item.ttl_minutes, %(best)s::float8 - nearest.distance AS score, (SELECT candidates FROM chosen) AS candidates
   FROM (SELECT item, min(distance) AS distance, NULL AS field
@@ -78,8 +78,8 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
     SELECT * FROM learning_items item
      WHERE item.id = nearest.item
        AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
-       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
-       -- An item stands where its best text does.
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
+       -- An item ranks by its nearest text.
        AND NOT EXISTS (SELECT FROM learning_texts better
                         WHERE better.item = nearest.item AND better.field <> nearest.field
                           AND (better.embedding {distance} %(vector)s::{vector}, better.field)
@@ -87,11 +87,11 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
     OFFSET 0) item
  LIMIT %(limit)s OFFSET %(offset)s;
 
--- search by words and meaning --
--- All searches of a batch that ask the same, so that their scores can be compared: each leg is divided by its best score
--- over all of them. The words' leg is BM25's idea in what Postgres has: rare words weigh more, repeated ones saturate
--- (`ts_rank` of one word does that), long texts count less. A namespace with few texts is looked at whole; of a larger
--- one both legs propose a pool. An item beside a good one in its sequence is lifted.
+-- hybrid search --
+-- All searches of a batch with the same query, so that their scores are comparable: each leg is divided by its best score
+-- over all of them. The word leg approximates BM25 with Postgres' own functions: rare words weigh more, repeated words
+-- saturate (`ts_rank` of one word does that), long texts count less. In a namespace with few texts all are scored; in a
+-- larger one each leg proposes a pool. An item next to a good match in its sequence gets part of that match's score.
 WITH term AS MATERIALIZED (
     SELECT lexeme, quote_literal(replace(lexeme, E'\\', ''))::tsquery AS query
       FROM unnest(to_tsvector(%(language)s::regconfig, left(%(query)s, 20000)))
@@ -123,7 +123,7 @@ found AS MATERIALIZED (
              WHERE NOT op.small AND {has_vectors} AND text.namespace[1:cardinality(op.first)] = op.first
                AND EXISTS (SELECT FROM learning_items item
                             WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
-             ORDER BY {far} LIMIT 2 * (op.wanted + op.skipped) + 50)
+             ORDER BY {index_distance} LIMIT 2 * (op.wanted + op.skipped) + 50)
             UNION ALL
            (SELECT text.item, text.field, text.words, {similarity} AS similarity
               FROM learning_texts text, any_term
@@ -135,12 +135,12 @@ found AS MATERIALIZED (
            ) near
       JOIN learning_items item ON item.id = near.item
      WHERE (op.filter IS NULL OR item.value @@ op.filter)
-       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
 ),
 hit AS MATERIALIZED (
     SELECT nth, item, field, words, similarity, namespace, sequence, place FROM found
      UNION
-    -- Of a large namespace the neighbours have to be fetched; a small one is there as a whole.
+    -- In a large namespace the neighbours have to be fetched; of a small one all items are here already.
     SELECT found.nth, text.item, text.field, text.words, {similarity}, beside.namespace, beside.sequence, beside.place
       FROM found
       JOIN op ON op.nth = found.nth AND NOT op.small
@@ -148,7 +148,7 @@ hit AS MATERIALIZED (
                                 AND beside.place BETWEEN found.place - 1 AND found.place + 1
       JOIN learning_texts text ON text.item = beside.id
      WHERE (op.filter IS NULL OR beside.value @@ op.filter)
-       AND (beside.expires_at IS NULL OR beside.expires_at > clock_timestamp() OR %(expired_too)s)
+       AND (beside.expires_at IS NULL OR beside.expires_at > clock_timestamp() OR %(include_expired)s)
 ),
 match AS MATERIALIZED (
     SELECT hit.nth, hit.item, hit.field, term.lexeme, ts_rank(hit.words, term.query) AS often,
@@ -173,8 +173,8 @@ leg AS MATERIALIZED (
 ),
 fused AS (
     SELECT nth, item, sequence, namespace, place,
-           {words_weigh} * coalesce(words / (SELECT max(words) FROM leg), 0)
-           + (1 - {words_weigh}) * coalesce(similarity / nullif((SELECT max(similarity) FROM leg), 0), 0) AS score
+           {word_weight} * coalesce(words / (SELECT max(words) FROM leg), 0)
+           + (1 - {word_weight}) * coalesce(similarity / nullif((SELECT max(similarity) FROM leg), 0), 0) AS score
       FROM leg
 ),
 lifted AS (
@@ -195,13 +195,13 @@ SELECT ranked.nth, item.namespace, item.key, item.value, item.version, item.crea
  ORDER BY ranked.nth, ranked.rank;
 
 -- list namespaces --
--- Steps from one namespace to the next in the index, never from item to item. `depth` cuts, `stride` may also step over
--- what would be cut to the same, which is right only when no pattern looks at the part that is cut. The walk goes in order,
--- so where nothing comes twice it may end when `enough` were seen.
+-- Steps from one namespace to the next in the index, never from item to item. `depth` truncates namespaces; `stride` also
+-- skips those that truncate to the same, which is correct only if no pattern matches the part that is cut. The walk is in
+-- order, so if nothing is listed twice it may end after `enough` namespaces.
 WITH RECURSIVE walk (namespace) AS (
     (SELECT namespace FROM learning_items
       WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
-        AND (expires_at IS NULL OR expires_at > clock_timestamp() OR %(expired_too)s)
+        AND (expires_at IS NULL OR expires_at > clock_timestamp() OR %(include_expired)s)
       ORDER BY namespace LIMIT 1)
      UNION ALL
     SELECT (SELECT item.namespace FROM learning_items item
@@ -210,7 +210,7 @@ WITH RECURSIVE walk (namespace) AS (
                                           || (walk.namespace[%(stride)s::int] || E'\x01')
                                      ELSE array_append(walk.namespace, '') END
                AND item.namespace < string_to_array(%(end)s, '.')
-               AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(expired_too)s)
+               AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
              ORDER BY item.namespace LIMIT 1)
       FROM walk WHERE walk.namespace IS NOT NULL
 )
@@ -229,9 +229,9 @@ SELECT DISTINCT namespace
  ORDER BY 1
  LIMIT %(limit)s OFFSET %(offset)s;
 
--- claim --
--- Locks every key of a batch in one fixed order, also those that do not exist yet: a placeholder of version 0 stands
--- in for them until the end of the transaction, so of two who would create the same key one waits.
+-- lock keys --
+-- Locks every key of a batch in a fixed order, including keys that do not exist: for those it inserts a placeholder of
+-- version 0 for the time of the transaction, so that of two transactions creating the same key one waits.
 INSERT INTO learning_items (namespace, key, value, version)
 SELECT wanted.namespace, wanted.key, 'null', 0
   FROM (SELECT string_to_array(namespace, '.') AS namespace, key
@@ -239,15 +239,15 @@ SELECT wanted.namespace, wanted.key, 'null', 0
  ORDER BY wanted.namespace COLLATE "C", wanted.key COLLATE "C"
     ON CONFLICT (namespace, key) DO UPDATE SET key = excluded.key WHERE false;
 
--- versions --
-SELECT wanted.nth, CASE WHEN item.expires_at <= clock_timestamp() AND NOT %(expired_too)s THEN 0 ELSE item.version END
+-- read versions --
+SELECT wanted.nth, CASE WHEN item.expires_at <= clock_timestamp() AND NOT %(include_expired)s THEN 0 ELSE item.version END
        AS version
   FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
   JOIN learning_items item ON item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
  ORDER BY wanted.nth;
 
 -- put --
--- A key that was deleted goes on counting where the change log saw it end.
+-- The version of a key that was deleted continues from the last one in the change log.
 INSERT INTO learning_items AS item (namespace, key, value, version, indexed, sequence, place, ttl_minutes, expires_at)
 SELECT given.namespace, given.key, given.value::jsonb,
        1 + coalesce((SELECT change.version FROM learning_changes change
@@ -268,69 +268,70 @@ SELECT given.namespace, given.key, given.value::jsonb,
 
 -- delete --
 DELETE FROM learning_items item
- USING unnest(%(namespaces)b::text[], %(keys)b::text[]) AS gone (namespace, key)
- WHERE item.namespace = string_to_array(gone.namespace, '.') AND item.key = gone.key;
+ USING unnest(%(namespaces)b::text[], %(keys)b::text[]) AS deleted (namespace, key)
+ WHERE item.namespace = string_to_array(deleted.namespace, '.') AND item.key = deleted.key;
 
--- unclaim --
+-- delete placeholders --
 DELETE FROM learning_items item
  USING unnest(%(namespaces)b::text[], %(keys)b::text[]) AS claimed (namespace, key)
  WHERE item.namespace = string_to_array(claimed.namespace, '.') AND item.key = claimed.key AND item.version = 0;
 
--- known vectors --
--- Most puts change a status or a count and write the same text again: its vector is here already.
-SELECT text.digest, {send}(text.embedding) AS vector
+-- read known vectors --
+-- Most puts change a status or a count and write an unchanged text, whose vector is stored already.
+SELECT text.digest, {vector_send}(text.embedding) AS vector
   FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(digests)b::bytea[]) AS given (namespace, key, digest)
   JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
   JOIN learning_texts text ON text.item = item.id AND text.digest = given.digest
  WHERE text.embedding IS NOT NULL;
 
--- forget texts --
--- All of these items but what is written again unchanged. An item that was just created has none.
+-- delete stale texts --
+-- All texts of these items except those that stay the same. An item that was just created has none.
 DELETE FROM learning_texts text
  USING unnest(%(namespaces)b::text[], %(keys)b::text[]) WITH ORDINALITY AS changed (namespace, key, nth)
   JOIN learning_items item ON item.namespace = string_to_array(changed.namespace, '.') AND item.key = changed.key
  WHERE text.item = item.id AND item.version > 1
    AND NOT EXISTS (SELECT FROM unnest(%(nths)s::int[], %(fields)b::text[], %(digests)b::bytea[])
-                            AS kept (nth, field, digest)
-                    WHERE kept.nth = changed.nth AND kept.field = text.field AND kept.digest = text.digest
-                      AND {complete});
+                            AS unchanged (nth, field, digest)
+                    WHERE unchanged.nth = changed.nth AND unchanged.field = text.field
+                      AND unchanged.digest = text.digest
+                      AND {has_embedding});
 
--- index --
--- A tsvector holds no more than a megabyte; of a longer text the beginning can be found by its words.
+-- insert texts --
+-- A tsvector holds at most a megabyte: of a longer text only the beginning can be found by its words.
 INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
 SELECT item.id, given.field, item.namespace, given.digest,
-       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
+       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_value}
   FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(fields)b::text[], %(texts)b::text[], %(digests)b::bytea[],
-              %(vectors)s::{vectors}[])
+              %(vectors)s::{vector_type}[])
        AS given (namespace, key, field, text, digest, embedding)
   JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
     ON CONFLICT (item, field) DO NOTHING;
 
--- refresh --
--- Rows that somebody is writing are left alone: their writer sets the time anew, and nobody waits for anybody.
+-- refresh expiry --
+-- Rows locked by a writer are skipped: the writer sets the expiry itself, and neither waits for the other.
 UPDATE learning_items SET expires_at = clock_timestamp() + ttl_minutes * interval '1 minute'
  WHERE id IN (SELECT id FROM learning_items
-               WHERE id = ANY (%(ids)s) AND (expires_at > clock_timestamp() OR %(expired_too)s)
+               WHERE id = ANY (%(ids)s) AND (expires_at > clock_timestamp() OR %(include_expired)s)
                  FOR UPDATE SKIP LOCKED);
 
--- sweep --
+-- delete expired --
 DELETE FROM learning_items
  WHERE id IN (SELECT id FROM learning_items WHERE expires_at <= clock_timestamp()
                ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING id;
 
--- history --
+-- read history --
 SELECT id, at, by, namespace, key, before, after, version
   FROM learning_changes
  WHERE namespace = string_to_array(%(namespace)s, '.') AND (%(key)s::text IS NULL OR key = %(key)s)
  ORDER BY id DESC LIMIT %(limit)s;
 
 -- erase history --
--- That something was there, when, and who deleted it stays; what it said does not.
-UPDATE learning_changes c
+-- Keeps that the item existed, when it changed and who deleted it; removes its values.
+UPDATE learning_changes change
    SET before = NULL, after = NULL
-  FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) AS gone (namespace, key)
- WHERE c.namespace = string_to_array(gone.namespace, '.') AND c.key = gone.key;
+  FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) AS erased (namespace, key)
+ WHERE change.namespace = string_to_array(erased.namespace, '.') AND change.key = erased.key;
 
 -- prune history --
 WITH pruned AS (
@@ -341,45 +342,45 @@ WITH pruned AS (
 )
 SELECT count(*) FROM pruned;
 
--- change tables one at a time --
+-- lock schema --
 SELECT pg_advisory_xact_lock(7305806520961);
 
--- migrations --
+-- create migrations table --
 CREATE TABLE IF NOT EXISTS learning_migrations (
     number int PRIMARY KEY,
     name text NOT NULL,
     done_at timestamptz NOT NULL DEFAULT now()
 );
 
--- migrations done --
+-- read migrations --
 SELECT number FROM learning_migrations;
 
--- state of the tables --
+-- read table state --
 SELECT to_regclass('learning_migrations') IS NOT NULL AS migrated,
        (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
          WHERE attrelid = to_regclass('learning_texts') AND attname = 'embedding' AND NOT attisdropped) AS vectors,
        to_regclass('learning_texts_embedding') IS NOT NULL AS indexed,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS extension;
 
--- type of vectors --
+-- read vector type --
 SELECT atttypid::int8 AS oid FROM pg_attribute
  WHERE attrelid = to_regclass('learning_texts') AND attname = 'embedding' AND NOT attisdropped;
 
--- forget all texts --
+-- delete all texts --
 TRUNCATE learning_texts;
 
--- count to index --
+-- count unindexed --
 SELECT count(*) FROM learning_items item
  WHERE item.indexed IS DISTINCT FROM '{{}}' AND NOT EXISTS (SELECT FROM learning_texts text WHERE text.item = item.id);
 
--- next to index --
+-- read unindexed --
 SELECT id, version, value, indexed FROM learning_items item
  WHERE id > %(after)s AND item.indexed IS DISTINCT FROM '{{}}'
    AND NOT EXISTS (SELECT FROM learning_texts text WHERE text.item = item.id)
  ORDER BY id LIMIT %(limit)s;
 
--- index again --
--- What somebody else is writing, or has written since it was read, they index themselves.
+-- insert texts again --
+-- Items that another writer has locked, or has changed since they were read, are skipped: that writer indexes them.
 WITH unchanged AS MATERIALIZED (
     SELECT item.id, item.namespace FROM learning_items item
      WHERE (item.id, item.version) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[]))
@@ -387,8 +388,8 @@ WITH unchanged AS MATERIALIZED (
 )
 INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
 SELECT given.id, given.field, unchanged.namespace, given.digest,
-       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_given}
-  FROM unnest(%(ids)s::bigint[], %(fields)b::text[], %(texts)b::text[], %(digests)b::bytea[], %(vectors)s::{vectors}[])
+       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_value}
+  FROM unnest(%(ids)s::bigint[], %(fields)b::text[], %(texts)b::text[], %(digests)b::bytea[], %(vectors)s::{vector_type}[])
        AS given (id, field, text, digest, embedding)
   JOIN unchanged USING (id)
     ON CONFLICT (item, field) DO NOTHING;

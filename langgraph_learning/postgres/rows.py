@@ -1,15 +1,17 @@
-"""Conversion between Python values and Postgres' rows: items with their versions, and columns of vectors."""
+"""Conversion between Python values and Postgres rows: versioned items, namespaces as ranges, columns of vectors."""
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from langgraph.store.base import Item, SearchItem
+from langgraph.store.base import Item, MatchCondition, SearchItem
 from pgvector import HalfVector, Vector
 from pgvector.psycopg.halfvec import HalfVectorBinaryDumper
 from pgvector.psycopg.vector import VectorBinaryDumper
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
+
+_AFTER_ALL_NAMESPACES = ".".join(["\U0010ffff"] * 8)
 
 
 class VersionedItem(Item):
@@ -17,19 +19,19 @@ class VersionedItem(Item):
 
     __slots__ = ("version",)
     version: int
-    """1 when the key was first written, and more with every change of it."""
+    """1 when the key was first written; it grows with every change of the key."""
 
 
 class VersionedSearchItem(SearchItem):
-    """An item that a search found, with the version to expect when writing it back."""
+    """A search result with the version to expect when writing it back."""
 
     __slots__ = ("version",)
     version: int
-    """1 when the key was first written, and more with every change of it."""
+    """1 when the key was first written; it grows with every change of the key."""
 
 
-def item_of(row: Mapping[str, Any]) -> VersionedItem:
-    """Return the item of a row."""
+def to_item(row: Mapping[str, Any]) -> VersionedItem:
+    """Convert a row to an item."""
     item = VersionedItem(
         value=row["value"],
         key=row["key"],
@@ -41,8 +43,8 @@ def item_of(row: Mapping[str, Any]) -> VersionedItem:
     return item
 
 
-def search_item_of(row: Mapping[str, Any]) -> VersionedSearchItem:
-    """Return the found item of a row, with its score."""
+def to_search_item(row: Mapping[str, Any]) -> VersionedSearchItem:
+    """Convert a row to a search result with its score."""
     score = row["score"]
     item = VersionedSearchItem(
         namespace=tuple(row["namespace"]),
@@ -50,11 +52,37 @@ def search_item_of(row: Mapping[str, Any]) -> VersionedSearchItem:
         value=row["value"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
-        # A text without a direction (an empty one) is at no angle to anything: not near, rather than not a number.
+        # The cosine of a vector of zeros (an empty text) is NaN: such an item is not near.
         score=0.0 if score is not None and score != score else score,
     )
     item.version = row["version"]
     return item
+
+
+def join_namespace(namespace: Sequence[str]) -> str:
+    """Return a namespace as the text that is sent to Postgres. No label may contain a dot."""
+    return ".".join(namespace)
+
+
+def prefix_bounds(prefix: Sequence[str]) -> tuple[str, str]:
+    """Return the first namespace under a prefix, and the first one after all of them.
+
+    By code point, only longer paths sort between a label and the same label followed by U+0001.
+    """
+    if not prefix:
+        return "", _AFTER_ALL_NAMESPACES
+    return join_namespace(prefix), join_namespace(prefix) + "\x01"
+
+
+def condition_bounds(conditions: Sequence[MatchCondition]) -> tuple[str, str, list[MatchCondition]]:
+    """Return the bounds of the longest prefix without wildcards, and the remaining conditions."""
+    nonempty = [
+        MatchCondition(condition.match_type, tuple(condition.path)) for condition in conditions if condition.path
+    ]
+    prefixes = [condition for condition in nonempty if condition.match_type == "prefix" and "*" not in condition.path]
+    longest = max(prefixes, key=lambda condition: len(condition.path), default=None)
+    first, end = prefix_bounds(longest.path if longest else ())
+    return first, end, [condition for condition in nonempty if condition is not longest]
 
 
 class VectorColumn(NamedTuple):
@@ -69,15 +97,15 @@ class VectorColumn(NamedTuple):
 
 
 class VectorColumnDumper(Dumper):
-    """Sends a column of vectors as an array in binary form.
+    """Dump a column of vectors as an array in binary form.
 
-    psycopg's own dumper of lists would have to be told the type's object id on every connection.
+    psycopg's own dumper of lists would need the type's object id registered on every connection.
     """
 
     format = Format.BINARY
 
     def dump(self, column: VectorColumn) -> bytes:
-        """Return the array: a header, and each vector after its length."""
+        """Return the array: a header, then each vector after its length."""
         parts = [struct.pack(">iiIii", 1, 0, column.oid, len(column.vectors), 1)]
         for vector in column.vectors:
             encoded = vector if isinstance(vector, bytes) else column.encode(vector).to_binary()
@@ -86,7 +114,7 @@ class VectorColumnDumper(Dumper):
 
 
 def register_vectors(adapters: AdaptersMap) -> None:
-    """Let a cursor send vectors and columns of vectors."""
+    """Register the dumpers of vectors and of columns of vectors, for example on a cursor."""
     adapters.register_dumper(Vector, VectorBinaryDumper)
     adapters.register_dumper(HalfVector, HalfVectorBinaryDumper)
     adapters.register_dumper(VectorColumn, VectorColumnDumper)

@@ -1,6 +1,8 @@
-"""How searches are answered: by filter, by meaning, or by meaning and words together."""
+"""Searches by filter, by vector (exact or through the index) and hybrid; filters are translated to jsonpath."""
 
-from collections.abc import Sequence
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -8,116 +10,261 @@ from typing import Any, NamedTuple
 from langgraph.store.base import SearchOp
 from pgvector import HalfVector, Vector
 
-from langgraph_learning.postgres import namespaces as ns
-from langgraph_learning.postgres import steps
-from langgraph_learning.postgres.config import DISTANCES, Index
-from langgraph_learning.postgres.filters import to_jsonpath
-from langgraph_learning.postgres.rows import search_item_of
-from langgraph_learning.postgres.shape import Read, Shape
-from langgraph_learning.postgres.statements import Statement
-from langgraph_learning.postgres.steps import Plan, Rows
-from langgraph_learning.postgres.writes import set_for_transaction
+from langgraph_learning.errors import InvalidFilter
+from langgraph_learning.postgres.config import DISTANCES, IndexConfig
+from langgraph_learning.postgres.executor import Plan, embed_queries
+from langgraph_learning.postgres.rows import prefix_bounds, to_search_item
+from langgraph_learning.postgres.statements import PlanContext, PlannedRead, Rows, Statement
 
-_LIFT = 0.3
-"""So much of a neighbour's score is added to an item's own."""
-_WHOLE_BELOW = 5000
-"""Under a namespace with fewer texts every one is scored, by its words and by its meaning."""
-_CANDIDATES = "400"
-"""So many the index looks at: with fewer, groups of texts that are much alike are not always reached."""
-_DEEPEST = 200
-"""Pages beyond this many items are not worth asking the index for: it would have to be nearly complete."""
+_NEIGHBOUR_WEIGHT = 0.3
+"""Share of a neighbour's score that is added to an item's own score in a hybrid search."""
+_SCORE_ALL_BELOW = 5000
+"""A hybrid search scores every text of a namespace that has fewer texts than this."""
+_HYBRID_CANDIDATES = "400"
+"""`hnsw.ef_search` of a hybrid search. With fewer candidates, clusters of similar texts are not always reached."""
+_MAX_INDEX_DEPTH = 200
+"""Beyond this many items, pages are computed exactly: an index search would have to visit most of the index."""
+_CACHED_NAMESPACES = 10_000
+"""Upper limit of the cache of candidate counts."""
+_CACHE_SECONDS = 60.0
+"""Lifetime of a cached candidate count. An outdated count makes a search slower, not its result wrong."""
 
 
-class Searches(NamedTuple):
-    """The searches of one batch."""
+class PlannedSearches(NamedTuple):
+    """The searches of a batch."""
 
     settings: list[Statement]
-    """What must be set before them, for the time of the transaction."""
-    reads: list[Read]
+    """Settings that must precede the reads in their transaction."""
+    reads: list[PlannedRead]
 
 
-def plan_searches(shape: Shape, groups: Sequence[tuple[list[int], SearchOp]]) -> Plan[Searches]:
-    """Plan the searches of a batch, given with their positions in it.
-
-    Each query is embedded once, however many namespaces it is asked of.
-    """
-    queries = list(dict.fromkeys(op.query for _, op in groups if op.query and shape.index))
-    by_meaning = bool(shape.index and shape.index.embeddings)
-    found = (yield from steps.embed_queries(queries)) if by_meaning else []
-    encoded = {text: shape.index.encode(numbers) for text, numbers in zip(queries, found, strict=False) if shape.index}
+def plan_searches(context: PlanContext, groups: Sequence[tuple[list[int], SearchOp]]) -> Plan[PlannedSearches]:
+    """Plan the searches of a batch, given with their positions in it. Each query text is embedded once."""
+    index = context.index
+    queries = list(dict.fromkeys(op.query for _, op in groups if op.query)) if index else []
+    vectors: dict[str, Vector | HalfVector] = {}
+    if index and index.embeddings:
+        embeddings = yield from embed_queries(queries)
+        vectors = {query: index.encode(numbers) for query, numbers in zip(queries, embeddings, strict=True)}
     reads = []
     for positions, op in groups:
-        if not (op.query and shape.index):
-            reads.append(_one(shape, positions, op, "search", {}))
-        elif not shape.hybrid:
-            meaning = _meaning(shape, shape.index, op, encoded[op.query])
-            reads.append(_one(shape, positions, op, "search by meaning", meaning))
-    if shape.hybrid and shape.index:
+        if not (op.query and index):
+            reads.append(_plan_search(context, positions, op, "search by filter", {}))
+        elif not context.hybrid:
+            parameters = _vector_parameters(context, index, op, vectors[op.query])
+            reads.append(_plan_search(context, positions, op, "search by vector", parameters))
+    if context.hybrid:
         for query in queries:
-            same_query = [(position, op) for positions, op in groups if op.query == query for position in positions]
-            reads.append(_both(shape, sorted(same_query, key=itemgetter(0)), encoded.get(query)))
-    return Searches([_settings(shape, shape.index)] if queries and shape.index else [], reads)
+            searches = [(position, op) for positions, op in groups if op.query == query for position in positions]
+            reads.append(_plan_hybrid_search(context, sorted(searches, key=itemgetter(0)), vectors.get(query)))
+    return PlannedSearches([_search_settings(context, index)] if queries and index else [], reads)
 
 
-def _one(shape: Shape, positions: Sequence[int], op: SearchOp, statement: str, more: dict[str, Any]) -> Read:
-    first, end = ns.bounds(op.namespace_prefix)
-    common = {"first": first, "end": end, "limit": op.limit, "offset": op.offset, "expired_too": shape.expired_too}
-    finds_out = "candidates" in more and more["candidates"] is None
+def _plan_search(
+    context: PlanContext, positions: Sequence[int], op: SearchOp, statement: str, parameters: dict[str, Any]
+) -> PlannedRead:
+    first, end = prefix_bounds(op.namespace_prefix)
+    returns_count = "candidates" in parameters and parameters["candidates"] is None
 
-    def place(rows: Rows, results: list[Any]) -> None:
+    def assign(rows: Rows, results: list[Any]) -> None:
         for position in positions:
-            # Whoever changes a value that was found changes no other search's.
-            own = rows if position == positions[0] else deepcopy(rows)
-            results[position] = [search_item_of(row) for row in own]
-        if rows and finds_out:
-            shape.sizes.remember(tuple(op.namespace_prefix), rows[0]["candidates"])
+            # Each search gets values of its own, so that a caller who changes one does not change another's.
+            own_rows = rows if position == positions[0] else deepcopy(rows)
+            results[position] = [to_search_item(row) for row in own_rows]
+        if rows and returns_count:
+            _cache_candidate_count(context, tuple(op.namespace_prefix), rows[0]["candidates"])
 
-    return Read(shape.statements(statement, **common, **more, filter=to_jsonpath(op.filter)), place)
+    query = context.statements(
+        statement,
+        first=first,
+        end=end,
+        filter=to_jsonpath(op.filter),
+        limit=op.limit,
+        offset=op.offset,
+        include_expired=context.include_expired,
+        **parameters,
+    )
+    return PlannedRead(query, assign)
 
 
-def _meaning(shape: Shape, index: Index, op: SearchOp, vector: Vector | HalfVector) -> dict[str, Any]:
+def _vector_parameters(
+    context: PlanContext, index: IndexConfig, op: SearchOp, vector: Vector | HalfVector
+) -> dict[str, Any]:
     wanted = op.limit + op.offset
-    whole = not index.ann or wanted > _DEEPEST
+    exact = not index.ann or wanted > _MAX_INDEX_DEPTH
     return {
         "vector": vector,
         "best": DISTANCES[index.distance][1],
         "exact_below": index.exact_below,
-        "candidates": 0 if whole else shape.sizes.candidates(tuple(op.namespace_prefix)),
+        "candidates": 0 if exact else _get_candidate_count(context, tuple(op.namespace_prefix)),
         "wanted": wanted,
         "pool": 2 * wanted + 20,
     }
 
 
-def _both(shape: Shape, ops: Sequence[tuple[int, SearchOp]], vector: Vector | HalfVector | None) -> Read:
-    bounds = [ns.bounds(op.namespace_prefix) for _, op in ops]
+def _plan_hybrid_search(
+    context: PlanContext, searches: Sequence[tuple[int, SearchOp]], vector: Vector | HalfVector | None
+) -> PlannedRead:
+    """Plan all searches of a batch with the same query as one statement, so that their scores are comparable."""
+    bounds = [prefix_bounds(op.namespace_prefix) for _, op in searches]
 
-    def place(rows: Rows, results: list[Any]) -> None:
-        for nth, _ in ops:
-            results[nth] = []
+    def assign(rows: Rows, results: list[Any]) -> None:
+        for position, _ in searches:
+            results[position] = []
         for row in rows:
-            results[ops[row["nth"] - 1][0]].append(search_item_of(row))
+            position, _ = searches[row["nth"] - 1]
+            results[position].append(to_search_item(row))
 
-    parameters = {
-        "firsts": [first for first, _ in bounds],
-        "ends": [end for _, end in bounds],
-        "filters": [to_jsonpath(op.filter) for _, op in ops],
-        "limits": [op.limit for _, op in ops],
-        "offsets": [op.offset for _, op in ops],
-        "query": (ops[0][1].query or "").replace("\x00", " "),
-        "language": shape.language,
-        "expired_too": shape.expired_too,
-        "vector": vector,
-        "lift": _LIFT if shape.index and shape.index.sequence else 0.0,
-        "exact_below": _WHOLE_BELOW,
-    }
-    return Read(shape.statements("search by words and meaning", **parameters), place)
+    query = context.statements(
+        "hybrid search",
+        firsts=[first for first, _ in bounds],
+        ends=[end for _, end in bounds],
+        filters=[to_jsonpath(op.filter) for _, op in searches],
+        limits=[op.limit for _, op in searches],
+        offsets=[op.offset for _, op in searches],
+        query=(searches[0][1].query or "").replace("\x00", " "),
+        language=context.language,
+        include_expired=context.include_expired,
+        vector=vector,
+        lift=_NEIGHBOUR_WEIGHT if context.index and context.index.sequence else 0.0,
+        exact_below=_SCORE_ALL_BELOW,
+    )
+    return PlannedRead(query, assign)
 
 
-def _settings(shape: Shape, index: Index) -> Statement:
-    # Compiling these statements takes longer than carrying them out; and one namespace is read through the index
-    # over namespaces, which the planner avoids where it believes in slow disks.
+def _search_settings(context: PlanContext, index: IndexConfig) -> Statement:
+    # JIT compilation of these statements takes longer than running them. A namespace is read through the namespace
+    # index, which the planner avoids if it assumes slow disks.
     settings = {"jit": "off", "random_page_cost": "1.1"}
     if index.embeddings and index.ann:
-        # Without iterative scans the index proposes its nearest of all namespaces, and the filter leaves few of them.
-        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": _CANDIDATES}
-    return set_for_transaction(shape, settings)
+        # Without iterative scans the index returns the nearest of all namespaces, of which the filter leaves few.
+        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": _HYBRID_CANDIDATES}
+    return context.statements.set_local(settings)
+
+
+def _get_candidate_count(context: PlanContext, prefix: tuple[str, ...]) -> int | None:
+    """Return how many candidates to request from the index, 0 for an exact search, None if the search must find out."""
+    candidates, expires_at = context.candidate_counts.get(prefix, (None, 0.0))
+    return candidates if time.monotonic() < expires_at else None
+
+
+def _cache_candidate_count(context: PlanContext, prefix: tuple[str, ...], candidates: int) -> None:
+    if len(context.candidate_counts) >= _CACHED_NAMESPACES:
+        context.candidate_counts.clear()
+    context.candidate_counts[prefix] = (candidates, time.monotonic() + _CACHE_SECONDS)
+
+
+def to_jsonpath(filter: Mapping[str, Any] | None) -> str | None:
+    """Translate a filter to one predicate for `value @@ …::jsonpath`, so that the SQL stays constant; None: no filter.
+
+    Values are compared by JSON type: 10 is greater than 9, and "10" is not a number. A missing field equals None and
+    nothing else. Raises `InvalidFilter`.
+    """
+    if not filter:
+        return None
+    # Strict mode: a list equals a list. In lax mode jsonpath would compare its elements instead.
+    return f"strict {_fields_predicate(filter, '$')}"
+
+
+def _fields_predicate(filter: Mapping[str, Any], path: str) -> str:
+    return _conjunction(_field_predicate(name, condition, path) for name, condition in filter.items())
+
+
+def _field_predicate(name: str, condition: Any, path: str) -> str:
+    if name in _LOGIC:
+        return _LOGIC[name](condition, path, _fields_predicate)
+    if name.startswith("$"):
+        raise InvalidFilter(f"{name} is not an operator between fields; use one of {', '.join(_LOGIC)}.")
+    return _condition_predicate(condition, f"{path}.{_json_literal(name)}")
+
+
+def _condition_predicate(condition: Any, path: str) -> str:
+    if not isinstance(condition, Mapping):
+        return _equality(condition, path)
+    if not any(str(name).startswith("$") for name in condition):
+        return _fields_predicate(condition, path) if condition else f'({path}.type() == "object")'
+    return _conjunction(_operator_predicate(name, operand, path) for name, operand in condition.items())
+
+
+def _operator_predicate(name: str, operand: Any, path: str) -> str:
+    if name in _COMPARISONS:
+        return f"({path} {_COMPARISONS[name]} {_scalar_literal(operand, name)})"
+    if name in _OPERATORS:
+        return _OPERATORS[name](operand, path)
+    if name in _LOGIC:
+        return _LOGIC[name](operand, path, _condition_predicate)
+    supported = ", ".join([*_OPERATORS, *_COMPARISONS, *_LOGIC])
+    raise InvalidFilter(f"A filter has no operator {name!r}; the operators are {supported}.")
+
+
+def _equality(value: Any, path: str) -> str:
+    if value is None:
+        return f"({path} == null || {_absence(path)})"
+    if isinstance(value, Mapping):
+        fields = [_equality(part, f"{path}.{_json_literal(name)}") for name, part in value.items()]
+        return _conjunction([f'({path}.type() == "object")', *fields])
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        size = f'({path}.type() == "array" && {path}.size() == {len(value)})'
+        elements = [_equality(element, f"{path}[{position}]") for position, element in enumerate(value)]
+        return _conjunction([size, *elements])
+    return f"({path} == {_json_literal(value)})"
+
+
+def _absence(path: str) -> str:
+    return f"((exists({path})) is unknown)"
+
+
+def _existence(wanted: Any, path: str) -> str:
+    return _negation(_absence(path)) if wanted else _absence(path)
+
+
+def _negation(predicate: str) -> str:
+    # In jsonpath, a comparison with a missing value or with another type is neither true nor false.
+    return f"(!({predicate}) || (({predicate}) is unknown))"
+
+
+def _conjunction(predicates: Iterable[str]) -> str:
+    return "(" + (" && ".join(predicates) or "1 == 1") + ")"
+
+
+def _disjunction(predicates: Iterable[str]) -> str:
+    return "(" + (" || ".join(predicates) or "1 == 0") + ")"
+
+
+def _require_list(operand: Any, name: str) -> Sequence[Any]:
+    if not isinstance(operand, Sequence) or isinstance(operand, str):
+        raise InvalidFilter(f"{name} takes a list, not {type(operand).__name__}.")
+    return operand
+
+
+def _scalar_literal(operand: Any, name: str) -> str:
+    if operand is None or isinstance(operand, str | int | float):
+        return _json_literal(operand)
+    raise InvalidFilter(f"{name} compares with a number or a text, not with {type(operand).__name__}.")
+
+
+def _json_literal(value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidFilter(f"A filter compares JSON values; {value!r} is not one.") from error
+
+
+_InnerPredicate = Callable[[Any, str], str]
+_COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+
+_OPERATORS: dict[str, Callable[[Any, str], str]] = {
+    "$eq": _equality,
+    "$ne": lambda operand, path: _negation(_equality(operand, path)),
+    "$in": lambda operand, path: _disjunction(_equality(value, path) for value in _require_list(operand, "$in")),
+    "$nin": lambda operand, path: _negation(
+        _disjunction(_equality(value, path) for value in _require_list(operand, "$nin"))
+    ),
+    "$exists": _existence,
+}
+
+_LOGIC: dict[str, Callable[[Any, str, _InnerPredicate], str]] = {
+    "$and": lambda operand, path, inner: _conjunction(inner(part, path) for part in _require_list(operand, "$and")),
+    "$or": lambda operand, path, inner: _disjunction(inner(part, path) for part in _require_list(operand, "$or")),
+    "$not": lambda operand, path, inner: _negation(inner(operand, path)),
+}

@@ -1,87 +1,119 @@
-"""The statements of `queries.sql`, by the names they bear there."""
+"""Named SQL statements of `queries.sql` and `vectors.sql`, and the context in which plans use them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from langgraph_learning.postgres.config import DISTANCES, Index
+from langgraph_learning.postgres.config import DISTANCES, IndexConfig
 
-_NAME = re.compile(r"^-- (?P<name>[a-z ]+) --$", re.MULTILINE)
+Row = Mapping[str, Any]
+Rows = list[Row]
+_STATEMENT_NAME = re.compile(r"^-- (?P<name>[a-z ]+) --$", re.MULTILINE)
 
 
 class Statement(NamedTuple):
-    """One statement with its parameters."""
+    """A statement with its parameters."""
 
     query: bytes
     parameters: Mapping[str, Any] | None
 
 
+class PlannedRead(NamedTuple):
+    """A statement that reads, and a function that puts its rows into the results of a batch."""
+
+    statement: Statement
+    assign: Callable[[Rows, list[Any]], None]
+
+
 @cache
-def read(file: str) -> Mapping[str, str]:
-    """Return the named statements of an SQL file beside this one."""
-    parts = _NAME.split(files(__package__).joinpath(file).read_text("utf-8"))
+def read_sql(file: str) -> Mapping[str, str]:
+    """Return the statements of an SQL file in this package by name."""
+    parts = _STATEMENT_NAME.split(files(__package__).joinpath(file).read_text("utf-8"))
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 class Statements:
-    """The statements as one store sends them: with its vectors' type and its distance filled in."""
+    """The statements of one store: the type of its vectors and its distance are filled in."""
 
-    def __init__(self, index: Index | None) -> None:
-        self._parts = _parts(index)
-        self._composed: dict[str, bytes] = {}
+    def __init__(self, index: IndexConfig | None) -> None:
+        self._parts = _compose_parts(index)
+        self._queries: dict[str, bytes] = {}
 
-    def __call__(self, statement: str, /, **parameters: Any) -> Statement:
-        """Return a statement ready to be sent."""
-        if statement not in self._composed:
-            self._composed[statement] = self._compose(statement)
-        return Statement(self._composed[statement], parameters or None)
+    def __call__(self, name: str, /, **parameters: Any) -> Statement:
+        """Return a statement with its parameters."""
+        if name not in self._queries:
+            self._queries[name] = self._compose(name)
+        return Statement(self._queries[name], parameters or None)
 
-    def _compose(self, statement: str) -> bytes:
-        text = read("queries.sql").get(statement) or read("vectors.sql")[statement]
+    def set_local(self, settings: Mapping[str, str]) -> Statement:
+        """Return a statement that sets Postgres' settings until the end of the transaction."""
+        return self("set local", names=list(settings), values=list(settings.values()))
+
+    def _compose(self, name: str) -> bytes:
+        text = read_sql("queries.sql").get(name) or read_sql("vectors.sql")[name]
         return sql.SQL(text).format(**self._parts).as_bytes(None)
 
 
-_WORDS_ONLY: dict[str, sql.Composable] = {
+@dataclass(frozen=True)
+class PlanContext:
+    """The settings and caches of a store that its plans need."""
+
+    statements: Statements
+    index: IndexConfig | None
+    hybrid: bool
+    language: str
+    log_changes: bool
+    include_expired: bool
+    """If true, reads also return items that have expired and are not deleted yet."""
+    type_oids: dict[str, int]
+    """Cache of the object id of the vectors' type in this database."""
+    candidate_counts: dict[tuple[str, ...], tuple[int, float]]
+    """Cache of index search candidates by namespace prefix, each with the time at which it expires."""
+
+
+_PARTS_WITHOUT_VECTORS: dict[str, sql.Composable] = {
     "embedding_column": sql.SQL(""),
-    "embedding_given": sql.SQL(""),
-    "vectors": sql.SQL("text"),
+    "embedding_value": sql.SQL(""),
+    "vector_type": sql.SQL("text"),
     "has_vectors": sql.SQL("false"),
-    "complete": sql.SQL("true"),
+    "has_embedding": sql.SQL("true"),
     "similarity": sql.SQL("NULL::float8"),
-    "far": sql.SQL("text.item"),
-    "words_weigh": sql.Literal(1.0),
+    "index_distance": sql.SQL("text.item"),
+    "word_weight": sql.Literal(1.0),
 }
-_SIMILARITY = {"cosine": "1 - ({})", "l2": "1 / (1 + ({}))", "inner_product": "-({})"}
-_WORDS_WEIGH = 0.4
-"""Beside vectors. Measured on short and on long chats: from 0.3 to 0.5 both legs together beat either alone."""
+_SIMILARITIES = {"cosine": "1 - ({})", "l2": "1 / (1 + ({}))", "inner_product": "-({})"}
+_WORD_WEIGHT = 0.4
+"""Weight of the word leg in a hybrid search with vectors. Measured on short and long chats: with 0.3 to 0.5, both legs
+together find more than either alone."""
 
 
-def _parts(index: Index | None) -> dict[str, sql.Composable]:
+def _compose_parts(index: IndexConfig | None) -> dict[str, sql.Composable]:
     if index is None or index.embeddings is None:
-        return _WORDS_ONLY
-    size, distance = sql.Literal(index.dims), sql.SQL(DISTANCES[index.distance][0])
-    vector = sql.SQL("{}({})").format(sql.SQL(index.vector_type), size)
-    half = sql.SQL("halfvec({})").format(size)
-    compared = sql.SQL("text.embedding {} %(vector)s::{}").format(distance, vector)
+        return _PARTS_WITHOUT_VECTORS
+    dims, distance = sql.Literal(index.dims), sql.SQL(DISTANCES[index.distance][0])
+    vector = sql.SQL("{}({})").format(sql.SQL(index.vector_type), dims)
+    halfvec = sql.SQL("halfvec({})").format(dims)
+    exact_distance = sql.SQL("text.embedding {} %(vector)s::{}").format(distance, vector)
     operators = {"cosine": "halfvec_cosine_ops", "l2": "halfvec_l2_ops", "inner_product": "halfvec_ip_ops"}
-    build = [sql.SQL("{} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in index.build.items()]
+    options = [sql.SQL("{} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in index.hnsw.items()]
     return {
         "embedding_column": sql.SQL(", embedding"),
-        "embedding_given": sql.SQL(", given.embedding"),
-        "vectors": sql.SQL(index.vector_type),
+        "embedding_value": sql.SQL(", given.embedding"),
+        "vector_type": sql.SQL(index.vector_type),
         "vector": vector,
-        "half": half,
+        "halfvec": halfvec,
         "distance": distance,
         "has_vectors": sql.SQL("true"),
-        "complete": sql.SQL("text.embedding IS NOT NULL"),
-        "send": sql.SQL(f"{index.vector_type}_send"),
-        "similarity": sql.SQL(_SIMILARITY[index.distance]).format(compared),
-        "far": sql.SQL("text.embedding::{} {} %(vector)s::{}").format(half, distance, half),
-        "words_weigh": sql.Literal(_WORDS_WEIGH),
+        "has_embedding": sql.SQL("text.embedding IS NOT NULL"),
+        "vector_send": sql.SQL(f"{index.vector_type}_send"),
+        "similarity": sql.SQL(_SIMILARITIES[index.distance]).format(exact_distance),
+        "index_distance": sql.SQL("text.embedding::{} {} %(vector)s::{}").format(halfvec, distance, halfvec),
+        "word_weight": sql.Literal(_WORD_WEIGHT),
         "operators": sql.SQL(operators[index.distance]),
-        "options": sql.SQL(", ").join(build),
+        "options": sql.SQL(", ").join(options),
     }

@@ -1,4 +1,4 @@
-"""LangGraph's `BaseStore` on Postgres: exact under a namespace, atomic, versioned, searchable by meaning and words."""
+"""`HybridPostgresStore`: LangGraph's `BaseStore` on Postgres with atomic, versioned writes and hybrid search."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,22 +9,26 @@ from langgraph.store.base import BaseStore, Op, Result, SearchOp, TTLConfig
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.core.store_protocol import Change, Expected
-from langgraph_learning.postgres import batch, maintenance, migrate, reembedding, updates
-from langgraph_learning.postgres.coalescing import Gathering
-from langgraph_learning.postgres.config import IndexSettings, SearchMode, index_of, ttl_of
+from langgraph_learning.postgres.batch import ChangeValue, run_batch, update_item
+from langgraph_learning.postgres.coalescing import CallCoalescer
+from langgraph_learning.postgres.config import IndexSettings, SearchMode, parse_index_settings, parse_ttl_settings
 from langgraph_learning.postgres.connections import Connections
-from langgraph_learning.postgres.executor import adrive, drive
-from langgraph_learning.postgres.shape import Shape
-from langgraph_learning.postgres.sizes import Sizes
-from langgraph_learning.postgres.statements import Statements
-from langgraph_learning.postgres.steps import Plan
-from langgraph_learning.postgres.sweeper import Sweeper
+from langgraph_learning.postgres.executor import Plan, aexecute_plan, execute_plan
+from langgraph_learning.postgres.maintenance import (
+    DEFAULT_SWEEP_MINUTES,
+    TtlSweeper,
+    delete_expired,
+    prune_history,
+    read_history,
+)
+from langgraph_learning.postgres.migrate import ReembedProgress, read_stored_dims, reembed_items, set_up_tables
+from langgraph_learning.postgres.statements import PlanContext, Statements
 
 T = TypeVar("T")
 
 
 class HybridPostgresStore(BaseStore):
-    """A store whose batches are atomic and whose searches are complete.
+    """A store with atomic batches and complete searches.
 
     ```python
     with HybridPostgresStore.from_conn_string(url, index={"dims": 384, "embed": embed, "fields": ["text"]}) as store:
@@ -33,8 +37,8 @@ class HybridPostgresStore(BaseStore):
         store.search(("learnings", "acme"), query="cloud costs")
     ```
 
-    The same object serves threads and event loops. A pool is opened where it is first needed: one for all threads, one
-    for each event loop.
+    The same object serves threads and event loops. Pools are opened on first use: one for all threads, one per event
+    loop.
     """
 
     supports_ttl = True
@@ -50,23 +54,29 @@ class HybridPostgresStore(BaseStore):
         language: str = "english",
         log_changes: bool = True,
     ) -> None:
-        """Make a store of a URL or of a pool of one's own, which stays one's own to close.
+        """Create a store from a URL or from a pool of the caller's own, which the store never closes.
 
-        `pool` holds settings for `psycopg_pool`, `language` names a text search configuration of Postgres.
+        `pool` holds settings for `psycopg_pool`; `language` names one of Postgres' text search configurations.
         """
         super().__init__()
         self.index_config = dict(index) if index else None
-        self.ttl_config = ttl_of(ttl)
-        self._index = index_of(index, search_mode)
-        self._hybrid = search_mode == "hybrid"
-        self._language = language
-        self._log = log_changes
-        self._types: dict[str, int] = {}
-        self._sizes = Sizes()
+        self.ttl_config = parse_ttl_settings(ttl)
+        self._index = parse_index_settings(index, search_mode)
         self._statements = Statements(self._index)
+        self._type_oids: dict[str, int] = {}
+        self._context = PlanContext(
+            statements=self._statements,
+            index=self._index,
+            hybrid=search_mode == "hybrid",
+            language=language,
+            log_changes=log_changes,
+            include_expired=(self.ttl_config or {}).get("omit_expired") is False,
+            type_oids=self._type_oids,
+            candidate_counts={},
+        )
         self._connections = Connections(source, pool or {})
-        self._sweeper = Sweeper(self.sweep_ttl)
-        self._gathering = Gathering(self._abatch)
+        self._sweeper = TtlSweeper(self.sweep_ttl)
+        self._coalescer = CallCoalescer(self._run_batch)
 
     @classmethod
     def from_conn_string(
@@ -80,7 +90,7 @@ class HybridPostgresStore(BaseStore):
         language: str = "english",
         log_changes: bool = True,
     ) -> Self:
-        """Make a store of a connection string, for `with` and `async with` alike."""
+        """Create a store from a connection string, for use in `with` and in `async with`."""
         return cls(
             url,
             index=index,
@@ -104,161 +114,149 @@ class HybridPostgresStore(BaseStore):
         await self.aclose()
 
     def close(self) -> None:
-        """Stop the sweeper and close the connections of threads."""
+        """Stop the sweeper and close the pool for threads."""
         self._sweeper.stop()
         self._connections.close()
 
     async def aclose(self) -> None:
-        """Stop the sweeper and close the connections of this event loop and of threads."""
+        """Stop the sweeper and close the pools for this event loop and for threads."""
         await asyncio.to_thread(self._sweeper.stop)
         await self._connections.aclose()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """Carry out operations in one transaction: reads see what was before the writes, the last put of a key wins."""
-        return self._drive(batch.batch(self._shape, ops))
+        """Run operations in one transaction: reads see the state before the writes, and the last put of a key wins."""
+        return self._execute(run_batch(self._context, ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """`batch` for the async world. Single calls of one tick of the event loop go together."""
+        """Run a batch from async code. Calls of one operation in the same tick of the event loop share a batch."""
         ops = list(ops)
-        if len(ops) == 1 and not self._asks(ops[0]):
-            return [await self._gathering.call(ops[0])]
-        return await self._abatch(ops)
+        if len(ops) == 1 and not self._embeds_query(ops[0]):
+            return [await self._coalescer.call(ops[0])]
+        return await self._run_batch(ops)
 
     def transact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
-        """Carry out a batch if every item still has the version that was read; else raise `Conflict`, nothing written.
+        """Run a batch if every expected version is the stored one. Raises `Conflict` otherwise, with nothing written.
 
-        `by` is written to the change log. With `erase` the log keeps that deleted items were there, and not what they
-        said.
+        `by` is written to the change log. With `erase` the values of deleted items are removed from the log.
         """
-        return self._drive(batch.batch(self._shape, ops, expected, by, erase))
+        return self._execute(run_batch(self._context, ops, expected, by, erase))
 
     async def atransact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
-        """`transact` for the async world."""
-        return await self._adrive(batch.batch(self._shape, ops, expected, by, erase))
+        """Run `transact` from async code."""
+        return await self._aexecute(run_batch(self._context, ops, expected, by, erase))
 
     def update(
         self,
         namespace: tuple[str, ...],
         key: str,
-        change: updates.Change,
+        change: ChangeValue,
         *,
         by: str | None = None,
         attempts: int = 100,
     ) -> dict[str, Any] | None:
-        """Read a value, change it and write it back, again if somebody else wrote in between; return what was written.
+        """Read a value, change it and write it back, again if another writer was faster; return the value written.
 
-        `change` is called with None where nothing is, and deletes by returning None.
+        `change` is called with None if there is no item, and deletes the item by returning None. Raises `Conflict` if
+        all attempts failed.
         """
-        return self._drive(updates.update(self._shape, namespace, key, change, self._default_ttl, by, attempts))
+        return self._execute(update_item(self._context, namespace, key, change, self._default_ttl, by, attempts))
 
     async def aupdate(
         self,
         namespace: tuple[str, ...],
         key: str,
-        change: updates.Change,
+        change: ChangeValue,
         *,
         by: str | None = None,
         attempts: int = 100,
     ) -> dict[str, Any] | None:
-        """`update` for the async world."""
-        return await self._adrive(updates.update(self._shape, namespace, key, change, self._default_ttl, by, attempts))
+        """Run `update` from async code."""
+        return await self._aexecute(update_item(self._context, namespace, key, change, self._default_ttl, by, attempts))
 
     def history(self, namespace: tuple[str, ...], key: str | None = None, *, limit: int = 100) -> list[Change]:
         """Return the changes of one item, or of all items of exactly this namespace, newest first."""
-        return self._drive(maintenance.history(self._shape, namespace, key, limit))
+        return self._execute(read_history(self._context, namespace, key, limit))
 
     async def ahistory(self, namespace: tuple[str, ...], key: str | None = None, *, limit: int = 100) -> list[Change]:
-        """`history` for the async world."""
-        return await self._adrive(maintenance.history(self._shape, namespace, key, limit))
+        """Run `history` from async code."""
+        return await self._aexecute(read_history(self._context, namespace, key, limit))
 
     def prune_history(self, prefix: tuple[str, ...] = (), *, before: datetime | None = None) -> int:
-        """Delete the log of all namespaces under a prefix, or its part from before a time; return how many entries."""
-        return self._drive(maintenance.prune_history(self._shape, prefix, before))
+        """Delete log entries of all namespaces under a prefix, all or those before a time; return their number."""
+        return self._execute(prune_history(self._context, prefix, before))
 
     async def aprune_history(self, prefix: tuple[str, ...] = (), *, before: datetime | None = None) -> int:
-        """`prune_history` for the async world."""
-        return await self._adrive(maintenance.prune_history(self._shape, prefix, before))
+        """Run `prune_history` from async code."""
+        return await self._aexecute(prune_history(self._context, prefix, before))
 
     def setup(self) -> None:
-        """Make or update the tables. Any number of processes may call it at once; where all is there it only reads."""
-        self._drive(migrate.setup(self._shape))
+        """Create or migrate the tables. Several processes may call it at once; if nothing is missing, it only reads."""
+        self._execute(set_up_tables(self._context))
 
     async def asetup(self) -> None:
-        """Do as `setup`, in the async world."""
-        await self._adrive(migrate.setup(self._shape))
+        """Run `setup` from async code."""
+        await self._aexecute(set_up_tables(self._context))
 
     def stored_dims(self) -> int | None:
-        """Return how long the stored vectors are; None where nothing can be searched by meaning."""
-        return self._drive(migrate.stored_dims(self._shape))
+        """Return the number of dimensions of the stored vectors, None if there are no vectors."""
+        return self._execute(read_stored_dims(self._context))
 
     async def astored_dims(self) -> int | None:
-        """`stored_dims` for the async world."""
-        return await self._adrive(migrate.stored_dims(self._shape))
+        """Run `stored_dims` from async code."""
+        return await self._aexecute(read_stored_dims(self._context))
 
-    def reembed(self, *, resume: bool = False, progress: reembedding.Progress | None = None) -> int:
-        """Index every item anew after a change of the model, the fields or the language; return how many that were.
+    def reembed(self, *, resume: bool = False, progress: ReembedProgress | None = None) -> int:
+        """Index every item again after a change of the model, the fields or the language; return the number of items.
 
-        `resume` goes on where an interrupted call stopped. `progress=reembedding.progress_bar` draws a bar.
+        `resume` continues an interrupted call. `progress=progress_bar` draws a bar.
         """
-        self._types.clear()
-        return self._drive(reembedding.reembed(self._shape, resume, progress))
+        self._type_oids.clear()
+        return self._execute(reembed_items(self._context, resume, progress))
 
-    async def areembed(self, *, resume: bool = False, progress: reembedding.Progress | None = None) -> int:
-        """`reembed` for the async world."""
-        self._types.clear()
-        return await self._adrive(reembedding.reembed(self._shape, resume, progress))
+    async def areembed(self, *, resume: bool = False, progress: ReembedProgress | None = None) -> int:
+        """Run `reembed` from async code."""
+        self._type_oids.clear()
+        return await self._aexecute(reembed_items(self._context, resume, progress))
 
     def sweep_ttl(self) -> int:
-        """Delete what has expired; return how many items that were."""
-        return self._drive(maintenance.sweep(self._shape))
+        """Delete expired items; return their number."""
+        return self._execute(delete_expired(self._context))
 
     async def asweep_ttl(self) -> int:
-        """`sweep_ttl` for the async world."""
-        return await self._adrive(maintenance.sweep(self._shape))
+        """Run `sweep_ttl` from async code."""
+        return await self._aexecute(delete_expired(self._context))
 
     def start_ttl_sweeper(self, interval_minutes: float | None = None) -> None:
-        """Delete what has expired now and then, in a thread that serves either world, until the store is closed."""
-        self._sweeper.start(float(interval_minutes or (self.ttl_config or {}).get("sweep_interval_minutes") or 5))
+        """Start a thread that deletes expired items at an interval until the store is closed."""
+        minutes = interval_minutes or (self.ttl_config or {}).get("sweep_interval_minutes") or DEFAULT_SWEEP_MINUTES
+        self._sweeper.start(float(minutes))
 
     def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
-        """Stop sweeping; return whether it stopped in time."""
+        """Stop the sweeper; return True if it ended within `timeout` seconds."""
         return self._sweeper.stop(timeout)
-
-    @property
-    def _shape(self) -> Shape:
-        return Shape(
-            statements=self._statements,
-            index=self._index,
-            hybrid=self._hybrid,
-            language=self._language,
-            log=self._log,
-            expired_too=(self.ttl_config or {}).get("omit_expired") is False,
-            types=self._types,
-            sizes=self._sizes,
-        )
 
     @property
     def _default_ttl(self) -> float | None:
         return (self.ttl_config or {}).get("default_ttl")
 
-    async def _abatch(self, ops: Sequence[Op]) -> list[Result]:
-        return await self._adrive(batch.batch(self._shape, ops))
+    async def _run_batch(self, ops: Sequence[Op]) -> list[Result]:
+        return await self._aexecute(run_batch(self._context, ops))
 
-    def _asks(self, op: Op) -> bool:
-        # Questions stay apart: they wait for a model, many connections answer them sooner than one, and in a hybrid
-        # search the scores of one batch depend on each other.
+    def _embeds_query(self, op: Op) -> bool:
+        # Such searches are not coalesced: they wait for a model, several connections answer them faster than one, and
+        # in a hybrid search the scores of one batch depend on each other.
         return isinstance(op, SearchOp) and bool(op.query) and self._index is not None
 
-    def _drive(self, plan: Plan[T]) -> T:
+    def _execute(self, plan: Plan[T]) -> T:
         if self._connections.async_only:
-            return self._connections.from_a_thread(self._adrive(plan))
-        return drive(plan, self._connections, self._index.embeddings if self._index else None)
+            return self._connections.run_on_loop(self._aexecute(plan))
+        return execute_plan(plan, self._connections, self._index.embeddings if self._index else None)
 
-    async def _adrive(self, plan: Plan[T]) -> T:
+    async def _aexecute(self, plan: Plan[T]) -> T:
         if self._connections.sync_only:
-            return await asyncio.to_thread(self._drive, plan)
-        return await adrive(plan, self._connections, self._index.embeddings if self._index else None)
+            return await asyncio.to_thread(self._execute, plan)
+        return await aexecute_plan(plan, self._connections, self._index.embeddings if self._index else None)

@@ -1,14 +1,14 @@
--- What an embedding model's vectors need beside the migrations: their size is known only once there is a model.
+-- DDL for vectors, apart from the migrations: the size of a vector is known only with the embedding model.
 
--- vector extension --
+-- create vector extension --
 CREATE EXTENSION IF NOT EXISTS vector;
 
--- add vectors --
+-- add vector column --
 ALTER TABLE learning_texts ADD COLUMN IF NOT EXISTS embedding {vector};
 
--- replace vectors --
+-- replace vector column --
 ALTER TABLE learning_texts DROP COLUMN IF EXISTS embedding, ADD COLUMN embedding {vector};
 
--- index vectors --
+-- create vector index --
 CREATE INDEX IF NOT EXISTS learning_texts_embedding ON learning_texts
- USING hnsw ((embedding::{half}) {operators}) WITH ({options});
+ USING hnsw ((embedding::{halfvec}) {operators}) WITH ({options});

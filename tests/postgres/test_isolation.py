@@ -105,10 +105,10 @@ def test_labels_that_look_alike_are_told_apart(database, mode, exact_below):
 def test_without_its_owner_condition_a_search_would_fail_these_tests(database):
     """The tests above do notice a statement that forgets the end of its range."""
     with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
-        text = statements.read("queries.sql")["search"]
+        text = statements.read_sql("queries.sql")["search by filter"]
         mutant = text.replace("item.namespace < string_to_array(%(end)s, '.')", "%(end)s::text IS NOT NULL")
         assert mutant != text
-        store._statements._composed["search"] = sql.SQL(mutant).format().as_bytes(None)
+        store._statements._queries["search by filter"] = sql.SQL(mutant).format().as_bytes(None)
         with pytest.raises(AssertionError):
             _property(store, 25, [Phase.generate])
 

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from langgraph_learning.errors import Misconfigured, NotSetUp
 from langgraph_learning.postgres import HybridPostgresStore, statements
-from langgraph_learning.postgres.migrate import migrations
+from langgraph_learning.postgres.migrate import load_migrations
 
 SHAPE = """
     SELECT 'column', table_name || '.' || column_name,
@@ -37,14 +37,14 @@ def test_ten_processes_may_set_up_at_once(empty_database):
         processes.map(_set_up, [empty_database] * 10)
 
     with psycopg.connect(empty_database) as connection:
-        assert connection.execute("SELECT count(*) FROM learning_migrations").fetchone() == (len(migrations()),)
+        assert connection.execute("SELECT count(*) FROM learning_migrations").fetchone() == (len(load_migrations()),)
 
 
 def test_tables_of_an_earlier_release_are_brought_up_to_date(empty_database):
     """What they hold stays, and stays to be found."""
-    first, *later = migrations()
+    first, *later = load_migrations()
     with psycopg.connect(empty_database) as connection:
-        connection.execute(statements.read("queries.sql")["migrations"])
+        connection.execute(statements.read_sql("queries.sql")["create migrations table"])
         connection.execute(first.sql)
         connection.execute("INSERT INTO learning_migrations (number, name) VALUES (1, 'first')")
         connection.execute("""WITH kept AS (INSERT INTO learning_items (namespace, key, value, version)

@@ -7,11 +7,12 @@ from random import Random
 
 import psycopg
 import pytest
-from langgraph.store.base import GetOp, PutOp
+from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 
 from langgraph_learning.core.store_protocol import Expected, TransactionalStore, version_of
 from langgraph_learning.errors import Conflict
-from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.postgres import HybridPostgresStore, batch
+from langgraph_learning.postgres.indexing import BatchIndexing
 
 
 def test_it_speaks_our_protocol(store):
@@ -204,3 +205,15 @@ def test_the_log_can_be_switched_off(database):
         store.delete(("a",), "k")
 
         assert store.history(("a",)) == []
+
+
+def test_a_batch_of_reads_plans_no_writes(store, monkeypatch):
+    """Nothing is indexed, locked or written for them; a put in the same batch brings all that along."""
+    planned = []
+    monkeypatch.setattr(batch, "BatchIndexing", lambda *_: planned.append(1) or BatchIndexing(*_))
+
+    store.batch([GetOp(("a",), "k"), SearchOp(("a",), query="abc"), ListNamespacesOp()])
+    assert [] == planned
+
+    store.batch([GetOp(("a",), "k"), PutOp(("a",), "k", {"text": "abc"})])
+    assert [1] == planned
