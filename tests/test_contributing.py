@@ -13,6 +13,26 @@ PACKAGE = PROJECT / "langgraph_learning"
 MAP, LAYERS = (block.code for block in blocks_of(CONTRIBUTING, "text"))
 
 
+def modules_of_the_map() -> set[str]:
+    """Return the path of every module that the map names."""
+    found, folder = set(), ""
+    for line in MAP.splitlines():
+        name, *description = line.split(maxsplit=1)[:2] if line.strip() else [""]
+        if name.endswith("/"):
+            folder = name.removeprefix("langgraph_learning/")
+        elif name:
+            assert description, f"{name} has no description"
+            found.add(f"{folder}{name}")
+    return found
+
+
+def test_the_map_shows_every_module_and_no_other():
+    """A module that is new, moved or gone changes its line."""
+    modules = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if path.name[0] != "_"}
+
+    assert modules == modules_of_the_map()
+
+
 def test_the_map_has_a_line_for_every_package():
     """With what it is for."""
     packages = {f"{path.parent.relative_to(PACKAGE).as_posix()}/" for path in PACKAGE.rglob("__init__.py")} - {"./"}
