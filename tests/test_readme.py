@@ -164,6 +164,13 @@ def test_every_command_exists(page: Path):
                 pytest.fail(f"{page.name} shows a command that no test knows: {unknown}")
 
 
+def test_the_table_of_extras_is_complete():
+    """All but the one for developers."""
+    table = text_of(README).partition("| extra | adds |")[2].partition("\n\n")[0]
+
+    assert _extras() - {"dev"} == set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
+
+
 def _commands() -> dict[str, Any]:
     return typer.main.get_command(app).commands  # type: ignore[attr-defined]  # it is a group
 
