@@ -1,4 +1,7 @@
-"""The one way to the store: whoever asks that something be learnt, what is written is decided here."""
+"""Write policy: decides which requested learnings are written, proposed or dropped, and writes them in one batch.
+
+Extraction, tools, feedback and error capture all write through `write_learnings`.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +9,13 @@ from datetime import datetime
 
 from langgraph.store.base import PutOp
 
-from langgraph_learning.core.flow import Flow, batch, get_item
+from langgraph_learning.core.flow import Flow, batch
 from langgraph_learning.core.keys import note_key
 from langgraph_learning.core.learning import Learning, Status, messages_of, with_step_id
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import link_snapshot_fields
-from langgraph_learning.core.repository import all_in, get_many
-from langgraph_learning.core.scopes import Caller
+from langgraph_learning.core.repository import all_in, get_items, get_many
+from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
@@ -21,12 +24,12 @@ from langgraph_learning.update.promotion import count_supporters
 from langgraph_learning.update.proposals import drop_answered, is_rejected, make_proposals
 
 WRITE_ATTEMPTS = 20
-"""How often a write is tried when others change the same proposals at the same time."""
+"""Number of attempts at a write while others change the same proposals."""
 
 
 @dataclass(frozen=True)
 class AllowedWrites:
-    """What may be written, and what must still be as it was when that was decided."""
+    """The learnings that may be written, and the versions of the items that this decision is based on."""
 
     learnings: tuple[Learning, ...] = ()
     expected: tuple[Expected, ...] = ()
@@ -35,150 +38,181 @@ class AllowedWrites:
 def write_learnings(
     stores: Sequence[LearningStore],
     caller: Caller,
-    asked: Sequence[Learning],
+    requested: Sequence[Learning],
     *others: PutOp,
     expected: Sequence[Expected] = (),
     at: datetime,
 ) -> Flow[tuple[Learning, ...]]:
-    """Write what the gate lets through, together with other items, all or nothing; return the learnings written.
+    """Write the requested learnings that the policy allows, together with other items; return the learnings written.
 
-    Raises `Conflict`, having written nothing, if what the caller expects no longer holds, or if something that is to
-    be changed has become something else. Where only the gate's own reading was overtaken, it decides again.
+    The batch is written as a whole or not at all. If an item changed that only the policy had read, the policy is
+    applied again. Raises `Conflict`, having written nothing, if an item is not in the version that the caller expects,
+    or if a learning that was to be changed has a different text, data or status by now.
     """
     for _ in range(WRITE_ATTEMPTS):
-        gated = yield from apply_policy(stores, caller, asked, at)
-        ops = [*(learning.put() for learning in gated.learnings), *others]
+        allowed = yield from apply_policy(stores, caller, requested, at)
+        ops = [*(learning.put() for learning in allowed.learnings), *others]
         try:
-            yield from batch(*ops, expected=[*expected, *gated.expected], by=caller.user)
+            yield from batch(*ops, expected=[*expected, *allowed.expected], by=caller.user)
         except Conflict:
-            if not (yield from _still_hold(expected)):
+            if not (yield from _have_versions(expected)):
                 raise
         else:
-            return gated.learnings
+            return allowed.learnings
     raise Conflict
 
 
 def apply_policy(
-    stores: Sequence[LearningStore], caller: Caller, asked: Sequence[Learning], at: datetime
+    stores: Sequence[LearningStore], caller: Caller, requested: Sequence[Learning], at: datetime
 ) -> Flow[AllowedWrites]:
-    """Return what may be written of what was asked for, by an extraction, a tool or a learning store of one's own.
+    """Decide which requested learnings may be written, whether an extraction, a tool or a custom store requested them.
 
-    A store that proposes gets proposals. Nothing that waits for a person, or was refused by one, is touched. Where
-    sharing needs others, what one user said is theirs, and is counted for the others.
+    - A store that the user opted out of learns nothing, but may still forget.
+    - A store in the mode PROPOSE, and a change of a shared learning whose sharing is restricted, yields a proposal.
+    - Where sharing needs several users or an approval, a user's own learning stays private to them, and is counted as
+      support for a shared candidate, or proposed for sharing.
+    - What is pending, or was rejected by a reviewer, is left alone.
 
-    Raises `Conflict` for a change of what was replaced or merged into another since it was read: what was meant is to
-    be asked again, now that the other is known.
+    Raises `Conflict` for a change of a learning that was superseded or merged since it was read: the model has to be
+    asked again, with the new state. Raises `Misconfigured` for a namespace that the caller may not read.
     """
     by_name = {store.name: store for store in stores}
-    _check_namespaces(by_name, caller, asked)
-    out = (yield from read_opt_outs(caller)) if asked else set()
-    asked = [one for one in asked if one.store_name not in out or one.status is Status.REJECTED]
-    asked = yield from _add_dependents(by_name, caller, asked)
-    stored, versions = yield from get_many((one.namespace, key) for one in asked for key in (one.key, *one.supersedes))
-    free = [
-        one for one in asked if not needs_approval(by_name[one.store_name], one) and not _is_closed(stored.get(one.ref))
+    _check_namespaces(by_name, caller, requested)
+    opted_out = (yield from read_opt_outs(caller)) if requested else set()
+    requested = [
+        learning for learning in requested if learning.store_name not in opted_out or learning.status is Status.REJECTED
     ]
-    let = [now for one in free if (now := _rebase(one, stored.get(one.ref)))]
-    wishes = [one for one in asked if needs_approval(by_name[one.store_name], one)]
-    wishes += [
-        _as_shared_proposal(by_name[one.store_name], one, caller)
-        for one in let
-        if _shares_after_approval(by_name[one.store_name], one)
-    ]
-    proposals = make_proposals(wishes, stored, at)
-    made, proposals_were = yield from get_many(one.ref for one in proposals)
-    candidates, candidates_were = yield from count_supporters(by_name, caller, let)
-    new = [*drop_answered(proposals, made), *candidates]
-    versions |= proposals_were | candidates_were
-    opted = [Expected(opt_out_namespace(caller), name, 0) for name in sorted({one.store_name for one in asked} - out)]
-    changed = [one for one in let if one.known]
-    return AllowedWrites(
-        tuple(with_step_id((*map(_without_quote, let), *new))),
-        (*opted, *(Expected(*one.ref, versions[one.ref]) for one in (*changed, *new))),
+    requested = yield from _add_dependents(by_name, caller, requested)
+    stored, versions = yield from get_many(
+        (learning.namespace, key) for learning in requested for key in (learning.key, *learning.supersedes)
     )
+    direct, to_propose = _separate_proposals(by_name, caller, requested, stored)
+    proposals = make_proposals(to_propose, stored, at)
+    earlier_proposals, proposal_versions = yield from get_many(proposal.ref for proposal in proposals)
+    candidates, candidate_versions = yield from count_supporters(by_name, caller, direct)
+
+    changed = [learning for learning in direct if learning.known]
+    pending = [*drop_answered(proposals, earlier_proposals), *candidates]
+    versions |= proposal_versions | candidate_versions
+    names = {learning.store_name for learning in requested} - opted_out
+    expected = [Expected(opt_out_namespace(caller), name, 0) for name in sorted(names)]
+    expected += [Expected(*learning.ref, versions[learning.ref]) for learning in (*changed, *pending)]
+    return AllowedWrites(tuple(with_step_id([*map(_without_quote, direct), *pending])), tuple(expected))
 
 
-def _rebase(one: Learning, stored: Learning | None) -> Learning | None:
-    """Return a change of something known, made to it as it is by now; None if it was forgotten, or is gone.
+def _separate_proposals(
+    by_name: Mapping[str, LearningStore],
+    caller: Caller,
+    requested: Iterable[Learning],
+    stored: Mapping[ItemRef, Learning],
+) -> tuple[list[Learning], list[Learning]]:
+    """Return the learnings to write directly, and those to propose. Raises `Conflict` as `_rebase` does."""
+    direct: list[Learning] = []
+    need_approval: list[Learning] = []
+    to_share: list[Learning] = []
+    for learning in requested:
+        store = by_name[learning.store_name]
+        current = stored.get(learning.ref)
+        if needs_approval(store, learning):
+            need_approval.append(learning)
+            continue
+        if current is not None and _is_for_reviewers(current):
+            continue
+        rebased = _rebase(learning, current)
+        if rebased is None:
+            continue
+        direct.append(rebased)
+        if store.sharing == Sharing.APPROVED and rebased.status is Status.ACTIVE:
+            to_share.append(_as_shared_proposal(store, rebased, caller))
+    return direct, [*need_approval, *to_share]
 
-    Between the reading and the writing a model was asked: others had all that time. What they said of it and how they
-    voted is kept. Raises `Conflict` if it is no longer what was read. What is new is as it is.
+
+def _rebase(learning: Learning, stored: Learning | None) -> Learning | None:
+    """Apply a requested change to the learning as it is stored now; return None if it was forgotten or deleted.
+
+    A model was called between reading and writing, so others may have added sources, votes and decisions: these are
+    kept. A new learning is returned unchanged. Raises `Conflict` if text, data or status changed since it was read.
     """
-    if one.known is None:
-        return one
+    if learning.known is None:
+        return learning
     if stored is None or stored.status is Status.REJECTED:
         return None
-    if stored.known != one.known:
+    if stored.known != learning.known:
         raise Conflict
-    both = {name: (*getattr(stored, name), *getattr(one, name)) for name in ("sources", "supersedes", "derived_from")}
-    since = {name: tuple(dict.fromkeys(of_both)) for name, of_both in both.items()}
-    kept = {"votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
-    return one.model_copy(update={**since, **kept})
+    fields: dict[str, object] = {"votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
+    for name in ("sources", "supersedes", "derived_from"):
+        fields[name] = tuple(dict.fromkeys((*getattr(stored, name), *getattr(learning, name))))
+    return learning.model_copy(update=fields)
 
 
 def _add_dependents(
-    by_name: Mapping[str, LearningStore], caller: Caller, asked: Sequence[Learning]
+    by_name: Mapping[str, LearningStore], caller: Caller, requested: Sequence[Learning]
 ) -> Flow[Sequence[Learning]]:
-    """Let what a user forgets take along the words of theirs that it rests on, and what repeats it.
+    """Add what must be forgotten with the learnings to forget: the user's messages behind them, and their dependents.
 
-    What asks for it is not kept.
+    Messages of a turn that asks to forget something are not stored themselves.
     """
-    gone = [one for one in asked if one.status is Status.REJECTED]
-    sources = [source for one in gone for source in one.sources if source.user == caller.user]
-    said = messages_of(sources)
-    raw = {kind: store for store in by_name.values() if store.verbatim for kind in store.kinds}
-    kept = [(caller.namespace(store.scope, store.name), kind) for kind, store in raw.items()]
-    words, _ = yield from get_many((place, note_key(*message, kind)) for place, kind in kept for message in said)
-    new = [one for one in asked if not (gone and one.kind in raw and one.status is Status.ACTIVE)]
-    echoes = yield from _find_dependents(by_name, caller, gone)
-    forgotten = [one.model_copy(update={"status": Status.REJECTED}) for one in (*words.values(), *echoes)]
-    return [*new, *(one for one in forgotten if one.ref not in {other.ref for other in new})]
+    forgotten = [learning for learning in requested if learning.status is Status.REJECTED]
+    messages = messages_of(
+        source for learning in forgotten for source in learning.sources if source.user == caller.user
+    )
+    verbatim = {kind: store for store in by_name.values() if store.verbatim for kind in store.kinds}
+    note_refs: list[ItemRef] = []
+    for kind, store in verbatim.items():
+        namespace = caller.namespace(store.scope, store.name)
+        note_refs += [(namespace, note_key(thread, message, kind)) for thread, message in messages]
+    notes, _ = yield from get_many(note_refs)
+    dependents = yield from _find_dependents(by_name, caller, forgotten)
+
+    if forgotten:
+        requested = [
+            learning for learning in requested if not (learning.kind in verbatim and learning.status is Status.ACTIVE)
+        ]
+    refs = {learning.ref for learning in requested}
+    added = [learning for learning in (*notes.values(), *dependents) if learning.ref not in refs]
+    return [*requested, *(learning.model_copy(update={"status": Status.REJECTED}) for learning in added)]
 
 
 def _find_dependents(
-    by_name: Mapping[str, LearningStore], caller: Caller, gone: Sequence[Learning]
+    by_name: Mapping[str, LearningStore], caller: Caller, forgotten: Sequence[Learning]
 ) -> Flow[list[Learning]]:
-    """Return what repeats something that is to be forgotten, as far as the caller may read it."""
-    keeping = [store for store in by_name.values() if any(map(link_snapshot_fields, store.kinds.values()))]
-    folders = readable_namespaces(keeping, caller) if gone else []
-    found = yield from all_in(folders, {"status": Status.ACTIVE.value})
-    return find_dependents(by_name.values(), gone, found)
+    """Return the active learnings that repeat words of forgotten ones, as far as the caller may read them."""
+    linking = [store for store in by_name.values() if any(map(link_snapshot_fields, store.kinds.values()))]
+    namespaces = readable_namespaces(linking, caller) if forgotten else []
+    active = yield from all_in(namespaces, {"status": Status.ACTIVE.value})
+    return find_dependents(by_name.values(), forgotten, active)
 
 
-def needs_approval(store: LearningStore, one: Learning) -> bool:
-    """Whether a person must approve it: all that a proposing store is asked, and all that changes what is shared."""
-    return store.mode is Mode.PROPOSE or (store.sharing != Sharing.AT_ONCE and not one.scope.private)
+def needs_approval(store: LearningStore, learning: Learning) -> bool:
+    """Return True if a person must approve it: in a proposing store, or shared while the store restricts sharing."""
+    return store.mode is Mode.PROPOSE or (store.sharing != Sharing.AT_ONCE and not learning.scope.private)
 
 
-def _is_closed(old: Learning | None) -> bool:
-    """Whether only a reviewer may change what is there."""
-    return old is not None and (old.status is Status.PROPOSED or is_rejected(old))
+def _is_for_reviewers(stored: Learning) -> bool:
+    """Return True if only a reviewer may change it: a proposal, or a learning that a reviewer rejected."""
+    return stored.status is Status.PROPOSED or is_rejected(stored)
 
 
-def _shares_after_approval(store: LearningStore, one: Learning) -> bool:
-    return store.sharing == Sharing.APPROVED and one.status is Status.ACTIVE
+def _as_shared_proposal(store: LearningStore, learning: Learning, caller: Caller) -> Learning:
+    """Return a user's own learning as a request to share it in the store's scope."""
+    namespace = caller.namespace(store.scope, store.name)
+    return learning.model_copy(update={"namespace": namespace, "supersedes": (), "sources": learning.sources[-1:]})
 
 
-def _as_shared_proposal(store: LearningStore, one: Learning, caller: Caller) -> Learning:
-    """Return what a user learnt for themself as the wish that all should know it."""
-    place = caller.namespace(store.scope, store.name)
-    return one.model_copy(update={"namespace": place, "supersedes": (), "sources": one.sources[-1:]})
+def _without_quote(learning: Learning) -> Learning:
+    return learning.model_copy(update={"quote": None})
 
 
-def _without_quote(one: Learning) -> Learning:
-    return one.model_copy(update={"quote": None})
+def _have_versions(expected: Sequence[Expected]) -> Flow[bool]:
+    """Return True if the items still have the expected versions."""
+    items = yield from get_items((namespace, key) for namespace, key, _ in expected)
+    return all(version_of(items.get((namespace, key))) == version for namespace, key, version in expected)
 
 
-def _still_hold(expected: Iterable[Expected]) -> Flow[bool]:
-    """Whether what was expected is still as it was."""
-    for namespace, key, version in expected:
-        if version_of((yield from get_item(namespace, key))) != version:
-            return False
-    return True
-
-
-def _check_namespaces(by_name: Mapping[str, LearningStore], caller: Caller, asked: Iterable[Learning]) -> None:
-    for one in asked:
-        store = by_name.get(one.store_name)
-        if store is None or one.namespace not in caller.readable_namespaces(store.scope, store.name):
-            raise Misconfigured(f"A learning store may write only where this caller may read, not to {one.namespace}.")
+def _check_namespaces(by_name: Mapping[str, LearningStore], caller: Caller, requested: Iterable[Learning]) -> None:
+    for learning in requested:
+        store = by_name.get(learning.store_name)
+        if store is None or learning.namespace not in caller.readable_namespaces(store.scope, store.name):
+            raise Misconfigured(
+                f"A learning store may write only where this caller may read, not to {learning.namespace}."
+            )
