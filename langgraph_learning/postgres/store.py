@@ -64,16 +64,10 @@ class HybridPostgresStore(BaseStore):
         self._index = parse_index_settings(index, search_mode)
         self._statements = Statements(self._index)
         self._type_oids: dict[str, int] = {}
-        self._context = PlanContext(
-            statements=self._statements,
-            index=self._index,
-            hybrid=search_mode == "hybrid",
-            language=language,
-            log_changes=log_changes,
-            include_expired=(self.ttl_config or {}).get("omit_expired") is False,
-            type_oids=self._type_oids,
-            candidate_counts={},
-        )
+        self._hybrid = search_mode == "hybrid"
+        self._language = language
+        self._log_changes = log_changes
+        self._candidate_counts: dict[tuple[str, ...], tuple[int, float]] = {}
         self._connections = Connections(source, pool or {})
         self._sweeper = TtlSweeper(self.sweep_ttl)
         self._coalescer = CallCoalescer(self._run_batch)
@@ -238,6 +232,20 @@ class HybridPostgresStore(BaseStore):
     def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
         """Stop the sweeper; return True if it ended within `timeout` seconds."""
         return self._sweeper.stop(timeout)
+
+    @property
+    def _context(self) -> PlanContext:
+        return PlanContext(
+            statements=self._statements,
+            index=self._index,
+            hybrid=self._hybrid,
+            language=self._language,
+            log_changes=self._log_changes,
+            # `ttl_config` is public, as in LangGraph's stores, and may be changed at any time.
+            include_expired=(self.ttl_config or {}).get("omit_expired") is False,
+            type_oids=self._type_oids,
+            candidate_counts=self._candidate_counts,
+        )
 
     @property
     def _default_ttl(self) -> float | None:

@@ -79,6 +79,17 @@ def test_expired_items_can_be_asked_for(database, age):
         assert store.get(("a",), "k") is None
 
 
+def test_the_setting_may_be_changed_later(store, age):
+    """`ttl_config` is public in LangGraph's stores."""
+    store.put(("a",), "k", {"n": 1}, ttl=1)
+    age(2)
+    assert store.get(("a",), "k", refresh_ttl=False) is None
+
+    store.ttl_config = {"omit_expired": False}
+
+    assert store.get(("a",), "k", refresh_ttl=False) is not None
+
+
 async def test_a_sweep_deletes_what_expired(store, age):
     """And says so in the log."""
     store.put(("a",), "k", {"n": 1}, ttl=1)
