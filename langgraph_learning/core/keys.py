@@ -1,13 +1,16 @@
-"""Keys, fingerprints and reserved names, by which items and tools are found again."""
+"""Item keys, fingerprints, and the reserved names of namespaces and tools.
 
-from collections.abc import Sequence
+Keys and fingerprints are stored: the same input must give the same output in every version of the package.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2s
 from typing import Any
 from unicodedata import normalize
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, Namespace
+from langgraph_learning.core.text import text_values
 
 CURSOR = "cursor"
 """Label of the namespace with a thread's cursor and its last answers."""
@@ -30,44 +33,51 @@ def save_tool_name(kind: str) -> str:
     return f"save_{kind}"
 
 
-def note_key(thread: str | None, message: str, kind: str, number: int = 0) -> str:
-    """Return the key of what is noted of a message without a model: its first note, or one that follows."""
-    return message_key(thread, message, "noted", kind, str(number))
-
-
-def message_key(thread: str | None, message: str, *what: str) -> str:
-    """Return the key of a new learning: the same for the same place of the same conversation, whatever its words."""
-    return hash_key(thread, message, *what) if thread and message else uuid4().hex
-
-
 def hash_key(*parts: str) -> str:
-    """Return a key that is the same for the same parts."""
+    """Return an item key that is the same for the same parts."""
     return uuid5(NAMESPACE_URL, "\0".join(parts)).hex
 
 
-def candidate_key(learning: Learning, place: Namespace) -> str:
-    """Return the key under which a statement waits in a shared place: the same for all who say the same."""
-    return hash_key(*place, learning.kind, normalize_statement(learning))
+def message_key(thread: str | None, message: str, *parts: str) -> str:
+    """Return the key of a learning from a message: equal for the same message and parts, whatever the learning says.
+
+    The key is random if the thread or the message has no id.
+    """
+    return hash_key(thread, message, *parts) if thread and message else uuid4().hex
 
 
-def normalize_statement(learning: Learning) -> str:
-    """Return what a learning says, as it is compared: case, spaces, articles and punctuation at a word's end aside."""
-    words = normalize("NFKC", " ".join(text_values(learning.data))).casefold().split()
-    plain = (word.strip(".,;:!?\"'()") for word in words)
-    return " ".join(word for word in plain if word and word not in ("a", "an", "the"))
+def note_key(thread: str | None, message: str, kind: str, number: int = 0) -> str:
+    """Return the key of a note: a learning that code, not a model, made from a message.
+
+    number: counts the notes of one kind on the same message.
+    """
+    return message_key(thread, message, "noted", kind, str(number))
 
 
-def user_hash(caller: Caller, key: str) -> str:
-    """Return a mark by which a user is counted once for one statement; it names nobody."""
-    return blake2s("\0".join((caller.tenant, caller.user, key)).encode(), digest_size=8).hexdigest()
+def candidate_key(namespace: Namespace, kind: str, data: Mapping[str, Any]) -> str:
+    """Return the key of a candidate for sharing: equal for all users who make the same statement.
+
+    Case, white space, articles, and punctuation around words make no difference.
+    """
+    words = normalize("NFKC", " ".join(text_values(data))).casefold().split()
+    bare_words = (word.strip(".,;:!?\"'()") for word in words)
+    statement = " ".join(word for word in bare_words if word and word not in ("a", "an", "the"))
+    return hash_key(*namespace, kind, statement)
 
 
-def text_values(data: Any) -> Sequence[str]:
-    """Return all values in a record's data as texts, in the order of their names."""
-    if isinstance(data, str):
-        return [data]
-    if hasattr(data, "values"):
-        return [text for key in sorted(data) for text in text_values(data[key])]
-    if isinstance(data, list | tuple):
-        return [text for value in data for text in text_values(value)]
-    return [] if data is None else [str(data)]
+def fingerprint(*parts: str, size: int = 8) -> str:
+    """Return a hash of texts as hexadecimal digits, two for each of its `size` bytes."""
+    return blake2s("\0".join(parts).encode(), digest_size=size).hexdigest()
+
+
+def prefix_fingerprints(texts: Iterable[str]) -> Iterator[str]:
+    """Yield, for each text, a fingerprint of that text and all texts before it."""
+    digest = blake2s(digest_size=8)
+    for text in texts:
+        digest.update(f"{text}\0".encode("utf-8", "replace"))
+        yield digest.hexdigest()
+
+
+def user_hash(caller: Caller, purpose: str) -> str:
+    """Return a pseudonym of a user: equal for the same user and purpose, and without the user's id in it."""
+    return fingerprint(caller.tenant, caller.user, purpose)

@@ -5,13 +5,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from hashlib import blake2s
 from typing import Any, Literal
 from uuid import uuid4
 
 from langgraph.store.base import Item, PutOp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import ItemRef, Namespace, Scope, unescape
 
 SHAPE_VERSION = 1
@@ -200,9 +200,8 @@ class Learning(BaseModel):
         return bool(self.decisions) and self.decisions[-1].verdict in ACTIVATING_VERDICTS
 
     def digest(self) -> str:
-        """Return a mark of what it says and whether it counts: what an approval must find unchanged."""
-        said = json.dumps([self.status, self.text, dict(self.data)], sort_keys=True, default=str)
-        return blake2s(said.encode(), digest_size=8).hexdigest()
+        """Return a fingerprint of status, text and data: what an approval must find unchanged."""
+        return fingerprint(json.dumps([self.status, self.text, dict(self.data)], sort_keys=True, default=str))
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it holds at this moment."""

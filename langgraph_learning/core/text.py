@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +104,17 @@ def is_mostly_own(statement: str, message: str) -> bool:
     numbers = {stem for stem in stems if stem.isdigit()}
     enough = len(stems & own_stems) * 2 >= len(stems)
     return enough and numbers <= own_stems and not contradicts(statement, own_text)
+
+
+def text_values(data: Any) -> Sequence[str]:
+    """Return all values in nested data as texts; those of a mapping in the order of its keys."""
+    if isinstance(data, str):
+        return [data]
+    if isinstance(data, Mapping):
+        return [text for key in sorted(data) for text in text_values(data[key])]
+    if isinstance(data, list | tuple):
+        return [text for value in data for text in text_values(value)]
+    return [] if data is None else [str(data)]
 
 
 def truncate(text: str, limit: int) -> str:

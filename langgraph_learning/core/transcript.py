@@ -3,11 +3,11 @@
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from hashlib import blake2s
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
+from langgraph_learning.core.keys import fingerprint, prefix_fingerprints
 from langgraph_learning.core.learning import Channel
 from langgraph_learning.core.text import escape_markup, truncate
 
@@ -43,20 +43,21 @@ def count_tokens(text: str) -> int:
 
 
 def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
-    """Return the marks by which each message is known again: its id, and a digest of all that was said up to it.
+    """Return the fingerprints of each message: of its id, and of its text with all that was said before it.
 
-    The id survives trimming and summarising; the digest survives a client that sends the history again without ids.
+    The first survives trimming and summarising; the second a client that sends the history again without ids. Messages
+    that are not read have none.
     """
-    digest = blake2s(digest_size=8)
-    marks: list[tuple[str, ...]] = []
+    readable = [message for message in messages if is_readable(message)]
+    text_fingerprints = prefix_fingerprints(f"{message.type}\0{message_text(message)}" for message in readable)
+    found: list[tuple[str, ...]] = []
     for message in messages:
         if not is_readable(message):
-            marks.append(())
+            found.append(())
             continue
-        digest.update(f"{message.type}\0{message_text(message)}\0".encode("utf-8", "replace"))
-        id_ = blake2s(message.id.encode(), digest_size=8).hexdigest() if message.id else ""
-        marks.append(tuple(mark for mark in (id_, digest.hexdigest()) if mark))
-    return marks
+        id_fingerprint = (fingerprint(message.id),) if message.id else ()
+        found.append((*id_fingerprint, next(text_fingerprints)))
+    return found
 
 
 def is_readable(message: AnyMessage) -> bool:

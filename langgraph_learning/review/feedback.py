@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
-from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import HumanMessage
 from langgraph.store.base import GetOp, Item, PutOp
 from pydantic import BaseModel, ValidationError
 
 from langgraph_learning.core.flow import Flow, as_flow, batch
+from langgraph_learning.core.keys import hash_key
 from langgraph_learning.core.learning import Learning, Source, Status, read_learnings
 from langgraph_learning.core.records import Edit, explain_error, kind_of, record_text, resolve_links
 from langgraph_learning.core.scopes import Caller
@@ -186,7 +186,7 @@ def _make_edit(voice: UserFeedback, store: LearningStore, record: BaseModel, abo
 def _feedback_key(voice: UserFeedback, kind: str, about: str) -> str:
     """Return the key under which a user's word on something lies."""
     caller = voice.caller
-    return uuid5(NAMESPACE_URL, "\0".join((caller.tenant, caller.thread or "", about, caller.user, kind))).hex
+    return hash_key(caller.tenant, caller.thread or "", about, caller.user, kind)
 
 
 def _active_under(voice: UserFeedback, store: LearningStore, key: str) -> Flow[list[Learning]]:

@@ -7,12 +7,12 @@ from unicodedata import normalize
 from langgraph.store.base import SearchOp
 
 from langgraph_learning.core.flow import Flow, search
-from langgraph_learning.core.keys import candidate_key, text_values, user_hash
+from langgraph_learning.core.keys import candidate_key, user_hash
 from langgraph_learning.core.learning import Learning, ReviewDecision, Source, Status, read_learnings
 from langgraph_learning.core.policy import CUT
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import Caller, ItemRef, Namespace, Scope
-from langgraph_learning.core.text import is_mostly_own
+from langgraph_learning.core.text import is_mostly_own, text_values
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import with_decision
 
@@ -26,7 +26,7 @@ def add_supporter(
     own: Learning, waiting: Learning | None, place: Namespace, caller: Caller, names: Iterable[str], users: int
 ) -> Learning | None:
     """Return a candidate as it is once this user's own learning is counted; None if that changes nothing."""
-    key = candidate_key(own, place)
+    key = candidate_key(place, own.kind, own.data)
     mark = user_hash(caller, key)
     if own.status is not Status.ACTIVE:
         return _remove_supporter(waiting, mark)
@@ -98,11 +98,13 @@ def count_supporters(
     """Return the candidates that change by what this user said, and the versions that were read."""
     count = [(one, by_name[one.store_name]) for one in let if (by_name[one.store_name].sharing.users or 0) > 1]
     shared = [(one, store.sharing.users or 0, caller.namespace(store.scope, store.name)) for one, store in count]
-    waiting, versions = yield from get_many((place, candidate_key(one, place)) for one, _, place in shared)
+    waiting, versions = yield from get_many(
+        (place, candidate_key(place, one.kind, one.data)) for one, _, place in shared
+    )
     names = (yield from _user_names(by_name.values(), caller, let)) if shared else []
     changed: dict[ItemRef, Learning] = {}
     for one, users, place in shared:
-        at = place, candidate_key(one, place)
+        at = place, candidate_key(place, one.kind, one.data)
         candidate = add_supporter(one, changed.get(at, waiting.get(at)), place, caller, names, users)
         changed |= {at: candidate} if candidate else {}
     return list(changed.values()), versions

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from uuid import NAMESPACE_URL, uuid5
 
-from langgraph_learning.core.keys import user_hash
+from langgraph_learning.core.keys import hash_key, user_hash
 from langgraph_learning.core.learning import Learning, ReviewDecision, Status
 from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.text import normalize
@@ -89,8 +88,7 @@ def _with_key(proposal: Learning, bases: Sequence[Learning], supersedes: tuple[s
     """Return a proposal with what it rests on, under a key that the same wish would have again."""
     base = {one.key: one.digest() for one in bases}
     wish = (*proposal.namespace, proposal.kind, str(proposal.retires), normalize(proposal.text), *sorted(base.values()))
-    key = uuid5(NAMESPACE_URL, "\0".join(wish)).hex
-    return proposal.model_copy(update={"key": key, "base": base, "supersedes": supersedes})
+    return proposal.model_copy(update={"key": hash_key(*wish), "base": base, "supersedes": supersedes})
 
 
 def _is_history(learning: Learning) -> bool:

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
-from hashlib import blake2s
 
 from langchain_core.messages import AIMessage, AnyMessage
 from langgraph.store.base import GetOp, Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.core.flow import Flow, batch, gather, get_item, search, search_all
-from langgraph_learning.core.keys import CURSOR, SHOWN, VOTES, user_hash
+from langgraph_learning.core.keys import CURSOR, SHOWN, VOTES, fingerprint, user_hash
 from langgraph_learning.core.learning import Learning, Status, Votes
 from langgraph_learning.core.records import Edit, verdict_of
 from langgraph_learning.core.scopes import Caller, ItemRef, Namespace, Scope, escape
@@ -46,7 +45,7 @@ class Vote(BaseModel):
 
     def on(self, place: ItemRef) -> ItemWrite:
         """Return the item that casts it on the learning at this place: its namespace, key and value."""
-        key = blake2s(f"{self.answer}\0{self.voter}".encode(), digest_size=16).hexdigest()
+        key = fingerprint(self.answer, self.voter, size=16)
         return votes_namespace(place), key, {"version": 1, **self.model_dump(mode="json")}
 
 
