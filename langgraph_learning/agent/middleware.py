@@ -1,4 +1,4 @@
-"""The loop for agents made by `create_agent`."""
+"""The loop as a middleware, for agents made by `create_agent`."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from langgraph_learning.recall.injection import add_context, inject
 
 
 class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
-    """Recalls before the agent answers, shows it to the model at every call, and learns afterwards."""
+    """Recalls before the agent answers, adds the context to every model call, and learns afterwards."""
 
     state_schema = LearningAgentState
 
@@ -29,56 +29,56 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         self._loop = loop
 
     def before_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Recall, and build what the model is shown."""
+        """Recall, and build the context."""
         run = self._loop.run()
-        return drive(self._loop.prepare(state, run), run.store, run.config)
+        return drive(self._loop.recall_and_build(state, run), run.store, run.config)
 
     async def abefore_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Recall, and build what the model is shown."""
+        """Recall, and build the context."""
         run = self._loop.run()
-        return await adrive(self._loop.prepare(state, run), run.store, run.config)
+        return await adrive(self._loop.recall_and_build(state, run), run.store, run.config)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> Any:
-        """Show the model what was learnt. The state does not change: nothing of it is saved."""
+        """Add the context to the model call. The state does not change: nothing of it is saved."""
         run = self._loop.run()
-        shown = drive(self._loop.context_for_agent(request.state, run), run.store, run.config)
+        context = drive(self._loop.context_for_agent(request.state, run), run.store, run.config)
         with record_errors(self._loop, request.state, run):
-            return _handing_on(handler(_showing(request, shown)), shown, run)
+            return _add_context_to_response(handler(_inject_context(request, context)), context, run)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> Any:
-        """Show the model what was learnt. The state does not change: nothing of it is saved."""
+        """Add the context to the model call. The state does not change: nothing of it is saved."""
         run = self._loop.run()
-        shown = await adrive(self._loop.context_for_agent(request.state, run), run.store, run.config)
+        context = await adrive(self._loop.context_for_agent(request.state, run), run.store, run.config)
         async with arecord_errors(self._loop, request.state, run):
-            return _handing_on(await handler(_showing(request, shown)), shown, run)
+            return _add_context_to_response(await handler(_inject_context(request, context)), context, run)
 
     def after_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Learn from what was said. If that fails the user keeps the answer, and the next turn tries again."""
+        """Learn from the turn. If that fails the user keeps the answer, and the next turn tries again."""
         run = self._loop.run()
-        return drive(self._after(state, run), run.store, run.config)
+        return drive(self._learn(state, run), run.store, run.config)
 
     async def aafter_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Learn from what was said. If that fails the user keeps the answer, and the next turn tries again."""
+        """Learn from the turn. If that fails the user keeps the answer, and the next turn tries again."""
         run = self._loop.run()
-        return await adrive(self._after(state, run), run.store, run.config)
+        return await adrive(self._learn(state, run), run.store, run.config)
 
-    def _after(self, state: Any, run: RunContext) -> Flow[dict[str, Any]]:
-        return (yield from self._loop.tolerate_errors(self._loop.learn)(state, run))
+    def _learn(self, state: Any, run: RunContext) -> Flow[dict[str, Any]]:
+        return (yield from self._loop.tolerate_errors(self._loop.extract_and_update)(state, run))
 
 
-def _handing_on(response: ModelResponse[Any], shown: AgentContext, run: RunContext) -> Any:
-    """Return a response with what the model was shown, after an interrupt: credit for the answer follows from it."""
-    update = add_context({}, shown, run.config)
+def _add_context_to_response(response: ModelResponse[Any], context: AgentContext, run: RunContext) -> Any:
+    """Return a response with the context where an interrupt lost it: votes on the answer need it."""
+    update = add_context({}, context, run.config)
     return ExtendedModelResponse(response, Command(update=update)) if update else response
 
 
-def _showing(request: ModelRequest[Any], shown: AgentContext) -> ModelRequest[Any]:
-    given = [*([request.system_message] if request.system_message else []), *request.messages]
-    seen = inject(given, shown)
-    if seen and isinstance(seen[0], SystemMessage):
-        return request.override(system_message=seen[0], messages=seen[1:])
-    return request.override(messages=seen)
+def _inject_context(request: ModelRequest[Any], context: AgentContext) -> ModelRequest[Any]:
+    messages = [*([request.system_message] if request.system_message else []), *request.messages]
+    injected = inject(messages, context)
+    if injected and isinstance(injected[0], SystemMessage):
+        return request.override(system_message=injected[0], messages=injected[1:])
+    return request.override(messages=injected)

@@ -1,4 +1,4 @@
-"""One run as the loop sees it: who asks, in which thread, and on which store."""
+"""The run in progress: its caller, thread, store, clock and stream."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 
+from langgraph_learning.core.langgraph_compat import read_channel
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
 from langgraph_learning.core.transcript import last_question
@@ -18,25 +19,43 @@ from langgraph_learning.recall.trial import current_trial
 from langgraph_learning.stores.base import Request, Turn
 
 ContextFrom = Callable[[Any], LearningContext]
+TURN_CHANNEL = "learning_turn"
+
+
+@dataclass(frozen=True)
+class TurnStart:
+    """Caller and time of a turn: read once, and handed from step to step in a channel that is never saved."""
+
+    caller: Caller
+    now: datetime
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What a step of the loop needs to know about the run it is part of."""
+    """The facts about a run that the steps of the loop need."""
 
-    caller: Caller
+    start: TurnStart
     store: BaseStore
     config: RunnableConfig
     id: str | None
-    now: datetime
     emit: Callable[[Any], None]
     """Writes to the run's custom stream."""
 
+    @property
+    def caller(self) -> Caller:
+        """The caller of the run."""
+        return self.start.caller
+
+    @property
+    def now(self) -> datetime:
+        """The time at which the turn began."""
+        return self.start.now
+
     @classmethod
     def current(cls, default_store: BaseStore | None, context_from: ContextFrom | None) -> "RunContext":
-        """Return the run that is going on.
+        """Return the run in progress.
 
-        Raises `MissingOwner` or `NotAllowed` if it is not clear who asks, `Misconfigured` if there is no store.
+        Raises `MissingOwner` or `NotAllowed` if the caller is not clear, `Misconfigured` if there is no store.
         """
         runtime, config = get_runtime(), get_config()
         store = runtime.store or default_store
@@ -44,51 +63,64 @@ class RunContext:
             raise Misconfigured(
                 "There is no store to learn into: compile the graph with store=…, or give the machine one."
             )
-        thread = config["configurable"].get("thread_id")
-        caller = Caller.of(_resolve_context(runtime, context_from), str(thread) if thread is not None else None)
+        start = read_channel(config, TURN_CHANNEL)
+        # A client can write anything into the state, but no object of ours. After an interrupt the channel is empty.
+        if not isinstance(start, TurnStart):
+            start = _start_turn(runtime, config, context_from)
         return cls(
-            caller=replace(caller, learn=False) if current_trial() else caller,
+            start=start,
             store=store,
             config=config,
             id=runtime.execution_info.run_id if runtime.execution_info else None,
-            now=datetime.now(UTC),
             emit=lambda event: runtime.stream_writer({"learning": event}),
         )
 
+    def at_present(self) -> "RunContext":
+        """Return the run with the present time, for what happens in the middle of a turn."""
+        return replace(self, start=replace(self.start, now=datetime.now(UTC)))
+
     def turn(self, state: Mapping[str, Any]) -> Turn:
-        """Return what is learnt from."""
+        """Return the turn to learn from."""
         messages = tuple(state.get("messages") or ())
         return Turn(self.caller, messages, self.now, self.id, read_session(state))
 
     def request(self, state: Mapping[str, Any]) -> Request:
-        """Return what is recalled for."""
+        """Return the request to recall for."""
         messages: Sequence[Any] = state.get("messages") or ()
         branch = tuple(message.id for message in messages if message.id)
         return Request(self.caller, last_question(messages), self.now, branch, read_session(state))
 
 
 def read_session(state: Mapping[str, Any]) -> tuple[Learning, ...]:
-    """Return what the thread's state holds of its session."""
+    """Return the session of the thread as its state holds it."""
     return tuple(Learning.model_validate(value) for value in state.get("learning_session") or ())
 
 
+def is_authorized(permission: str) -> bool:
+    """Return True if the server's authentication grants the user of this run a permission, or if there is no server."""
+    server = get_runtime().server_info
+    user = server.user if server else None
+    return user is None or (permission in user and bool(user[permission]))
+
+
+def _start_turn(runtime: Runtime[Any], config: RunnableConfig, context_from: ContextFrom | None) -> TurnStart:
+    thread = config["configurable"].get("thread_id")
+    caller = Caller.of(_resolve_context(runtime, context_from), str(thread) if thread is not None else None)
+    if current_trial():
+        caller = replace(caller, learn=False)
+    return TurnStart(caller, datetime.now(UTC))
+
+
 def _resolve_context(runtime: Runtime[Any], context_from: ContextFrom | None) -> LearningContext:
-    given = context_from(runtime.context) if context_from else runtime.context
-    if given is None:
-        given = LearningContext()
-    elif isinstance(given, Mapping):
-        given = LearningContext.model_validate(given)
-    if not isinstance(given, LearningContext):
+    context = context_from(runtime.context) if context_from else runtime.context
+    if context is None:
+        context = LearningContext()
+    elif isinstance(context, Mapping):
+        context = LearningContext.model_validate(context)
+    if not isinstance(context, LearningContext):
         raise Misconfigured(
-            f"The run's context is a {type(given).__name__}, not a LearningContext: give the machine "
+            f"The run's context is a {type(context).__name__}, not a LearningContext: give the machine "
             "context_from=, a function that makes the one of the other."
         )
     server = runtime.server_info
-    return apply_authentication(given, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping
-
-
-def is_authorized(what: str) -> bool:
-    """Whether the server's authentication says this of the user whose run it is; where there is no user, it is so."""
-    server = get_runtime().server_info
-    user = server.user if server else None
-    return user is None or (what in user and bool(user[what]))
+    return apply_authentication(context, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping

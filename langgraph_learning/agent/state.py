@@ -1,4 +1,4 @@
-"""What the loop keeps in a graph's state."""
+"""The channels that the loop adds to a graph's state."""
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -6,25 +6,33 @@ from langchain.agents.middleware.types import AgentState, OmitFromInput, Private
 from langchain_core.messages import AnyMessage
 from langgraph.channels import UntrackedValue
 
-Recalled = dict[str, list[dict[str, Any]]]
+from langgraph_learning.agent.run_context import TurnStart
+from langgraph_learning.extract.extraction import ExtractionResult
+from langgraph_learning.recall.context import AgentContext
+from langgraph_learning.recall.recall import Recalled
 
 
 class LearningState(TypedDict, total=False):
-    """The channels of the loop. They join a graph's state by themselves when the nodes are added."""
+    """The channels of the loop. LangGraph adds them to a graph's state when the nodes are added.
+
+    Untracked channels are never saved, so they hand objects from step to step as they are.
+    """
 
     # A plain channel gives way to the reducer that the graph itself declares for its messages.
     messages: list[AnyMessage]
+    learning_turn: Annotated[TurnStart, UntrackedValue]
     learning_recalled: Annotated[Recalled, UntrackedValue]
-    learning_context: Annotated[dict[str, Any], UntrackedValue]
-    learning_lesson: Annotated[dict[str, Any], UntrackedValue]
+    learning_context: Annotated[AgentContext, UntrackedValue]
+    learning_lesson: Annotated[ExtractionResult, UntrackedValue]
     learning_session: list[dict[str, Any]]
     learning_errors: list[str]
     learning_proposed: list[str]
 
 
 class LearningAgentState(AgentState[Any]):
-    """The same channels for an agent made by `create_agent`: private to the middleware, but for the errors."""
+    """The same channels for an agent made by `create_agent`: private to the middleware, except for the errors."""
 
-    learning_context: NotRequired[Annotated[dict[str, Any], UntrackedValue, PrivateStateAttr]]
+    learning_turn: NotRequired[Annotated[TurnStart, UntrackedValue, PrivateStateAttr]]
+    learning_context: NotRequired[Annotated[AgentContext, UntrackedValue, PrivateStateAttr]]
     learning_session: NotRequired[Annotated[list[dict[str, Any]], PrivateStateAttr]]
     learning_errors: NotRequired[Annotated[list[str], OmitFromInput]]

@@ -1,20 +1,23 @@
-"""The loop: recall, build_context, then the agent, then extract, update. Each step is a flow over plain values."""
+"""The steps of the loop, recall, build_context, extract and update, as flows; and the node that runs a step."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Literal
 
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_learning.agent.run_context import ContextFrom, RunContext
-from langgraph_learning.core.flow import Flow, as_flow, gather
+from langgraph_learning.agent.state import LearningState
+from langgraph_learning.core.flow import Flow, adrive, drive
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
+from langgraph_learning.core.store_protocol import ItemWrite
 from langgraph_learning.errors import Conflict
-from langgraph_learning.extract.extraction import Extraction, ExtractionResult, Marks
+from langgraph_learning.extract.extraction import Extraction, ExtractionResult
 from langgraph_learning.recall.context import AgentContext, build_agent_context
 from langgraph_learning.recall.injection import read_context
+from langgraph_learning.recall.recall import Recalled, developer_learnings, learning_event, recall_learnings
 from langgraph_learning.recall.trial import current_trial
 from langgraph_learning.stores.base import LearningStore, Request
 from langgraph_learning.update.votes import context_writes, last_answer_id, update_totals
@@ -22,7 +25,7 @@ from langgraph_learning.update.write_policy import write_learnings
 
 GraphState = Mapping[str, Any]
 UPDATE_ATTEMPTS = 3
-"""How often a turn is learnt from when others change at the same time what it rests on."""
+"""How often a turn is learnt from while others change at the same time what it depends on."""
 
 OnError = Literal["report", "raise"]
 StepFunction = Callable[[GraphState, RunContext], Flow[dict[str, Any]]]
@@ -53,70 +56,68 @@ class Loop:
         self._shadow = shadow
 
     def run(self) -> RunContext:
-        """Return the run that is going on."""
+        """Return the run in progress."""
         return RunContext.current(self.store, self.context_from)
 
     def recall(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
-        """Read what all learning stores know, in one batch."""
-        found = yield from self._recalled(state, run)
-        recalled = {name: [_to_json(learning) for learning in learnings] for name, learnings in found.items()}
-        return {"learning_recalled": recalled, **_session_update(found, state)}
+        """Read from all learning stores in one batch."""
+        recalled = yield from self._recall(state, run)
+        return {"learning_turn": run.start, "learning_recalled": recalled, **_keep_session(recalled, state)}
 
     def build_context(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
-        """Render what was recalled, within the budget."""
-        recalled = {
-            name: [Learning.model_validate(learning) for learning in learnings]
-            for name, learnings in (state.get("learning_recalled") or {}).items()
-        }
-        shown = yield from self._shown(recalled, run.request(state))
-        return {"learning_context": shown.model_dump(mode="json")}
+        """Render what was recalled within the budget."""
+        context = yield from self._build(state.get("learning_recalled") or {}, run.request(state))
+        return {"learning_context": context}
 
-    def prepare(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
-        """Recall and build in one step: what was found need not become JSON on its way."""
-        found = yield from self._recalled(state, run)
-        shown = yield from self._shown(found, run.request(state))
-        return {"learning_context": shown.model_dump(mode="json"), **_session_update(found, state)}
+    def recall_and_build(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
+        """Do both in one step, for the middleware."""
+        recalled = yield from self._recall(state, run)
+        context = yield from self._build(recalled, run.request(state))
+        return {"learning_turn": run.start, "learning_context": context, **_keep_session(recalled, state)}
 
     def context_for_agent(self, state: GraphState, run: RunContext) -> Flow[AgentContext]:
-        """Return what the agent is shown."""
-        built = read_context(run.config)
-        if built is None:  # after an interrupt the channel is empty, for nothing of it is saved: recall once more
-            found = yield from self._found(state, run)
-            built = yield from self._shown(found, run.request(state))
-        return built
+        """Return the context that was built in this run. After an interrupt it is lost, so it is built again."""
+        context = read_context(run.config)
+        if context is None:
+            request = run.request(state)
+            recalled = yield from recall_learnings(self.stores, request)
+            context = yield from self._build(recalled, request)
+        return context
 
     def extract(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
-        """Ask what the conversation taught."""
+        """Extract learnings from the messages that were not learnt from yet."""
         if current_trial():
-            return {"learning_lesson": {}}
-        lesson = yield from self._lesson(state, run)
-        return {"learning_lesson": lesson.model_dump(mode="json")}
+            return {"learning_lesson": ExtractionResult()}
+        return {"learning_lesson": (yield from self._extract(state, run))}
 
     def update(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
-        """Write what was learnt, and what was read, in one batch: all of it or nothing."""
-        lesson = ExtractionResult.model_validate(state.get("learning_lesson") or {})
+        """Write the learnings and the cursor in one batch, all or nothing."""
+        result = state.get("learning_lesson")
+        # A client can write anything into the state, but no object of ours: only the extraction of this run counts.
+        if not isinstance(result, ExtractionResult):
+            result = ExtractionResult()
         for attempt in range(UPDATE_ATTEMPTS):
-            if attempt:  # another extraction of this thread was quicker, or what it changes is another by now
-                lesson = yield from self._lesson(state, run)
+            if attempt:  # another extraction of this thread was quicker, or what it changes has changed meanwhile
+                result = yield from self._extract(state, run)
             try:
-                learnt = yield from self._written(lesson, state, run)
+                learnings = yield from self._write(result, state, run)
             except Conflict:
                 continue
-            return (yield from self._told(lesson, learnt, state, run))
-        return {"learning_proposed": []}  # the cursor stays: the next turn reads it
+            return (yield from self._report(result, learnings, state, run))
+        return {"learning_proposed": []}  # the cursor stays, so the next turn reads the messages
 
-    def learn(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
-        """Extract and update in one step."""
+    def extract_and_update(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
+        """Do both in one step, for the middleware."""
         extracted = yield from self.tolerate_errors(self.extract)(state, run)
         return (yield from self.update({**state, **extracted}, run))
 
     def tolerate_errors(self, step: StepFunction) -> StepFunction:
-        """Return a step whose failure costs nobody the answer: the state and the stream tell of it, the run goes on.
+        """Return a step whose failure is reported in the state and the stream instead of failing the run.
 
-        Nothing is lost either: the cursor stays, so the next turn reads the same messages again.
+        Nothing is lost: the cursor stays, so the next turn reads the same messages again.
         """
 
-        def spared(state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
+        def tolerant_step(state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
             try:
                 return (yield from step(state, run))
             except GraphBubbleUp:
@@ -128,94 +129,91 @@ class Loop:
                 run.emit({"error": message})
                 return {"learning_errors": [message]}
 
-        return spared
+        return tolerant_step
 
-    def _lesson(self, state: GraphState, run: RunContext) -> Flow[ExtractionResult]:
-        """Return what the messages that nothing was learnt from yet teach."""
+    def _recall(self, state: GraphState, run: RunContext) -> Flow[Recalled]:
+        for store in self.stores:
+            run.caller.namespace(store.scope, store.name)  # a missing owner is an error before any model call
+        recalled = yield from recall_learnings(self.stores, run.request(state))
+        run.emit({"recalled": [learning_event(found) for learnings in recalled.values() for found in learnings]})
+        return recalled
+
+    def _build(self, recalled: Mapping[str, Sequence[Learning]], request: Request) -> Flow[AgentContext]:
+        shown = developer_learnings(self.stores, request.now) if self._shadow else recalled
+        return (yield from build_agent_context(self.stores, shown, request, self._budget))
+
+    def _extract(self, state: GraphState, run: RunContext) -> Flow[ExtractionResult]:
         turn = run.turn(state)
-        return (yield from (self._extraction.flow(turn) if run.caller.learn else self._extraction.skip(turn)))
+        return (yield from (self._extraction.extract(turn) if run.caller.learn else self._extraction.skip(turn)))
 
-    def _written(self, lesson: ExtractionResult, state: GraphState, run: RunContext) -> Flow[tuple[Learning, ...]]:
-        """Write a lesson; return the learnings as they were let in. Raises `Conflict`, having written nothing."""
-        marks = [PutOp(*mark, index=False) for mark in (*lesson.marks, *self._credits(state, run))]
-        expected = lesson.conditions()
+    def _write(self, result: ExtractionResult, state: GraphState, run: RunContext) -> Flow[tuple[Learning, ...]]:
+        """Write a result; return the learnings that the policy allowed. Raises `Conflict` if nothing was written."""
+        puts = [PutOp(*write, index=False) for write in (*result.writes, *self._context_writes(state, run))]
         return (
-            yield from write_learnings(self.stores, run.caller, lesson.learnings, *marks, expected=expected, at=run.now)
+            yield from write_learnings(
+                self.stores, run.caller, result.learnings, *puts, expected=result.expected, at=run.now
+            )
         )
 
-    def _credits(self, state: GraphState, run: RunContext) -> Marks:
-        """Return what says which learnings the answer had in its context: it may be judged, whatever it taught."""
+    def _context_writes(self, state: GraphState, run: RunContext) -> Sequence[ItemWrite]:
+        """Return what records the learnings in the answer's context, so that votes on the answer count for them."""
         answer = last_answer_id(state.get("messages") or ())
         if not (run.caller.learn and run.caller.thread and answer):
             return ()
-        shown = (read_context(run.config) or AgentContext()).learnings
-        telling = {store.name for store in self.stores if not store.stable and store.scope != Scope.THREAD}
-        return context_writes(run.caller, answer, shown, telling)
+        context = read_context(run.config) or AgentContext()
+        by_question = {store.name for store in self.stores if not store.stable and store.scope != Scope.THREAD}
+        return context_writes(run.caller, answer, context.learnings, by_question)
 
-    def _told(
-        self, lesson: ExtractionResult, learnt: Sequence[Learning], state: GraphState, run: RunContext
+    def _report(
+        self, result: ExtractionResult, learnings: Sequence[Learning], state: GraphState, run: RunContext
     ) -> Flow[dict[str, Any]]:
-        """Count the votes in what was written, and tell the stream and the state of it."""
-        yield from update_totals(lesson.voted, run.caller.user)
-        raw = {store.name for store in self.stores if store.verbatim}
-        # What was said is in the stream already: there is no need to tell it again.
-        run.emit({"learnt": [learning_event(learning) for learning in learnt if learning.store_name not in raw]})
-        session = [_to_json(learning) for learning in learnt if _is_session(learning)]
-        errors = [*(state.get("learning_errors") or ()), *lesson.errors]
+        """Update the totals of the votes in what was written, and report it to the stream and the state."""
+        yield from update_totals(result.voted, run.caller.user)
+        verbatim = {store.name for store in self.stores if store.verbatim}
+        # The messages themselves are in the stream already.
+        run.emit({"learnt": [learning_event(learnt) for learnt in learnings if learnt.store_name not in verbatim]})
+        session = [_to_json(learning) for learning in learnings if _is_session(learning)]
+        # A candidate that waits for other users is of no concern to this conversation.
+        proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]
         return {
-            "learning_errors": errors,
+            "learning_errors": [*(state.get("learning_errors") or ()), *result.errors],
             "learning_session": session or list(state.get("learning_session") or ()),
-            # What waits for other people's voices is no matter for this conversation.
-            "learning_proposed": [one.key for one in learnt if one.status is Status.PROPOSED and not one.supporters],
+            "learning_proposed": [learning.key for learning in proposed],
         }
 
-    def _recalled(self, state: GraphState, run: RunContext) -> Flow[dict[str, list[Learning]]]:
-        for store in self.stores:
-            run.caller.namespace(store.scope, store.name)  # whoever is missing is missed before any model call
-        found = yield from self._found(state, run)
-        run.emit({"recalled": [learning_event(learning) for learnings in found.values() for learning in learnings]})
-        return found
 
-    def _found(self, state: GraphState, run: RunContext) -> Flow[dict[str, list[Learning]]]:
-        if not run.caller.recall:
-            return self._given(run.now)
-        asked = run.request(state)
-        found = yield from gather(as_flow(store.recall(asked)) for store in self.stores)
-        if tried := current_trial():
-            found = [tried.apply(store, learnings) for store, learnings in zip(self.stores, found, strict=True)]
-        # Whatever a learning store finds, only what counts is shown.
-        active = [[one for one in learnings if one.is_active(run.now)] for learnings in found]
-        return {store.name: learnings for store, learnings in zip(self.stores, active, strict=True) if learnings}
+class Node(Runnable[Any, Any]):
+    """One step of the loop, for `add_node`. It serves sync and async graphs and adds nothing to the trace."""
 
-    def _shown(self, recalled: Mapping[str, Sequence[Learning]], asked: Request) -> Flow[AgentContext]:
-        seen = self._given(asked.now) if self._shadow else recalled
-        return (yield from build_agent_context(self.stores, seen, asked, self._budget))
+    def __init__(self, name: str, step: StepFunction, loop: Loop) -> None:
+        self.name = name
+        self._step = step
+        self._loop = loop
 
-    def _given(self, now: datetime) -> dict[str, list[Learning]]:
-        """Return what was never learnt, and so is shown even where nothing of what was learnt is."""
-        return {store.name: given for store in self.stores if (given := store.developer_learnings(now))}
+    def __call__(self, state: LearningState) -> dict[str, Any]:
+        """Run the step. The annotation tells LangGraph which channels it needs."""
+        return self.invoke(state)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
+        """Run the step."""
+        run = self._loop.run()
+        return drive(self._step(input, run), run.store, run.config)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
+        """Run the step asynchronously."""
+        run = self._loop.run()
+        return await adrive(self._step(input, run), run.store, run.config)
 
 
 def _is_session(learning: Learning) -> bool:
     return learning.scope == Scope.THREAD
 
 
-def _session_update(found: Mapping[str, Sequence[Learning]], state: GraphState) -> dict[str, Any]:
-    """Return what the thread keeps: its session, so that a fork of the thread has the session as it was there."""
-    session = [_to_json(learning) for learnings in found.values() for learning in learnings if _is_session(learning)]
+def _keep_session(recalled: Recalled, state: GraphState) -> dict[str, Any]:
+    """Return the session for the thread's state, so that a fork of the thread has the session as it was there."""
+    session = [_to_json(found) for learnings in recalled.values() for found in learnings if _is_session(found)]
     return {"learning_session": session or list(state.get("learning_session") or ()), "learning_errors": []}
 
 
 def _to_json(learning: Learning) -> dict[str, Any]:
     return learning.model_dump(mode="json")
-
-
-def learning_event(learning: Learning) -> dict[str, Any]:
-    """Return a learning as the run's stream tells of it."""
-    return {
-        "kind": learning.kind,
-        "text": learning.text,
-        "status": learning.status.value,
-        "namespace": list(learning.namespace),
-        "key": learning.key,
-    }

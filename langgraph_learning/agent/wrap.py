@@ -1,4 +1,4 @@
-"""A learning graph around any agent."""
+"""machine.wrap: a learning graph around any agent, compiled or not."""
 
 import inspect
 import itertools
@@ -7,10 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NotRequired, get_type_hints, is_typeddict
 
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage
-from langchain_core.runnables import RunnableConfig
-from langgraph._internal._runnable import (
-    RunnableCallable,
-)  # the only node that serves both worlds and hides no subgraph
+from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.constants import END, START
 from langgraph.errors import ParentCommand
@@ -28,6 +25,7 @@ from langgraph_learning.agent.error_capture import arecord_errors, record_errors
 from langgraph_learning.agent.nodes import ContextView, Nodes
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import adrive, drive
+from langgraph_learning.core.langgraph_compat import make_node
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.errors import LearningError, Misconfigured
 from langgraph_learning.recall.injection import CHANNEL, add_context, use_context
@@ -41,13 +39,11 @@ def wrap(
     """Return a compiled graph that recalls before an agent answers and learns afterwards."""
     node: Any
     if isinstance(agent, CompiledStateGraph):
-        inner = _wrappable(agent, loop)
+        inner = _check_agent(agent, loop)
         store, checkpointer = store or inner.store, checkpointer or inner.checkpointer
         name, context_schema = name or inner.name, inner.context_schema
-        state_schema, node = (
-            _full_schema(inner),
-            _node(loop, _show_context_to_models(inner) if inject else _accept_full_state(inner)),
-        )
+        shown = _show_context_to_models(inner) if inject else _accept_full_state(inner)
+        state_schema, node = _full_schema(inner), _agent_node(loop, shown)
         input_schema, output_schema = inner.builder.input_schema, inner.builder.output_schema
     elif isinstance(agent, PregelProtocol | StateGraph):
         raise Misconfigured(
@@ -67,7 +63,7 @@ def wrap(
 
 
 def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any) -> None:
-    """Add the five nodes of the loop to a graph. There is nothing more to it: the README does the same by hand."""
+    """Add the five nodes of the loop to a graph, with nothing hidden: docs/agents.md does the same by hand."""
     builder.add_node("recall", nodes.recall, retry_policy=RetryPolicy(retry_on=_is_transient))
     builder.add_node("build_context", nodes.build_context)
     builder.add_node("agent", agent)
@@ -78,35 +74,35 @@ def add_loop(builder: StateGraph[Any, Any, Any, Any], nodes: Nodes, agent: Any) 
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether another try may help: it does not for an error of ours."""
-    passes = RetryPolicy().retry_on
-    return callable(passes) and bool(passes(error)) and not isinstance(error, LearningError)
+    """Return True if another attempt may help. It does not help for an error of ours."""
+    default = RetryPolicy().retry_on
+    return callable(default) and bool(default(error)) and not isinstance(error, LearningError)
 
 
-def _node(loop: Loop, inner: Graph) -> RunnableCallable:
+def _agent_node(loop: Loop, inner: Graph) -> Runnable[Any, Any]:
     """Return the node that lets a compiled agent answer. Studio finds the graph because it is a closure variable."""
     keys = [key for key in inner.builder.channels if key in inner.channels]
 
     def answer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         run = loop.run()
-        shown = drive(loop.context_for_agent(state, run), run.store, config)
-        with use_context(shown), _no_handoff(), record_errors(loop, state, run):
+        context = drive(loop.context_for_agent(state, run), run.store, config)
+        with use_context(context), _forbid_handoff(), record_errors(loop, state, run):
             after = inner.invoke(_select_state(state, keys), config, output_keys=keys)
-        return add_context(_state_update(inner, state, after), shown, config)
+        return add_context(_state_update(inner, state, after), context, config)
 
     async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
         run = loop.run()
-        shown = await adrive(loop.context_for_agent(state, run), run.store, config)
-        with use_context(shown), _no_handoff():
+        context = await adrive(loop.context_for_agent(state, run), run.store, config)
+        with use_context(context), _forbid_handoff():
             async with arecord_errors(loop, state, run):
                 after = await inner.ainvoke(_select_state(state, keys), config, output_keys=keys)
-        return add_context(_state_update(inner, state, after), shown, config)
+        return add_context(_state_update(inner, state, after), context, config)
 
-    return RunnableCallable(answer, aanswer, name="agent", trace=False)
+    return make_node(answer, aanswer, name="agent")
 
 
 @contextmanager
-def _no_handoff() -> Iterator[None]:
+def _forbid_handoff() -> Iterator[None]:
     try:
         yield
     except ParentCommand as error:
@@ -116,7 +112,8 @@ def _no_handoff() -> Iterator[None]:
         ) from error
 
 
-def _wrappable(agent: Graph, loop: Loop) -> Graph:
+def _check_agent(agent: Graph, loop: Loop) -> Graph:
+    """Return a compiled agent. Raises `Misconfigured` if it cannot be wrapped."""
     if "messages" not in agent.builder.channels:
         raise Misconfigured("The agent's state has no `messages`: learning reads the conversation from there.")
     if CHANNEL in agent.channels:
@@ -145,9 +142,9 @@ def _full_schema(inner: Graph) -> type[Any]:
 
 
 def _add_error_channel(output: type[Any]) -> type[Any]:
-    """Return the schema of an agent's answer, with what went wrong while learning from it."""
-    shown = get_type_hints(output, include_extras=True)
-    return TypedDict("Output", {**shown, "learning_errors": NotRequired[list[str]]})  # type: ignore[operator,no-any-return]
+    """Return the schema of an agent's answer with the errors of learning from it."""
+    hints = get_type_hints(output, include_extras=True)
+    return TypedDict("Output", {**hints, "learning_errors": NotRequired[list[str]]})  # type: ignore[operator,no-any-return]
 
 
 def _state_of(agent: Any) -> type[Any]:
@@ -156,35 +153,35 @@ def _state_of(agent: Any) -> type[Any]:
         return MessagesState
     first = next(iter(inspect.signature(agent).parameters), "")
     hint = get_type_hints(agent).get(first)
-    own = inspect.isclass(hint) and (is_typeddict(hint) or issubclass(hint, BaseModel))
-    return hint if own else MessagesState  # type: ignore[return-value]
+    is_schema = inspect.isclass(hint) and (is_typeddict(hint) or issubclass(hint, BaseModel))
+    return hint if is_schema else MessagesState  # type: ignore[return-value]
 
 
 def _accept_full_state(inner: Graph) -> Graph:
-    """Return the agent so that it takes all of its state as input, private keys too: they must outlive the turn."""
-    everything = StateGraph(_full_schema(inner)).add_node("any", _identity).add_edge(START, "any").compile()
+    """Return the agent so that it takes all of its state as input, private keys too, because they outlive the turn."""
+    full = StateGraph(_full_schema(inner)).add_node("any", _identity).add_edge(START, "any").compile()
     start = inner.nodes[START]
     # The first writer of a start node writes the input, the others name the nodes to begin with.
-    writers = [everything.nodes[START].writers[0], *start.writers[1:]]
+    writers = [full.nodes[START].writers[0], *start.writers[1:]]
     return inner.copy(
         {"nodes": {**inner.nodes, START: start.copy({"writers": writers})}, "store": None, "checkpointer": None}
     )
 
 
 def _show_context_to_models(inner: Graph) -> Graph:
-    """Return the agent with what was learnt in view of the nodes that call a model."""
+    """Return the agent with the context in view of the nodes that call a model."""
     made_by_create_agent = (inner.config or {}).get("metadata", {}).get("ls_integration") == "langchain_create_agent"
     return _with_views(_accept_full_state(inner), "model" if made_by_create_agent else None)
 
 
 def _with_views(graph: Graph, only: str | None = None) -> Graph:
-    """Return a graph whose nodes, or the one of this name, see what was learnt."""
-    nodes = {
-        name: node
-        if name == START or only not in (None, name)
-        else node.copy({"bound": _show_context_inside(node.bound, node.subgraphs)})
-        for name, node in graph.nodes.items()
-    }
+    """Return a graph whose nodes, or the one with this name, see the context."""
+    nodes = {}
+    for name, node in graph.nodes.items():
+        if name == START or only not in (None, name):
+            nodes[name] = node
+        else:
+            nodes[name] = node.copy({"bound": _show_context_inside(node.bound, node.subgraphs)})
     return graph.copy({"nodes": nodes})
 
 
@@ -204,16 +201,16 @@ def _select_state(state: Mapping[str, Any], keys: Sequence[str]) -> dict[str, An
 
 
 def _state_update(inner: Graph, before: Mapping[str, Any], after: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the update that makes the outer state what the agent's is: nothing is doubled, nothing comes back."""
+    """Return the update that makes the outer state equal to the agent's: nothing is doubled, nothing comes back."""
     update: dict[str, Any] = {}
     for key, value in (after or {}).items():
         if key in before and _equal(before[key], value):
             continue
-        reduced = isinstance(inner.channels[key], BinaryOperatorAggregate)
-        if reduced and value and all(isinstance(message, BaseMessage) for message in value):
+        is_reduced = isinstance(inner.channels[key], BinaryOperatorAggregate)
+        if is_reduced and value and all(isinstance(message, BaseMessage) for message in value):
             update[key] = _message_updates(before.get(key) or [], value)
         else:
-            update[key] = Overwrite(value) if reduced else value
+            update[key] = Overwrite(value) if is_reduced else value
     return update
 
 
@@ -221,15 +218,15 @@ def _message_updates(before: Sequence[AnyMessage], after: Sequence[AnyMessage]) 
     """Return the messages that `add_messages` needs to turn one conversation into the other."""
     known = {message.id: message for message in before}
     ids = [message.id for message in after]
-    kept = [message.id for message in before if message.id in ids]
-    if ids[: len(kept)] != kept:
+    remaining = [message.id for message in before if message.id in ids]
+    if ids[: len(remaining)] != remaining:
         return [RemoveMessage(REMOVE_ALL_MESSAGES), *after]
-    gone = [RemoveMessage(str(message.id)) for message in before if message.id not in kept]
-    return [*gone, *(message for message in after if known.get(message.id) != message)]
+    removed = [RemoveMessage(str(message.id)) for message in before if message.id not in remaining]
+    return [*removed, *(message for message in after if known.get(message.id) != message)]
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(value: Any, other: Any) -> bool:
     try:
-        return bool(one == other)
-    except (TypeError, ValueError):  # arrays, for one, have no single answer
+        return bool(value == other)
+    except (TypeError, ValueError):  # arrays, for example, have no single answer
         return False

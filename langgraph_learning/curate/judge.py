@@ -28,7 +28,7 @@ Pair = tuple[Learning, Learning]
 class Judge:
     """Asks a model how two statements relate, with a limit on the number of calls."""
 
-    questioner: StructuredModel
+    model: StructuredModel
     most_calls: int
     calls: int = 0
     """Number of calls made so far."""
@@ -38,7 +38,7 @@ class Judge:
     @classmethod
     def of(cls, model: BaseChatModel, most_calls: int) -> "Judge":
         """Return a judge that asks this model. Raises `Misconfigured` if the model supports no structured output."""
-        return cls(StructuredModel(model, _build_schema(), listed="opinions"), most_calls)
+        return cls(StructuredModel(model, _build_schema(), list_field="opinions"), most_calls)
 
     @property
     def exhausted(self) -> bool:
@@ -59,7 +59,7 @@ class Judge:
         )
         prompt = [SystemMessage(PROMPT), HumanMessage(f"<pairs>\n{rendered}\n</pairs>")]
         try:
-            answer, _ = yield from self.questioner.ask(prompt)
+            answer, _ = yield from self.model.ask(prompt)
         except UnreadableAnswer:  # counted in the report; the next run asks about these pairs again
             self.unread += 1
             return []

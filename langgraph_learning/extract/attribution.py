@@ -30,16 +30,23 @@ def is_borrowed(statement: str, lines: Sequence[Line]) -> bool:
     return _is_taken_from(statement, tool_stems, user_stems)
 
 
-def find_user_message(statement: str, lines: Sequence[Line], known_text: str = "") -> Line | None:
+def find_supporting_message(statement: str, lines: Sequence[Line], known_text: str = "") -> Line | None:
     """Return the user's message that supports a statement, or None if the statement is not the user's own.
 
-    A message supports a statement if it contains it literally; otherwise at least two thirds of the statement's content
-    words and all its numbers must come from the user's messages, and no word may come from a tool alone. In either case
-    the user must not have said the opposite. Words of `known_text`, and words that the user only quotes, do not count.
+    That is the message that mentions it, unless the user said the opposite.
     """
-    own_texts = {line.number: strip_quotations(message_text(line.message)) for line in lines if line.channel == "user"}
-    if contradicts(statement, "\n".join(own_texts.values())):
-        return None
+    own_text = "\n".join(_own_texts(lines).values())
+    return None if contradicts(statement, own_text) else find_mentioning_message(statement, lines, known_text)
+
+
+def find_mentioning_message(statement: str, lines: Sequence[Line], known_text: str = "") -> Line | None:
+    """Return the user's message that mentions what a statement is about, affirming or denying it.
+
+    A message mentions a statement if it contains it literally; otherwise at least two thirds of the statement's content
+    words and all its numbers must come from the user's messages, and no word may come from a tool alone. Words of
+    `known_text`, and words that the user only quotes, do not count.
+    """
+    own_texts = _own_texts(lines)
     stems = content_stems([statement]) - content_stems([known_text])
     literal = [number for number, text in own_texts.items() if _contains_words(text, statement)]
     if not literal and not _are_users_words(
@@ -55,6 +62,11 @@ def agent_channel(lines: Sequence[Line]) -> Channel:
     """Return the channel of the agent's words at the end of a transcript: "tool" if this turn called a tool."""
     turn = last_turn([line.message for line in lines])
     return "tool" if any(isinstance(message, ToolMessage) for message in turn) else "agent"
+
+
+def _own_texts(lines: Sequence[Line]) -> dict[int, str]:
+    """Return the user's messages by their number, without what they quote."""
+    return {line.number: strip_quotations(message_text(line.message)) for line in lines if line.channel == "user"}
 
 
 def _tool_texts(lines: Sequence[Line]) -> list[str]:

@@ -1,35 +1,32 @@
-"""What one conversation teaches: one structured question for all learning stores, whose answer is a list of edits."""
+"""Extraction: one structured model call for all learning stores, whose answer is a list of edits."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
-from langgraph.store.base import Item, SearchOp
-from pydantic import BaseModel, ConfigDict, ValidationError
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langgraph.store.base import SearchOp
+from pydantic import ValidationError
 
-from langgraph_learning.core.flow import Flow, as_flow, gather, get_item, search
-from langgraph_learning.core.keys import CURSOR
+from langgraph_learning.core.flow import Flow, as_flow, gather, search
 from langgraph_learning.core.learning import Learning, Status, messages_of, read_learnings
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, InvalidEdit, explain_error
-from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Namespace, Scope
-from langgraph_learning.core.store_protocol import Expected, ItemWrite, version_of
+from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Scope
+from langgraph_learning.core.store_protocol import Expected, ItemWrite
 from langgraph_learning.core.text import content_words, escape_line, normalize
 from langgraph_learning.core.transcript import (
     Line,
     count_tokens,
-    fingerprints,
-    is_readable,
     last_question,
-    last_turn,
     split_chunks,
     transcript_lines,
 )
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.extract.cursor import CURSOR_SIZE
+from langgraph_learning.extract.cursor import Cursor, Unread, find_unread, read_cursor
 from langgraph_learning.extract.schema import answer_schema
 from langgraph_learning.extract.structured_output import ExtractionMethod, StructuredModel
 from langgraph_learning.extract.tool_dedup import SavedStatement, find_saved, repeats_saved, tool_names
@@ -39,308 +36,290 @@ from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import votes_in_edits
 
 PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
-"""What stands before the conversation, and what is asked after it: small models heed most what they read last."""
-_CLOSED = (Status.REJECTED, Status.PROPOSED)
+"""The system prompt, and the question after the conversation: small models heed most what they read last."""
 MAX_CHUNKS = 4
-"""How many parts of a long conversation are read in one turn; the next turn reads on."""
+"""How many parts of a long conversation are read in one turn. The next turn continues where this one stopped."""
 
 
-Marks = tuple[ItemWrite, ...]
-
-
-class ExtractionResult(BaseModel):
-    """What an extraction found: what to write, all at once, if the cursor is still as it was read."""
-
-    model_config = ConfigDict(frozen=True)
+@dataclass(frozen=True)
+class ExtractionResult:
+    """Everything to be written for a turn: all of it, if the cursor is still as it was read, or nothing."""
 
     learnings: tuple[Learning, ...] = ()
     errors: tuple[str, ...] = ()
     """Edits that were dropped, and why."""
-    marks: Marks = ()
-    """What else is written: which messages were read, and votes."""
-    cursor: tuple[Namespace, str, int] | None = None
-    """The version of the thread's cursor that was read."""
+    writes: tuple[ItemWrite, ...] = ()
+    """The advanced cursor, and votes."""
+    expected: tuple[Expected, ...] = ()
+    """Items that must not have changed since they were read."""
     voted: tuple[ItemRef, ...] = ()
-    """The learnings that the conversation votes on; the votes themselves are among the marks."""
-
-    def conditions(self) -> list[Expected]:
-        """Return what must not have changed since."""
-        return [Expected(*self.cursor)] if self.cursor else []
+    """The learnings that the conversation votes on."""
 
 
 class Background(NamedTuple):
-    """What there is to know before anything is learnt from a conversation."""
+    """Context that the extraction needs beside the conversation."""
 
     known: list[Learning]
-    shut: list[Learning]
-    """What must not be learnt again."""
-    out: set[str]
-    """Names of the learning stores that are to learn nothing of this user."""
+    """Learnings near to the conversation that an edit may update."""
+    closed: list[Learning]
+    """Learnings that must not be learnt again: forgotten, rejected, or proposed already."""
+    opted_out: set[str]
+    """Names of the learning stores that learn nothing from this user."""
+
+
+class InvalidAnswer(NamedTuple):
+    """One edit as the model sent it, and why it is not valid."""
+
+    raw: dict[str, Any]
+    reason: str
 
 
 class Extraction:
     """Learns from conversations, for several learning stores at once."""
 
     questioner: StructuredModel
-    """Asks the model; missing where there is none, for no learning store wants one asked."""
+    """Asks the model. Missing if no learning store needs a model."""
 
     def __init__(
         self, stores: Sequence[LearningStore], model: BaseChatModel | None, method: ExtractionMethod, budget: int
     ) -> None:
-        """Raise `Misconfigured` for records or models that cannot be asked."""
+        """Raise `Misconfigured` for records or models that cannot be used."""
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
-        self._all = tuple(stores)
-        self.checks = EditValidator(self.stores)
+        self._all_stores = tuple(stores)
+        self._validator = EditValidator(self.stores)
         self._own_tools = tool_names(stores)
-        self._saved_by_tools = {kind: record for store in stores if store.tools for kind, record in store.asked.items()}
-        self.budget = budget
+        self._records_of_tools = {
+            kind: record for store in stores if store.tools for kind, record in store.asked.items()
+        }
+        self._budget = budget
         if model is not None:
-            self.questioner = StructuredModel(model, answer_schema(self.checks.records), method)
-        elif self.checks.kinds:
-            name = next(iter(self.checks.kinds.values())).name
+            self.questioner = StructuredModel(model, answer_schema(self._validator.records), method)
+        elif self._validator.kinds:
+            name = next(iter(self._validator.kinds.values())).name
             raise Misconfigured(f"{name} learns by a model: give the machine one, model=….")
 
-    def flow(self, turn: Turn) -> Flow[ExtractionResult]:
-        """Read what was said since the last time, and return what is to be written."""
-        new, marks, version = yield from self._unread(turn)
-        if not self.stores or not any(isinstance(message, HumanMessage) for message in new):
+    def extract(self, turn: Turn) -> Flow[ExtractionResult]:
+        """Read the messages that were not learnt from yet, and return what is to be written."""
+        if not self.stores:
             return ExtractionResult()
-        near = yield from self._near(turn, new)
-        parts = split_chunks(transcript_lines(new, turn.caller.user, self._own_tools), self.budget)
-        unread = {id(line.message) for part in parts[MAX_CHUNKS:] for line in part}
-        edits, errors = yield from self._asked(turn, new, parts[:MAX_CHUNKS], near)
-        observed = yield from self._observed(turn, [line for part in parts[:MAX_CHUNKS] for line in part], near.out)
-        learnings = yield from self._process([*edits, *observed], near.known)
-        verdicts, voted = yield from votes_in_edits(self._all, turn, edits)
-        read = {id(message) for message in new} - unread
-        marks_read = [mark for mark, message in zip(*marks, strict=True) if id(message) in read]
-        lesson = _mark_read(turn.caller, marks_read, version)
-        return lesson.model_copy(
-            update={
-                "learnings": tuple(learnings),
-                "errors": tuple(errors),
-                "marks": (*lesson.marks, *verdicts),
-                "voted": voted,
-            }
-        )
+        unread, background = yield from self._read(turn)
+        if not any(isinstance(message, HumanMessage) for message in unread.messages):
+            return ExtractionResult()
+        chunks = split_chunks(transcript_lines(unread.messages, turn.caller.user, self._own_tools), self._budget)
+        now, later = chunks[:MAX_CHUNKS], chunks[MAX_CHUNKS:]
+        edits, errors = yield from self._extract_edits(turn, unread, now, background)
+        observed = yield from self._observe(turn, [line for chunk in now for line in chunk], background.opted_out)
+        learnings = yield from self._process([*edits, *observed], background.known)
+        votes, voted = yield from votes_in_edits(self._all_stores, turn, edits)
+        writes, expected = unread.mark_read(left=[line.message for chunk in later for line in chunk])
+        return ExtractionResult(tuple(learnings), tuple(errors), (*writes, *votes), tuple(expected), voted)
 
     def skip(self, turn: Turn) -> Flow[ExtractionResult]:
-        """Only mark as read what was said since the last time: nothing is to be learnt of it, later neither."""
-        new, marks, version = yield from self._unread(turn)
-        unread = {id(message) for message in new}
-        return _mark_read(turn.caller, [mark for mark, one in zip(*marks, strict=True) if id(one) in unread], version)
+        """Mark the new messages as read without learning from them, now or later."""
+        cursor = yield from read_cursor(turn.caller)
+        writes, expected = find_unread(turn, cursor).mark_read()
+        return ExtractionResult(writes=tuple(writes), expected=tuple(expected))
 
-    def _unread(self, turn: Turn) -> Flow[tuple[list[AnyMessage], tuple[Any, Any], Item | None]]:
-        """Return the messages not yet learnt from, every message with its marks, and the cursor as it was read."""
-        messages = turn.messages if turn.caller.thread else tuple(last_turn(turn.messages))
-        marks = fingerprints(messages)
-        item: Item | None = None
-        if turn.caller.thread:
-            item = yield from get_item(*_cursor(turn.caller))
-        read = set(item.value["marks"]) if item else set()
-        new = [m for m, mark in zip(messages, marks, strict=True) if is_readable(m) and not read & set(mark)]
-        return new, (marks, messages), item
-
-    def _near(self, turn: Turn, new: Sequence[AnyMessage]) -> Flow[Background]:
-        """Return what there is to know before anything is learnt from the new messages."""
+    def _read(self, turn: Turn) -> Flow[tuple[Unread, Background]]:
+        """Read the cursor and the background in one batch."""
         branch = tuple(message.id or "" for message in turn.messages)
-        asked = Request(turn.caller, last_question(new), turn.now, branch, turn.session, learning=True)
-        recalls = (_recall_known(store, asked) for store in self.stores)
-        flows: list[Flow[Any]] = [*recalls, read_closed(self.stores, turn.caller), read_opt_outs(turn.caller)]
-        *known, shut, out = yield from gather(flows)
-        editable = (one for learnings in known for one in learnings if one.namespace[0] == ROOT)
-        return Background([one for one in editable if one.status is Status.ACTIVE], shut, out)
+        request = Request(turn.caller, last_question(turn.messages), turn.now, branch, turn.session, learning=True)
+        reads: list[Flow[Any]] = [
+            read_cursor(turn.caller),
+            read_closed(self.stores, turn.caller),
+            read_opt_outs(turn.caller),
+            *(as_flow(store.recall(request)) for store in self.stores),
+        ]
+        cursor: Cursor
+        cursor, closed, opted_out, *recalled = yield from gather(reads)
+        known: list[Learning] = []
+        for learnings in recalled:
+            # A store may recall from elsewhere, too; only active learnings of ours can be edited.
+            known += [found for found in learnings if found.namespace[0] == ROOT and found.status is Status.ACTIVE]
+        return find_unread(turn, cursor), Background(known, closed, opted_out)
 
-    def _asked(
-        self, turn: Turn, new: Sequence[AnyMessage], parts: Sequence[Sequence[Line]], near: Background
+    def _extract_edits(
+        self, turn: Turn, unread: Unread, chunks: Sequence[Sequence[Line]], background: Background
     ) -> Flow[tuple[list[Edit], list[str]]]:
-        """Ask the model, part by part, if any learning store wants it asked and the user does not mind."""
-        noted = find_saved(new, self._saved_by_tools)
+        """Ask the model chunk by chunk, unless the user opted out of every store that needs it."""
+        if not any(store.asked and store.name not in background.opted_out for store in self.stores):
+            return [], []
+        saved = find_saved(unread.messages, self._records_of_tools)
         edits: list[Edit] = []
         errors: list[str] = []
-        asking = any(store.asked and store.name not in near.out for store in self.stores)
-        for part in parts if asking else ():
-            checked, dropped = yield from self._read(
-                turn, part, [*near.known, *(_learnings_of(edits))], near.shut, noted
-            )
-            edits += [edit for edit in checked if self._wanted(edit, near.out) and not repeats_saved(edit, noted, new)]
+        for chunk in chunks:
+            learnt = [edit.learning() for edit in edits if edit.record is not None]
+            known = [*background.known, *learnt]
+            valid, dropped = yield from self._ask(turn, chunk, known, background.closed, saved)
+            for edit in valid:
+                wanted = edit.record is None or self._store_name(edit) not in background.opted_out
+                if wanted and not repeats_saved(edit, saved, unread.messages):
+                    edits.append(edit)
             errors += dropped
         return edits, errors
 
-    def _wanted(self, edit: Edit, out: Collection[str]) -> bool:
-        """Whether the user wants it learnt; to forget is never too much."""
-        return edit.record is None or self.checks.store_of_kind[edit.kind].name not in out
+    def _store_name(self, edit: Edit) -> str:
+        return self._validator.store_of_kind[edit.kind].name
 
-    def _observed(self, turn: Turn, read: Sequence[Line], out: Collection[str]) -> Flow[list[Edit]]:
-        """Return what the learning stores note by themselves, of a user who does not mind."""
-        stores = [store for store in self.stores if store.name not in out]
-        notes = yield from gather(as_flow(store.observe(turn, read)) for store in stores)
+    def _observe(self, turn: Turn, lines: Sequence[Line], opted_out: Collection[str]) -> Flow[list[Edit]]:
+        """Return the edits that learning stores make of the messages without a model."""
+        stores = [store for store in self.stores if store.name not in opted_out]
+        notes_of_stores = yield from gather(as_flow(store.observe(turn, lines)) for store in stores)
         edits = []
-        for store, made in zip(stores, notes, strict=True):
-            before = [note.line.id for note in made]
-            edits += [
-                edit_from_note(store, turn, note, before[:nth].count(note.line.id)) for nth, note in enumerate(made)
-            ]
+        for store, notes in zip(stores, notes_of_stores, strict=True):
+            notes_on_message: dict[str, int] = {}
+            for note in notes:
+                number = notes_on_message.get(note.line.id, 0)
+                notes_on_message[note.line.id] = number + 1
+                edits.append(edit_from_note(store, turn, note, number))
         return edits
 
-    def _read(
+    def _ask(
         self,
         turn: Turn,
-        part: Sequence[Line],
+        chunk: Sequence[Line],
         known: Sequence[Learning],
-        shut: Sequence[Learning],
-        noted: Sequence[SavedStatement],
+        closed: Sequence[Learning],
+        saved: Sequence[SavedStatement],
     ) -> Flow[tuple[list[Edit], list[str]]]:
-        """Ask about one part of the conversation; an invalid edit is sent back once, then dropped."""
+        """Ask about one chunk. Invalid edits are sent back once, then dropped and reported."""
         keys = {f"k{number}": learning for number, learning in enumerate(known, start=1)}
-        prompt = self._prompt(turn, part, keys, shut, noted)
-        raws, answer = yield from self.questioner.ask(prompt)
-        edits, wrong = self._check(turn, part, keys, raws)
-        if not wrong:
-            return drop_forgotten(edits, part, shut), []
-        sent_back = HumanMessage(
+        prompt = self._render_prompt(turn, chunk, keys, closed, saved)
+        raw_edits, answer = yield from self.questioner.ask(prompt)
+        edits, invalid = self._validate(turn, chunk, keys, raw_edits)
+        if not invalid:
+            return drop_forgotten(edits, chunk, closed), []
+        complaint = HumanMessage(
             "These edits are not valid:\n"
-            + "\n".join(f"- {raw}: {why}" for raw, why in wrong)
+            + "\n".join(f"- {raw}: {reason}" for raw, reason in invalid)
             + "\nAnswer with corrected versions of these only; leave out what cannot be corrected."
         )
-        said = AIMessage(answer.text or str(raws))
-        raws, _ = yield from self.questioner.ask([*prompt, said, sent_back])
-        corrected, dropped = self._check(turn, part, keys, raws, first=len(edits))
-        return drop_forgotten([*edits, *corrected], part, shut), [f"dropped {raw}: {why}" for raw, why in dropped]
+        first_answer = AIMessage(answer.text or str(raw_edits))
+        raw_edits, _ = yield from self.questioner.ask([*prompt, first_answer, complaint])
+        corrected, dropped = self._validate(turn, chunk, keys, raw_edits, first=len(edits))
+        errors = [f"dropped {raw}: {reason}" for raw, reason in dropped]
+        return drop_forgotten([*edits, *corrected], chunk, closed), errors
 
-    def _prompt(
+    def _render_prompt(
         self,
         turn: Turn,
-        part: Sequence[Line],
+        chunk: Sequence[Line],
         keys: Mapping[str, Learning],
-        shut: Sequence[Learning],
-        noted: Sequence[SavedStatement],
+        closed: Sequence[Learning],
+        saved: Sequence[SavedStatement],
     ) -> list[BaseMessage]:
         # A profile's list of fields tempts small models to fill in a form: it comes last.
         stores = sorted(self.stores, key=lambda store: store.stable)
         kinds = "\n\n".join(f"## {', '.join(store.asked)}\n{store.instructions}" for store in stores if store.asked)
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
+        proposed = [learning for learning in closed if _is_proposed(learning)]
+        forgotten = [learning for learning in closed if not _is_proposed(learning)]
+        small = self._budget // 16
         blocks = {
-            "known": _rows_within(self.budget // 4, (f"{key}: {_render_known(one)}" for key, one in keys.items())),
-            "forgotten": _rows_within(
-                self.budget // 16, (f"- {escape_line(one.text)}" for one in shut if not _is_proposed(one))
-            ),
-            "proposed": _rows_within(
-                self.budget // 16, (f"- {escape_line(one.text)}" for one in shut if _is_proposed(one))
-            ),
-            "saved": _rows_within(self.budget // 16, (f"- {one.kind} · {escape_line(one.text)}" for one in noted)),
-            "conversation": [line.text for line in part],
+            "known": _take_rows(self._budget // 4, [f"{key}: {_render_known(known)}" for key, known in keys.items()]),
+            "forgotten": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in forgotten]),
+            "proposed": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in proposed]),
+            "saved": _take_rows(small, [f"- {statement.kind} · {escape_line(statement.text)}" for statement in saved]),
+            "conversation": [line.text for line in chunk],
         }
-        shown = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
-        return [SystemMessage(system), HumanMessage(f"{shown}\n\n{QUESTION.substitute().strip()}")]
+        rendered = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
+        return [SystemMessage(system), HumanMessage(f"{rendered}\n\n{QUESTION.substitute().strip()}")]
 
-    def _check(
+    def _validate(
         self,
         turn: Turn,
-        part: Sequence[Line],
+        chunk: Sequence[Line],
         keys: Mapping[str, Learning],
-        raws: Sequence[dict[str, Any]],
+        raw_edits: Sequence[dict[str, Any]],
         first: int = 0,
-    ) -> tuple[list[Edit], list[tuple[dict[str, Any], str]]]:
-        edits, wrong = [], []
-        for number, raw in enumerate(raws, start=first):
+    ) -> tuple[list[Edit], list[InvalidAnswer]]:
+        edits, invalid = [], []
+        for number, raw in enumerate(raw_edits, start=first):
             try:
-                edits.append(self.checks.edit(turn, part, keys, raw, number))
+                edits.append(self._validator.extracted_edit(turn, chunk, keys, raw, number))
             except ValidationError as error:
-                wrong.append((raw, explain_error(error)))
+                invalid.append(InvalidAnswer(raw, explain_error(error)))
             except InvalidEdit as error:
-                wrong.append((raw, str(error)))
-        return edits, wrong
+                invalid.append(InvalidAnswer(raw, str(error)))
+        return edits, invalid
 
     def _process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
+        """Let each store turn its own edits into learnings."""
         flows = []
         for store in self.stores:
-            own = [edit for edit in edits if edit.kind in store.kinds]
-            if own:
-                flows.append(process_edits(store, own, known))
-        written = yield from gather(flows)
-        return [learning for learnings in written for learning in learnings]
+            own_edits = [edit for edit in edits if edit.kind in store.kinds]
+            if own_edits:
+                flows.append(process_edits(store, own_edits, known))
+        learnings_of_stores = yield from gather(flows)
+        return [learning for learnings in learnings_of_stores for learning in learnings]
 
 
 def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
-    """Return what must not be asked for again: what was forgotten or refused, and what is proposed already."""
-    places = [
-        (caller.namespace(scope, store.name), status)
-        for store in stores
-        for scope in {store.scope, Scope.USER}
-        for status in _CLOSED
-        if store.asked and not _is_thread_store(store) and (status is Status.REJECTED or store.mode is Mode.PROPOSE)
-    ]
-    found = yield from search(*(SearchOp(place, {"status": status.value}, limit=20) for place, status in places))
-    return read_learnings(found, [place for place, _ in places])
-
-
-def _render_known(one: Learning) -> str:
-    """Return something known as the model is told it, with how often it was said: that may be evidence."""
-    times = len(messages_of(one.sources))
-    return f"{one.kind} · {escape_line(one.text)}{f' (said {times} times)' if times > 1 else ''}"
+    """Return the learnings that must not be learnt again: forgotten, rejected, or proposed already."""
+    searches = []
+    for store in stores:
+        if not store.asked or store.scope == Scope.THREAD:
+            continue
+        statuses = [Status.REJECTED, *([Status.PROPOSED] if store.mode is Mode.PROPOSE else [])]
+        for scope in {store.scope, Scope.USER}:
+            namespace = caller.namespace(scope, store.name)
+            searches += [SearchOp(namespace, {"status": status.value}, limit=20) for status in statuses]
+    items = yield from search(*searches)
+    return read_learnings(items, [operation.namespace_prefix for operation in searches])
 
 
 def process_edits(store: LearningStore, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
-    """Return what a learning store wants written for edits of its own."""
-    written = yield from as_flow(store.process(edits, [one for one in known if one.kind in store.kinds]))
-    if foreign := next((one for one in written if one.store_name != store.name), None):
-        raise Misconfigured(f"{store.name}.process returned a learning of {foreign.store_name}: each keeps its own.")
-    return written
+    """Return the learnings that a store wants written for its own edits.
+
+    Raises `Misconfigured` if it returns a learning of another store.
+    """
+    own_known = [learning for learning in known if learning.kind in store.kinds]
+    learnings = yield from as_flow(store.process(edits, own_known))
+    for learning in learnings:
+        if learning.store_name != store.name:
+            raise Misconfigured(
+                f"{store.name}.process returned a learning of {learning.store_name}: each keeps its own."
+            )
+    return learnings
 
 
-def _recall_known(store: LearningStore, asked: Request) -> Flow[list[Learning]]:
-    return (yield from as_flow(store.recall(asked)))
+def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning]) -> list[Edit]:
+    """Leave out edits that would learn again what the user forgot.
 
+    An edit stays if the user says it anew, unless the same answer forgets it.
+    """
+    forgotten_now = {normalize(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
+    forgotten_before = {normalize(learning.text) for learning in closed if learning.status is Status.REJECTED}
+    words_of_message = {line.id: content_words([line.text]) for line in lines if line.channel == "user"}
 
-def _learnings_of(edits: Sequence[Edit]) -> list[Learning]:
-    return [edit.learning() for edit in edits if edit.record is not None]
-
-
-def drop_forgotten(edits: Sequence[Edit], part: Sequence[Line], forgotten: Sequence[Learning]) -> list[Edit]:
-    """Leave out what the user asked to forget, unless they say it anew; what they forget right now, in any case."""
-    now = {normalize(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
-    before = {normalize(learning.text) for learning in forgotten if learning.status is Status.REJECTED}
-    said = {line.id: content_words([line.text]) for line in part if line.channel == "user"}
-
-    def wanted(edit: Edit) -> bool:
+    def is_wanted(edit: Edit) -> bool:
         if edit.record is None:
             return True
         text = edit.learning().text
-        anew = content_words([text]) <= said.get(edit.source.messages[0], set())
-        return normalize(text) not in now and (normalize(text) not in before or anew)
+        if normalize(text) in forgotten_now:
+            return False
+        said_anew = content_words([text]) <= words_of_message.get(edit.source.messages[0], set())
+        return said_anew or normalize(text) not in forgotten_before
 
-    return [edit for edit in edits if wanted(edit)]
-
-
-def _mark_read(caller: Caller, read: Sequence[tuple[str, ...]], cursor: Item | None) -> ExtractionResult:
-    """Return the lesson that marks messages as read, and says nothing else."""
-    if not caller.thread or not read:
-        return ExtractionResult()
-    before = list(cursor.value["marks"]) if cursor else []
-    marks = [*before, *(mark for message in read for mark in message)][-CURSOR_SIZE:]
-    return ExtractionResult(
-        marks=((*_cursor(caller), {"marks": marks}),), cursor=(*_cursor(caller), version_of(cursor))
-    )
+    return [edit for edit in edits if is_wanted(edit)]
 
 
-def _cursor(caller: Caller) -> ItemRef:
-    return caller.namespace(Scope.THREAD, CURSOR), "read"
+def _render_known(learning: Learning) -> str:
+    """Render a known learning for the prompt, with the number of messages that support it."""
+    count = len(messages_of(learning.sources))
+    return f"{learning.kind} · {escape_line(learning.text)}{f' (said {count} times)' if count > 1 else ''}"
 
 
 def _is_proposed(learning: Learning) -> bool:
     return learning.status is Status.PROPOSED and not learning.retires
 
 
-def _is_thread_store(store: LearningStore) -> bool:
-    return store.scope == Scope.THREAD
-
-
-def _rows_within(budget: int, rows: Any) -> list[str]:
-    kept: list[str] = []
+def _take_rows(budget: int, rows: Sequence[str]) -> list[str]:
+    """Return the first rows that fit a budget of tokens."""
+    taken: list[str] = []
     for row in rows:
         budget -= count_tokens(row)
         if budget < 0:
             break
-        kept.append(row)
-    return kept
+        taken.append(row)
+    return taken

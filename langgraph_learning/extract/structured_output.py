@@ -1,4 +1,4 @@
-"""How a model is asked for a list of edits: by whichever way it and its server support."""
+"""Structured output: ask a chat model for a list, by JSON schema or by tools, whichever is supported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,43 +22,48 @@ _METHODS: Mapping[ExtractionMethod, tuple[str, ...]] = {
 
 @dataclass
 class StructuredModel:
-    """Asks a chat model for an answer of a given schema, by whichever way the model and its server support."""
+    """A chat model that answers with a list of objects of a given schema."""
 
     model: BaseChatModel
     schema: dict[str, Any]
     method: ExtractionMethod = "auto"
-    listed: str = "edits"
-    """The name under which the answer lists what it holds."""
-    ways: list[Runnable[Any, Any]] = field(init=False)
+    list_field: str = "edits"
+    """Name of the field of the answer that holds the list."""
+    runnables: list[Runnable[Any, Any]] = field(init=False)
+    """The model with each supported method, in the order in which they are tried."""
 
     def __post_init__(self) -> None:
-        """Raise `Misconfigured` if the model supports no way of asking."""
-        self.ways = [way for name in _METHODS[self.method] if (way := self._way(name))]
-        if not self.ways:
+        """Raise `Misconfigured` if the model supports no method."""
+        bound = [self._bind(method) for method in _METHODS[self.method]]
+        self.runnables = [runnable for runnable in bound if runnable]
+        if not self.runnables:
             raise Misconfigured(
                 f"{type(self.model).__name__} takes neither a JSON schema nor tools, so it cannot extract."
             )
 
     def ask(self, messages: Sequence[BaseMessage]) -> Flow[tuple[list[dict[str, Any]], BaseMessage]]:
-        """Return what the model's answer lists, and the answer itself. Raises `UnreadableAnswer`."""
-        way, *others = self.ways
+        """Return the list in the model's answer, and the answer itself. Raises `UnreadableAnswer`."""
+        runnable, *fallbacks = self.runnables
         try:
-            answer = yield from invoke(way, list(messages), (TAG_NOSTREAM,))
+            answer = yield from invoke(runnable, list(messages), (TAG_NOSTREAM,))
         except Exception as error:
-            if getattr(error, "status_code", None) != 400 or not others:
+            if getattr(error, "status_code", None) != 400 or not fallbacks:
                 raise
-            # A server without JSON schemas answers 400. That is a fact about the server, so it is asked only once.
-            self.ways = others
+            # A server without JSON schemas answers 400. That is a property of the server, so it is tried only once.
+            self.runnables = fallbacks
             return (yield from self.ask(messages))
         parsed = answer["parsed"]
-        if not isinstance(parsed, dict) or not isinstance(parsed.get(self.listed), list):
-            raise UnreadableAnswer(f"The model's answer is not a list of {self.listed}: {answer['raw'].text[:200]!r}")
-        return [one for one in parsed[self.listed] if isinstance(one, dict)], answer["raw"]
+        if not isinstance(parsed, dict) or not isinstance(parsed.get(self.list_field), list):
+            raise UnreadableAnswer(
+                f"The model's answer is not a list of {self.list_field}: {answer['raw'].text[:200]!r}"
+            )
+        return [entry for entry in parsed[self.list_field] if isinstance(entry, dict)], answer["raw"]
 
-    def _way(self, name: str) -> Runnable[Any, Any] | None:
+    def _bind(self, method: str) -> Runnable[Any, Any] | None:
+        """Return the model with this method, strict if possible; None if it does not support the method."""
         for options in ({"strict": True}, {}):
             try:
-                return self.model.with_structured_output(self.schema, method=name, include_raw=True, **options)
+                return self.model.with_structured_output(self.schema, method=method, include_raw=True, **options)
             except (TypeError, ValueError, NotImplementedError):
-                continue  # the model does not know this option, or this way
+                continue
         return None

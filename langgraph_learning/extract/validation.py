@@ -1,9 +1,9 @@
-"""Whether an edit that a model asked for can be carried out, and in whose name."""
+"""Validation of the edits that a model sends: fields, keys, provenance, target namespace and key of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from langchain_core.messages import AnyMessage
@@ -23,77 +23,102 @@ from langgraph_learning.core.records import (
     resolve_links,
 )
 from langgraph_learning.core.scopes import Scope
-from langgraph_learning.core.transcript import Line
-from langgraph_learning.core.transcript import message_text as text_of_message
-from langgraph_learning.extract.attribution import agent_channel, find_user_message, is_borrowed, is_quoted
+from langgraph_learning.core.transcript import Line, message_text
+from langgraph_learning.extract.attribution import (
+    agent_channel,
+    find_mentioning_message,
+    find_supporting_message,
+    is_borrowed,
+    is_quoted,
+)
 from langgraph_learning.extract.schema import parse_record
 from langgraph_learning.stores.base import LearningStore, Note, Turn
 
-LONGEST_QUOTE = 1_000
+MAX_QUOTE_CHARS = 1_000
 """How many characters of a message are kept for a reviewer to see."""
 
 
+class ToolCallIds(NamedTuple):
+    """Ids of the message that calls a tool, and of the call; empty where there is none."""
+
+    message: str
+    call: str
+
+
 class EditValidator:
-    """Makes edits of what a model sent, for several learning stores."""
+    """Turns raw edits into validated ones, for several learning stores."""
 
     def __init__(self, stores: Sequence[LearningStore]) -> None:
         self.kinds = {kind: store for store in stores for kind in store.asked}
-        self.records: dict[str, type[BaseModel]] = {k: r for s in stores for k, r in s.asked.items()}
+        """The store of each kind that a model may be asked for."""
+        self.records: dict[str, type[BaseModel]] = {}
+        for store in stores:
+            self.records |= store.asked
         self.store_of_kind = {kind: store for store in stores for kind in store.kinds}
+        """The store of every kind, including those that only code makes."""
 
-    def edit(
-        self, turn: Turn, part: Sequence[Line], keys: Mapping[str, Learning], raw: Mapping[str, Any], number: int
+    def extracted_edit(
+        self, turn: Turn, chunk: Sequence[Line], keys: Mapping[str, Learning], raw: Mapping[str, Any], number: int
     ) -> Edit:
-        """Return a raw edit as one that can be carried out. Raises `InvalidEdit` or `ValidationError`."""
-        line = next((line for line in part if line.number == raw.get("message")), None)
+        """Validate an edit of an extraction. Raises `InvalidEdit` or `ValidationError`.
+
+        keys: the learnings that the prompt showed, by the keys that it gave them.
+        number: position of the edit in the answer.
+        """
+        line = next((line for line in chunk if line.number == raw.get("message")), None)
         if line is None:
             raise InvalidEdit(f"message: there is no message {raw.get('message')!r}")
         replaces = keys.get(raw.get("replaces") or "")
         if raw.get("replaces") and replaces is None:
             raise InvalidEdit(f"replaces: nothing known has the key {raw['replaces']!r}")
-        kind = replaces.kind if raw.get("edit") == FORGET and replaces else str(raw.get("edit"))
-        if kind not in (self.store_of_kind if replaces and raw.get("edit") == FORGET else self.kinds):
-            raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
-        record = None if raw.get("edit") == FORGET else self._record(kind, raw, keys)
-        source = self._source(turn, part, line, record)
+        kind = self._kind(raw, replaces)
+        record = None if raw.get("edit") == FORGET else self._parse(kind, raw, keys)
+        source = self._source_of(turn, chunk, line, record)
         key = message_key(turn.caller.thread, line.id, kind, str(number))
-        edit = _resolve_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
+        edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
-        whole = replace(edit, at=at, quote=_quote_message(line.message), covers=part[-1].id)
-        return self._vetted(whole, raw, keys)
+        edit = replace(edit, at=at, quote=_quote_message(line.message), covers=chunk[-1].id)
+        return self._vet(edit, raw, keys)
 
-    def asked(
+    def tool_edit(
         self,
         turn: Turn,
-        said: Sequence[Line],
+        lines: Sequence[Line],
         raw: Mapping[str, Any],
         replaces: Learning | None,
         keys: Mapping[str, Learning],
-        call: tuple[str, str],
+        call: ToolCallIds,
     ) -> Edit:
-        """Return what an agent asked for with a tool. Raises `InvalidEdit` or `ValidationError`.
+        """Validate an edit that the agent asked for with a tool. Raises `InvalidEdit` or `ValidationError`.
 
-        The agent does not say on whose words it rests: the words do. What is not the user's in all of the thread is the
-        agent's own, or a tool's if there was one in this turn. `call` is the asking message's id and the call's.
+        The agent does not name its source, so attribution finds it. A statement that is not the user's anywhere in the
+        thread is the agent's own, or a tool's if this turn called one.
         """
-        kind = replaces.kind if raw["edit"] == FORGET and replaces else str(raw["edit"])
-        record = None if raw["edit"] == FORGET else self._record(kind, raw, keys)
-        known = replaces.text if replaces else ""
-        told = field_text(record, chosen=False) if record else known
-        line = find_user_message(told, said, known_text=known if record else "")
-        source = _make_source(turn, "user", line.id) if line else _make_source(turn, agent_channel(said), call[0])
-        key = hash_key(turn.caller.thread, *call, kind) if turn.caller.thread and all(call) else uuid4().hex
-        rests_on = next((one for one in turn.messages if one.id in source.messages), None)
-        edit = _resolve_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
-        return self._vetted(replace(edit, quote=_quote_message(rests_on) if rests_on else None), raw, keys)
+        kind = self._kind(raw, replaces)
+        record = None if raw["edit"] == FORGET else self._parse(kind, raw, keys)
+        known_text = replaces.text if replaces else ""
+        if record:
+            line = find_supporting_message(field_text(record, chosen=False), lines, known_text)
+        else:
+            # Who denies what is known asks to forget it just as who repeats it.
+            line = find_mentioning_message(known_text, lines)
+        source = _make_source(turn, "user", line.id) if line else _make_source(turn, agent_channel(lines), call.message)
+        can_repeat = turn.caller.thread and all(call)
+        key = hash_key(str(turn.caller.thread), *call, kind) if can_repeat else uuid4().hex
+        evidence = next((message for message in turn.messages if message.id in source.messages), None)
+        edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
+        return self._vet(replace(edit, quote=_quote_message(evidence) if evidence else None), raw, keys)
 
-    def _vetted(self, edit: Edit, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> Edit:
-        """Return an edit as its learning store takes it. Raises `InvalidEdit`."""
-        links = raw_links(raw, self.records[edit.kind]) if edit.record else ()
-        return self.store_of_kind[edit.kind].vet(edit, [keys[key] for key in links])
+    def _kind(self, raw: Mapping[str, Any], replaces: Learning | None) -> str:
+        """Return the kind of an edit: of a forget the kind of what is forgotten."""
+        forgets = raw.get("edit") == FORGET and replaces is not None
+        kind = replaces.kind if forgets and replaces else str(raw.get("edit"))
+        if kind not in (self.store_of_kind if forgets else self.kinds):
+            raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
+        return kind
 
-    def _record(self, kind: str, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> BaseModel:
+    def _parse(self, kind: str, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> BaseModel:
         record = parse_record(raw, self.records[kind])
         if not field_text(record).strip():
             raise InvalidEdit("an edit needs a text")
@@ -104,29 +129,37 @@ class EditValidator:
         except ValueError as error:
             raise InvalidEdit(str(error)) from error
 
-    def _source(self, turn: Turn, part: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
-        """Return whose words an edit is: a user who passes on what a tool or a document says did not say it."""
+    def _source_of(self, turn: Turn, chunk: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
+        """Return the source of an edit: words that a user only passes on are a tool's or a document's."""
         channel = line.channel
         if record is not None and channel == "user":
-            text = field_text(record)
-            channel = "tool" if is_borrowed(text, part) else "import" if is_quoted(text, line.message) else "user"
+            statement = field_text(record)
+            if is_borrowed(statement, chunk):
+                channel = "tool"
+            elif is_quoted(statement, line.message):
+                channel = "import"
         return _make_source(turn, channel, line.id)
+
+    def _vet(self, edit: Edit, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> Edit:
+        """Let the learning store check the edit. Raises `InvalidEdit`."""
+        links = raw_links(raw, self.records[edit.kind]) if edit.record else ()
+        return self.store_of_kind[edit.kind].vet(edit, [keys[key] for key in links])
 
 
 def edit_from_note(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:
-    """Return what a learning store noted as an edit: whose words it is follows from the message, as always.
+    """Return the edit for a note that a learning store made without a model.
 
-    `number` counts the notes on one message, so that what is noted of it has the same key whatever is read with it.
+    number: counts the notes on one message, so that a note has the same key whatever else is read with it.
     """
     kind = kind_of(type(note.record))
     source = _make_source(turn, note.line.channel, note.line.id)
     key = note_key(turn.caller.thread, note.line.id, kind, number)
-    edit = _resolve_edit(store, turn, kind, note.record, None, source, key)
+    edit = _route_edit(store, turn, kind, note.record, None, source, key)
     at = turn.now + timedelta(microseconds=note.line.number)
     return replace(edit, at=at, quote=_quote_message(note.line.message), covers=note.line.id)
 
 
-def _resolve_edit(
+def _route_edit(
     store: LearningStore,
     turn: Turn,
     kind: str,
@@ -135,19 +168,22 @@ def _resolve_edit(
     source: Source,
     key: str,
 ) -> Edit:
-    """Return the edit, where it goes decided by who said it."""
-    own_words = source.channel == "user"
-    # Where a person approves, anything may be proposed. What is shared by count is the user's own until then.
-    trusted = (own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
-    scope = store.scope if trusted or store.scope.private else Scope.USER
-    if replaces and not own_words and not trusted and not replaces.scope.private:
+    """Return the edit with its target namespace, which depends on who said it.
+
+    A user's own words go to the store's scope, all else is private to the user. Where a person approves, anything may
+    be proposed; where sharing needs several users, a statement stays private until then.
+    """
+    is_own_words = source.channel == "user"
+    is_trusted = (is_own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
+    scope = store.scope if is_trusted or store.scope.private else Scope.USER
+    if replaces and not is_own_words and not is_trusted and not replaces.scope.private:
         if record is None:
             raise InvalidEdit("only a user's own words can make something shared be forgotten")
         replaces = None
-    place = turn.caller.namespace(scope, store.name)
+    namespace = turn.caller.namespace(scope, store.name)
     until = turn.now + store.keep if store.keep else None
     rests_on = links_of(record) if record else ()
-    return Edit(kind, record, replaces, source, place, key, turn.now, until=until, rests_on=rests_on)
+    return Edit(kind, record, replaces, source, namespace, key, turn.now, until=until, rests_on=rests_on)
 
 
 def _make_source(turn: Turn, channel: Channel, message: str) -> Source:
@@ -155,6 +191,6 @@ def _make_source(turn: Turn, channel: Channel, message: str) -> Source:
 
 
 def _quote_message(message: AnyMessage) -> str:
-    """Return a message as a reviewer is shown it; what is too long to have been typed is a document of somebody's."""
-    text = text_of_message(message)
-    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + CUT
+    """Return a message as a reviewer sees it. A text too long to have been typed is a document, and marked as cut."""
+    text = message_text(message)
+    return text if len(text) <= MAX_QUOTE_CHARS else text[:MAX_QUOTE_CHARS] + CUT

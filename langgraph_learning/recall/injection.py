@@ -7,9 +7,9 @@ from typing import Any
 
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph._internal._constants import CONFIG_KEY_READ
 from langgraph.config import get_config
 
+from langgraph_learning.core.langgraph_compat import read_channel
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.recall.context import AgentContext
 
@@ -102,16 +102,14 @@ def learned_context() -> str:
 
 
 def read_context(config: RunnableConfig) -> AgentContext | None:
-    """Return what was built in this run, or None: in another graph, or after an interrupt."""
-    try:
-        found = config["configurable"][CONFIG_KEY_READ](CHANNEL)
-    except KeyError:
-        return None
-    return None if found is None else AgentContext.model_validate(found)
+    """Return the context that was built in this run, or None: in another graph, or after an interrupt."""
+    context = read_channel(config, CHANNEL)
+    # A client can write anything into the state, but no object of ours.
+    return context if isinstance(context, AgentContext) else None
 
 
 def add_context(update: Any, shown: AgentContext, config: RunnableConfig) -> Any:
     """Return an agent's update with what it was shown, where no channel holds it: credit for the answer needs it."""
     if read_context(config) is not None or not isinstance(update, Mapping):
         return update
-    return {**update, CHANNEL: shown.model_dump(mode="json")}
+    return {**update, CHANNEL: shown}

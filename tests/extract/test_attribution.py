@@ -4,7 +4,7 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 
 from langgraph_learning.core.transcript import transcript_lines
-from langgraph_learning.extract.attribution import find_user_message, is_borrowed
+from langgraph_learning.extract.attribution import find_mentioning_message, find_supporting_message, is_borrowed
 
 
 def test_words_from_a_tool_give_themselves_away():
@@ -41,7 +41,7 @@ def test_the_users_words_are_told_by_the_words(statement: str, theirs: bool):
         ToolMessage("Jenkins", tool_call_id="1"),
     ]
 
-    assert theirs is bool(find_user_message(statement, transcript_lines(messages, "alex")))
+    assert theirs is bool(find_supporting_message(statement, transcript_lines(messages, "alex")))
 
 
 def test_the_message_that_says_it_is_found():
@@ -51,7 +51,7 @@ def test_the_message_that_says_it_is_found():
         HumanMessage("I drink green tea", id="2"),
         HumanMessage("ok", id="3"),
     ]
-    line = find_user_message("Drinks green tea", transcript_lines(messages, "u"))
+    line = find_supporting_message("Drinks green tea", transcript_lines(messages, "u"))
 
     assert line is not None
     assert "2" == line.id
@@ -69,12 +69,20 @@ def test_the_message_that_says_it_is_found():
 )
 def test_what_the_user_did_not_say_is_not_theirs(statement: str, message: str):
     """Neither the opposite of what they said, nor words that only begin like theirs."""
-    assert find_user_message(statement, transcript_lines([HumanMessage(message, id="1")], "u")) is None
+    assert find_supporting_message(statement, transcript_lines([HumanMessage(message, id="1")], "u")) is None
 
 
 def test_a_negation_in_the_users_words_stays_with_the_statement():
     """What the user ruled out is theirs as long as the statement rules it out too."""
     lines = transcript_lines([HumanMessage("We never deploy on Fridays", id="1")], "u")
 
-    assert find_user_message("Never deploys on Fridays", lines)
-    assert not find_user_message("Deploys on Fridays", lines)
+    assert find_supporting_message("Never deploys on Fridays", lines)
+    assert not find_supporting_message("Deploys on Fridays", lines)
+
+
+def test_a_denial_mentions_what_is_denied():
+    """Somebody who says that it is no longer so may have it forgotten, though they do not support it."""
+    lines = transcript_lines([HumanMessage("We no longer use AWS", id="1")], "u")
+
+    assert find_mentioning_message("The team uses AWS", lines)
+    assert not find_supporting_message("The team uses AWS", lines)

@@ -1,0 +1,39 @@
+"""LangGraph's private names that the package needs, each with the reason why no public name will do.
+
+An upgrade of LangGraph that moves one of them breaks this module and no other; its test names what broke.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+
+_MOVED = "This version of LangGraph has no {name} any more, which langgraph-learning needs. Install langgraph>=1.2,<2."
+
+try:
+    # langchain_core's RunnableLambda also serves sync and async code, but it adds a child run to every trace, and a
+    # graph that it closes over is found twice by `get_subgraphs` and in Studio's drawing.
+    from langgraph._internal._runnable import RunnableCallable
+except ImportError as error:
+    raise ImportError(_MOVED.format(name="langgraph._internal._runnable.RunnableCallable")) from error
+
+try:
+    # A node sees the channels of its own input schema only. There is no public function that reads another one.
+    from langgraph._internal._constants import CONFIG_KEY_READ
+except ImportError as error:
+    raise ImportError(_MOVED.format(name="langgraph._internal._constants.CONFIG_KEY_READ")) from error
+
+
+def make_node(
+    function: Callable[..., Any] | None, async_function: Callable[..., Awaitable[Any]] | None = None, *, name: str
+) -> Runnable[Any, Any]:
+    """Return a node that serves sync and async graphs and adds nothing to the trace."""
+    return RunnableCallable(function, async_function, name=name, trace=False)
+
+
+def read_channel(config: RunnableConfig, channel: str) -> Any:
+    """Return the value of a channel of the running graph, or None if it is empty or the graph has no such channel."""
+    try:
+        return config["configurable"][CONFIG_KEY_READ](channel)
+    except KeyError:
+        return None
