@@ -6,10 +6,11 @@ Extraction, tools, feedback and error capture all write through `write_learnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from langgraph.store.base import PutOp
 
-from langgraph_learning.core.flow import Flow, batch
+from langgraph_learning.core.flow import Flow, batch, gather
 from langgraph_learning.core.keys import note_key
 from langgraph_learning.core.learning import Learning, Status, messages_of, with_step_id
 from langgraph_learning.core.policy import Mode, Sharing
@@ -78,14 +79,15 @@ def apply_policy(
     """
     by_name = {store.name: store for store in stores}
     _check_namespaces(by_name, caller, requested)
-    opted_out = (yield from read_opt_outs(caller)) if requested else set()
+    opted_out, stored, versions = yield from _read_state(caller, requested)
     requested = [
         learning for learning in requested if learning.store_name not in opted_out or learning.status is Status.REJECTED
     ]
     requested = yield from _add_dependents(by_name, caller, requested)
-    stored, versions = yield from get_many(
-        (learning.namespace, key) for learning in requested for key in (learning.key, *learning.supersedes)
-    )
+    unread = [learning.ref for learning in requested if learning.ref not in versions]
+    if unread:
+        more_stored, more_versions = yield from get_many(unread)
+        stored, versions = stored | more_stored, versions | more_versions
     direct, to_propose = _separate_proposals(by_name, caller, requested, stored)
     proposals = make_proposals(to_propose, stored, at)
     earlier_proposals, proposal_versions = yield from get_many(proposal.ref for proposal in proposals)
@@ -98,6 +100,18 @@ def apply_policy(
     expected = [Expected(opt_out_namespace(caller), name, 0) for name in sorted(names)]
     expected += [Expected(*learning.ref, versions[learning.ref]) for learning in (*changed, *pending)]
     return AllowedWrites(tuple(with_step_id([*map(_without_quote, direct), *pending])), tuple(expected))
+
+
+def _read_state(
+    caller: Caller, requested: Sequence[Learning]
+) -> Flow[tuple[set[str], dict[ItemRef, Learning], dict[ItemRef, int]]]:
+    """Read the user's opt-outs, and the stored state of all that is to be written or superseded, in one batch."""
+    if not requested:
+        return set(), {}, {}
+    refs = [(learning.namespace, key) for learning in requested for key in (learning.key, *learning.supersedes)]
+    reads: list[Flow[Any]] = [read_opt_outs(caller), get_many(refs)]
+    opted_out, (stored, versions) = yield from gather(reads)
+    return opted_out, stored, versions
 
 
 def _separate_proposals(
