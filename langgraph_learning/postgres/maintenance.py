@@ -18,7 +18,9 @@ DEFAULT_SWEEP_MINUTES = 5.0
 _DELETES_PER_TRANSACTION = 1000
 
 
-def read_history(context: PlanContext, namespace: tuple[str, ...], key: str | None, limit: int) -> Plan[list[Change]]:
+def read_change_log(
+    context: PlanContext, namespace: tuple[str, ...], key: str | None, limit: int
+) -> Plan[list[Change]]:
     """Return the changes of an item, or of all items of a namespace, newest first."""
     validate_op_namespace(SearchOp(namespace))
     statement = context.statements("read history", namespace=join_namespace(namespace), key=key, limit=limit)

@@ -99,7 +99,8 @@ class VectorColumn(NamedTuple):
 class VectorColumnDumper(Dumper):
     """Dump a column of vectors as an array in binary form.
 
-    psycopg's own dumper of lists would need the type's object id registered on every connection.
+    psycopg's own dumper of lists sends vectors in text form, unless their type is looked up and registered on every
+    connection. In text form, puts of 384 dimensions without a vector index take five times as long.
     """
 
     format = Format.BINARY

@@ -1,18 +1,18 @@
--- The store's tables as they are, for people to read; `migrations/` makes them. A change goes into both.
--- Where the index has an embedding model, `setup()` adds the column `learning_texts.embedding`, of the size of the model's
--- vectors, and the index `learning_texts_embedding` over it in half precision (see `vectors.sql`).
+-- The current tables of the store, for readers; `migrations/` creates them. A change goes into both.
+-- If the index has an embedding model, `setup()` adds the column `learning_texts.embedding`, of the size of the model's
+-- vectors, and the half-precision index `learning_texts_embedding` (see `vectors.sql`).
 
--- Which migrations this database has seen.
+-- The migrations that this database has run.
 CREATE TABLE learning_migrations (
     number int PRIMARY KEY,
     name text NOT NULL,
     done_at timestamptz NOT NULL DEFAULT now()
 );
 
--- One row for each item: what `get` returns. Labels and keys sort by code point, which makes all that is under a prefix
--- one range of the index. `tenant` is there for row-level security. `version` counts the changes of the key.
--- `indexed` holds what a put said about indexing: NULL the store's own fields, {} nothing.
--- `sequence` and `place` say which items are neighbours, where the index settings name them.
+-- One row per item. Labels and keys sort by code point, so that all namespaces under a prefix are one range of the index.
+-- `tenant` is for row-level security. `version` counts the changes of the key. `indexed` holds the paths that the put
+-- asked to index: NULL for the store's own fields, {} for none.
+-- `sequence` and `place` order items in sequences, if the index settings name the fields.
 
 CREATE TABLE learning_items (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -35,8 +35,9 @@ CREATE INDEX learning_items_expiry ON learning_items (expires_at) WHERE expires_
 
 CREATE INDEX learning_items_neighbours ON learning_items (namespace, sequence, place) WHERE sequence IS NOT NULL;
 
--- One row for each text of an item that can be searched. It goes when its item goes, or is put again with another text,
--- which `digest` tells. Every writer of a text holds the lock of its item, so none is left without one.
+-- One row per text of an item that can be searched. It is deleted with its item, and replaced if the item is put with
+-- another text (`digest` is the hash of the text). Every writer of a text holds the lock of its item, so that no text is
+-- left without an item.
 CREATE TABLE learning_texts (
     item bigint NOT NULL,
     field text COLLATE "C" NOT NULL,
@@ -46,13 +47,14 @@ CREATE TABLE learning_texts (
     digest bytea,
     PRIMARY KEY (item, field)
 )
--- Vectors and words stay in the row as long as a page holds it: fetching them from elsewhere costs more than comparing.
+-- Keeps vectors and words in the row, not in TOAST storage, up to the size of a page: fetching them from there costs more
+-- than comparing them.
 WITH (toast_tuple_target = 8160);
 
 CREATE INDEX learning_texts_namespace ON learning_texts (namespace);
 CREATE INDEX learning_texts_words ON learning_texts USING gin (words);
 
--- What a foreign key would do, once for a statement and not once for a row.
+-- Does what a foreign key would do, but once per statement and not once per row.
 CREATE FUNCTION learning_forget_texts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF tg_op = 'TRUNCATE' THEN
@@ -69,7 +71,7 @@ CREATE TRIGGER forget_texts AFTER DELETE ON learning_items REFERENCING OLD TABLE
 CREATE TRIGGER forget_all_texts AFTER TRUNCATE ON learning_items
     FOR EACH STATEMENT EXECUTE FUNCTION learning_forget_texts();
 
--- The log: who changed which item when, and how. Written by the triggers below, so nobody can forget to.
+-- The change log: who changed which item, when and how. The triggers below write it, whichever program makes the change.
 CREATE TABLE learning_changes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -85,7 +87,7 @@ CREATE TABLE learning_changes (
 CREATE INDEX learning_changes_of_a_key ON learning_changes (namespace, key, version);
 
 -- `learning.by` and `learning.log` are settings of the writing transaction. Version 0 is a placeholder that locks a key
--- which does not exist (yet); what happens to it is no change.
+-- which does not exist yet; its insertion and deletion are not logged.
 CREATE FUNCTION learning_log_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     who text := nullif(current_setting('learning.by', true), '');

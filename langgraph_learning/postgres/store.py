@@ -19,7 +19,7 @@ from langgraph_learning.postgres.maintenance import (
     TtlSweeper,
     delete_expired,
     prune_history,
-    read_history,
+    read_change_log,
 )
 from langgraph_learning.postgres.migrate import ReembedProgress, read_stored_dims, reembed_items, set_up_tables
 from langgraph_learning.postgres.statements import PlanContext, Statements
@@ -173,11 +173,11 @@ class HybridPostgresStore(BaseStore):
 
     def history(self, namespace: tuple[str, ...], key: str | None = None, *, limit: int = 100) -> list[Change]:
         """Return the changes of one item, or of all items of exactly this namespace, newest first."""
-        return self._execute(read_history(self._context, namespace, key, limit))
+        return self._execute(read_change_log(self._context, namespace, key, limit))
 
     async def ahistory(self, namespace: tuple[str, ...], key: str | None = None, *, limit: int = 100) -> list[Change]:
         """Run `history` from async code."""
-        return await self._aexecute(read_history(self._context, namespace, key, limit))
+        return await self._aexecute(read_change_log(self._context, namespace, key, limit))
 
     def prune_history(self, prefix: tuple[str, ...] = (), *, before: datetime | None = None) -> int:
         """Delete log entries of all namespaces under a prefix, all or those before a time; return their number."""

@@ -302,7 +302,7 @@ def test_a_folder_of_somebody_else_is_refused(folder):
     """Who owns the folder could change what the server does."""
     os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
 
-    with pytest.raises(Misconfigured, match="belongs to somebody else"):
+    with pytest.raises(Misconfigured, match="belongs to another user"):
         EmbeddedPostgres(folder).open()
 
 
