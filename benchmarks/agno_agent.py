@@ -1,9 +1,9 @@
-"""Agno's agent with its LearningMachine, set up as its documentation says, beside the same agent without.
+"""Agno's agent with and without its LearningMachine, set up as its documentation says.
 
-All learning stores as in its demo of all of them: profile, memory and session are extracted in every turn, entities are
-written by the agent's tools (they know no other mode), and so is learned knowledge unless "always" is asked for.
-The scripted model is as kind to Agno as a model can be: every extraction answers at once with one batch of tool calls,
-and the agent says its answer in the same message in which it calls its tools, so that no tool delays the first word.
+It has all learning stores of Agno's demo: profile, memory and session are extracted in every turn, entities are written
+by the agent's tools (Agno has no other mode for them), and so is learned knowledge unless the mode is "always".
+The scripted model favours Agno as far as a model can: it answers every extraction at once with one batch of tool calls,
+and gives the agent's answer in the same message as its tool calls, so that no tool delays the first word.
 """
 
 import json
@@ -29,7 +29,7 @@ from agno.models.response import ModelResponse
 from agno.run.agent import RunContentEvent
 from agno.vectordb.pgvector import PgVector, SearchType
 
-from benchmarks.contender import TEAM, Answered, Speaker, clock, filled, serialized
+from benchmarks.contender import TEAM, Answered, Speaker, clock, fill_in_name, serialize_messages
 from benchmarks.conversation import GOAL, INSTRUCTIONS, PLAN, Turn
 from langgraph_learning.testing import HashEmbeddings
 
@@ -39,7 +39,7 @@ WHOLE_HISTORY = 1_000
 
 @dataclass
 class Script:
-    """What the model is to say, and what it was sent. Agno copies its models; all copies share this."""
+    """The script of the model, and what the model received. Agno copies its models; all copies share this object."""
 
     speaker: Speaker | None = None
     turn: Turn | None = None
@@ -50,7 +50,7 @@ class Script:
         return self
 
     def reply(self, messages: list[Message], tools: set[str]) -> ModelResponse:
-        """Return the answer to one call, told apart by the tools that it offers."""
+        """Return the answer to one call. The tools that it offers show whether it is an extraction."""
         self.sent.append((list(messages), tools))
         if self.turn is None or self.speaker is None:
             raise RuntimeError("The model was called outside a turn.")
@@ -66,21 +66,21 @@ class Script:
 
 @dataclass
 class ScriptedAgnoModel(Model):
-    """A model without latency that answers from a script."""
+    """A model that answers from a script."""
 
     id: str = "scripted"
     script: Script = field(default_factory=Script)
 
     def invoke(self, *_: Any, messages: list[Message], tools: Any = None, **__: Any) -> ModelResponse:
-        """Answer."""
+        """Return the next answer."""
         return self.script.reply(messages, {self._tool_name(tool) for tool in tools or ()})
 
     async def ainvoke(self, *_: Any, **given: Any) -> ModelResponse:
-        """Answer in the async world."""
+        """`invoke` for async callers."""
         return self.invoke(**given)
 
     def invoke_stream(self, *_: Any, **given: Any) -> Iterator[ModelResponse]:
-        """Answer word by word, then the tool calls."""
+        """Yield the answer word by word, then the tool calls."""
         whole = self.invoke(**given)
         for word in str(whole.content).split(" "):
             yield ModelResponse(role="assistant", content=f"{word} ")
@@ -88,7 +88,7 @@ class ScriptedAgnoModel(Model):
             yield ModelResponse(tool_calls=whole.tool_calls)
 
     async def ainvoke_stream(self, *_: Any, **given: Any) -> AsyncIterator[ModelResponse]:
-        """Answer word by word in the async world."""
+        """`invoke_stream` for async callers."""
         for part in self.invoke_stream(**given):
             yield part
 
@@ -101,7 +101,7 @@ class ScriptedAgnoModel(Model):
 
 @dataclass
 class HashEmbedder(Embedder):
-    """The same embedder as ours, in Agno's form."""
+    """Our `HashEmbeddings` behind Agno's interface."""
 
     dimensions: int | None = 256
 
@@ -115,7 +115,7 @@ class HashEmbedder(Embedder):
 
 
 class Agno:
-    """One Agno agent: alone, or with the LearningMachine."""
+    """An Agno agent with or without the LearningMachine."""
 
     def __init__(self, url: str, *, learning: bool, knowledge: str = "agentic", latency: float = 0.0) -> None:
         self.name = f"Agno + LearningMachine, PostgresDb, knowledge {knowledge}" if learning else ALONE
@@ -135,27 +135,27 @@ class Agno:
         )
 
     def answer(self, speaker: Speaker, turn: Turn) -> Answered:
-        """Let the agent answer one turn, as a stream, to its end."""
+        """Let the agent answer one turn as a stream, to the end of the run."""
         script = self._script
         script.speaker, script.turn, before = speaker, turn, len(script.sent)
         with clock() as measured:
-            asked = filled(turn.said, speaker)
+            asked = fill_in_name(turn.said, speaker)
             for event in self._agent.run(asked, stream=True, user_id=speaker.user, session_id=speaker.thread):
                 measured.word(event.content if isinstance(event, RunContentEvent) else None)
         sent = script.sent[before:]
         own = next(messages for messages, _ in sent if messages[-1].role == "user" and messages[-1].content == asked)
-        prompt = serialized((message.role, message.content, message.tool_calls) for message in own)
+        prompt = serialize_messages((message.role, message.content, message.tool_calls) for message in own)
         return Answered(measured.first or 0.0, measured.whole, len(sent), prompt)
 
 
 def tool_calls(speaker: Speaker, turn: Turn) -> list[tuple[str, dict[str, Any]]]:
-    """Return what there is to learn from a turn, as calls of Agno's tools."""
+    """Return the learnings of a turn as calls of Agno's tools."""
     calls: list[tuple[str, dict[str, Any]]] = []
     if turn.profile:
-        # Agno's profile has the two fields for names; the rest is its memory's.
+        # Agno's profile has only the two fields for names; the rest goes into its memory.
         known = {"name", "preferred_name"}
         calls += [
-            ("update_profile", {field: filled(value, speaker)}) for field, value in turn.profile if field in known
+            ("update_profile", {field: fill_in_name(value, speaker)}) for field, value in turn.profile if field in known
         ]
         calls += [
             ("add_memory", {"memory": f"{field}: {value}"}) for field, value in turn.profile if field not in known
@@ -167,7 +167,7 @@ def tool_calls(speaker: Speaker, turn: Turn) -> list[tuple[str, dict[str, Any]]]
     ]
     if turn.insight:
         calls.append(("save_learning", {"title": turn.insight[0], "learning": turn.insight[1]}))
-    session = {"summary": filled(turn.summary, speaker), "goal": GOAL, "plan": list(PLAN), "progress": []}
+    session = {"summary": fill_in_name(turn.summary, speaker), "goal": GOAL, "plan": list(PLAN), "progress": []}
     return [*calls, ("save_session_context", session)]
 
 

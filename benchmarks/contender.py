@@ -1,4 +1,4 @@
-"""What is measured: an agent that answers turn by turn and lets one see what its model was sent."""
+"""Interface of the agents that `benchmarks.turn` compares, with the clock and the measurements of one turn."""
 
 import json
 import time
@@ -13,54 +13,54 @@ TEAM = "platform"
 
 
 class Speaker(NamedTuple):
-    """Who speaks, and in which thread."""
+    """A user and their thread."""
 
     user: str
     thread: str
 
 
 class Answered(NamedTuple):
-    """One turn as it was measured."""
+    """The measurements of one turn."""
 
     first: float
     """Seconds until the first word of the answer."""
     whole: float
-    """Seconds until the run was over, with all that it learns."""
+    """Seconds until the run was over, learning included."""
     calls: int
-    """How often a model was called."""
+    """Number of model calls."""
     prompt: bytes
     """The messages of the first call of the agent's own model."""
 
 
 class Contender(Protocol):
-    """An agent in a measured set-up."""
+    """An agent to be measured."""
 
     name: str
     without: str | None
-    """The name of the same agent that does not learn; None for an agent that does not."""
+    """The name of the same agent without learning; None for an agent without learning."""
 
     def answer(self, speaker: Speaker, turn: Turn) -> Answered:
-        """Let the agent answer one turn, as a stream, to its end."""
+        """Let the agent answer one turn as a stream, to the end of the run."""
         ...
 
 
 @dataclass
 class Clock:
-    """Measures one stream."""
+    """The times of one stream, in seconds."""
 
     started: float
     first: float | None = None
     whole: float = 0.0
 
     def word(self, text: Any) -> None:
-        """Take note of a piece of the answer."""
+        """Record that a piece of the answer has arrived."""
         if text and self.first is None:
             self.first = time.perf_counter() - self.started
 
 
 @contextmanager
 def clock() -> Iterator[Clock]:
-    """Measure what happens inside the block."""
+    """Measure the time of the block, and of the first word in it."""
     running = Clock(time.perf_counter())
     yield running
     running.whole = time.perf_counter() - running.started
@@ -68,11 +68,11 @@ def clock() -> Iterator[Clock]:
         raise RuntimeError("The agent gave no answer, so there is nothing to measure.")
 
 
-def serialized(messages: Iterable[tuple[str, Any, Any]]) -> bytes:
-    """Return messages as bytes, in the same way for every contender: role, content and tool calls of each."""
+def serialize_messages(messages: Iterable[tuple[str, Any, Any]]) -> bytes:
+    """Return messages as bytes, for every contender in the same form: role, content and tool calls."""
     return "".join(json.dumps(message, ensure_ascii=False, default=str) + "\n" for message in messages).encode()
 
 
-def filled(text: str, speaker: Speaker) -> str:
-    """Return a text of the conversation in the words of this user."""
+def fill_in_name(text: str, speaker: Speaker) -> str:
+    """Return a text of the conversation with the name of this user filled in."""
     return text.replace("{name}", speaker.user.title())

@@ -1,4 +1,4 @@
-"""One conversation for every contender: what a user says, what the agent answers, and what a turn teaches."""
+"""The conversation of `benchmarks.turn`: messages, answers, and the learnings of each turn."""
 
 from dataclasses import dataclass
 
@@ -9,18 +9,18 @@ PLAN = ("Inventory the services", "Move the training jobs", "Move the databases"
 
 @dataclass(frozen=True)
 class Turn:
-    """One question, its answer, and what there is to learn from it. Every turn also moves the session on."""
+    """One question, its answer, and its learnings. Every turn also updates the session's summary."""
 
     said: str
     answered: str
     summary: str
-    """Where the session stands afterwards."""
+    """Summary of the session after this turn."""
     profile: tuple[tuple[str, str], ...] = ()
     observation: str | None = None
     facts: tuple[tuple[str, str], ...] = ()
-    """Entity and what is true of it."""
+    """Pairs of an entity and a fact about it."""
     insight: tuple[str, str] | None = None
-    """Title and what was found out."""
+    """A title and an insight."""
 
 
 TURNS = (

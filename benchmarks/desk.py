@@ -1,4 +1,4 @@
-"""A support desk whose agent learns, in one way or another, and what becomes of the tickets there."""
+"""Support desk of the learning curve: an agent that learns with some mechanisms switched off, and its results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,36 +27,36 @@ from langgraph_learning.errors import Conflict
 from langgraph_learning.testing import ScriptedModel
 
 REVIEWED = 20
-"""After how many tickets somebody goes through what waits for approval."""
+"""After how many tickets the pending proposals are reviewed."""
 CURATED = 100
-"""After how many tickets what was learnt is tidied up."""
+"""After how many tickets the learnings are curated."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to learn: by default with every mechanism but the turns themselves, as a careful team would have it."""
+    """One configuration of learning. The default is a careful team: every mechanism except episodes is on."""
 
     learning: bool = True
     shuffled: bool = False
-    """The agent is shown what was meant for another ticket."""
+    """The agent gets the context of another ticket."""
     scope: Scope = Scope.TEAM
     mode: Mode = Mode.PROPOSE
-    """PROPOSE: one of each team approves what is learnt. BACKGROUND: it counts at once."""
+    """PROPOSE: a member of each team reviews the learnings. BACKGROUND: learnings are active at once."""
     sharing: Sharing = Sharing.AT_ONCE
     correcting: bool = True
-    """The extraction model says what a new learning replaces."""
+    """The extraction model says which learning a new one replaces."""
     voting: bool = True
-    """Thumbs up and down are passed on."""
+    """Thumbs up and down are passed on as feedback."""
     curating: bool = True
-    """What was learnt is tidied up, by a model that compares."""
+    """The learnings are curated, with a model as the judge."""
     episodes: bool = False
-    """The turns are kept word for word, too."""
+    """The turns are also stored verbatim."""
     noise: float = 1.0
-    """How many times as often as usual people are wrong."""
+    """By what factor people are wrong more often than usual."""
 
     @property
     def reviewing(self) -> bool:
-        """Whether something waits for a person, and a person is there."""
+        """True if learnings wait for a person."""
         return self.mode is Mode.PROPOSE or self.sharing != Sharing.AT_ONCE
 
 
@@ -79,18 +79,18 @@ ARMS = {
 
 
 class Served(NamedTuple):
-    """What became of one ticket."""
+    """The result of one ticket."""
 
     success: bool
     harm: bool
     outdated: bool
     forgotten: bool
     decided: int = 0
-    """How often a person decided about a proposal after it."""
+    """Number of review decisions after it."""
 
 
 class Desk:
-    """A support desk in one world, with an agent that learns in one way."""
+    """A support desk in one world, with an agent that learns in one configuration."""
 
     def __init__(self, arm: Arm, world: World, store: BaseStore) -> None:
         self._arm, self._world = arm, world
@@ -104,19 +104,19 @@ class Desk:
         self._graph = self.machine.wrap(self._agent, checkpointer=InMemorySaver(), inject=False)
 
     def serve(self, ticket: Ticket) -> Served:
-        """Answer a ticket, hear what is said about the answer, and tell what became of it."""
+        """Answer a ticket, pass on the user's reaction, and return the result."""
         answered = self._say(ticket, ticket.text)
         fix = fix_in(answered.text)
-        served = self._judged(ticket, fix)
+        served = self._judge_answer(ticket, fix)
         reaction = self._world.reaction(ticket, fix)
         if reaction.verdict is not None:
             self._vote(ticket, str(answered.id), reaction.verdict)
         if reaction.remark:
             self._say(ticket, reaction.remark)
-        return served._replace(decided=self._kept_in_order(ticket))
+        return served._replace(decided=self._curate_and_review(ticket))
 
     def _say(self, ticket: Ticket, said: str) -> BaseMessage:
-        """Say something in a ticket's thread, and return the answer."""
+        """Send a message in a ticket's thread, and return the answer."""
         thread: Any = {"configurable": {"thread_id": _thread(ticket)}}
         asked: Any = {"messages": [("user", said)]}
         answered: BaseMessage = self._graph.invoke(asked, thread, context=self._context(ticket))["messages"][-1]
@@ -135,7 +135,7 @@ class Desk:
         shown = self._chance.choice(self._contexts[:-1]) if self._arm.shuffled else self._contexts[-1]
         return answer(state["messages"][-1].text, shown)
 
-    def _judged(self, ticket: Ticket, fix: str | None) -> Served:
+    def _judge_answer(self, ticket: Ticket, fix: str | None) -> Served:
         right = self._world.right(ticket)
         case = (ticket.team, *ticket.problem, right)
         alone = fix_in(answer(ticket.text, ""))
@@ -145,36 +145,38 @@ class Desk:
         self._solved |= {case} if served.success else set()
         return served
 
-    def _kept_in_order(self, after: Ticket) -> int:
-        """Do what is due after a ticket; return how often a person decided."""
+    def _curate_and_review(self, after: Ticket) -> int:
+        """Curate and review if it is time for that; return the number of review decisions."""
         due = after.number + 1
         if self._arm.curating and self._arm.learning and due % CURATED == 0:
             self.machine.curate(ask=ScriptedModel(lambda messages: {"opinions": opinions(messages[-1].text)}))
-        return self._reviewed(after) if self._arm.reviewing and due % REVIEWED == 0 else 0
+        return self._review_proposals(after) if self._arm.reviewing and due % REVIEWED == 0 else 0
 
-    def _reviewed(self, after: Ticket) -> int:
-        """Let a person of each team go through what waits for approval; return how often they decided."""
+    def _review_proposals(self, after: Ticket) -> int:
+        """Let a member of each team review the pending proposals; return the number of decisions."""
         decided = 0
         for team, (person, *_) in TEAMS.items():
             context = LearningContext(user_id=person, team_ids=(team,))
-            for waiting in self._for_a_person(context):
-                self._decide(after, context, waiting)
+            for proposal in self._list_reviewable(context):
+                self._decide(after, context, proposal)
                 decided += 1
         return decided
 
-    def _for_a_person(self, context: LearningContext) -> list[Learning]:
-        """Return what waits for a person, and not for more people to say it."""
-        return [waiting for waiting in self.machine.review.list(context) if not waiting.supporters]
+    def _list_reviewable(self, context: LearningContext) -> list[Learning]:
+        """Return the proposals that wait for a person, not those that wait for more users to say the same."""
+        return [proposal for proposal in self.machine.review.list(context) if not proposal.supporters]
 
-    def _decide(self, after: Ticket, context: LearningContext, waiting: Learning) -> None:
-        right = all(self._world.approves(after, context.team_ids[0], advice) for advice in advice_in(waiting.text))
-        if right == bool(waiting.retires):
-            self.machine.review.reject(context, waiting.key)
+    def _decide(self, after: Ticket, context: LearningContext, proposal: Learning) -> None:
+        right = all(self._world.approves(after, context.team_ids[0], advice) for advice in advice_in(proposal.text))
+        if right == bool(proposal.retires):
+            self.machine.review.reject(context, proposal.key)
             return
         try:
-            self.machine.review.approve(context, waiting.key)
-        except Conflict:  # what it would replace has been replaced already: whoever knows better says so again
-            self.machine.review.reject(context, waiting.key)
+            self.machine.review.approve(context, proposal.key)
+        except (
+            Conflict
+        ):  # the learning to replace has been replaced already; if it is wrong again, somebody will say so
+            self.machine.review.reject(context, proposal.key)
 
 
 def _thread(ticket: Ticket) -> str:

@@ -1,4 +1,4 @@
-"""What a benchmark of the stores prints and draws: lines that compare, a bar, a plot."""
+"""Output of the store benchmark: time measurements, table, progress bar and plot."""
 
 import statistics
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Figure(NamedTuple):
-    """One line of the table."""
+    """One row of the table."""
 
     what: str
     ours: str
@@ -19,45 +19,45 @@ class Figure(NamedTuple):
 
 
 class Times(NamedTuple):
-    """How long calls took, in milliseconds."""
+    """Median and 95th percentile of call times, in milliseconds."""
 
     p50: float
     p95: float
 
 
-def timed(call: Callable[[], Any], times: int) -> Times:
-    """Measure one call many times, after two calls to get warm."""
-    return times_of([_milliseconds(call) for _ in range(times + 2)][2:])
+def measure(call: Callable[[], Any], times: int) -> Times:
+    """Measure one call many times, after two calls to warm up."""
+    return summarize([_milliseconds(call) for _ in range(times + 2)][2:])
 
 
-def by_turns(calls: Sequence[Sequence[Callable[[], Any]]]) -> list[Times]:
-    """Measure several ways to do the same many times, each time one after the other: what else goes on meets all."""
+def measure_in_turns(calls: Sequence[Sequence[Callable[[], Any]]]) -> list[Times]:
+    """Measure alternatives in alternation, so that other load on the machine affects all of them alike."""
     taken = [[_milliseconds(call) for call in turn] for turn in calls]
-    return [times_of(way) for way in zip(*taken, strict=True)]
+    return [summarize(way) for way in zip(*taken, strict=True)]
 
 
-def times_of(taken: Sequence[float]) -> Times:
-    """Return the median of milliseconds, and what only a twentieth is above."""
+def summarize(taken: Sequence[float]) -> Times:
+    """Return the median and the 95th percentile of times in milliseconds."""
     return Times(statistics.median(taken), float(np.percentile(taken, 95)))
 
 
-def both(what: str, ours: Times, theirs: Times) -> Figure:
-    """Return a line that compares times."""
-    return Figure(what, _said(ours), _said(theirs), f"{theirs.p50 / ours.p50:.1f} x")
+def compare_times(what: str, ours: Times, theirs: Times) -> Figure:
+    """Return a row that compares times."""
+    return Figure(what, _format_times(ours), _format_times(theirs), f"{theirs.p50 / ours.p50:.1f} x")
 
 
-def alone(what: str, ours: Times) -> Figure:
-    """Return a line about what only our store can do."""
-    return Figure(what, _said(ours), "none")
+def report_ours(what: str, ours: Times) -> Figure:
+    """Return a row about a feature that only our store has."""
+    return Figure(what, _format_times(ours), "none")
 
 
-def rates(what: str, ours: float, theirs: float, unit: str = "/s") -> Figure:
-    """Return a line that compares how much is done in a second."""
+def compare_rates(what: str, ours: float, theirs: float, unit: str = "/s") -> Figure:
+    """Return a row that compares rates."""
     return Figure(what, f"{ours:,.0f}{unit}", f"{theirs:,.0f}{unit}", f"{ours / theirs:.1f} x")
 
 
-def bar(done: int, total: int, what: str) -> None:
-    """Draw a bar on standard error."""
+def draw_bar(done: int, total: int, what: str) -> None:
+    """Draw a progress bar on standard error."""
     print(
         f"\r{what:40} [{'#' * (30 * done // total):<30}] {done}/{total}",
         end="\n" if done >= total else "",
@@ -65,7 +65,7 @@ def bar(done: int, total: int, what: str) -> None:
     )
 
 
-def show(figures: list[Figure]) -> None:
+def print_table(figures: list[Figure]) -> None:
     """Print the table as Markdown."""
     print("| what (p50 / p95) | HybridPostgresStore | LangGraph's PostgresStore | ratio |\n|---|---|---|---|")
     for figure in figures:
@@ -73,7 +73,7 @@ def show(figures: list[Figure]) -> None:
 
 
 def plot(figures: list[Figure], file: str) -> None:
-    """Draw recall and median time by what is under the namespace that is searched."""
+    """Plot recall and median time against the number of items under the searched namespace."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -97,5 +97,5 @@ def _milliseconds(call: Callable[[], Any]) -> float:
     return 1000 * (time.perf_counter() - start)
 
 
-def _said(times: Times) -> str:
+def _format_times(times: Times) -> str:
     return f"{times.p50:.1f} / {times.p95:.1f} ms"

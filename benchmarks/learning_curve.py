@@ -1,12 +1,12 @@
-"""Whether interaction 1000 is better than interaction 1: a support desk with learning on, off, and without each part.
+"""Benchmark of whether an agent gets better: a support desk with learning, without it, and without each part of it.
 
     pip install -e '.[embedded,local]'        # and [benchmarks] for --plot
     python -m benchmarks.learning_curve [--seeds 3] [--arms learning off …] [--store memory] [--plot curve.png]
 
-The world is in `world.py`: three teams of four users, each ticket's right answer hidden, thumbs that are sometimes
-turned the wrong way, people who tell a wrong fix, and rules that change after half of the tickets. The agent, the
-extraction model and the one that compares follow a script (`support_agent.py`): they know what they read. How they are
-set to learn is in `desk.py`. All arms meet the same tickets.
+The world is in `world.py`: three teams of four users, tickets whose right answer is hidden, thumbs that are sometimes
+wrong, people who name a wrong fix, and rules that change after half of the tickets. The agent, the extraction model and
+the judge follow a script (`support_agent.py`): they know only what they read. The configurations of learning, the arms,
+are in `desk.py`. All arms get the same tickets.
 """
 
 import argparse
@@ -29,26 +29,26 @@ from langgraph_learning.testing import HashEmbeddings
 
 BLOCKS = 10
 ON_POSTGRES = ("learning", "off", "shuffled")
-"""The arms that learn on Postgres unless told otherwise; the others in memory, which is quicker."""
+"""The arms that use Postgres by default; the others use memory, which is faster."""
 DRAWN = (*ON_POSTGRES, "without review", "without sharing", "without superseding or curation")
 WRONG = ("harm", "outdated", "forgotten")
 
 LEGEND = """
-success    tickets whose right fix was given, by block of tickets: mean over the seeds
-harm       tickets given a fix that was never right for whoever asked, because of something learnt: without it the agent
-           would have passed the ticket on, or been right
-outdated   the same, but the fix had been right until the rules changed
-forgotten  tickets not solved, though the team had been given the right answer before and it is still right
-decided    proposals that a person decided on, for each 100 tickets
+success    tickets answered with the right fix, by block of tickets: mean over the seeds
+harm       tickets answered with a fix that was never right for the user's team, because of a learning: without it the
+           agent would have passed the ticket on, or been right
+outdated   the same, but the fix was right until the rules changed
+forgotten  tickets not solved, although the team had got the right answer before and it is still right
+decided    proposals that a person decided on, per 100 tickets
            (the last four: of all tickets, mean ± standard deviation over the seeds)
 """
 
 Runs = dict[str, list[list[Served]]]
-"""For each arm, what became of the tickets in each world."""
+"""The results of the tickets in each world, by arm."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run all arms in all worlds, and print the tables."""
+    """Run the arms in all worlds, and print the tables."""
     options = _options(arguments)
     index = _index(EMBEDDERS[options.embeddings]())
     runs: Runs = {name: [] for name in options.arms}
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arm: Arm, world: World, stored: AbstractContextManager[BaseStore]) -> Iterator[Served]:
-    """Serve all tickets of a world, with a store of their own."""
+    """Serve all tickets of a world with a new store."""
     with stored as store:
         desk = Desk(arm, world, store)
         yield from map(desk.serve, world.tickets)
@@ -90,13 +90,13 @@ EMBEDDERS: dict[str, Callable[[], LocalEmbeddings | HashEmbeddings]] = {
 
 
 def _index(embedder: LocalEmbeddings | HashEmbeddings) -> dict[str, Any]:
-    """Return how a store embeds: each text once, for all arms read the same sentences."""
+    """Return an index config that embeds each text once, because all arms read the same sentences."""
     known = cache(embedder.embed_query)
     return {"dims": embedder.dims, "embed": lambda texts: [known(text) for text in texts], "fields": ["text"]}
 
 
 def table(runs: Runs) -> str:
-    """Return the success of all arms by block, and what went wrong in all, as Markdown."""
+    """Return the success of all arms by block, and the shares of what went wrong, as Markdown."""
     size = _block(runs)
     rows = [f"| % of tickets | {_ends(size)} | harm | outdated | forgotten | decided |", _rule(BLOCKS + 4)]
     for name, worlds in runs.items():
@@ -106,7 +106,7 @@ def table(runs: Runs) -> str:
 
 
 def wrong(runs: Runs, name: str) -> str:
-    """Return what went wrong in one arm, by block, as Markdown."""
+    """Return the shares of what went wrong in one arm by block, as Markdown."""
     size = _block(runs)
     shares = {what: curve(runs[name], size, what) for what in WRONG}
     rows = [_row(what, [f"{100 * share:.1f}" for share in blocks]) for what, blocks in shares.items()]
@@ -114,13 +114,13 @@ def wrong(runs: Runs, name: str) -> str:
 
 
 def curve(worlds: Sequence[Sequence[Served]], size: int, what: str) -> list[float]:
-    """Return the share of tickets of which something is true in each block, as a mean over the worlds."""
+    """Return the share of tickets with a property in each block, as a mean over the worlds."""
     starts = range(0, size * BLOCKS, size)
     return [mean(_share(world[start : start + size], what) for world in worlds) for start in starts]
 
 
 def plot(runs: Runs, file: str) -> None:
-    """Draw the success of the main arms, and what goes wrong in the first of all, block by block."""
+    """Plot the success of the main arms, and what went wrong in the first one, by block."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -137,7 +137,7 @@ def plot(runs: Runs, file: str) -> None:
 
 
 def _draw(axis: Any, lines: dict[str, tuple[Sequence[Sequence[Served]], str]], size: int) -> None:
-    """Draw lines, the first of them thick."""
+    """Plot lines, the first one thick."""
     ends = [size * (number + 1) for number in range(BLOCKS)]
     for nth, (label, (worlds, what)) in enumerate(lines.items()):
         shares = [100 * share for share in curve(worlds, size, what)]
@@ -151,11 +151,13 @@ def _draw(axis: Any, lines: dict[str, tuple[Sequence[Sequence[Served]], str]], s
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.learning_curve", description=__doc__.splitlines()[0])
-    parser.add_argument("--tickets", type=int, default=1_000, help="how many there are, at least one a block")
+    parser.add_argument("--tickets", type=int, default=1_000, help="number of tickets, at least one per block")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=", ".join(ARMS))
-    parser.add_argument("--seeds", type=int, default=3, help="how many worlds")
-    parser.add_argument("--store", choices=STORES, help=f"where all learn, not only {ON_POSTGRES} on Postgres")
-    parser.add_argument("--embeddings", choices=EMBEDDERS, default="local", help="by meaning, or by hashed words")
+    parser.add_argument("--seeds", type=int, default=3, help="number of worlds")
+    parser.add_argument(
+        "--store", choices=STORES, help=f"the store of all arms; default: Postgres for {ON_POSTGRES}, else memory"
+    )
+    parser.add_argument("--embeddings", choices=EMBEDDERS, default="local", help="a local model, or hashed words")
     parser.add_argument("--plot", metavar="FILE", help="needs matplotlib")
     return parser.parse_args(arguments)
 

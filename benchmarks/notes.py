@@ -1,4 +1,4 @@
-"""What both stores of the benchmark are filled with: notes on topics, in namespaces of all sizes."""
+"""Data of the store benchmark: notes on topics with their vectors, in namespaces of many sizes."""
 
 import sys
 import time
@@ -10,23 +10,23 @@ import numpy as np
 import psycopg
 from langgraph.store.base import PutOp
 
-from benchmarks.figures import bar
+from benchmarks.figures import draw_bar
 from langgraph_learning.postgres import HybridPostgresStore
 
 Namespace = tuple[str, ...]
 SIZES = {20: 0.10, 80: 0.08, 300: 0.10, 1000: 0.12, 3000: 0.15, 6000: 0.18, 20000: 0.20}
-"""How many items namespaces have, and which share of all items is in namespaces of that size."""
+"""Sizes of namespaces in items, with the share of all items in namespaces of that size."""
 PARTS = {"small": list(SIZES)[:4], "large": list(SIZES)[4:]}
-"""Above the namespaces: two that hold about half of everything each."""
+"""Two parent namespaces that hold about half of all items each."""
 TOPICS = 400
 NEAREST = 10
 
 
 class World:
-    """Texts and their vectors: each text is about a topic, and near to the others about it."""
+    """Texts and their vectors: each text is about a topic, and near to the other texts about it."""
 
     def __init__(self, dims: int, delay: float = 0) -> None:
-        """delay: the seconds that embedding takes."""
+        """delay: how many seconds embedding takes."""
         self.dims, self.delay = dims, delay
         self._topics = np.random.default_rng(7).normal(size=(TOPICS, dims))
 
@@ -45,40 +45,40 @@ class World:
         return self._topics[topic] + 0.9 * np.random.default_rng(zlib.crc32(text.encode())).normal(size=self.dims)
 
     def index(self, **more: Any) -> dict[str, Any]:
-        """Return index settings for either store."""
+        """Return an index config for either store."""
         return {"dims": self.dims, "embed": self.embed, "fields": ["text"], **more}
 
 
 class Question(NamedTuple):
-    """What is asked of all that is under a prefix."""
+    """A search below a prefix, with its exact result."""
 
     prefix: Namespace
     text: str
     nearest: frozenset[tuple[Namespace, str]]
-    """Namespaces and keys of what is nearest in truth."""
+    """Namespaces and keys of the truly nearest items."""
 
 
 class Notes:
-    """All items, and what of them is nearest to a question."""
+    """All items, with questions and their exact results."""
 
     def __init__(self, world: World, items: int) -> None:
-        """items: about how many there are."""
+        """items: the approximate number of items."""
         self.world = world
         self.namespaces = namespaces(items)
         self.ops = [item(namespace, n) for namespace, size in self.namespaces.items() for n in range(size)]
 
     def of_size(self, size: int) -> list[Namespace]:
-        """Return the namespaces with so many items."""
+        """Return the namespaces with this number of items."""
         return [namespace for namespace, held in self.namespaces.items() if held == size]
 
     def prefixes(self) -> list[tuple[int, list[Namespace]]]:
-        """Return what is searched, by the number of items under it: the namespaces, and what is above them."""
+        """Return the prefixes to search, by the number of items below them: the namespaces and their parents."""
         sizes = sorted(set(self.namespaces.values()))
         above = [(len(self._rows(prefix)), [prefix]) for prefix in (*(("bench", part) for part in PARTS), ("bench",))]
         return [*((size, self.of_size(size)) for size in sizes), *((size, found) for size, found in above if size)]
 
     def questions(self, prefixes: list[Namespace], count: int, on_any_topic: bool = False) -> list[Question]:
-        """Return questions on topics that something under the prefix is about, or on any."""
+        """Return questions on topics of items below the prefixes, or on any topic."""
         return [self._question(prefixes[n % len(prefixes)], n, on_any_topic) for n in range(count)]
 
     def _question(self, prefix: Namespace, nth: int, on_any_topic: bool) -> Question:
@@ -98,33 +98,33 @@ class Notes:
 
 
 def namespaces(items: int) -> dict[Namespace, int]:
-    """Return namespaces of all sizes, under two common ones, together about as many items as wanted."""
+    """Return namespaces with their sizes, below two parents, with about this number of items in total."""
     counts = {size: max(1, round(items * part / size)) for size, part in SIZES.items() if size <= items / 4}
     part = {size: name for name, sizes in PARTS.items() for size in sizes}
     return {("bench", part[size], f"of{size}", f"n{n}"): size for size, count in counts.items() for n in range(count)}
 
 
 def item(namespace: Namespace, n: int) -> PutOp:
-    """Return one item, its text about one of the topics of its namespace."""
+    """Return one item whose text is about one of the topics of its namespace."""
     text = f"topic {topic_of(namespace, n)} note {n} of {namespace[-1]} about things seen"
     return PutOp(namespace, f"k{n}", {"text": text, "status": "active" if n % 10 else "old", "n": n})
 
 
 def topic_of(namespace: Namespace, n: int) -> int:
-    """Return what an item is about: each namespace has twelve topics."""
+    """Return the topic of an item: each namespace has twelve topics."""
     return zlib.crc32(f"{namespace}{n % 12}".encode()) % TOPICS
 
 
 def fill(ours: HybridPostgresStore, notes: Notes) -> None:
-    """Put all items, in mixed order, with a bar."""
+    """Put all items in random order, with a progress bar."""
     order = np.random.default_rng(1).permutation(len(notes.ops))
     for at in range(0, len(order), 5000):
         ours.batch([notes.ops[row] for row in order[at : at + 5000]])
-        bar(min(at + 5000, len(order)), len(order), "filling")
+        draw_bar(min(at + 5000, len(order)), len(order), "filling")
 
 
 def copy(ours: str, theirs: str) -> None:
-    """Give LangGraph's store the same rows, as it would have written them."""
+    """Copy the rows into the tables of LangGraph's store, as it would have written them."""
     print("copying into LangGraph's store …", file=sys.stderr)
     items = "SELECT array_to_string(namespace, '.'), key, value, created_at, updated_at FROM learning_items"
     vectors = """SELECT array_to_string(i.namespace, '.'), i.key, t.field, t.embedding, i.created_at, i.updated_at

@@ -1,4 +1,4 @@
-"""An agent made with LangGraph: without learning, with the middleware, and wrapped."""
+"""LangChain agent of `benchmarks.turn`: without learning, with the middleware, and wrapped."""
 
 import time
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres import PostgresStore
 
-from benchmarks.contender import TEAM, Answered, Speaker, clock, filled, serialized
+from benchmarks.contender import TEAM, Answered, Speaker, clock, fill_in_name, serialize_messages
 from benchmarks.conversation import GOAL, INSTRUCTIONS, PLAN, Turn
 from langgraph_learning import (
     EntityMemory,
@@ -37,7 +37,7 @@ POOL: Any = {"min_size": 1, "max_size": 4}
 
 
 class Ours:
-    """One LangGraph agent: alone, or learning through the middleware or through `wrap`."""
+    """An agent without learning, or with it through the middleware or through `wrap`."""
 
     def __init__(
         self,
@@ -52,16 +52,16 @@ class Ours:
         self.without = f"create_agent alone ({place}'s checkpointer)" if form else None
         self._turn: tuple[Speaker, Turn] | None = None
         self._latency = latency
-        self._model = ScriptedModel(lambda _: self._asked()[1].answered)
-        self._extractor = ScriptedModel(lambda _: {"edits": edits(*self._asked())})
+        self._model = ScriptedModel(lambda _: self._current_turn()[1].answered)
+        self._extractor = ScriptedModel(lambda _: {"edits": edits(*self._current_turn())})
         self._subgraphs = form == "wrap"
-        self._graph = self._made(form, store, saver)
+        self._graph = self._build_graph(form, store, saver)
 
     def answer(self, speaker: Speaker, turn: Turn) -> Answered:
-        """Let the agent answer one turn, as a stream, to its end."""
+        """Let the agent answer one turn as a stream, to the end of the run."""
         self._turn = (speaker, turn)
         agent, learning = len(self._model.calls), len(self._extractor.calls)
-        asked: Any = {"messages": [("user", filled(turn.said, speaker))]}
+        asked: Any = {"messages": [("user", fill_in_name(turn.said, speaker))]}
         with clock() as measured:
             for part in self._graph.stream(
                 asked,
@@ -73,10 +73,10 @@ class Ours:
                 message = _message(part)
                 measured.word(message.text if isinstance(message, AIMessageChunk) else "")
         calls = len(self._model.calls) - agent + len(self._extractor.calls) - learning
-        prompt = serialized(_plain(message) for message in self._model.calls[agent].messages)
+        prompt = serialize_messages(_plain(message) for message in self._model.calls[agent].messages)
         return Answered(measured.first or 0.0, measured.whole, calls, prompt)
 
-    def _made(
+    def _build_graph(
         self, form: str | None, store: BaseStore, saver: BaseCheckpointSaver[str]
     ) -> CompiledStateGraph[Any, Any, Any, Any]:
         made: dict[str, Any] = {"system_prompt": INSTRUCTIONS, "context_schema": LearningContext}
@@ -97,7 +97,7 @@ class Ours:
             return machine.wrap(create_agent(self._model, [], **made), store=store, checkpointer=saver)
         return create_agent(self._model, [], middleware=[machine.middleware()], store=store, checkpointer=saver, **made)
 
-    def _asked(self) -> tuple[Speaker, Turn]:
+    def _current_turn(self) -> tuple[Speaker, Turn]:
         if self._turn is None:
             raise RuntimeError("The model was called outside a turn.")
         time.sleep(self._latency)
@@ -105,9 +105,10 @@ class Ours:
 
 
 def edits(speaker: Speaker, turn: Turn) -> list[dict[str, Any]]:
-    """Return what an extraction finds in a turn, as the model would write it."""
+    """Return the edits that an extraction model would find in a turn."""
     found: list[dict[str, Any]] = [
-        {"edit": "profile_field", "field": field, "value": filled(value, speaker)} for field, value in turn.profile
+        {"edit": "profile_field", "field": field, "value": fill_in_name(value, speaker)}
+        for field, value in turn.profile
     ]
     if turn.observation:
         found.append({"edit": "observation", "observation": turn.observation})
@@ -119,14 +120,14 @@ def edits(speaker: Speaker, turn: Turn) -> list[dict[str, Any]]:
         insight_fields = {"category": "pattern", "title": title, "insight": insight, "when_to_apply": None}
         found.append({"edit": "insight", **insight_fields})
     plan = [{"text": step, "status": "open"} for step in PLAN]
-    summary = filled(turn.summary, speaker)
+    summary = fill_in_name(turn.summary, speaker)
     found.append({"edit": "session", "summary": summary, "goal": GOAL, "plan": plan, "progress": None})
     return [{**edit, "replaces": None, "message": 1} for edit in found]
 
 
 @contextmanager
 def storage(name: str, url: str | None) -> Iterator[tuple[BaseStore, BaseCheckpointSaver[str]]]:
-    """Give a store and a checkpointer of one kind, set up."""
+    """Give a store of one kind and a checkpointer, both set up."""
     if name == "memory" or url is None:
         yield InMemoryStore(index=INDEX), InMemorySaver()
         return
@@ -143,7 +144,7 @@ def _postgres_store(name: str, url: str) -> Any:
 
 
 def _message(part: Any) -> Any:
-    """Return the message in a part of a stream, which names the subgraph too where subgraphs stream."""
+    """Return the message in a part of a stream; with subgraphs, the part names the subgraph too."""
     return part[1][0] if isinstance(part[1], tuple) else part[0]
 
 

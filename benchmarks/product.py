@@ -1,7 +1,6 @@
-"""The product that the support world is about, and the words in which people speak of it.
+"""Vocabulary of the support world: symptoms, environments and fixes of a product, and sentences about them.
 
-Everybody in that world shares this language: whoever writes a ticket, and whoever reads it. Which fix is right when is
-not told here.
+Everybody in that world uses this language, in tickets and in answers. Which fix is right is not defined here.
 """
 
 import re
@@ -21,10 +20,10 @@ SYMPTOMS = {
     "text": ("garbled umlauts", "special characters turning into question marks", "texts with broken characters"),
     "file": ("lost attachments", "attachments that cannot be opened", "attached files gone missing"),
 }
-"""What can go wrong, each in the words that people use for it."""
+"""Symptoms by name, each with the phrases that people use for it."""
 
 HOSTED = "the hosted edition"
-"""The environment that the manual is about."""
+"""The environment that the manual covers."""
 ENVIRONMENTS = (HOSTED, "Postgres 14", "Postgres 16", "MySQL 8", "Oracle 19")
 
 FIXES = (
@@ -53,22 +52,22 @@ FIXES = (
 MANUAL = "\n".join(
     f"For {wordings[0]} on {HOSTED}, {fix}." for wordings, fix in zip(SYMPTOMS.values(), FIXES, strict=False)
 )
-"""What whoever supports the product knows from the first day."""
+"""The fixes that the agent knows from the first day."""
 
 
 class Problem(NamedTuple):
-    """What a ticket is about."""
+    """The symptom of a ticket and its environment."""
 
     symptom: str
     environment: str
 
-    def told(self, chance: Random) -> str:
-        """Return the problem in words that somebody happens to use."""
+    def describe(self, chance: Random) -> str:
+        """Return the problem in one of the phrases for its symptom."""
         return f"{chance.choice(SYMPTOMS[self.symptom])} on {self.environment}"
 
 
 class Advice(NamedTuple):
-    """What helps against a problem, as somebody said it."""
+    """A fix for a problem, as somebody said it."""
 
     problem: Problem
     fix: str
@@ -84,18 +83,18 @@ _FIX = re.compile(f"Please ({'|'.join(FIXES)})")
 
 
 def problem_in(text: str) -> Problem | None:
-    """Return the problem that a text tells of."""
+    """Return the first problem in a text, if there is one."""
     found = _PROBLEM.search(text)
     return Problem(_WORDINGS[found[1]], found[2]) if found else None
 
 
 def advice_in(text: str) -> Iterator[Advice]:
-    """Yield all advice in a text, in its order."""
+    """Yield all advice in a text, in order."""
     for found in _ADVICE.finditer(text):
         yield Advice(Problem(_WORDINGS[found[1]], found[2]), found[3], f"{found[0]}.")
 
 
 def fix_in(answer: str) -> str | None:
-    """Return the fix that an answer asks the customer to try."""
+    """Return the fix that an answer recommends, if there is one."""
     found = _FIX.search(answer)
     return found[1] if found else None

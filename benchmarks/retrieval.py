@@ -1,9 +1,10 @@
-"""How much of what answers a question is found: by words, by meaning, by both, and with neighbours.
+"""Benchmark of retrieval quality: search by words, by meaning, by both, and with neighbours.
 
     python -m benchmarks.retrieval --data conversations.jsonl.gz
 
-One JSON object a line: `corpus`, `style`, `docs` (each `id`, `speaker`, `date`, `text`, in their order) and `queries`
-(each `text` and `relevant`, ids of docs). Needs the extra `local`, and `DATABASE_URL` or the extra `embedded`.
+The data has one JSON object per line: `corpus`, `style`, `docs` (each `id`, `speaker`, `date`, `text`, in their order)
+and `queries` (each `text` and `relevant`, ids of docs). Needs the extra `local`, and `DATABASE_URL` or the extra
+`embedded`.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp
 
 from benchmarks.database import databases
-from benchmarks.figures import bar
+from benchmarks.figures import draw_bar
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
 
@@ -28,13 +29,13 @@ DEPTHS = (5, 10, 20)
 
 
 class Remembering(Embeddings):
-    """Asks a model for each text once: each way of searching asks the same questions."""
+    """Embeds each question once, because all ways of searching ask the same questions."""
 
     def __init__(self, model: Embeddings) -> None:
         self._model, self._known = model, dict[str, list[float]]()
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """Return one vector for each text."""
+        """Return one vector per text."""
         return self._model.embed_documents(texts)
 
     def embed_query(self, text: str) -> list[float]:
@@ -45,7 +46,7 @@ class Remembering(Embeddings):
 
 
 def ways(model: LocalEmbeddings) -> dict[str, dict[str, Any]]:
-    """Return the settings of each way of searching, over one filled database."""
+    """Return the settings of each way of searching the same database."""
     words: dict[str, Any] = {"fields": ["text"]}
     index = {**words, "dims": model.dims, "embed": Remembering(model)}
     return {
@@ -60,7 +61,7 @@ SEQUENCE = {"by": "conversation", "order": "turn"}
 
 
 def put(corpus: dict[str, Any], turn: int, doc: dict[str, Any]) -> PutOp:
-    """Return a turn as an item: who said it and when belong to what can be searched."""
+    """Return a turn as an item; its speaker and date can be searched too."""
     date = f"({doc['date']})" if doc.get("date") else ""
     text = " ".join(part for part in (doc.get("speaker") or "", date, ":", doc["text"]) if part)
     value = {"text": text, "conversation": corpus["corpus"], "turn": turn}
@@ -76,7 +77,7 @@ def measures(found: Sequence[str], relevant: set[str]) -> list[float]:
 
 
 def search(store: HybridPostgresStore, corpora: list[dict[str, Any]], what: str) -> dict[str, list[float]]:
-    """Ask every question; return the means of the measures by style."""
+    """Search for every question; return the means of the measures by style."""
     by_style = defaultdict(list)
     for done, corpus in enumerate(corpora, start=1):
         known = {str(doc["id"]) for doc in corpus["docs"]}
@@ -84,12 +85,12 @@ def search(store: HybridPostgresStore, corpora: list[dict[str, Any]], what: str)
             if relevant := {str(key) for key in query["relevant"]} & known:
                 found = store.search(("docs", corpus["corpus"]), query=query["text"], limit=max(DEPTHS))
                 by_style[corpus["style"]].append(measures([item.key for item in found], relevant))
-        bar(done, len(corpora), what)
+        draw_bar(done, len(corpora), what)
     return {style: [statistics.mean(column) for column in zip(*rows, strict=True)] for style, rows in by_style.items()}
 
 
 def main() -> None:
-    """Measure and print one table for each style."""
+    """Measure, and print one table per style."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", required=True)
     with gzip.open(options.parse_args().data, "rt") as lines:
@@ -104,7 +105,7 @@ def main() -> None:
                     store.setup()
                     for done, corpus in enumerate(corpora, start=1):
                         store.batch([put(corpus, turn, doc) for turn, doc in enumerate(corpus["docs"])])
-                        bar(done, len(corpora), "filling")
+                        draw_bar(done, len(corpora), "filling")
                 found[way] = search(store, corpora, way)
     for style in sorted({corpus["style"] for corpus in corpora}):
         print(f"\n| {style} | recall@5 | recall@10 | recall@20 | nDCG@10 |\n|---|---|---|---|---|")

@@ -1,9 +1,9 @@
-"""Our store beside LangGraph's, on the same data in one run: how fast, and how much of what is near is found.
+"""Benchmark of our store and LangGraph's on the same data: times, rates and recall.
 
     python -m benchmarks.store [--items 100000] [--dims 384] [--parts searches puts] [--plot store.png]
 
-Needs `DATABASE_URL` with the right to create databases, or the extra `embedded`. Both stores have their own database on
-the same server, filled with the same items and vectors; the vectors stand in groups, as those of texts do.
+Needs `DATABASE_URL` with the right to create databases, or the extra `embedded`. Each store has its own database on the
+same server, filled with the same items and vectors; the vectors form clusters, as those of texts do.
 """
 
 import argparse
@@ -24,19 +24,30 @@ from langgraph.store.postgres import AsyncPostgresStore, PostgresStore
 from psycopg import sql
 
 from benchmarks.database import databases
-from benchmarks.figures import Figure, alone, bar, both, by_turns, plot, rates, show, timed, times_of
+from benchmarks.figures import (
+    Figure,
+    compare_rates,
+    compare_times,
+    draw_bar,
+    measure,
+    measure_in_turns,
+    plot,
+    print_table,
+    report_ours,
+    summarize,
+)
 from benchmarks.notes import Notes, Question, World, copy, fill, item
 from langgraph_learning.postgres import HybridPostgresStore
 
 PARTS = ("searches", "calls", "crowd", "puts")
-"""Searches by size; single calls; many callers at once; puts of many items."""
+"""Searches by size of the namespace, single calls, concurrent callers, bulk puts."""
 LIMIT = 10
 SECONDS = 4
-"""So long many callers ask at once."""
+"""How long the concurrent callers search."""
 
 
 class Stores(NamedTuple):
-    """What is compared; both of ours are on the same tables."""
+    """The stores to compare; our two share their tables."""
 
     ours: HybridPostgresStore
     theirs: PostgresStore
@@ -44,17 +55,17 @@ class Stores(NamedTuple):
 
 
 def searches(stores: Stores, notes: Notes, queries: int) -> Iterator[Figure]:
-    """Measure reads by the size of what is read."""
+    """Measure reads by the size of the namespace."""
     for size, prefixes in notes.prefixes():
         asked = notes.questions(prefixes, queries)
         where = f"namespace of {size:,}"
         yield from _recall(f"recall@{LIMIT}, {where}", stores, asked)
         if prefixes[0] in notes.namespaces:
             yield _race(f"get, {where}", stores, asked, lambda store, q: store.get(q.prefix, "k1"))
-        yield _race(f"filter search, {where}", stores, asked, _filtered)
+        yield _race(f"filter search, {where}", stores, asked, _filter_search)
         yield _race(f"vector search, {where}", stores, asked, _search)
-        (times,) = by_turns([[lambda q=q: _search(stores.hybrid, q)] for q in asked])
-        yield alone(f"hybrid search, {where}", times)
+        (times,) = measure_in_turns([[lambda q=q: _search(stores.hybrid, q)] for q in asked])
+        yield report_ours(f"hybrid search, {where}", times)
     anything = notes.questions([("bench",)], queries, on_any_topic=True)
     yield from _recall(f"recall@{LIMIT}, any topic, everything", stores, anything)
     yield _race("vector search, any topic, everything", stores, anything, _search)
@@ -66,25 +77,25 @@ def _recall(what: str, stores: Stores, asked: list[Question]) -> Iterator[Figure
         for name, recalls in found.items():
             got = {(i.namespace, i.key) for i in _search(getattr(stores, name), question)}
             recalls.append(len(question.nearest & got) / len(question.nearest))
-        bar(nth, len(asked), what)
+        draw_bar(nth, len(asked), what)
     yield Figure(what, *(f"{statistics.mean(recalls):.3f}" for recalls in found.values()))
 
 
 def _race(what: str, stores: Stores, asked: list[Question], call: Callable[[Any, Question], Any]) -> Figure:
     turns = [[lambda s=s, q=q: call(s, q) for s in (stores.ours, stores.theirs)] for q in asked]  # type: ignore[misc]
-    return both(what, *by_turns(turns))
+    return compare_times(what, *measure_in_turns(turns))
 
 
 def _search(store: Any, question: Question) -> list[Any]:
     return store.search(question.prefix, query=question.text, limit=LIMIT)  # type: ignore[no-any-return]
 
 
-def _filtered(store: Any, question: Question) -> list[Any]:
+def _filter_search(store: Any, question: Question) -> list[Any]:
     return store.search(question.prefix, filter={"status": "old"}, limit=LIMIT)  # type: ignore[no-any-return]
 
 
 def single_calls(stores: Stores, notes: Notes) -> Iterator[Figure]:
-    """Measure listings and a mixed batch."""
+    """Measure listings of namespaces and a mixed batch."""
     small = [namespace for namespace, size in notes.namespaces.items() if size <= 1000][:10]
     mixed = [
         *(SearchOp(n, query="topic 5 what is known", filter={"status": "active"}, limit=LIMIT) for n in small),
@@ -99,20 +110,22 @@ def single_calls(stores: Stores, notes: Notes) -> Iterator[Figure]:
         "batch of 10 searches and 5 gets": lambda store: store.batch(mixed),
     }
     for what, call in calls.items():
-        yield both(what, timed(lambda c=call: c(stores.ours), 30), timed(lambda c=call: c(stores.theirs), 15))  # type: ignore[misc]
+        ours = measure(lambda c=call: c(stores.ours), 30)  # type: ignore[misc]
+        theirs = measure(lambda c=call: c(stores.theirs), 15)  # type: ignore[misc]
+        yield compare_times(what, ours, theirs)
 
 
 def crowd(mine: str, other: str, notes: Notes) -> Iterator[Figure]:
-    """Measure many callers at once, each with a model that takes 20 ms, and a get beside one that takes 200 ms."""
+    """Measure concurrent searches with an embedding model of 20 ms, and a get during an embedding of 200 ms."""
     slow = World(notes.world.dims, 0.02)
     with _stores(mine, other, slow) as stores:
         rate = [_by_threads(store, notes) for store in (stores.ours, stores.theirs)]
-        yield rates("8 threads, 20 ms model", rate[0], rate[1], " searches/s")
+        yield compare_rates("8 threads, 20 ms model", rate[0], rate[1], " searches/s")
     rate = asyncio.run(_tasks(mine, other, slow, notes))
-    yield rates("8 tasks, 20 ms model", rate[0], rate[1], " searches/s")
+    yield compare_rates("8 tasks, 20 ms model", rate[0], rate[1], " searches/s")
     with _stores(mine, other, World(notes.world.dims, 0.2)) as stores:
         waited = [_beside_an_embedding(store, notes) for store in (stores.ours, stores.theirs)]
-        yield both("get beside a 200 ms embedding", *map(times_of, waited))
+        yield compare_times("get beside a 200 ms embedding", *map(summarize, waited))
 
 
 def _by_threads(store: Any, notes: Notes) -> float:
@@ -164,10 +177,10 @@ def _beside_an_embedding(store: Any, notes: Notes) -> list[float]:
 
 
 def puts(world: World, database: Callable[[], str], count: int) -> Iterator[Figure]:
-    """Measure puts of a thousand items in one batch, into stores that are empty."""
+    """Measure puts of a thousand items per batch into empty stores."""
     ops = [item(("bulk", f"n{n % 20}"), n) for n in range(count)]
     texts = [(op.value or {})["text"] for op in ops]
-    # Of the model only the answers: what it takes is not the store's.
+    # The vectors are computed before, because embedding time is not the store's.
     known = dict(zip(texts, world.vectors(texts).tolist(), strict=True))
     for what, kind in (("with an index over vectors", "hnsw"), ("vectors without index", "flat"), ("no vectors", None)):
         settings: Any = world.index(
@@ -181,9 +194,9 @@ def puts(world: World, database: Callable[[], str], count: int) -> Iterator[Figu
             for store in stores:
                 store.setup()
             parts = [ops[at : at + 1000] for at in range(0, count, 1000)]
-            taken = by_turns([[lambda s=s, p=part: s.batch(p) for s in stores] for part in parts])  # type: ignore[misc]
+            taken = measure_in_turns([[lambda s=s, p=part: s.batch(p) for s in stores] for part in parts])  # type: ignore[misc]
         ours, theirs = (1e6 / times.p50 for times in taken)
-        yield rates(f"bulk put, {what}", ours, theirs)
+        yield compare_rates(f"bulk put, {what}", ours, theirs)
 
 
 @contextmanager
@@ -197,8 +210,8 @@ def _stores(mine: str, other: str, world: World) -> Iterator[Stores]:
         yield Stores(ours, theirs, hybrid)
 
 
-def _filled(mine: str, other: str, stores: Stores, notes: Notes) -> None:
-    """Fill both; each gets its index built over the filled table: that is how it is best, and quicker."""
+def _fill_stores(mine: str, other: str, stores: Stores, notes: Notes) -> None:
+    """Fill both stores, and build their vector indexes afterwards: that is faster and gives better indexes."""
     stores.ours.setup()
     stores.theirs.setup()
     _without_index(mine, "learning_texts_embedding", lambda: fill(stores.ours, notes))
@@ -218,13 +231,13 @@ def _without_index(url: str, name: str, work: Callable[[], None]) -> None:
         connection.execute(definition)
 
 
-def measured(given: argparse.Namespace) -> Iterator[Figure]:
-    """Measure the parts that are asked for."""
+def measure_parts(given: argparse.Namespace) -> Iterator[Figure]:
+    """Measure the requested parts."""
     with databases() as database:
         if set(given.parts) - {"puts"}:
             notes, mine, other = Notes(World(given.dims), given.items), database(), database()
             with _stores(mine, other, notes.world) as stores:
-                _filled(mine, other, stores, notes)
+                _fill_stores(mine, other, stores, notes)
                 print(f"{len(notes.ops):,} items of {given.dims} dimensions in {len(notes.namespaces):,} namespaces")
                 yield from searches(stores, notes, given.queries) if "searches" in given.parts else ()
                 yield from single_calls(stores, notes) if "calls" in given.parts else ()
@@ -233,7 +246,7 @@ def measured(given: argparse.Namespace) -> Iterator[Figure]:
 
 
 def main() -> None:
-    """Measure, and print what was found."""
+    """Measure, and print the table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--items", type=int, default=100_000)
     options.add_argument("--dims", type=int, default=384)
@@ -242,8 +255,8 @@ def main() -> None:
     options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options.add_argument("--plot", metavar="FILE")
     given = options.parse_args()
-    figures = list(measured(given))
-    show(figures)
+    figures = list(measure_parts(given))
+    print_table(figures)
     if given.plot:
         plot(figures, given.plot)
 

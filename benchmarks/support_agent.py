@@ -1,4 +1,4 @@
-"""A support agent, an extraction model and one that compares; they follow a script and know only what they read."""
+"""Scripted models of the support desk: the agent, the extraction model and the judge, who know only what they read."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,9 @@ _PAIR = re.compile(r"^\[(\d+)\] (.*)\n    (.*)$", re.MULTILINE)
 
 
 def answer(said: str, shown: str) -> str:
-    """Return what the agent answers to what was said, after what it was shown and, if that does not help, the manual.
+    """Return the agent's answer to a message: from its context, or else from the manual.
 
-    Of hints that disagree it believes the latest by date, of the same date the one shown first.
+    Of hints that disagree it believes the latest by date, and of the same date the first one in the context.
     """
     problem = problem_in(said)
     if problem is None or any(advice_in(said)):
@@ -30,17 +30,17 @@ def answer(said: str, shown: str) -> str:
 
 
 def edits(prompt: str, correcting: bool = True) -> list[dict[str, Any]]:
-    """Return what the extraction model finds in the conversation that it is asked about.
+    """Return the edits that the extraction model finds in the conversation of a prompt.
 
-    What contradicts something known takes its place, unless the model cannot tell: `correcting=False`.
+    An edit replaces a known learning that it contradicts, unless the model cannot tell: `correcting=False`.
     """
     known = [(key, advice) for key, text in _KNOWN.findall(prompt) for advice in advice_in(text)]
     found = ((int(number), advice) for number, said in _SAID.findall(prompt) for advice in advice_in(said))
-    return [edit for number, advice in found for edit in _learnt(number, advice, known, correcting)]
+    return [edit for number, advice in found for edit in _edits_for(number, advice, known, correcting)]
 
 
 def opinions(prompt: str) -> list[dict[str, Any]]:
-    """Return what the model that compares says of the pairs that it is asked about."""
+    """Return the judge's opinions on the pairs of a prompt."""
     pairs = ((int(number), [*advice_in(one), *advice_in(other)]) for number, one, other in _PAIR.findall(prompt))
     return [{"pair": number, "opinion": _opinion(*pair)} for number, pair in pairs]
 
@@ -51,7 +51,7 @@ def _opinion(one: Advice, other: Advice) -> str:
     return "same" if one.fix == other.fix else "contradiction"
 
 
-def _learnt(
+def _edits_for(
     number: int, advice: Advice, known: Iterable[tuple[str, Advice]], correcting: bool
 ) -> Iterator[dict[str, Any]]:
     same = [(key, other.fix) for key, other in known if other.problem == advice.problem]
@@ -74,6 +74,6 @@ def _insight(advice: Advice, number: int, replaces: str | None) -> dict[str, Any
 
 
 def _date(line: str) -> str:
-    """Return the date in a line, as it sorts."""
+    """Return the date in a line, or an empty text."""
     found = _DATE.search(line)
     return found[1] if found else ""

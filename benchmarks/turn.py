@@ -1,11 +1,11 @@
-"""What learning costs in a turn: model calls, time before the first word, the whole turn, and the prompt's cache.
+"""Benchmark of the cost of learning per turn: model calls, time to first word, time of the turn, and prompt caching.
 
     pip install -e '.[dev]'
-    pip install 'agno[postgres,pgvector]'     # the peer to compare with; without it ours runs alone
+    pip install 'agno[postgres,pgvector]'     # the peer to compare with; without it, only ours is measured
     python -m benchmarks.turn
 
-Every agent has the same conversation, with models that answer at once, so that all of the time is the agent's own;
-`--latency` gives every model call a time. The turns of all agents alternate, and each turn is compared with the same
+All agents have the same conversation, with models that answer at once, so that all of the time is the agent's own;
+`--latency` adds a time to every model call. The turns of the agents alternate, and each turn is compared with the same
 turn of the same agent without learning.
 """
 
@@ -28,30 +28,30 @@ from benchmarks.ours import FORMS, STORES, Ours, storage
 Results = dict[str, dict[Speaker, list[Answered]]]
 
 COLUMNS = """
-model calls   calls of any model in one turn, the agent's own included: mean
-first word    milliseconds from the call until the first word of the answer: median
+model calls   calls of any model per turn, the agent's own included: mean
+first word    milliseconds from the call to the first word of the answer: median
 added         the same, minus the same turn of the same agent without learning: median and 95th percentile
-whole turn    milliseconds until the run is over and all is learnt, minus the same without learning: median
-prompt kept   how much of the previous prompt is, byte by byte, the start of the next one of the thread: mean share.
-              A long text that never changes raises it, whatever becomes of the conversation behind that text
-read anew     bytes of the prompt behind that common start: mean. These no provider has in its cache
+whole turn    milliseconds to the end of the run, learning included, minus the same without learning: median
+prompt kept   share of a prompt that the next prompt of the thread begins with, byte by byte: mean.
+              A long text that never changes raises it, even if the conversation behind it changes
+read anew     bytes of a prompt behind that common prefix: mean. They are in no provider's cache
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure all contenders and print the table."""
+    """Measure all contenders, and print the tables."""
     options = _options(arguments)
     agno = find_spec("agno") is not None and find_spec("greenlet") is not None
     if not agno and not options.alone:
         print(
-            "Agno is not installed, so ours runs alone. To compare: pip install 'agno[postgres,pgvector]'",
+            "Agno is not installed, so only ours is measured. To compare: pip install 'agno[postgres,pgvector]'",
             file=sys.stderr,
         )
     with ExitStack() as stack:
         contenders = _ours(options.store or ["memory", "hybrid"], options.latency / 1_000, stack)
         if agno and not options.alone:
             contenders += _agno(options.agno_knowledge, options.latency / 1_000, stack)
-        results = _measured(contenders, options.users, options.turns)
+        results = _measure(contenders, options.users, options.turns)
     print(_table(contenders, results))
     print(_ratios(contenders, results))
     print(COLUMNS)
@@ -59,13 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turn", description=__doc__.splitlines()[0])
-    parser.add_argument("--users", type=int, default=8, help="how many people of one team talk, one after another")
+    parser.add_argument("--users", type=int, default=8, help="number of users of one team, who talk one after another")
     parser.add_argument("--turns", type=int, default=len(TURNS), choices=range(1, len(TURNS) + 1), metavar="N")
+    parser.add_argument("--store", action="append", choices=STORES, help="the store of ours; may be repeated")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="MS", help="time of every model call")
     parser.add_argument(
-        "--store", action="append", choices=STORES, help="where ours learns; may be given several times"
+        "--agno-knowledge", choices=("agentic", "always"), default="agentic", help="mode of Agno's learned knowledge"
     )
-    parser.add_argument("--latency", type=float, default=0.0, metavar="MS", help="how long every model call takes")
-    parser.add_argument("--agno-knowledge", choices=("agentic", "always"), default="agentic", help="mode of that store")
     parser.add_argument("--alone", action="store_true", help="measure ours only")
     return parser.parse_args(arguments)
 
@@ -91,17 +91,17 @@ def _agno(knowledge: str, latency: float, stack: ExitStack) -> list[Contender]:
     return [alone, Agno(stack.enter_context(database()), learning=True, knowledge=knowledge, latency=latency)]
 
 
-def _measured(contenders: Sequence[Contender], users: int, turns: int) -> Results:
+def _measure(contenders: Sequence[Contender], users: int, turns: int) -> Results:
     results: Results = {contender.name: {} for contender in contenders}
     speakers = [Speaker(f"user{number}", f"thread{number}") for number in range(users)]
-    # The first turns make connections and tables; nobody is measured by them.
+    # The first turn of each agent opens connections and creates tables, so it is not measured.
     for contender in contenders:
         contender.answer(Speaker("warm", "warm"), TURNS[0])
     gc.freeze()
     order = Random(users * turns)
     for number, (speaker, place) in enumerate((s, place) for s in speakers for place in range(turns)):
         _progress(number, users * turns)
-        # In an order drawn for each turn, and with the rubbish taken out: nobody pays for the one who came before.
+        # Random order, and garbage collection before each turn: no agent pays for the one before it.
         for contender in order.sample(contenders, len(contenders)):
             gc.collect()
             answered = contender.answer(speaker, TURNS[place])
@@ -122,7 +122,7 @@ def _row(contender: Contender, results: Results) -> dict[str, float]:
     row = {
         "calls": mean(answered.calls for answered in own),
         "first": median(answered.first for answered in own) * 1_000,
-        **_cached(results[contender.name]),
+        **_compare_prompts(results[contender.name]),
     }
     if contender.without:
         pairs = list(zip(own, _flat(results[contender.without]), strict=True))
@@ -140,20 +140,20 @@ def _p95(values: Sequence[float]) -> float:
     return quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
 
 
-def _cached(answers: dict[Speaker, list[Answered]]) -> dict[str, float]:
-    """Return the mean share of a prompt that the next one begins with, and how many bytes follow it there."""
+def _compare_prompts(answers: dict[Speaker, list[Answered]]) -> dict[str, float]:
+    """Return the mean share of a prompt that the next one begins with, and the mean number of bytes after it."""
     pairs = [(before.prompt, after.prompt) for thread in answers.values() for before, after in pairwise(thread)]
     if not pairs:
         return {"kept": 1.0, "anew": 0.0}
-    same = [_same(before, after) for before, after in pairs]
+    same = [_common_prefix_length(before, after) for before, after in pairs]
     return {
         "kept": mean(kept / len(before) for kept, (before, _) in zip(same, pairs, strict=True)),
         "anew": mean(len(after) - kept for kept, (_, after) in zip(same, pairs, strict=True)),
     }
 
 
-def _same(one: bytes, other: bytes) -> int:
-    """Return how many bytes two prompts have in common from the start on."""
+def _common_prefix_length(one: bytes, other: bytes) -> int:
+    """Return the length of the common prefix of two prompts, in bytes."""
     return next(
         (place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )
@@ -180,7 +180,7 @@ def _table(contenders: Sequence[Contender], results: Results) -> str:
 
 
 def _ratios(contenders: Sequence[Contender], results: Results) -> str:
-    """Say how many times more the last contender costs than each of ours: ratios hold on any machine, times do not."""
+    """Return the cost of the last contender divided by that of ours: ratios hold on any machine, times do not."""
     *ours, last = (contender for contender in contenders if contender.without)
     if isinstance(last, Ours):
         return ""

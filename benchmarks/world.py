@@ -1,7 +1,7 @@
-"""A support desk's world: tickets whose right answers are hidden, people who tell them, and rules that change.
+"""Simulated world of a support desk: tickets with hidden right answers, reactions of users, and rules that change.
 
-It knows nothing of what is measured in it. The same seed makes the same world, and the same people who react to the
-same answer in the same way, whoever gives it.
+It does not depend on what is measured in it. The same seed makes the same world, in which users react to the same
+answer in the same way.
 """
 
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ TEAMS = {
     "west": ("ida", "jon", "kim", "leo"),
 }
 DIFFERENT = 0.25
-"""Share of the problems for which what is right in one of the teams is wrong in the others."""
+"""Share of the problems whose right fix in one team is wrong in the others."""
 CHANGED = 0.25
-"""Share of the problems whose right answer is another one after the change of the rules."""
+"""Share of the problems whose right fix changes with the rules."""
 VOTING = 0.5
-"""Share of the fixes given that somebody judges with a thumb."""
+"""Share of the recommended fixes that get a thumb up or down."""
 FLIPPED = 0.1
-"""Share of these verdicts that say the opposite of what is true."""
+"""Share of these thumbs that are wrong."""
 TELLING = 0.6
-"""Share of the tickets not solved of which the agent is told afterwards how they were solved."""
+"""Share of the unsolved tickets for which a user later tells the agent the fix."""
 MISTAKEN = 0.05
-"""Share of these that name a wrong fix, and of what somebody reviews that they judge wrongly."""
+"""Share of these that name a wrong fix, and of review decisions that are wrong."""
 INSISTING = 0.01
-"""Share of the tickets solved after which somebody insists on another fix, which is wrong."""
+"""Share of the solved tickets after which a user insists on another, wrong fix."""
 
 
 class Ticket(NamedTuple):
-    """What a user brings to the agent. What is right is not in it."""
+    """A question of a user. It does not contain the right fix."""
 
     number: int
     team: str
@@ -42,12 +42,12 @@ class Ticket(NamedTuple):
 
 
 class Reaction(NamedTuple):
-    """What comes back after an answer."""
+    """What a user does after an answer."""
 
     verdict: bool | None
-    """A thumb up or down; None if nobody cares."""
+    """True for a thumb up, False for a thumb down, None for none."""
     remark: str | None
-    """What a user says about how it was solved."""
+    """A message that tells the fix, if any."""
 
 
 Rules = Mapping[tuple[str, Problem], str]
@@ -55,18 +55,18 @@ Rules = Mapping[tuple[str, Problem], str]
 
 
 class World:
-    """Tickets, and what is right."""
+    """Tickets, their right fixes, and reactions to answers."""
 
     def __init__(self, seed: int, tickets: int = 1_000, noise: float = 1.0) -> None:
-        """tickets: how many there are; in the middle of them the rules change.
+        """tickets: number of tickets; after half of them the rules change.
 
-        noise: how many times as often as usual people are wrong.
+        noise: by what factor people are wrong more often than usual.
         """
         chance = Random(f"world {seed}")
         self.seed, self._noise = seed, noise
         self.change = tickets // 2
-        self._before = _drawn(chance)
-        self._after = _changed(self._before, chance)
+        self._before = _draw_rules(chance)
+        self._after = _change_rules(self._before, chance)
         often = [chance.randint(1, 3) for _ in PROBLEMS]
         self.tickets = tuple(_ticket(number, chance, often) for number in range(tickets))
 
@@ -75,11 +75,11 @@ class World:
         return self._rules(ticket)[ticket.team, ticket.problem]
 
     def outdated(self, ticket: Ticket, fix: str) -> bool:
-        """Whether a fix would have solved a ticket until the rules changed, and does no more."""
+        """Return True if a fix solved a ticket before the rules changed, and no longer does."""
         return fix != self.right(ticket) and fix == self._before[ticket.team, ticket.problem]
 
     def reaction(self, ticket: Ticket, fix: str | None) -> Reaction:
-        """Return what the user does who was given this fix, or none."""
+        """Return how the user reacts to this fix, or to an answer without one."""
         chance = Random(f"reaction {self.seed} {ticket.number}")
         votes, flips, tells, errs = (chance.random() for _ in range(4))
         solved = fix == self.right(ticket)
@@ -87,20 +87,20 @@ class World:
         if tells >= (INSISTING * self._noise if solved else TELLING):
             return Reaction(verdict, None)
         told = _another(self.right(ticket), chance) if solved or errs < MISTAKEN * self._noise else self.right(ticket)
-        return Reaction(verdict, f"This is how it was solved. For {ticket.problem.told(chance)}, {told}.")
+        return Reaction(verdict, f"This is how it was solved. For {ticket.problem.describe(chance)}, {told}.")
 
     def approves(self, after: Ticket, team: str, advice: Advice) -> bool:
-        """Whether somebody who goes through a team's advice after this ticket thinks it right."""
+        """Return True if a reviewer of a team approves of an advice after this ticket."""
         chance = Random(f"approval {self.seed} {after.number} {team} {advice.said}")
         return (self._rules(after)[team, advice.problem] == advice.fix) != (chance.random() < MISTAKEN * self._noise)
 
     def _rules(self, ticket: Ticket) -> Rules:
-        """Return what is right at the time of a ticket."""
+        """Return the right fixes at the time of a ticket."""
         return self._before if ticket.number < self.change else self._after
 
 
-def _drawn(chance: Random) -> Rules:
-    """Return what is right at first: for most problems the same in all teams, and on the hosted edition the manual."""
+def _draw_rules(chance: Random) -> Rules:
+    """Return the right fixes at first: mostly the same in all teams, and those of the manual for the hosted edition."""
     rules = {}
     for problem in PROBLEMS:
         usual = chance.choice(FIXES)
@@ -110,8 +110,8 @@ def _drawn(chance: Random) -> Rules:
     return rules | _manual()
 
 
-def _changed(rules: Rules, chance: Random) -> Rules:
-    """Return what is right after the change, in all teams; the manual holds on."""
+def _change_rules(rules: Rules, chance: Random) -> Rules:
+    """Return the right fixes after the change; those of the manual stay right."""
     new = {problem: chance.choice(FIXES) for problem in PROBLEMS if chance.random() < CHANGED}
     return {at: new.get(at[1], fix) for at, fix in rules.items()} | _manual()
 
@@ -123,7 +123,7 @@ def _manual() -> Rules:
 def _ticket(number: int, chance: Random, often: list[int]) -> Ticket:
     team = chance.choice(list(TEAMS))
     (problem,) = chance.choices(PROBLEMS, often)
-    text = f"A customer reports {problem.told(chance)}. What do I tell them?"
+    text = f"A customer reports {problem.describe(chance)}. What do I tell them?"
     return Ticket(number, team, chance.choice(TEAMS[team]), text, problem)
 
 

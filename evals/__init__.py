@@ -1,1 +1,1 @@
-"""How well a model learns with the package: conversations, and the edits that should come of them."""
+"""Evaluation of how well a model learns with the package: conversations, and the edits expected from them."""

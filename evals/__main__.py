@@ -1,4 +1,4 @@
-"""Evaluate a model: `python -m evals --model openai:gpt-5-mini`."""
+"""Command that evaluates a model: `python -m evals --model openai:gpt-5-mini`."""
 
 import argparse
 import json
@@ -19,12 +19,12 @@ T = TypeVar("T", Conversation, Question)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what was asked for and print the figures."""
+    """Run the requested evaluations and print the figures."""
     options = _options().parse_args(arguments)
-    chosen = [c for c in conversations() if _chosen(c, options)]
+    chosen = [c for c in conversations() if _is_chosen(c, options)]
     asked = questions() if options.answers and not options.only else []
     if not chosen:
-        sys.exit(f"No conversation is called like {options.only!r}.")
+        sys.exit(f"No conversation has a name that contains any of {options.only!r}.")
     model = _model(options)
     scored = [(c, score(c, learn(c, model))) for c in progress(chosen, "learning")]
     answered = [answer(question, model) for question in progress(asked, "answering")]
@@ -34,15 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def progress(rows: Sequence[T], doing: str) -> Iterator[T]:
-    """Yield the rows, saying on standard error which one is being worked on."""
+    """Yield the rows, and print on standard error which one is in progress."""
     for number, row in enumerate(rows, start=1):
-        _tell(f"{doing} {number}/{len(rows)}: {row.name}", last=False)
+        _print_progress(f"{doing} {number}/{len(rows)}: {row.name}", last=False)
         yield row
     if rows:
-        _tell(f"{doing}: {len(rows)} done", last=True)
+        _print_progress(f"{doing}: {len(rows)} done", last=True)
 
 
-def _tell(line: str, *, last: bool) -> None:
+def _print_progress(line: str, *, last: bool) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{line}" + ("\n" if last else ""))
     else:
@@ -50,7 +50,7 @@ def _tell(line: str, *, last: bool) -> None:
     sys.stderr.flush()
 
 
-def _chosen(conversation: Conversation, options: argparse.Namespace) -> bool:
+def _is_chosen(conversation: Conversation, options: argparse.Namespace) -> bool:
     parts = {"all": (True, False), "tuned-on": (False,), "held-out": (True,)}
     named = not options.only or any(only in conversation.name for only in options.only)
     return named and conversation.held_out in parts[options.part]
@@ -69,12 +69,14 @@ def _model(options: argparse.Namespace) -> BaseChatModel:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evals", description="How well a model learns from conversations.")
     parser.add_argument("--model", required=True, help="a name for init_chat_model, such as openai:gpt-5-mini")
-    parser.add_argument("--base-url", help="of an OpenAI-compatible server, if it is not the provider's own")
-    parser.add_argument("--temperature", type=float, help="the provider's own, if left out")
-    parser.add_argument("--max-tokens", type=int, help="of one answer, for small models that find no end")
-    parser.add_argument("--only", action="append", metavar="NAME", help="conversations whose name contains this")
+    parser.add_argument("--base-url", help="the URL of an OpenAI-compatible server; default: the provider's own")
+    parser.add_argument("--temperature", type=float, help="default: the provider's own")
+    parser.add_argument("--max-tokens", type=int, help="the limit of one answer, for small models that do not stop")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="only conversations whose name contains this; may be repeated"
+    )
     parser.add_argument("--part", choices=["all", "tuned-on", "held-out"], default="all", help="which conversations")
-    parser.add_argument("--no-answers", dest="answers", action="store_false", help="leave the questions out")
+    parser.add_argument("--no-answers", dest="answers", action="store_false", help="skip the questions")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser
 

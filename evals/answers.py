@@ -1,4 +1,4 @@
-"""Whether an agent that knows something makes a show of it: questions, and telltale phrases in the answers."""
+"""Evaluation of answers: whether an agent uses what it knows, and whether it announces that it remembers."""
 
 from dataclasses import dataclass
 
@@ -19,29 +19,29 @@ TELLTALES = (
     "based on what I know|based on the information|based on the context|background data|the provided context",
     "learned_for_this_question|user_profile|user_memory|entity_memory|learned_knowledge",
 )
-"""What gives a memory away; `|` separates alternatives."""
+"""Phrases that announce a memory; `|` separates alternatives."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What the agent said."""
+    """The agent's answer to a question."""
 
     question: Question
     text: str
 
     @property
     def telltale(self) -> str:
-        """The phrase that announces the memory, or nothing."""
+        """The first phrase that announces a memory, or an empty text."""
         return next((p for row in TELLTALES for p in row.split("|") if contains(self.text, p)), "")
 
     @property
     def used(self) -> bool | None:
-        """Whether the answer uses what is known; None if the question does not ask for that."""
+        """True if the answer uses what is known; None if the question does not need it."""
         return all(contains(self.text, word) for word in self.question.uses) if self.question.uses else None
 
 
 def answer(question: Question, model: BaseChatModel) -> Answered:
-    """Ask the model as an agent that is shown what is known, and learns nothing from the question."""
+    """Ask the model as an agent that recalls what is known, and learns nothing from the question."""
     store = InMemoryStore()
     know(question.known, store)
     graph = machine(model, store).wrap(model)

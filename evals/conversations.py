@@ -1,4 +1,4 @@
-"""What the evaluation is made of: the conversations and questions in `data/*.toml`, as frozen records."""
+"""Conversations and questions of the evaluation, read from `data/*.toml` as frozen records."""
 
 import tomllib
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ class _Row(BaseModel):
 
 
 class Known(_Row):
-    """A learning that exists before the conversation; further keys are the fields of its kind."""
+    """A learning that exists before the conversation; its further keys are the fields of its kind."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
     kind: str
     label: str = ""
-    """By this name `replaces` and `forgets` speak of it."""
+    """The name that `replaces` and `forgets` refer to."""
     forgotten: bool = False
-    """It was known once, and the user asked to forget it."""
+    """True if the user asked to forget it before the conversation."""
 
     @property
     def fields(self) -> Mapping[str, Any]:
@@ -33,72 +33,72 @@ class Known(_Row):
 
 
 class Wanted(_Row):
-    """An edit, by what can be seen of it. `|` separates alternatives."""
+    """An expected or allowed edit. `|` separates alternatives."""
 
     kind: str = ""
     words: tuple[str, ...] = ()
-    """What its text must contain, all of them."""
+    """The words that its text must contain, all of them."""
     field: str = ""
-    """Which field of a profile."""
+    """The field, for a profile."""
     replaces: str = ""
-    """Label of the known learning whose place it takes."""
+    """Label of the known learning that it replaces."""
     forgets: str = ""
-    """Label of the known learning that is to be gone; then nothing else is asked."""
+    """Label of the known learning to forget; then nothing else is expected of the edit."""
 
 
 class Conversation(_Row):
-    """One conversation and what should be learnt from it; without `expect`, nothing."""
+    """One conversation, and the edits expected from it; without `expect`, none."""
 
     name: str
     said: tuple[str, ...]
     """Messages, oldest first: "user: …", "agent: …" or "tool NAME: …"."""
     known: tuple[Known, ...] = ()
     expect: tuple[Wanted, ...] = ()
-    """Edits that must come."""
+    """Edits that must be made."""
     fine: tuple[Wanted, ...] = ()
-    """Edits that may come: they count neither way."""
+    """Edits that may be made: they count neither as right nor as wrong."""
     forbidden: tuple[str, ...] = ()
-    """Words that nothing learnt may contain."""
+    """Words that no learning may contain."""
     held_out: bool = False
-    """Kept aside while the words for the model are worked on."""
+    """True if it is not looked at while the prompts are tuned."""
 
     @model_validator(mode="after")
     def _labels_exist(self) -> "Conversation":
         labels = {known.label for known in self.known}
         for wanted in self.expect:
             if missing := {wanted.replaces, wanted.forgets} - labels - {""}:
-                raise ValueError(f"{self.name}: nothing known is called {missing.pop()!r}")
+                raise ValueError(f"{self.name}: no known learning has the label {missing.pop()!r}")
         if not self.said or not self.said[-1].startswith("agent: "):
-            raise ValueError(f"{self.name}: a conversation ends with the agent's answer")
+            raise ValueError(f"{self.name}: a conversation must end with the agent's answer")
         return self
 
     @property
     def text(self) -> str:
-        """All that was said."""
+        """All messages as one text."""
         return "\n".join(self.said)
 
     def messages(self) -> list[AnyMessage]:
-        """Return what was said as messages; each tool result follows the call that asked for it."""
+        """Return the messages; each tool result follows its tool call."""
         return [message for number, line in enumerate(self.said) for message in _messages(line, number)]
 
 
 class Question(_Row):
-    """Something asked of an agent that knows something."""
+    """A question to an agent with known learnings."""
 
     name: str
     known: tuple[Known, ...]
     asked: str
     uses: tuple[str, ...] = Field(default=())
-    """What an answer contains that uses what is known."""
+    """Words that an answer contains if it uses what is known."""
 
 
 def conversations() -> list[Conversation]:
-    """Return every conversation, file by file."""
+    """Return all conversations, file by file."""
     return [Conversation.model_validate(row) for row in _rows("conversation")]
 
 
 def questions() -> list[Question]:
-    """Return every question."""
+    """Return all questions."""
     return [Question.model_validate(row) for row in _rows("question")]
 
 
@@ -115,7 +115,7 @@ def _messages(line: str, number: int) -> list[AnyMessage]:
         return [AIMessage(text, id=f"m{number}")]
     tool = speaker.removeprefix("tool ")
     if tool == speaker:
-        raise ValueError(f"Nobody is called {speaker!r}: a line starts with user, agent or tool NAME.")
+        raise ValueError(f"Unknown speaker {speaker!r}: a line starts with user, agent or tool NAME.")
     call = {"name": tool, "args": {}, "id": f"call-{number}"}
     return [
         AIMessage("", tool_calls=[call], id=f"m{number}-call"),

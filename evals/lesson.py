@@ -1,4 +1,4 @@
-"""One conversation learnt from, as a user of the package would: a machine around an agent, and what it knows then."""
+"""Learning from one conversation with a machine around a scripted agent, and the learnings before and after."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -38,46 +38,46 @@ _UNSAID: Mapping[str, Any] = {
     "category": "insight",
     "when_to_apply": None,
 }
-"""What a row in the data may leave out."""
+"""Values of fields that a row of the data may omit."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was known before and after, and what went wrong on the way."""
+    """The learnings before and after a conversation, and the errors."""
 
     before: Mapping[str, Learning]
-    """By label; without one, by key."""
+    """By label, or by key if there is no label."""
     after: tuple[Learning, ...]
     dropped: tuple[str, ...]
-    """Edits that were not valid, and failed extractions."""
+    """Invalid edits and failed extractions."""
     seconds: float
 
     @property
     def new(self) -> list[Learning]:
-        """What was learnt."""
+        """The new learnings."""
         keys = {learning.key for learning in self.before.values()}
         return [learning for learning in self.after if learning.key not in keys]
 
     @property
     def gone(self) -> list[str]:
-        """Labels of what is known no longer."""
+        """Labels of learnings that are no longer known."""
         keys = {learning.key for learning in self.after}
         return [label for label, learning in self.before.items() if learning.key not in keys]
 
 
 def stores() -> list[LearningStore]:
-    """Return the learning stores that are evaluated, as a team would have them."""
+    """Return the learning stores to evaluate, configured as for a team."""
     team = Scope.TEAM
     return [UserProfile(), UserMemory(), SessionContext(), EntityMemory(scope=team), LearnedKnowledge(scope=team)]
 
 
 def machine(model: BaseChatModel, store: BaseStore) -> LearningMachine:
-    """Return a machine that learns by this model."""
+    """Return a machine with this extraction model."""
     return LearningMachine(model, stores(), store=store)
 
 
 def learn(conversation: Conversation, model: BaseChatModel) -> Outcome:
-    """Let a machine learn from a conversation whose agent says what is written there."""
+    """Let a machine learn from a conversation whose agent gives the scripted answers."""
     store = InMemoryStore()
     before = know(conversation.known, store)
     started = time.monotonic()
@@ -88,7 +88,7 @@ def learn(conversation: Conversation, model: BaseChatModel) -> Outcome:
 
 
 def know(known: Sequence[Known], store: BaseStore) -> dict[str, Learning]:
-    """Learn what a conversation takes for granted, in threads of its own; return it by label."""
+    """Store the known learnings, each in a thread of its own; return them by label."""
     labelled = {}
     for number, row in enumerate(known):
         edit = {**_UNSAID, **row.fields, "edit": row.kind, "replaces": None, "message": 1}
@@ -105,7 +105,7 @@ def know(known: Sequence[Known], store: BaseStore) -> dict[str, Learning]:
 
 
 def say(messages: Sequence[AnyMessage], learner: LearningMachine, thread: str = THREAD) -> list[str]:
-    """Play a conversation to a learning agent whose last words are scripted; return what went wrong."""
+    """Run a conversation with a learning agent whose last answer is scripted; return the errors."""
     asked = max(place for place, message in enumerate(messages) if isinstance(message, HumanMessage)) + 1
     answer = list(messages[asked:])
 
@@ -132,4 +132,4 @@ def _fields_of(kind: str) -> set[str]:
 
 def _raise(errors: Sequence[str]) -> None:
     if errors:
-        raise ValueError(f"What is known beforehand could not be learnt: {errors[0]}")
+        raise ValueError(f"A known learning could not be stored: {errors[0]}")

@@ -1,4 +1,4 @@
-"""The figures of an evaluation, for people and for programs."""
+"""Report of an evaluation, as a table and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ Scored = Sequence[tuple[Conversation, Score]]
 
 
 def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> str:
-    """Return the figures as a plain table, the totals last."""
+    """Return the figures as a text table, totals last."""
     width = max((len(conversation.name) for conversation, _ in scored), default=20)
     rows = [f"{'conversation':<{width}}  right  wrong  expected  precision  recall  junk  dropped"]
     for conversation, score in scored:
@@ -28,12 +28,12 @@ def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> 
             said = f"announces its memory: {found.telltale!r}" if found.telltale else "does not use what is known"
             rows.append(f"    {found.question.name}: {said} in {found.text[:160]!r}")
     if answered:
-        rows.append(_manners(answered))
+        rows.append(_answers_row(answered))
     return "\n".join(rows)
 
 
 def totals(scored: Scored) -> dict[str, Score]:
-    """Return the sums: of what the words were tuned on, of what was held out, and of all."""
+    """Return the sums of the conversations the prompts were tuned on, of those held out, and of all."""
     parts = {
         "tuned on": [score for conversation, score in scored if not conversation.held_out],
         "held out": [score for conversation, score in scored if conversation.held_out],
@@ -44,15 +44,15 @@ def totals(scored: Scored) -> dict[str, Score]:
 def as_json(scored: Scored, answered: Sequence[Answered]) -> dict[str, Any]:
     """Return the figures as JSON."""
     return {
-        "totals": {name: _figures(score) for name, score in totals(scored).items()},
-        "conversations": {conversation.name: _figures(score) for conversation, score in scored},
+        "totals": {name: _score_as_json(score) for name, score in totals(scored).items()},
+        "conversations": {conversation.name: _score_as_json(score) for conversation, score in scored},
         "answers": [
             {"question": a.question.name, "telltale": a.telltale, "used": a.used, "text": a.text} for a in answered
         ],
     }
 
 
-def _figures(score: Score) -> Mapping[str, Any]:
+def _score_as_json(score: Score) -> Mapping[str, Any]:
     return {**asdict(score), "precision": score.precision, "recall": score.recall}
 
 
@@ -66,7 +66,7 @@ def _share(share: float | None) -> str:
     return "-" if share is None else f"{share:.2f}"
 
 
-def _manners(answered: Sequence[Answered]) -> str:
+def _answers_row(answered: Sequence[Answered]) -> str:
     announced = sum(bool(found.telltale) for found in answered)
     usable = [found for found in answered if found.used is not None]
     used = sum(bool(found.used) for found in usable)

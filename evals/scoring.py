@@ -1,14 +1,15 @@
-"""How what was learnt is judged: by code, the same way each time, and never by a model.
+"""Scoring of learnings against expectations, deterministic and without a model.
 
-An *edit* is a new learning, or something known that is gone although nothing expected took its place.
+An *edit* is a new learning, or a known learning that is gone although no expected edit replaced it.
 
 - An edit is *right* if it is of the expected kind (and profile field) and its text contains every expected word. Case
   and spaces make no difference, `|` separates alternatives, and a number is not found inside another number. One edit
-  meets one expectation; where it could meet several, the assignment that meets most counts. If the expectation says
-  what it `replaces`, that must be gone. An expected `forgets` is right if that learning is gone.
-- An edit is *fine*, and counts neither way, if the conversation allows it. Where something is expected, the session's
+  meets one expectation; if it could meet several, the assignment that meets most expectations counts. If the
+  expectation names a learning that it `replaces`, that must be gone. An expected `forgets` is right if that learning is
+  gone.
+- An edit is *fine*, and counts neither way, if the conversation allows it. If anything is expected, the session's
   summary and the entities that the conversation names are allowed too.
-- An edit is *wrong* otherwise, and always if it contains a forbidden word.
+- Any other edit is *wrong*, and so is one that contains a forbidden word.
 
 Then precision = right ÷ (right + wrong), recall = right ÷ expected, and junk is the number of wrong edits in
 conversations from which nothing should be learnt. Totals are of sums, so a conversation weighs as much as it has edits.
@@ -25,45 +26,45 @@ from langgraph_learning.core.learning import Learning
 
 @dataclass(frozen=True)
 class Score:
-    """How a conversation, or all of them, came out."""
+    """The score of one conversation, or of several."""
 
     right: int = 0
     wrong: int = 0
     expected: int = 0
     junk: int = 0
-    """Wrong edits where none should come."""
+    """Wrong edits from conversations that should teach nothing."""
     dropped: int = 0
-    """Edits that were not valid, and failed extractions."""
+    """Invalid edits and failed extractions."""
     missed: tuple[str, ...] = field(default=())
     mistakes: tuple[str, ...] = field(default=())
     problems: tuple[str, ...] = field(default=())
 
     @property
     def precision(self) -> float | None:
-        """How much of what was learnt is right; None if nothing was learnt."""
+        """The share of edits that are right; None without edits."""
         return self.right / (self.right + self.wrong) if self.right + self.wrong else None
 
     @property
     def recall(self) -> float | None:
-        """How much of what should be learnt was learnt; None if nothing should."""
+        """The share of expected edits that were made; None if none are expected."""
         return self.right / self.expected if self.expected else None
 
 
 def score(conversation: Conversation, outcome: Outcome) -> Score:
-    """Return how well an outcome meets a conversation's expectations."""
+    """Score an outcome against a conversation's expectations."""
     new, gone = outcome.new, set(outcome.gone)
-    clean = [learning for learning in new if not _forbidden(conversation, learning)]
+    clean = [learning for learning in new if not _has_forbidden_word(conversation, learning)]
     possible = [
-        [place for place, learning in enumerate(clean) if _meets(wanted, learning, gone)]
+        [index for index, learning in enumerate(clean) if _meets(wanted, learning, gone)]
         for wanted in conversation.expect
     ]
-    met = _assigned(possible)
+    met = _match(possible)
     forgot = {number for number, wanted in enumerate(conversation.expect) if wanted.forgets in gone}
-    used = {id(clean[place]) for place in met.values()}
+    used = {id(clean[index]) for index in met.values()}
     wrong = [
         learning.text
         for learning in new
-        if id(learning) not in used and not (learning in clean and _fine(conversation, learning))
+        if id(learning) not in used and not (learning in clean and _is_allowed(conversation, learning))
     ]
     excused = {wanted.replaces for wanted in conversation.expect} | {wanted.forgets for wanted in conversation.expect}
     wrong += [f"lost: {outcome.before[label].text}" for label in outcome.gone if label not in excused]
@@ -74,14 +75,14 @@ def score(conversation: Conversation, outcome: Outcome) -> Score:
         expected=len(conversation.expect),
         junk=0 if conversation.expect else len(wrong),
         dropped=len(outcome.dropped),
-        missed=tuple(str(_words(w)) for number, w in enumerate(conversation.expect) if number not in right),
+        missed=tuple(str(_describe(w)) for number, w in enumerate(conversation.expect) if number not in right),
         mistakes=tuple(wrong),
         problems=outcome.dropped,
     )
 
 
 def total(scores: Iterable[Score]) -> Score:
-    """Return the sums."""
+    """Return the sums of the scores."""
     rows = list(scores)
     return Score(
         *(sum(getattr(row, name) for row in rows) for name in ("right", "wrong", "expected", "junk", "dropped"))
@@ -89,7 +90,7 @@ def total(scores: Iterable[Score]) -> Score:
 
 
 def contains(text: str, words: str) -> bool:
-    """Whether a text contains one of the alternatives in `words`, a number only as a whole."""
+    """Return True if a text contains one of the alternatives in `words`; a number must match as a whole."""
     plain = " ".join(text.casefold().split())
     return any(re.search(_pattern(word), plain) for word in words.split("|"))
 
@@ -103,17 +104,17 @@ def _pattern(word: str) -> str:
 def _meets(wanted: Wanted, learning: Learning, gone: set[str]) -> bool:
     if wanted.forgets or (wanted.replaces and wanted.replaces not in gone):
         return False
-    return _like(wanted, learning)
+    return _fits(wanted, learning)
 
 
-def _like(wanted: Wanted, learning: Learning) -> bool:
+def _fits(wanted: Wanted, learning: Learning) -> bool:
     right_field = not wanted.field or learning.data.get("field") in (None, *wanted.field.split("|"))
     right_kind = not wanted.kind or learning.kind in wanted.kind.split("|")
     return right_kind and right_field and all(contains(learning.text, word) for word in wanted.words)
 
 
-def _fine(conversation: Conversation, learning: Learning) -> bool:
-    if any(_like(wanted, learning) for wanted in conversation.fine):
+def _is_allowed(conversation: Conversation, learning: Learning) -> bool:
+    if any(_fits(wanted, learning) for wanted in conversation.fine):
         return True
     if not conversation.expect:
         return False
@@ -122,28 +123,28 @@ def _fine(conversation: Conversation, learning: Learning) -> bool:
     return learning.kind == "session"
 
 
-def _forbidden(conversation: Conversation, learning: Learning) -> bool:
+def _has_forbidden_word(conversation: Conversation, learning: Learning) -> bool:
     return any(contains(learning.text, word) for word in conversation.forbidden)
 
 
-def _words(wanted: Wanted) -> str:
+def _describe(wanted: Wanted) -> str:
     return f"forget {wanted.forgets}" if wanted.forgets else f"{wanted.kind}: {', '.join(wanted.words)}"
 
 
-def _assigned(possible: Sequence[Sequence[int]]) -> dict[int, int]:
-    """Return which edit meets which expectation, so that as many as possible are met."""
+def _match(possible: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Assign edits to expectations so that as many as possible are met."""
     taken: dict[int, int] = {}
 
     def give(wanted: int, tried: set[int]) -> bool:
-        for place in possible[wanted]:
-            if place in tried:
+        for edit in possible[wanted]:
+            if edit in tried:
                 continue
-            tried.add(place)
-            if place not in taken or give(taken[place], tried):
-                taken[place] = wanted
+            tried.add(edit)
+            if edit not in taken or give(taken[edit], tried):
+                taken[edit] = wanted
                 return True
         return False
 
     for wanted in range(len(possible)):
         give(wanted, set())
-    return {wanted: place for place, wanted in taken.items()}
+    return {wanted: edit for edit, wanted in taken.items()}

@@ -1,4 +1,4 @@
-"""A learning store for a sales team: what the agent hears of an account counts once it is approved."""
+"""A custom learning store for a sales team, whose learnings about accounts need approval."""
 
 from typing import Literal
 
@@ -41,7 +41,7 @@ ASKED = Scene("Ben prepares to meet them", "ben", ["What should I know about Glo
 
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> tuple[LearningMachine, Agent]:
-    """Make a machine that learns about accounts, and an agent that has its tools."""
+    """Return a machine that learns about accounts, and an agent with its tools."""
     machine = LearningMachine(model, [AccountStore()], store=store)
     return machine, machine.wrap(lambda tools: create_agent(model, tools), checkpointer=saver)
 

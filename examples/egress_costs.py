@@ -1,4 +1,4 @@
-"""One engineer says what the team saves on; another asks about other things, and hears of it."""
+"""One engineer says which costs the team is cutting; another one is reminded of them."""
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
@@ -29,7 +29,7 @@ STORY = (SAVING, CHOOSING)
 
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
-    """Make an agent that learns, this time by a middleware."""
+    """Return an agent that learns through the middleware."""
     stores = [EntityMemory(scope=Scope.TEAM), LearnedKnowledge(scope=Scope.TEAM)]
     machine = LearningMachine(model, stores, store=store)
     return create_agent(

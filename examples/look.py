@@ -1,4 +1,4 @@
-"""Shows what an example has left in the store: `python examples/look.py three_sessions`."""
+"""Prints the items that an example has left in the store: `python examples/look.py three_sessions`."""
 
 import sys
 from itertools import groupby
@@ -7,10 +7,10 @@ from langgraph_learning.core.scopes import ROOT
 from stage import open_store
 
 with open_store() as store:
-    places = store.list_namespaces(prefix=(ROOT, *sys.argv[1:2]), limit=1_000)
-    items = [item for place in places for item in store.search(place, limit=1_000) if "text" in item.value]
+    namespaces = store.list_namespaces(prefix=(ROOT, *sys.argv[1:2]), limit=1_000)
+    items = [item for namespace in namespaces for item in store.search(namespace, limit=1_000) if "text" in item.value]
 
-for place, found in groupby(items, key=lambda item: "/".join(item.namespace[1:])):
-    print(f"\n{place}")
-    for item in sorted(found, key=lambda item: item.value["learned_at"]):
+for path, group in groupby(items, key=lambda item: "/".join(item.namespace[1:])):
+    print(f"\n{path}")
+    for item in sorted(group, key=lambda item: item.value["learned_at"]):
         print(f"  {item.created_at:%Y-%m-%d %H:%M}  {item.value['status']:<10}  {item.value['text']}")

@@ -1,4 +1,4 @@
-"""A learning store of one's own is a record, a name and a scope: here, what a project needs."""
+"""A custom learning store is a record, a name and a scope: here, how to work on a project."""
 
 from typing import Literal
 
@@ -48,7 +48,7 @@ STORY = (SET_UP, NEW_HERE, ASKED_AGAIN, ELSEWHERE)
 
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
-    """Make an agent that learns nothing but this."""
+    """Return an agent with this learning store only."""
     machine = LearningMachine(model, [ProjectContext()], store=store)
     return machine.wrap(create_agent(model), checkpointer=saver)
 

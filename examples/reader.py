@@ -1,4 +1,4 @@
-"""Plays the model where there is none: it reads what it is shown, by plain patterns, and knows nothing else."""
+"""Offline model of the examples: it answers and extracts by patterns from its messages, and knows nothing else."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,43 +13,45 @@ Slots = dict[str, str]
 
 
 class Reader(ScriptedModel):
-    """A model that answers from its messages alone. With nothing learnt in them, it says that it does not know."""
+    """A model that answers from its messages alone. Without learnings in them, it says that it does not know."""
 
     def __init__(self) -> None:
         super().__init__([])
 
     def answer(self, call: ModelCall, number: int) -> Answer:
-        """Extract when a schema asks for it, save with a tool where there is one, else answer."""
+        """Extract edits if a schema is given, save with a tool if there is one for it, else answer."""
         if call.schema:
             return {"edits": list(_edits(call))}
         calls = [] if isinstance(call.messages[-1], ToolMessage) else list(_calls(call))
         return AIMessage("", tool_calls=calls) if calls else _reply(call.messages)
 
 
-def _of(edit: str, **fields: Any) -> dict[str, Any]:
+def _make_edit(edit: str, **fields: Any) -> dict[str, Any]:
     return {"edit": edit, **fields}
 
 
 def _field(field: str) -> dict[str, Any]:
-    return _of("profile_field", field=field, value=f"{{{field}}}")
+    return _make_edit("profile_field", field=field, value=f"{{{field}}}")
 
 
 def _fact(fact: str) -> dict[str, Any]:
-    return _of("fact", entity="{project}", fact=fact)
+    return _make_edit("fact", entity="{project}", fact=fact)
 
 
 HEARD: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     (
         r"I'm (?P<name>[A-Z]\w+), (?P<role>[\w ]+) at (?P<company>[A-Z]\w+)",
-        [_field("name"), _field("role"), _field("company"), _of("entity", entity="{company}", type="company")],
+        [_field("name"), _field("role"), _field("company"), _make_edit("entity", entity="{company}", type="company")],
     ),
     (
         r"leading our (?P<work>\w+) from (?P<old>\w+) to (?P<new>\w+)",
         [
-            _of("entity", entity="{company}'s {work} to {new}", type="project", aliases=["{company} {work}"]),
-            _of("entity", entity="{new}", type="product"),
-            _of("relationship", entity="{name}", relation="leads", target="{company}'s {work} to {new}"),
-            _of("relationship", entity="{company}'s {work} to {new}", relation="leaves {old} for", target="{new}"),
+            _make_edit("entity", entity="{company}'s {work} to {new}", type="project", aliases=["{company} {work}"]),
+            _make_edit("entity", entity="{new}", type="product"),
+            _make_edit("relationship", entity="{name}", relation="leads", target="{company}'s {work} to {new}"),
+            _make_edit(
+                "relationship", entity="{company}'s {work} to {new}", relation="leaves {old} for", target="{new}"
+            ),
         ],
     ),
     (r"in (?P<count>\w+) phases", [_fact("goes in {count} phases")]),
@@ -58,53 +60,67 @@ HEARD: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     (
         r"(?P<vendor>[A-Z]\w+) is changing its (?P<what>\w+) (?P<when>next \w+)",
         [
-            _of("entity", entity="{vendor}", type="product"),
-            _of("event", entity="{vendor}", event="changes its {what}", when="{when}"),
+            _make_edit("entity", entity="{vendor}", type="product"),
+            _make_edit("event", entity="{vendor}", event="changes its {what}", when="{when}"),
         ],
     ),
     (
         r"Lesson for (?P<case>[\w ]+): (?P<lesson>[^.,;]+), for (?P<because>[^.]+)",
-        [_of("insight", category="pattern", title="{lesson}", insight="{because}", when_to_apply="{case}")],
+        [_make_edit("insight", category="pattern", title="{lesson}", insight="{because}", when_to_apply="{case}")],
     ),
     (
         r"[Ww]e are (?P<aim>cutting (?P<cost>[\w ]+ costs)[\w ]*), so weigh them when(?:ever)? (?P<case>[^.]+)",
-        [_of("insight", category="best_practice", title="{cost}", insight="We are {aim}", when_to_apply="{case}")],
+        [
+            _make_edit(
+                "insight", category="best_practice", title="{cost}", insight="We are {aim}", when_to_apply="{case}"
+            )
+        ],
     ),
-    (r"Keep it short: (?P<habit>[^.]+)", [_of("observation", observation="Wants short answers: {habit}")]),
-    (r"code lives in (?P<place>\S+[^\s.,])", [_of("project_note", topic="code", note="The code lives in {place}")]),
-    (r"tests run with (?P<tests>`[^`]+`)", [_of("project_note", topic="tests", note="The tests run with {tests}")]),
+    (r"Keep it short: (?P<habit>[^.]+)", [_make_edit("observation", observation="Wants short answers: {habit}")]),
+    (
+        r"code lives in (?P<place>\S+[^\s.,])",
+        [_make_edit("project_note", topic="code", note="The code lives in {place}")],
+    ),
+    (
+        r"tests run with (?P<tests>`[^`]+`)",
+        [_make_edit("project_note", topic="tests", note="The tests run with {tests}")],
+    ),
     (
         r"[Uu]se the (?P<where>\w+) environment",
-        [_of("project_note", topic="environment", note="Use the {where} environment")],
+        [_make_edit("project_note", topic="environment", note="Use the {where} environment")],
     ),
     (
         r"(?P<account>[A-Z]\w+) renews (?P<renews>in \w+)",
-        [_of("account_note", account="{account}", topic="renewal", note="renews {renews}")],
+        [_make_edit("account_note", account="{account}", topic="renewal", note="renews {renews}")],
     ),
     (
         r"(?P<account>[A-Z]\w+) buys through (?P<buyer>[A-Z]\w+)",
-        [_of("account_note", account="{account}", topic="buyer", note="buys through {buyer}")],
+        [_make_edit("account_note", account="{account}", topic="buyer", note="buys through {buyer}")],
     ),
     (
         r"No, (?P<wanted>quote the price list of \d+)",
-        [_of("feedback", behaviour="Quoted another price list", worked=False, instead="{wanted}", situation="prices")],
+        [
+            _make_edit(
+                "feedback", behaviour="Quoted another price list", worked=False, instead="{wanted}", situation="prices"
+            )
+        ],
     ),
-    (r"Mind that (?P<gotcha>[^.]+)", [_of("project_note", topic="gotcha", note="Mind that {gotcha}")]),
+    (r"Mind that (?P<gotcha>[^.]+)", [_make_edit("project_note", topic="gotcha", note="Mind that {gotcha}")]),
 )
-"""What is taken from a user's words, in the order of the patterns; a slot may come from an earlier pattern."""
+"""Patterns in users' messages with the edits they become, in order; a slot may come from an earlier pattern."""
 
 
 def _edits(call: ModelCall) -> Iterator[dict[str, Any]]:
-    """Read the conversation in the last message for what is worth learning, as far as the schema has a place for it."""
+    """Yield the edits that the conversation in the last message contains, of the kinds in the schema."""
     text = unescape(call.messages[-1].text)
     kinds = {branch["properties"]["edit"]["enum"][0]: branch["properties"] for branch in _branches(call.schema or {})}
     known = {key: (kind, said) for key, kind, said in re.findall(r"^(k\d+): (\w+) · (.*)$", text, re.M)}
     projects = [name for kind, said in known.values() for name in _projects(kind, said)]
     slots = {"project": projects[0]} if projects else {}
     for number, said in re.findall(r"^\[(\d+)\] user [^:]+: (.*)$", text, re.M):
-        heard = list(_heard(said, slots))
+        heard = list(_find_edits(said, slots))
         for edit in [*heard, *_session(said, heard, known), *_instructions(heard, known)]:
-            if edit["edit"] in kinds and not _repeated(edit, known):
+            if edit["edit"] in kinds and not _is_known(edit, known):
                 empty: dict[str, Any] = {
                     name: [] if name in ("aliases", "plan") else None for name in kinds[edit["edit"]]
                 }
@@ -112,9 +128,9 @@ def _edits(call: ModelCall) -> Iterator[dict[str, Any]]:
 
 
 def _calls(call: ModelCall) -> Iterator[ToolCall]:
-    """Save what is heard in the question, as far as there is a tool for it."""
+    """Yield tool calls that save what the question says, if there is a tool for it."""
     asked = call.messages[-1].text.split("\n\n<learned")[0]
-    for number, edit in enumerate(_heard(asked, {})):
+    for number, edit in enumerate(_find_edits(asked, {})):
         name = f"save_{edit['edit']}"
         if name in call.tool_names:
             given = {field: value for field, value in edit.items() if field != "edit"}
@@ -130,27 +146,27 @@ def _projects(kind: str, said: str) -> list[str]:
     return [match[1]] if kind == "entity" and (match := re.match(r"(.+) \(project", said)) else []
 
 
-def _heard(said: str, slots: Slots) -> Iterator[dict[str, Any]]:
+def _find_edits(said: str, slots: Slots) -> Iterator[dict[str, Any]]:
     for pattern, edits in HEARD:
         for match in re.finditer(pattern, said):
             slots |= match.groupdict()
             for edit in edits:
-                filled = _filled(edit, slots)
+                filled = _fill_slots(edit, slots)
                 if filled and filled.get("type") == "project":
                     slots["project"] = filled["entity"]
                 if filled:
                     yield filled
 
 
-def _filled(edit: Mapping[str, Any], slots: Slots) -> dict[str, Any] | None:
-    """Return an edit with its slots filled, or None if nobody said what belongs into one of them."""
-    filled = {name: _said(value, slots) for name, value in edit.items()}
+def _fill_slots(edit: Mapping[str, Any], slots: Slots) -> dict[str, Any] | None:
+    """Return an edit with its slots filled, or None if the value of a slot is unknown."""
+    filled = {name: _fill_value(value, slots) for name, value in edit.items()}
     if "title" in filled:
         filled["title"] = _capital(str(filled["title"]))
     return None if None in filled.values() else filled
 
 
-def _said(value: Any, slots: Slots) -> Any:
+def _fill_value(value: Any, slots: Slots) -> Any:
     if isinstance(value, bool):
         return value
     try:
@@ -162,7 +178,7 @@ def _said(value: Any, slots: Slots) -> Any:
 def _session(
     said: str, heard: Sequence[Mapping[str, Any]], known: Mapping[str, tuple[str, str]]
 ) -> Iterator[dict[str, Any]]:
-    """Say where the session stands, once somebody said what they need: the goal, the phases as steps, and the rest."""
+    """Yield the session's state once its goal is known: the goal, the phases as steps, and a summary."""
     key, before = next(((key, text) for key, (kind, text) in known.items() if kind == "session"), (None, ""))
     goal = re.search(r"I need ([^.,]+)", said) or re.search(r"Goal: ([^|]+?) \|", before)
     if not goal:
@@ -172,21 +188,23 @@ def _session(
     settled += [edit["fact"] for edit in heard if edit["edit"] == "fact" and edit["fact"] not in steps]
     settled += [f"{e['entity']} {e['relation']} {e['target']}" for e in heard if e["edit"] == "relationship"]
     plan = [{"text": step, "status": "open"} for step in steps]
-    yield _of("session", summary="; ".join(settled), goal=goal[1], plan=plan, replaces=key)
+    yield _make_edit("session", summary="; ".join(settled), goal=goal[1], plan=plan, replaces=key)
 
 
 def _instructions(heard: Sequence[Mapping[str, Any]], known: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """Propose to work differently, where two people have wished before what somebody wishes now."""
+    """Propose an instruction if two users have asked for the same before."""
     for wanted in [edit["instead"] for edit in heard if edit["edit"] == "feedback"]:
         before = [(key, said) for key, (kind, said) in known.items() if kind == "feedback" and wanted in said]
         times = 1 + sum(int((re.findall(r"\(said (\d+) times\)$", said) or [1])[0]) for _, said in before)
         if times > 2:
             why = f"I should stop doing otherwise: {times} times I was told to {wanted}."
             text = f"{_capital(wanted)}."
-            yield _of("instruction", section="prices", text=text, reasoning=why, evidence=[key for key, _ in before])
+            yield _make_edit(
+                "instruction", section="prices", text=text, reasoning=why, evidence=[key for key, _ in before]
+            )
 
 
-def _repeated(edit: Mapping[str, Any], known: Mapping[str, tuple[str, str]]) -> bool:
+def _is_known(edit: Mapping[str, Any], known: Mapping[str, tuple[str, str]]) -> bool:
     if edit["edit"] in ("session", "feedback"):
         return False
     if edit["edit"] == "entity":
@@ -198,7 +216,7 @@ def _repeated(edit: Mapping[str, Any], known: Mapping[str, tuple[str, str]]) -> 
 
 
 class Line(NamedTuple):
-    """One line of what was learnt, as the model is shown it."""
+    """One learning in the model's context."""
 
     block: str
     about: str
@@ -207,15 +225,15 @@ class Line(NamedTuple):
 
 def _reply(messages: list[BaseMessage]) -> str:
     question = messages[-1].text.split("\n\n<learned")[0]
-    lines = list(_shown("\n".join(message.text for message in messages)))
+    lines = list(_read_learnings("\n".join(message.text for message in messages)))
     for pattern, answer in REPLIES:
         if re.search(pattern, question):
             return answer(question, lines)
     return "Good to know."
 
 
-def _shown(text: str) -> Iterator[Line]:
-    """Yield what was learnt, from the blocks in the prompt."""
+def _read_learnings(text: str) -> Iterator[Line]:
+    """Yield the learnings in the blocks of the prompt."""
     block = about = ""
     for row in unescape(text).splitlines():
         if tag := re.fullmatch(r"<(/?)(\w+)[^>]*>", row):
@@ -298,7 +316,7 @@ def _capital(text: str) -> str:
 
 
 def _near(question: str, lines: list[Line]) -> list[Line]:
-    """Return the lines that share a telling word with the question, and those about what such a line names."""
+    """Return the lines that share a content word with the question, and the lines about what those name."""
     near = [line for line in lines if _words(question) & _words(f"{line.about} {line.text}")]
     named = {line.about for line in near if line.about} | {name for line in near for name in _names(line.text)}
     once = {line.text: line for line in reversed(lines) if line in near or line.about in named}
@@ -323,4 +341,4 @@ REPLIES = (
     (r"What does .* cost\?", _costs),
     (r"\?", _wants_to_know),
 )
-"""What is answered to what."""
+"""Patterns of questions with the functions that answer them."""

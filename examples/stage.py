@@ -1,4 +1,4 @@
-"""What the examples share: a model, a store, and a stage that shows a conversation and what is learnt from it."""
+"""Shared by the examples: choosing a model and a store, playing conversations, and printing what is learnt."""
 
 import argparse
 import os
@@ -34,7 +34,7 @@ Build = Callable[[BaseChatModel, BaseStore, Saver], Agent]
 
 @dataclass(frozen=True)
 class Scene:
-    """One conversation: a thread of its own, in which somebody says one thing after the other."""
+    """One conversation of a user, in a thread of its own."""
 
     title: str
     user: str
@@ -43,12 +43,12 @@ class Scene:
     owners: Mapping[str, str] = field(default_factory=dict)
 
     def context(self, tenant: str) -> LearningContext:
-        """Return who is asking."""
+        """Return the learning context of the user."""
         return LearningContext(user_id=self.user, team_ids=self.teams, owners=self.owners, tenant_id=tenant)
 
 
 class Turn(NamedTuple):
-    """One answer, and what happened around it."""
+    """One question, its answer, and the learning events of the turn."""
 
     said: str
     answer: str
@@ -58,7 +58,7 @@ class Turn(NamedTuple):
 
 
 def play(agent: Agent, scene: Scene, *, tenant: str, thread: str) -> Iterator[Turn]:
-    """Let a scene happen; what was recalled and learnt comes in the stream that the loop writes."""
+    """Play a scene; the custom stream tells what was recalled and learnt."""
     config: RunnableConfig = {"configurable": {"thread_id": thread}}
     for said in scene.says:
         happened: dict[str, Any] = {"recalled": [], "learnt": []}
@@ -68,7 +68,7 @@ def play(agent: Agent, scene: Scene, *, tenant: str, thread: str) -> Iterator[Tu
             config,
             context=scene.context(tenant),
             stream_mode=["custom", "values"],
-            subgraphs=True,  # the tools of a wrapped agent tell from inside of it
+            subgraphs=True,  # the tools of a wrapped agent write to the stream of a subgraph
         )
         for place, mode, part in cast("Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]", stream):
             if mode == "custom":
@@ -81,7 +81,7 @@ def play(agent: Agent, scene: Scene, *, tenant: str, thread: str) -> Iterator[Tu
 
 
 def perform(title: str, story: Sequence[Scene], build: Build) -> None:
-    """Play a story from a clean slate, and print it."""
+    """Play the scenes of a story in an empty tenant, and print them."""
     with stage(title) as (model, store, saver, tenant):
         agent = build(model, store, saver)
         for number, scene in enumerate(story):
@@ -90,10 +90,10 @@ def perform(title: str, story: Sequence[Scene], build: Build) -> None:
 
 @contextmanager
 def stage(title: str) -> Iterator[tuple[BaseChatModel, BaseStore, Saver, str]]:
-    """Give what a story is played on: a model, an empty store, a checkpointer, and a tenant of its own."""
+    """Give a model, an empty store, a checkpointer and a tenant for a story, as the command line says."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--model", help="a name for init_chat_model, such as anthropic:claude-sonnet-4-5")
-    parser.add_argument("--in-memory", action="store_true", help="keep everything in this process, without Postgres")
+    parser.add_argument("--in-memory", action="store_true", help="use stores in memory, without Postgres")
     options = parser.parse_args()
     model, how = _model(options.model)
     print(_paint(DIM, how), _paint(BOLD, title), sep="\n")
@@ -102,11 +102,11 @@ def stage(title: str) -> Iterator[tuple[BaseChatModel, BaseStore, Saver, str]]:
         _clear(store, tenant)
         yield model, store, saver, tenant
     if not options.in_memory:
-        print(f"\n{_paint(DIM, f'To look at all that was learnt: python examples/look.py {tenant}')}")
+        print(f"\n{_paint(DIM, f'To see all that was learnt: python examples/look.py {tenant}')}")
 
 
 def act(agent: Agent, scene: Scene, number: int, saver: Saver, tenant: str) -> None:
-    """Let a scene happen in a new thread, and print it."""
+    """Play a scene in a new thread, and print it."""
     thread = f"{tenant}-{number}"
     saver.delete_thread(thread)
     print(f"\n{_paint(BOLD, f'── {number} · {scene.title} '.ljust(_width(), '─'))}")
@@ -140,14 +140,14 @@ def _memory() -> Iterator[tuple[BaseStore, Saver]]:
 def _model(name: str | None) -> tuple[BaseChatModel, str]:
     if name is None and not os.environ.get("OPENAI_API_KEY"):
         return Reader(), (
-            "Offline: a script plays the model and answers only from what it is shown (--model plays live)."
+            "Offline: a script stands in for the model and answers only from its context (--model runs live)."
         )
     name = name or f"openai:{os.environ.get('OPENAI_MODEL', 'gpt-5-mini')}"
     return init_chat_model(name), f"Live: {name} answers and learns."
 
 
 def _clear(store: BaseStore, tenant: str) -> None:
-    """Remove what an earlier performance left."""
+    """Delete the items of an earlier run."""
     for namespace in store.list_namespaces(prefix=(ROOT, tenant), limit=1_000):
         for item in store.search(namespace, limit=1_000):
             store.delete(item.namespace, item.key)
@@ -182,10 +182,10 @@ def _speak(who: str, style: str, text: str) -> None:
 
 
 def _note(what: str, learnings: Sequence[Mapping[str, Any]]) -> None:
-    """Print where each learning lies, and what it says."""
-    places = [(learning, "/".join(learning["namespace"][2:])) for learning in learnings]
-    for number, place in enumerate(dict.fromkeys(place for _, place in places)):
-        print(_paint(DIM, f"         {'' if number else what:<10}{place}"))
-        for row in (row for learning, at in places if at == place for row in learning["text"].split(" | ")):
+    """Print the learnings by namespace."""
+    paths = [(learning, "/".join(learning["namespace"][2:])) for learning in learnings]
+    for number, path in enumerate(dict.fromkeys(path for _, path in paths)):
+        print(_paint(DIM, f"         {'' if number else what:<10}{path}"))
+        for row in (row for learning, at in paths if at == path for row in learning["text"].split(" | ")):
             rows = textwrap.wrap(row, _width() - 21, max_lines=2, placeholder=" …")
             print(_paint(DIM, f"{'':19}· {f'{chr(10):<22}'.join(rows)}"))

@@ -1,4 +1,4 @@
-"""Three people correct an agent alike: it proposes to work differently, and a person decides."""
+"""Three users correct an agent: it proposes new instructions, and a person decides."""
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
@@ -21,7 +21,7 @@ ASKED = Scene("Dan asks", "dan", ["What does the pro plan cost?"], SALES)
 
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> tuple[LearningMachine, Agent]:
-    """Make a machine that may propose how the agent should work, and the agent."""
+    """Return a machine that may propose changes of the instructions, and its agent."""
     prices = SelfImprovement(sections={"prices": "Quote the price list of 2025."}, scope=Scope.TEAM)
     machine = LearningMachine(model, [BehavioralFeedback(scope=Scope.TEAM), prices], store=store)
     agent = create_agent(model, system_prompt="You sell for Acme. Answer in one sentence.")

@@ -1,4 +1,4 @@
-"""An agent learns from one person and helps another, in three sessions about one migration."""
+"""An agent learns from one user and helps another one, in three sessions about a migration."""
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
@@ -47,7 +47,7 @@ STORY = (EARLIER_PROJECT, PLAN, NEXT_DAY, NEWCOMER)
 
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
-    """Make an agent, and let it learn."""
+    """Return an agent that learns."""
     private = [UserProfile(), UserMemory(), SessionContext(planning=True)]
     shared = [EntityMemory(scope=Scope.TEAM), LearnedKnowledge(scope=Scope.TEAM)]
     machine = LearningMachine(model, [*private, *shared], store=store)

@@ -1,1 +1,1 @@
-"""What `langgraph.json` serves."""
+"""Graphs, authentication and store that `langgraph.json` serves."""

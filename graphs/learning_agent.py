@@ -1,10 +1,9 @@
-"""An agent that learns: whatever one member of a team teaches it about their work, it knows for the others.
+"""Agent that learns: what one member of a team teaches it about their work, it knows for the others.
 
-Lessons, and changes to how it works, wait until somebody approves them: graphs/review.py. What users say of answers:
-graphs/feedback.py.
+Lessons and changes of its instructions wait for approval: graphs/review.py. Feedback on answers: graphs/feedback.py.
 
-With MODEL (any name for `init_chat_model`) or OPENAI_API_KEY it runs live. With neither it runs offline on a model that
-says only what it is shown, and says so in every answer.
+With MODEL (any name for `init_chat_model`) or OPENAI_API_KEY it runs live. With neither it runs offline, on a model
+that only repeats its context and says so in every answer.
 """
 
 import os
@@ -32,7 +31,7 @@ from langgraph_learning import (
 
 
 def model() -> BaseChatModel:
-    """Return the model that the environment names, or the one that needs none."""
+    """Return the model that the environment names, or the offline model."""
     name = os.environ.get("MODEL") or ("openai:gpt-5-mini" if os.environ.get("OPENAI_API_KEY") else None)
     return init_chat_model(name) if name else OfflineModel()
 

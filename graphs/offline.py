@@ -1,4 +1,4 @@
-"""The model where there is none: it says only what it is shown, learns only whole sentences, and knows nothing else."""
+"""Offline model of the server: it repeats learnings from its context, and extracts whole sentences by patterns."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -11,32 +11,32 @@ from langgraph_learning.testing import Answer, ModelCall, ScriptedModel
 
 NOTICE = "(No model is set up, so I only repeat what I am shown.)"
 LEARNT = re.compile(r"^ *- (?!\S+ \(\d{4}-\d\d-\d\d\): )(.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", re.MULTILINE)
-"""One line of what was learnt, without its date; what was said word for word is not repeated."""
+"""One learning in the context, without its date; verbatim messages are not repeated."""
 BLOCKS = re.compile(r"\n\n(?=<(?:approved_instructions|learned\w*)>)")
-"""What was learnt begins here, where it goes with the question."""
+"""The beginning of the learnings that follow the question in its message."""
 SECTION = re.compile(r'^<section name="[^"]*">\n(.*)\n</section>$', re.MULTILINE)
 """One section of the agent's instructions."""
 CORRECTION = re.compile(r"^(?:No|Wrong), (.*)")
-"""A sentence by which a user says what the agent should have done."""
+"""A sentence of a user that says what the agent should have done."""
 CORRECTED = re.compile(r"^(k\d+): feedback · Do instead: (.*?)(?: \(said (\d+) times\))?$", re.MULTILINE)
-"""A correction that is known, with its key and how often it was said."""
+"""A known correction, with its key and the number of messages that say it."""
 HEARD = re.compile(r"^\[(\d+)\] user [^:]*: (.*)$", re.MULTILINE)
-"""One message of a user, as an extraction is shown it."""
+"""One message of a user in the extraction prompt."""
 
 
 class OfflineModel(ScriptedModel):
-    """Answers from what was learnt and, asked for edits, takes down what users said as they said it."""
+    """Answers from the learnings in its context, and extracts the sentences of users word for word."""
 
     def __init__(self) -> None:
         super().__init__([])
 
     def answer(self, call: ModelCall, number: int) -> Answer:
-        """Extract when a schema asks for it, else answer."""
+        """Extract edits if a schema is given, else answer."""
         return {"edits": list(edits(call.messages))} if call.schema else reply(call.messages)
 
 
 def reply(messages: Sequence[BaseMessage]) -> str:
-    """Return what was shown that shares a telling word with the last question."""
+    """Return the learnings and instructions in the context that share a content word with the last question."""
     question, *near = BLOCKS.split(messages[-1].text, maxsplit=1)
     instructions = "\n".join(message.text for message in messages if message.type == "system")
     seen = "\n".join([instructions, *near])
@@ -46,7 +46,7 @@ def reply(messages: Sequence[BaseMessage]) -> str:
 
 
 def edits(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
-    """Take down every statement: what starts with "I" or "my" about the user, anything else for the team."""
+    """Yield an edit per statement: about the user if it starts with "I" or "my", else for the team."""
     asked = messages[-1].text
     known = unescape(asked.partition("<conversation>")[0])
     said: list[tuple[int, str]] = []
@@ -65,12 +65,12 @@ def edits(messages: Sequence[BaseMessage]) -> Iterator[dict[str, Any]]:
 
 
 def words(text: str) -> set[str]:
-    """Return the words that tell what a text is about."""
+    """Return the content words of a text."""
     return {word.casefold().rstrip("s") for word in re.findall(r"\w{4,}", text)} - COMMON
 
 
 def _changes(wanted: str, known: str) -> Iterator[dict[str, Any]]:
-    """Propose as an instruction what two known corrections say in like words."""
+    """Propose a new instruction if two known corrections say it in similar words."""
     alike = {
         key: int(times or 1)
         for key, text, times in CORRECTED.findall(known)

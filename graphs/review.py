@@ -1,7 +1,7 @@
-"""What the learning agent proposes, shown to a person to approve, correct or reject, in Studio or by the SDK.
+"""Graph in which a person approves, corrects or rejects the learning agent's proposals, in Studio or through the SDK.
 
-A run pauses with what waits where this person may read, each proposal with the message that it rests on. Resumed with
-their verdicts, tomorrow or after a restart, it carries them out as that person's.
+A run pauses with the pending proposals that this person may read, each with the message it is based on. When it is
+resumed with their verdicts, even after a restart, it carries them out in that person's name.
 """
 
 from graphs.learning_agent import machine

@@ -1,4 +1,4 @@
-"""Where the server keeps what is learnt: Postgres at DATABASE_URL or, without it, one that comes with the package."""
+"""Store of the server: Postgres at DATABASE_URL or, without it, the embedded one of the package."""
 
 import asyncio
 import threading
@@ -12,20 +12,20 @@ from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.postgres.embedded import database_url
 
-_first = threading.Lock()
+_first_use = threading.Lock()
 
 
 @asynccontextmanager
 async def store() -> AsyncIterator[HybridPostgresStore]:
-    """Open the store; the server does so once for each of its threads."""
-    url, index = await asyncio.to_thread(_ready)
-    async with HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid") as opened:
-        await opened.asetup()
-        yield opened
+    """Open the store; the server does so once per thread."""
+    url, index = await asyncio.to_thread(_prepare)
+    async with HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid") as postgres_store:
+        await postgres_store.asetup()
+        yield postgres_store
 
 
-def _ready() -> tuple[str, dict[str, Any]]:
-    with _first:  # two threads of the server share one embedding model
+def _prepare() -> tuple[str, dict[str, Any]]:
+    with _first_use:  # the threads of the server share one embedding model
         return database_url(), _index()
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks run. What they measure is no test's business: clocks differ."""
+"""The benchmarks run. Their measurements are not tested, because they depend on the machine."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def curves(printed):
 
 @pytest.mark.parametrize("place", ["memory", "postgres"])
 def test_a_turn_costs_one_call_more(place, postgres, monkeypatch, capsys):
-    """Learning asks a model once a turn, through the middleware and through wrap alike, whatever the store."""
+    """Learning calls a model once per turn, with the middleware and with wrap, on any store."""
     monkeypatch.setenv("DATABASE_URL", postgres)
     turn.main(["--users", "1", "--turns", "3", "--store", place, "--alone"])
 
@@ -38,7 +38,7 @@ def test_a_turn_costs_one_call_more(place, postgres, monkeypatch, capsys):
 
 
 def test_the_prompt_only_grows_without_learning(capsys):
-    """An agent that learns nothing begins each prompt with the whole of the one before."""
+    """Each prompt of an agent without learning begins with the complete prompt before it."""
     turn.main(["--users", "1", "--turns", "3", "--store", "memory", "--alone"])
 
     alone = rows(capsys.readouterr().out)["create_agent alone (InMemoryStore's checkpointer)"]
@@ -47,7 +47,7 @@ def test_the_prompt_only_grows_without_learning(capsys):
 
 
 def test_a_missing_peer_is_told_and_does_no_harm(monkeypatch, capsys):
-    """Without Agno ours is measured alone, and the reader learns how to install it."""
+    """Without Agno, only ours is measured, and a message says how to install it."""
     monkeypatch.setattr(turn, "find_spec", lambda name: None)
     turn.main(["--users", "1", "--turns", "1", "--store", "memory"])
 
@@ -55,7 +55,7 @@ def test_a_missing_peer_is_told_and_does_no_harm(monkeypatch, capsys):
 
 
 def test_the_same_seed_makes_the_same_world():
-    """Tickets, right answers and what people say depend on the seed alone, so that all arms meet the same."""
+    """Tickets, right answers and reactions depend on the seed alone, so that they are the same for all arms."""
     one, other, another = World(7, 50), World(7, 50), World(8, 50)
 
     told = [
@@ -67,7 +67,7 @@ def test_the_same_seed_makes_the_same_world():
 
 
 def test_what_is_right_changes_halfway():
-    """Some of what solved a ticket in the first half solves it no more, and some of it still does."""
+    """Some fixes of the first half no longer solve a ticket in the second half, and some still do."""
     support = World(7, 400)
     before, after = support.tickets[:200], support.tickets[200:]
     same = [
@@ -81,7 +81,7 @@ def test_what_is_right_changes_halfway():
 
 
 def test_the_agent_knows_what_it_reads_and_the_manual():
-    """A ticket that neither is about is passed on."""
+    """A ticket that neither covers is passed on."""
     ticket = "A customer reports slow searches on MySQL 8. What do I tell them?"
 
     assert fix_in(answer(ticket, "")) is None
@@ -91,7 +91,7 @@ def test_the_agent_knows_what_it_reads_and_the_manual():
 
 
 def test_of_hints_that_disagree_the_latest_counts():
-    """The agent does as it is told: the later date, and of one date what is shown first."""
+    """The agent prefers the later date and, of one date, the hint that comes first."""
     hints = [
         "- For login loops on MySQL 8, reset the queue. (2026-11-20)",
         "- For login loops on MySQL 8, turn on retries. (2026-11-21)",
@@ -115,7 +115,7 @@ def test_the_extraction_replaces_what_is_contradicted():
 
 
 def test_the_model_that_compares_tells_another_fix_from_other_words():
-    """The same fix in other words is the same, another one contradicts it, another environment is another matter."""
+    """The same fix in other words is the same, another fix is a contradiction, another environment is different."""
     pairs = (
         "<pairs>\n[1] For login loops on MySQL 8, reset the queue.\n    For login loops on MySQL 8, turn on retries.\n"
         "[2] For slow searches on MySQL 8, reset the queue.\n    For a search box that crawls on MySQL 8, reset the queue."
@@ -126,14 +126,14 @@ def test_the_model_that_compares_tells_another_fix_from_other_words():
 
 
 def test_the_world_knows_nothing_of_what_is_measured_in_it():
-    """Neither the world nor its product mentions the package: it could not favour it if it wanted to."""
+    """Neither the world nor its product mentions the package, so they cannot favour it."""
     told = [Path(module.__file__).read_text(encoding="utf-8") for module in (world, product)]
 
     assert not any("langgraph" in source for source in told)
 
 
 def test_people_are_wrong_as_often_as_is_said():
-    """One thumb in ten is turned the wrong way, and one fix in twenty that is told is not the right one."""
+    """One thumb in ten is wrong, and so is one fix in twenty that users name."""
     support = World(7, 2_000)
     reactions = [
         (ticket, support.reaction(ticket, None), support.reaction(ticket, support.right(ticket)))
@@ -147,7 +147,7 @@ def test_people_are_wrong_as_often_as_is_said():
 
 
 def test_the_curve_rises_with_learning_and_is_flat_without():
-    """Of the second seventy tickets many more are solved than of the first; without learning about as many."""
+    """Many more of the second seventy tickets are solved than of the first; without learning, about as many."""
     support, rise = World(7), {}
     for name in ("learning", "off"):
         store = InMemoryStore(index={"dims": 256, "embed": HashEmbeddings(256), "fields": ["text"]})
@@ -158,7 +158,7 @@ def test_the_curve_rises_with_learning_and_is_flat_without():
 
 
 def test_learning_on_postgres_solves_more_tickets_than_not(postgres, monkeypatch, capsys):
-    """In a small world, too; what was learnt there a person decided on, and without learning nobody is misled."""
+    """In a small world too. With learning, people decide on proposals; without it, nothing is harmed or decided."""
     monkeypatch.setenv("DATABASE_URL", postgres)
     learning_curve.main(["--tickets", "40", "--seeds", "1", "--embeddings", "words", "--arms", "learning", "off"])
     cells = curves(capsys.readouterr().out)

@@ -1,4 +1,4 @@
-"""The evaluation measures what it says: a perfect model is perfect, a junk one is found out."""
+"""The evaluation measures what it claims: a perfect model has perfect figures, and junk is counted."""
 
 import json
 from collections import Counter
@@ -62,7 +62,7 @@ def silent(conversation: Conversation) -> Script:
 
 
 def chatty(conversation: Conversation) -> Script:
-    """Learn what was expected, and something that nobody said."""
+    """Learn what is expected, and one thing that nobody said."""
     junk = {"edit": "observation", "observation": "Likes talking to agents", "replaces": None, "message": 1}
     return lambda shown: {"edits": [*perfect(conversation)(shown)["edits"], junk]}
 
@@ -81,14 +81,14 @@ def test_a_perfect_model_has_perfect_figures():
 
 
 def test_a_silent_model_recalls_nothing():
-    """Who learns nothing makes no mistakes, and misses everything."""
+    """A model that learns nothing makes no mistakes, and misses everything."""
     found = evaluated(silent)["sum"]
 
     assert (None, 0, 0) == (found.precision, found.recall, found.junk)
 
 
 def test_junk_costs_precision_and_not_recall():
-    """One made-up edit a conversation is counted in each, and as junk where nothing should be learnt."""
+    """One invented edit per conversation is counted in each, and as junk where nothing should be learnt."""
     found = evaluated(chatty)["sum"]
 
     assert 1 == found.recall
@@ -98,7 +98,7 @@ def test_junk_costs_precision_and_not_recall():
 
 
 def test_a_third_of_the_conversations_teach_nothing_and_a_third_is_held_out():
-    """Whether a model holds back is measured as much as whether it learns; the words are not tuned on all of it."""
+    """Restraint is measured as much as learning, and the prompts are not tuned on all conversations."""
     found = conversations()
 
     assert len(found) >= 36
@@ -115,7 +115,7 @@ def test_every_conversation_has_a_name_of_its_own():
 
 @pytest.mark.parametrize("conversation", conversations(), ids=lambda c: c.name)
 def test_what_is_expected_was_said(conversation: Conversation):
-    """The words that an edit must contain stand in the conversation, or in what is known, at least one of each."""
+    """At least one alternative of each expected word is in the conversation or in the known learnings."""
     known = " ".join(str(value) for row in conversation.known for value in row.fields.values())
     words = [word for wanted in conversation.expect for word in wanted.words]
 
@@ -123,7 +123,7 @@ def test_what_is_expected_was_said(conversation: Conversation):
 
 
 def test_what_is_forbidden_is_wrong_even_if_it_is_expected():
-    """A forbidden word spoils an edit that would have been right."""
+    """An edit with a forbidden word is wrong, even if it meets an expectation."""
     known = learn(_conversation(), ScriptedModel(perfect(_conversation())))
 
     assert (1, 0) == (score(_conversation(), known).right, score(_conversation(), known).wrong)
@@ -131,7 +131,7 @@ def test_what_is_forbidden_is_wrong_even_if_it_is_expected():
 
 
 def test_what_is_lost_without_need_is_wrong():
-    """Something known that is gone, and that nobody asked to forget, is a mistake."""
+    """A known learning that is gone although nobody asked to forget it is a mistake."""
     known = (Known(kind="observation", label="cats", observation="Likes cats"),)
     conversation = Conversation(name="n", said=("user: Hi", "agent: Hi"), known=known)
     outcome = learn(conversation, ScriptedModel([{"edits": [{"edit": "forget", "replaces": "k1", "message": 1}]}]))
@@ -140,7 +140,7 @@ def test_what_is_lost_without_need_is_wrong():
 
 
 def test_an_answer_that_cannot_be_read_counts_as_dropped():
-    """A model that answers nonsense fails no evaluation; it scores nothing."""
+    """Nonsense answers do not stop the evaluation; they score nothing."""
     outcome = learn(_conversation(), ScriptedModel(lambda shown: "no JSON at all"))
 
     assert (0, 1) == (score(_conversation(), outcome).right, score(_conversation(), outcome).dropped)
@@ -160,12 +160,12 @@ def test_an_answer_that_cannot_be_read_counts_as_dropped():
     ],
 )
 def test_words_are_found_as_people_would(text: str, words: str, found: bool):
-    """Case makes no difference, words may be inflected, and a number is never part of another."""
+    """Case makes no difference, words may be inflected, and a number is never found in another one."""
     assert found is contains(text, words)
 
 
 def test_each_edit_meets_one_expectation():
-    """Two facts in one edit are one edit; which of them it meets is settled so that most are met."""
+    """An edit meets one expectation only, and the assignment meets as many expectations as possible."""
     conversation = Conversation(
         name="n",
         said=("user: Ada and Bob", "agent: Hi"),
@@ -186,7 +186,7 @@ def test_each_edit_meets_one_expectation():
     ],
 )
 def test_an_answer_that_announces_its_memory_is_noticed(said: str, announced: str, used: bool):
-    """The agent is shown what is known; what it says is checked for telltale phrases."""
+    """The agent recalls what is known, and its answer is checked for telltale phrases."""
     model = ScriptedModel([said])
     known = (Known(kind="fact", entity="the team", fact="is cutting egress costs"),)
     found = answer(Question(name="n", known=known, asked="Datadog or Grafana?", uses=("egress",)), model)
@@ -196,7 +196,7 @@ def test_an_answer_that_announces_its_memory_is_noticed(said: str, announced: st
 
 
 def test_the_report_names_what_was_missed():
-    """Who reads the table sees the figures, and why they are not better."""
+    """The table shows the figures, and why they are not better."""
     conversation = _conversation()
     rows = [(conversation, score(conversation, learn(conversation, ScriptedModel(silent(conversation)))))]
     answered = [Answered(questions()[0], "I remember that you cut egress.")]
@@ -207,7 +207,7 @@ def test_the_report_names_what_was_missed():
 
 
 def test_the_command_prints_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """`--json` puts nothing but JSON on standard output, progress goes to standard error."""
+    """`--json` prints only JSON on standard output; progress goes to standard error."""
     monkeypatch.setattr(command, "_model", lambda options: ScriptedModel(lambda shown: {"edits": []}))
     command.main(["--model", "any", "--only", "penguins", "--json"])
     out, err = capsys.readouterr()
@@ -227,7 +227,7 @@ def _edits(*edits: dict[str, Any]) -> ScriptedModel:
 
 
 def test_an_outcome_tells_what_is_new_and_what_is_gone():
-    """Both are told by key: a learning that gained a source is neither."""
+    """Both are determined by key: a learning that gained a source is neither new nor gone."""
     outcome = learn(_conversation(), ScriptedModel(perfect(_conversation())))
 
     assert ["name: Ada"] == [learning.text for learning in outcome.new]

@@ -1,4 +1,4 @@
-"""The stories that the examples tell come true on every store, and only because of what was learnt."""
+"""The examples work as their stories say, on every store, and only because of learnings."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ PATTERN = "Move the data before the services"
 
 
 class Told:
-    """A story told scene by scene, on one store."""
+    """Plays a story scene by scene on one store."""
 
     def __init__(self, example, store, saver):
         self.store = store
@@ -49,7 +49,7 @@ class Told:
         return self(scene, **changes)[-1].answer
 
     def known(self, *place):
-        """Return the texts that count in a place, such as user, alex, user_profile."""
+        """Return the active texts of a namespace, such as user, alex, user_profile."""
         items = self.store.search((ROOT, "t", *place), limit=100)
         return {item.value["text"] for item in items if item.value["status"] == "active"}
 
@@ -68,12 +68,12 @@ def saver(store, request):
 
 @pytest.fixture
 def tell(store, saver):
-    """Give a function that begins a story."""
+    """Give a function that starts a story."""
     return lambda example: Told(example, store, saver)
 
 
 def planned(tell):
-    """Tell the story of the migration up to Alex's plan."""
+    """Play the story of the migration up to Alex's plan."""
     story = tell(three_sessions)
     story(three_sessions.EARLIER_PROJECT)
     story(three_sessions.PLAN)
@@ -81,7 +81,7 @@ def planned(tell):
 
 
 def surround(store, count):
-    """Put other learnings beside those of the team."""
+    """Add unrelated learnings to those of the team."""
     sites = [
         "warehouse",
         "bakery",
@@ -119,7 +119,7 @@ def surround(store, count):
 
 class TestThreeSessions:
     def test_the_profile_has_who_alex_is(self, tell):
-        """What Alex says of themself is in the profile, and nobody else's."""
+        """Alex's statements about themself are in their own profile only."""
         story = planned(tell)
 
         assert {"name: Alex", "role: CTO", "company: Acme"} == story.known("user", "alex", "user_profile")
@@ -134,7 +134,7 @@ class TestThreeSessions:
         assert "Acme's migration to GCP: phase 2 is the most compute-heavy" in entities
 
     def test_the_session_has_the_goal_and_three_phases(self, tell):
-        """The session of the planning has its goal, three steps, and which one is heavy."""
+        """The planning session has its goal and three steps, and says which one is heavy."""
         turns = planned(tell)(three_sessions.PLAN)
         (session,) = [learning["text"] for learning in turns[-1].learnt if learning["kind"] == "session"]
 
@@ -143,7 +143,7 @@ class TestThreeSessions:
         assert "phase 2 is the most compute-heavy" in session
 
     def test_the_plan_profits_from_an_earlier_project(self, tell):
-        """What Priya found out is said to Alex before the plan is made."""
+        """Alex hears of Priya's lesson before the plan is made."""
         story = tell(three_sessions)
         story(three_sessions.EARLIER_PROJECT)
 
@@ -165,7 +165,7 @@ class TestThreeSessions:
         assert [] == [part for part in [*LEARNT_BY_JORDAN, PATTERN] if part not in answer]
 
     def test_with_the_store_emptied_nobody_knows(self, tell):
-        """It was the store that knew: the same script without it does not."""
+        """The answers come from the store: with an empty one, the same script does not know them."""
         story = planned(tell)
         story.empty()
 
@@ -174,7 +174,7 @@ class TestThreeSessions:
         assert "I do not know anything about Acme." == story.answer(three_sessions.NEWCOMER)
 
     def test_another_team_does_not_know(self, tell):
-        """What Alex teaches one team stays there; what Jordan's own team learnt is there."""
+        """Jordan sees the learnings of their own team, not those that Alex taught another team."""
         story = tell(three_sessions)
         story(three_sessions.EARLIER_PROJECT)
         for scene in (three_sessions.PLAN, three_sessions.NEXT_DAY):
@@ -186,7 +186,7 @@ class TestThreeSessions:
         assert [] == [part for part in ("Alex", "phase", "pricing") if part in answer]
 
     def test_private_learnings_reach_nobody_else(self, tell):
-        """Jordan is shown nothing that belongs to Alex."""
+        """Jordan's context has nothing that is private to Alex."""
         story = planned(tell)
         (turn,) = story(three_sessions.NEWCOMER)
 
@@ -194,14 +194,14 @@ class TestThreeSessions:
         assert "between meetings" not in str(story.model.shown[-2])
 
     def test_a_turn_costs_one_model_call_more(self, tell):
-        """With five learning stores a turn has the agent's own call, and one that extracts."""
+        """With five learning stores, a turn has the agent's own call and one extraction call."""
         story = tell(three_sessions)
         turns = [turn for scene in three_sessions.STORY for turn in story(scene)]
 
         assert [False, True] * len(turns) == [call.schema is not None for call in story.model.calls]
 
     def test_among_many_other_learnings_it_still_knows(self, tell):
-        """Hundreds of learnings about other things are in nobody's way."""
+        """Hundreds of unrelated learnings change nothing."""
         story = planned(tell)
         surround(story.store, 600)
         story(three_sessions.NEXT_DAY)
@@ -219,7 +219,7 @@ class TestEgressCosts:
         assert "We are cutting egress costs this quarter" in story.answer(egress_costs.CHOOSING)
 
     def test_without_it_nobody_brings_it_up(self, tell):
-        """With the store emptied, or said in another team, there is nothing to bring up."""
+        """With an empty store, or in another team, the agent does not mention it."""
         story = tell(egress_costs)
         story(egress_costs.SAVING, teams=("rivals",))
 
@@ -229,7 +229,7 @@ class TestEgressCosts:
         assert story.answer(egress_costs.CHOOSING).startswith("I do not know what matters to you")
 
     def test_among_many_other_learnings_it_is_brought_up(self, tell):
-        """Hundreds of learnings about other things are in nobody's way."""
+        """Hundreds of unrelated learnings change nothing."""
         story = tell(egress_costs)
         story(egress_costs.SAVING, teams=("acme",))
         surround(story.store, 600)
@@ -250,7 +250,7 @@ class TestProjectContext:
         assert 4 == len(story.known("project", "apollo", "project_context"))
 
     def test_what_changes_replaces_what_was(self, tell):
-        """There is one way to run the tests: the one said last."""
+        """Only the last way to run the tests is known."""
         story = tell(project_context)
         story(project_context.SET_UP)
         story(project_context.NEW_HERE)
@@ -258,14 +258,14 @@ class TestProjectContext:
         assert "The tests run with `just test`." == story.answer(project_context.ASKED_AGAIN)
 
     def test_another_project_does_not_know(self, tell):
-        """What is learnt for one project is not said in another."""
+        """Learnings of one project are not used in another one."""
         story = tell(project_context)
         story(project_context.SET_UP)
 
         assert "I do not know that yet." == story.answer(project_context.ELSEWHERE)
 
     def test_the_example_is_short(self):
-        """A learning store of one's own, and the story around it, take less than 60 lines."""
+        """A custom learning store and its story take less than 60 lines."""
         assert len((EXAMPLES / "project_context.py").read_text().splitlines()) < 60
 
 
@@ -278,7 +278,7 @@ class TestAccountStore:
         return machine, lambda scene, thread: next(play(agent, scene, tenant="t", thread=thread)), lead
 
     def test_what_was_heard_counts_once_it_is_approved(self, sales):
-        """The agent saves it at once; a colleague hears of it after a person has let it count."""
+        """The agent saves it at once; a colleague hears of it after a person has approved it."""
         machine, act, lead = sales
         heard = act(account_store.HEARD, "1")
         before = act(account_store.ASKED, "2").answer
@@ -292,7 +292,7 @@ class TestAccountStore:
         assert {"Globex renews in March", "Globex buys through Kim"} == set(answer.rstrip(".").split(". "))
 
     def test_the_example_is_short(self):
-        """Proposals and tools of a store of one's own come for nothing."""
+        """A custom store has proposals and tools without further code."""
         assert len((EXAMPLES / "account_store.py").read_text().splitlines()) < 60
 
 
@@ -306,7 +306,7 @@ class TestThreeCorrections:
         return machine, agent, LearningContext(user_id="lea", team_ids=three_corrections.SALES, tenant_id="t")
 
     def test_the_same_correction_by_three_people_is_one_proposal(self, corrected):
-        """It rests on what all three said, and a replay shows what it would change."""
+        """It cites what all three said, and a replay shows what it would change."""
         machine, agent, lead = corrected
         (proposal,) = machine.review.list(lead)
         replays = machine.replay(lead, proposal.key, agent)
@@ -316,7 +316,7 @@ class TestThreeCorrections:
         assert ["price list of 2026."] * 3 == [replay.after[-19:] for replay in replays]
 
     def test_what_was_approved_is_done_until_it_is_rolled_back(self, corrected):
-        """Dan is answered by the new list, and after the rollback by the old one."""
+        """Dan's answer uses the new list, and after the rollback the old one."""
         machine, agent, lead = corrected
 
         def answer(thread):
@@ -347,7 +347,7 @@ def run(program, url, *arguments, **more):
     "program", ["three_sessions", "egress_costs", "project_context", "account_store", "three_corrections"]
 )
 def test_an_example_runs_as_a_program(program, empty_database_url):
-    """It says that it is offline, and tells its story within 100 columns."""
+    """It says that it is offline, and prints its story within 100 columns."""
     done = run(program, empty_database_url)
 
     assert (0, "") == (done.returncode, done.stderr)
@@ -356,7 +356,7 @@ def test_an_example_runs_as_a_program(program, empty_database_url):
 
 
 def test_what_an_example_left_can_be_looked_at(empty_database_url):
-    """The items of the last performance are listed, also the ones that no longer count."""
+    """The items of the last run are listed, inactive ones included."""
     first, again = run("project_context", empty_database_url), run("project_context", empty_database_url)
     looked = run("look", empty_database_url, "project_context")
 
@@ -367,7 +367,7 @@ def test_what_an_example_left_can_be_looked_at(empty_database_url):
 
 
 def test_an_example_runs_live(empty_database_url):
-    """With a key the same program asks a server, and the story comes true."""
+    """With an API key, the same program calls a server, and the story works."""
     with OpenAIServer([]) as server:
         server.model = Reader()
         done = run("three_sessions", empty_database_url, OPENAI_API_KEY="none", OPENAI_BASE_URL=server.url)
@@ -378,7 +378,7 @@ def test_an_example_runs_live(empty_database_url):
 
 
 def test_an_example_runs_without_postgres():
-    """With everything in memory there is nothing to set up."""
+    """With stores in memory, nothing has to be set up."""
     assert 0 == run("three_sessions", "postgresql://nowhere", "--in-memory").returncode
 
 
@@ -386,7 +386,7 @@ def test_an_example_runs_without_postgres():
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ["memory", "postgres"])
 def test_among_ten_thousand_other_learnings_it_still_knows(kind, empty_database_url):
-    """With a real embedding model, 10,000 learnings about other things are in nobody's way."""
+    """With a real embedding model, 10,000 unrelated learnings change nothing."""
     embeddings = LocalEmbeddings()
     index = {"dims": embeddings.dims, "embed": embeddings, "fields": ["text"]}
     if kind == "memory":
