@@ -1,18 +1,20 @@
-"""What can go wrong.
+"""Errors of this package.
 
 LearningError
-├── Misconfigured       the machine, a learning store or a database was set up in a way that cannot work
+├── Misconfigured       a machine, a learning store or a database is set up in a way that cannot work
 │   ├── MissingExtra    an optional part of the package is not installed
 │   └── NotSetUp        the tables are missing
-├── MissingOwner        nobody was named whom a learning could belong to
+├── MissingOwner        the run does not name the owner of a learning
 ├── NotAllowed          the caller may not do this
-├── NotFound            nothing that the caller can see has this key
+├── NotFound            nothing that the caller may see has this key
+├── InvalidFilter       a store cannot understand the filter of a search
+├── InvalidFields       the values do not fit the fields of a record
+├── InvalidEdit         an edit cannot be carried out; its message goes to the model
 ├── UnreadableAnswer    the model's answer is not a list of edits
-├── InvalidFields       values given to a record's fields do not fit it
-└── Conflict            what was read has changed since; nothing was written
+└── Conflict            an item has changed since it was read; nothing was written
 
-Those that whoever starts a run can put right (Misconfigured, MissingOwner, NotAllowed) are ValueErrors too: of other
-errors LangGraph's server tells its clients no more than that there was one.
+Errors that the caller of a run can correct (Misconfigured, MissingOwner, NotAllowed, InvalidFilter) are ValueErrors
+too: LangGraph's server passes on their messages, and hides those of other errors from its clients.
 """
 
 import inspect
@@ -26,7 +28,7 @@ class LearningError(Exception):
 
 
 class Misconfigured(LearningError, ValueError):
-    """This set-up cannot work."""
+    """This configuration cannot work."""
 
 
 class MissingExtra(Misconfigured):
@@ -49,20 +51,24 @@ class NotAllowed(LearningError, ValueError):
 
 
 class NotFound(LearningError):
-    """Nothing that the caller can see has this key. List the keys with `machine.learnings(context)`."""
-
-
-class UnreadableAnswer(LearningError):
-    """The model's answer is not a list of edits. Use a model that supports structured output or tool calls."""
+    """Nothing that the caller may see has this key. List the keys with `machine.learnings(context)`."""
 
 
 class InvalidFilter(LearningError, ValueError):
-    """The filter of this search cannot be understood."""
+    """The store cannot understand the filter of this search."""
 
 
 class InvalidFields(LearningError):
     """The values do not fit the record. The message names the field; nothing was written."""
 
 
+class InvalidEdit(LearningError, ValueError):
+    """This edit cannot be carried out. The message tells the model what to correct."""
+
+
+class UnreadableAnswer(LearningError):
+    """The model's answer is not a list of edits. Use a model that supports structured output or tool calls."""
+
+
 class Conflict(LearningError):
-    """What was read has changed since, so nothing was written. Read again and repeat."""
+    """An item has changed since it was read, so nothing was written. Read again and repeat."""

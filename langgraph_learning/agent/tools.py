@@ -24,12 +24,12 @@ from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, gather
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool_name
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.core.records import FORGET, Edit, InvalidEdit, explain_error, raw_links
+from langgraph_learning.core.records import FORGET, Edit, explain_error, raw_links
 from langgraph_learning.core.repository import find
 from langgraph_learning.core.scopes import ROOT
 from langgraph_learning.core.text import escape_line, truncate
 from langgraph_learning.core.transcript import Line, transcript_lines
-from langgraph_learning.errors import Conflict, Misconfigured
+from langgraph_learning.errors import Conflict, InvalidEdit, Misconfigured
 from langgraph_learning.extract.extraction import drop_forgotten, process_edits, read_closed
 from langgraph_learning.extract.schema import field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
@@ -82,7 +82,7 @@ class ToolCallContext:
     def request(self, query: str, *, learning: bool) -> Request:
         """Return the request to recall for."""
         branch = tuple(message.id or "" for message in self.turn.messages)
-        return Request(self.turn.caller, query, self.turn.now, branch, self.turn.session, learning=learning)
+        return Request(self.turn.caller, query, self.turn.now, branch, self.turn.session, for_extraction=learning)
 
 
 ToolStep = Callable[[Mapping[str, Any], ToolCallContext], Flow[str]]
@@ -108,7 +108,7 @@ class Toolbox:
         forget = "forget_or_replace" if self._validator.records else "forget"
         tools = [self._make_tool(SEARCH_TOOL, _TEXTS["search"].substitute(titles=titles), query, self.search)]
         for store in self._stores:
-            tools += [self._make_save_tool(store, kind, record) for kind, record in store.asked.items()]
+            tools += [self._make_save_tool(store, kind, record) for kind, record in store.model_kinds.items()]
         return [*tools, self._make_tool(FORGET_TOOL, _TEXTS[forget].substitute(), key, self.forget)]
 
     def search(self, arguments: Mapping[str, Any], call: ToolCallContext) -> Flow[str]:
@@ -245,7 +245,7 @@ def equip_agent(agent: Any, tools: Sequence[BaseTool], stores: Sequence[Learning
     is_factory = callable(agent) and not isinstance(agent, Runnable) and _first_parameter(agent) == "tools"
     agent = agent(list(tools)) if is_factory else agent
     present = _tools_in(agent)
-    needed = [save_tool_name(kind) for store in stores if store.mode is Mode.AGENTIC for kind in store.asked]
+    needed = [save_tool_name(kind) for store in stores if store.mode is Mode.AGENTIC for kind in store.model_kinds]
     missing = [name for name in needed if name not in present]
     if missing and (present or not is_factory):
         raise Misconfigured(
@@ -294,7 +294,7 @@ def _describe_purpose(store: LearningStore, record: type[BaseModel]) -> str:
 def _adapt_prompt(store: LearningStore) -> list[str]:
     """Return the lines of a store's prompt, reworded for tools: an extraction makes edits, an agent makes calls."""
     prompt = store.instructions
-    for kind in store.asked:
+    for kind in store.model_kinds:
         prompt = prompt.replace(f"`{kind}`", f"`{save_tool_name(kind)}`")
     lines = [line for line in prompt.splitlines() if not line.startswith("Example")]
     return [re.sub(r"\bedit(s?)\b", r"call\1", line) for line in lines]

@@ -15,10 +15,6 @@ from langgraph_learning.core.scopes import Namespace
 FORGET = "forget"
 
 
-class InvalidEdit(ValueError):
-    """An edit that cannot be carried out; the model is told why."""
-
-
 class Record(BaseModel):
     """What one kind of learning holds. Field docstrings are shown to the model; any pydantic model will do instead."""
 

@@ -11,6 +11,8 @@ from unicodedata import normalize as normalize_unicode
 
 import snowballstemmer
 
+from langgraph_learning.core.policy import CUT
+
 T = TypeVar("T")
 
 _WORD_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -124,6 +126,14 @@ def truncate(text: str, limit: int) -> str:
     # The end of a long text holds its outcome as often as the start, so both are kept.
     head, tail = limit * 3 // 4, limit // 4
     return f"{text[:head]} [… {len(text) - limit:,} characters cut …] {text[-tail:]}"
+
+
+def cut(text: str, limit: int) -> str:
+    """Return the first `limit` characters of a text, followed by `CUT` if anything was left out.
+
+    For quotes, which must show that they are not whole; `truncate` is for texts whose end matters as well.
+    """
+    return text if len(text) <= limit else text[:limit] + CUT
 
 
 def escape_markup(text: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from langgraph_learning.core.flow import Flow, as_flow, gather, search
 from langgraph_learning.core.learning import Learning, Status, messages_of, read_learnings
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.core.records import Edit, InvalidEdit, explain_error
+from langgraph_learning.core.records import Edit, explain_error
 from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Scope
 from langgraph_learning.core.store_protocol import Expected, ItemWrite
 from langgraph_learning.core.text import content_words, escape_line, normalize
@@ -25,7 +25,7 @@ from langgraph_learning.core.transcript import (
     split_chunks,
     transcript_lines,
 )
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.errors import InvalidEdit, Misconfigured
 from langgraph_learning.extract.cursor import Cursor, Unread, find_unread, read_cursor
 from langgraph_learning.extract.schema import answer_schema
 from langgraph_learning.extract.structured_output import ExtractionMethod, StructuredModel
@@ -89,7 +89,7 @@ class Extraction:
         self._validator = EditValidator(self.stores)
         self._own_tools = tool_names(stores)
         self._records_of_tools = {
-            kind: record for store in stores if store.tools for kind, record in store.asked.items()
+            kind: record for store in stores if store.tools for kind, record in store.model_kinds.items()
         }
         self._budget = budget
         if model is not None:
@@ -123,7 +123,9 @@ class Extraction:
     def _read(self, turn: Turn) -> Flow[tuple[Unread, Background]]:
         """Read the cursor and the background in one batch."""
         branch = tuple(message.id or "" for message in turn.messages)
-        request = Request(turn.caller, last_question(turn.messages), turn.now, branch, turn.session, learning=True)
+        request = Request(
+            turn.caller, last_question(turn.messages), turn.now, branch, turn.session, for_extraction=True
+        )
         reads: list[Flow[Any]] = [
             read_cursor(turn.caller),
             read_closed(self.stores, turn.caller),
@@ -142,7 +144,7 @@ class Extraction:
         self, turn: Turn, unread: Unread, chunks: Sequence[Sequence[Line]], background: Background
     ) -> Flow[tuple[list[Edit], list[str]]]:
         """Ask the model chunk by chunk, unless the user opted out of every store that needs it."""
-        if not any(store.asked and store.name not in background.opted_out for store in self.stores):
+        if not any(store.model_kinds and store.name not in background.opted_out for store in self.stores):
             return [], []
         saved = find_saved(unread.messages, self._records_of_tools)
         edits: list[Edit] = []
@@ -210,7 +212,9 @@ class Extraction:
     ) -> list[BaseMessage]:
         # A profile's list of fields tempts small models to fill in a form: it comes last.
         stores = sorted(self.stores, key=lambda store: store.stable)
-        kinds = "\n\n".join(f"## {', '.join(store.asked)}\n{store.instructions}" for store in stores if store.asked)
+        kinds = "\n\n".join(
+            f"## {', '.join(store.model_kinds)}\n{store.instructions}" for store in stores if store.model_kinds
+        )
         system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
         proposed = [learning for learning in closed if _is_proposed(learning)]
         forgotten = [learning for learning in closed if not _is_proposed(learning)]
@@ -258,7 +262,7 @@ def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Le
     """Return the learnings that must not be learnt again: forgotten, rejected, or proposed already."""
     searches = []
     for store in stores:
-        if not store.asked or store.scope == Scope.THREAD:
+        if not store.model_kinds or store.scope == Scope.THREAD:
             continue
         statuses = [Status.REJECTED, *([Status.PROPOSED] if store.mode is Mode.PROPOSE else [])]
         for scope in {store.scope, Scope.USER}:

@@ -27,7 +27,7 @@ class SavedStatement(NamedTuple):
 def tool_names(stores: Sequence[LearningStore]) -> frozenset[str]:
     """Return the names of the tools of these stores. Their calls and results are not learnt from."""
     with_tools = [store for store in stores if store.tools]
-    kinds = [kind for store in with_tools for kind in store.asked]
+    kinds = [kind for store in with_tools for kind in store.model_kinds]
     return frozenset([*map(save_tool_name, kinds), *([SEARCH_TOOL, FORGET_TOOL] if with_tools else [])])
 
 

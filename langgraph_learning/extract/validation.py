@@ -11,11 +11,10 @@ from pydantic import BaseModel
 
 from langgraph_learning.core.keys import hash_key, message_key, note_key
 from langgraph_learning.core.learning import Channel, Learning, Source
-from langgraph_learning.core.policy import CUT, Mode, Sharing
+from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
-    InvalidEdit,
     field_text,
     kind_of,
     links_of,
@@ -23,7 +22,9 @@ from langgraph_learning.core.records import (
     resolve_links,
 )
 from langgraph_learning.core.scopes import Scope
+from langgraph_learning.core.text import cut
 from langgraph_learning.core.transcript import Line, message_text
+from langgraph_learning.errors import InvalidEdit
 from langgraph_learning.extract.attribution import (
     agent_channel,
     find_mentioning_message,
@@ -49,11 +50,11 @@ class EditValidator:
     """Turns raw edits into validated ones, for several learning stores."""
 
     def __init__(self, stores: Sequence[LearningStore]) -> None:
-        self.kinds = {kind: store for store in stores for kind in store.asked}
+        self.kinds = {kind: store for store in stores for kind in store.model_kinds}
         """The store of each kind that a model may be asked for."""
         self.records: dict[str, type[BaseModel]] = {}
         for store in stores:
-            self.records |= store.asked
+            self.records |= store.model_kinds
         self.store_of_kind = {kind: store for store in stores for kind in store.kinds}
         """The store of every kind, including those that only code makes."""
 
@@ -192,5 +193,4 @@ def _make_source(turn: Turn, channel: Channel, message: str) -> Source:
 
 def _quote_message(message: AnyMessage) -> str:
     """Return a message as a reviewer sees it. A text too long to have been typed is a document, and marked as cut."""
-    text = message_text(message)
-    return text if len(text) <= MAX_QUOTE_CHARS else text[:MAX_QUOTE_CHARS] + CUT
+    return cut(message_text(message), MAX_QUOTE_CHARS)

@@ -171,7 +171,7 @@ def _learn_record(voice: UserFeedback, store: LearningStore, record: BaseModel, 
     edit = _make_edit(voice, store, record, about)
     if [one for one in (yield from _active_under(voice, store, edit.key)) if one.text == record_text(record)]:
         return []
-    asked = Request(voice.caller, record_text(record), voice.at, learning=True)
+    asked = Request(voice.caller, record_text(record), voice.at, for_extraction=True)
     known = yield from as_flow(store.recall(asked))
     return (yield from process_edits(store, [edit], known))
 

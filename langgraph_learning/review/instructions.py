@@ -172,7 +172,7 @@ def _make_versions(store: SelfImprovement, learnings: Iterable[Learning]) -> tup
             at=decision.at if decision else None,
             by=decision.by if decision else None,
             why=decision.why if decision else None,
-            sections=store.texts(counting.values(), now),
+            sections=store.section_texts(counting.values(), now),
         )
         for number, (decision, counting) in enumerate(instruction_states(learnings))
     )

@@ -1,4 +1,4 @@
-"""The kinds of learning that come with the package: each is a module and, beside it, the words the model reads."""
+"""The kinds of learning of the package, one module each with the prompt for the extraction model beside it."""
 
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.stores.behavioral_feedback import BehavioralFeedback

@@ -1,4 +1,4 @@
-"""What was decided, why, what else there was, and how it turned out."""
+"""DecisionLog: decisions with reasons and alternatives, and their outcomes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
@@ -7,13 +7,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.records import Record, kind_of
+from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.text import escape_line, normalize
 from langgraph_learning.stores.base import LearningStore, Request
 from langgraph_learning.stores.rendering import render_provenance
 
-SHORT = 8
-"""How much of a decision's key is shown: enough to tell it from the others."""
-_HOW = {True: "worked: ", False: "did not work: ", None: ""}
+SHORT_KEY = 8
+"""Characters of a decision's key that are shown, to tell it from others."""
+_WORKED_PREFIX = {True: "worked: ", False: "did not work: ", None: ""}
 
 
 class Decision(Record):
@@ -31,14 +32,15 @@ class Decision(Record):
     """How sure those who decided were: low for a trial, high for what is settled."""
 
     def identity(self) -> str:
-        """Return the decision itself: with other reasons it is decided anew."""
+        """Return the decision alone: with other reasons, it replaces the earlier one."""
         return normalize(self.decision)
 
     def as_text(self) -> str:
-        """Return the decision with all that was said of it."""
+        """Return the decision with its reasons, alternatives and confidence."""
         instead = f"Instead of: {'; '.join(self.alternatives)}. " if self.alternatives else ""
         why = f"Because: {self.reasoning.rstrip('. ')}. " if self.reasoning else ""
-        return f"{topic(self.model_dump()).rstrip('. ')}. {why}{instead}Confidence: {self.confidence}"
+        topic = topic_of(self.model_dump()).rstrip(". ")
+        return f"{topic}. {why}{instead}Confidence: {self.confidence}"
 
 
 class Outcome(Record):
@@ -56,21 +58,21 @@ class Outcome(Record):
     """What was decided, by which the same question finds both."""
 
     def knowing(self, linked: Sequence[Learning]) -> Self:
-        """Keep what was decided. Raises `ValueError` if that is no decision."""
-        if wrong := next((one for one in linked if one.kind != kind_of(Decision)), None):
+        """Copy the text of the linked decision. Raises `ValueError` if the linked learning is not a decision."""
+        if wrong := next((learning for learning in linked if learning.kind != kind_of(Decision)), None):
             raise ValueError(f"decision: {wrong.key} is known as {wrong.kind}, and only a decision has an outcome")
-        return self.model_copy(update={"decided": topic(linked[0].data)}) if linked else self
+        return self.model_copy(update={"decided": topic_of(linked[0].data)}) if linked else self
 
     def as_text(self) -> str:
-        """Return what was decided and what came of it."""
-        return f"{self.decided} → {_HOW[self.worked]}{self.outcome}" if self.decided else self.outcome
+        """Return the decision and its outcome."""
+        return f"{self.decided} → {_WORKED_PREFIX[self.worked]}{self.outcome}" if self.decided else self.outcome
 
 
 class DecisionLog(LearningStore):
-    """Decisions with their reasons and alternatives, and the outcomes that were recorded later.
+    """Decisions with their reasons and alternatives, and outcomes that are recorded later.
 
-    An outcome is a learning of its own, so the decision keeps its key however often something is said of it. When a
-    decision is replaced, what came of the old one stays, and is shown as what it is.
+    An outcome is a learning of its own, so a decision keeps its key when outcomes are added. When a decision is
+    superseded, its outcomes stay and are shown as outcomes of an earlier decision.
     """
 
     name = "decision_log"
@@ -78,35 +80,41 @@ class DecisionLog(LearningStore):
     records = (Decision, Outcome)
     limit = 12
 
-    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
-        """Render every decision with its outcomes, oldest first; then outcomes of what was decided before."""
-        decisions = [one for one in found if one.kind == kind_of(Decision)]
-        outcomes = sorted((one for one in found if one not in decisions), key=lambda one: one.learned_at)
-        keys = {one.key for one in decisions}
-        rest = [one for one in outcomes if one.data["decision"] not in keys]
-        blocks = [_decision(one, [of for of in outcomes if of.data["decision"] == one.key], asked) for one in decisions]
-        return "\n".join([*blocks, *(_earlier(one, asked) for one in rest)])
+    def build_context(self, found: Sequence[Learning], request: Request) -> str:
+        """Render each decision with its outcomes, oldest outcome first; then outcomes of decisions not found."""
+        decisions = [learning for learning in found if learning.kind == kind_of(Decision)]
+        outcomes = [learning for learning in found if learning.kind != kind_of(Decision)]
+        outcomes.sort(key=lambda outcome: outcome.learned_at)
+        by_decision: dict[str, list[Learning]] = {decision.key: [] for decision in decisions}
+        rest: list[Learning] = []
+        for outcome in outcomes:
+            by_decision.get(outcome.data["decision"], rest).append(outcome)
+        blocks = [_render_decision(decision, by_decision[decision.key], request.caller) for decision in decisions]
+        return "\n".join([*blocks, *(_render_earlier_outcome(outcome, request.caller) for outcome in rest)])
 
 
-def topic(decision: Mapping[str, Any]) -> str:
-    """Return what the fields of a decision say was decided, and for what."""
+def topic_of(decision: Mapping[str, Any]) -> str:
+    """Return a decision's text with its context, from the fields of its record."""
     return f"{decision['decision']} ({decision['context']})" if decision.get("context") else str(decision["decision"])
 
 
-def _decision(decision: Learning, outcomes: Sequence[Learning], asked: Request) -> str:
+def _render_decision(decision: Learning, outcomes: Sequence[Learning], caller: Caller) -> str:
     data = decision.data
-    rows = [f"- {escape_line(topic(data))} [{decision.key[:SHORT]}]{render_provenance(decision, asked.caller)}"]
-    rows += [f"  - why: {escape_line(data['reasoning'])}"] if data["reasoning"] else []
-    rows += [f"  - instead of: {escape_line('; '.join(data['alternatives']))}"] if data["alternatives"] else []
-    rows += [f"  - confidence: {data['confidence']}"]
-    return "\n".join([*rows, *(f"  - outcome: {_outcome(one, asked)}" for one in outcomes)])
+    rows = [f"- {escape_line(topic_of(data))} [{decision.key[:SHORT_KEY]}]{render_provenance(decision, caller)}"]
+    if data["reasoning"]:
+        rows.append(f"  - why: {escape_line(data['reasoning'])}")
+    if data["alternatives"]:
+        rows.append(f"  - instead of: {escape_line('; '.join(data['alternatives']))}")
+    rows.append(f"  - confidence: {data['confidence']}")
+    rows += [f"  - outcome: {_render_outcome(outcome, caller)}" for outcome in outcomes]
+    return "\n".join(rows)
 
 
-def _earlier(outcome: Learning, asked: Request) -> str:
-    decided = escape_line(str(outcome.data["decided"]))
-    return f"- outcome of {decided} [{outcome.data['decision'][:SHORT]}], decided earlier: {_outcome(outcome, asked)}"
+def _render_earlier_outcome(outcome: Learning, caller: Caller) -> str:
+    decision = f"{escape_line(str(outcome.data['decided']))} [{outcome.data['decision'][:SHORT_KEY]}]"
+    return f"- outcome of {decision}, decided earlier: {_render_outcome(outcome, caller)}"
 
 
-def _outcome(outcome: Learning, asked: Request) -> str:
+def _render_outcome(outcome: Learning, caller: Caller) -> str:
     text = escape_line(outcome.data["outcome"])
-    return f"{_HOW[outcome.data['worked']]}{text}{render_provenance(outcome, asked.caller)}"
+    return f"{_WORKED_PREFIX[outcome.data['worked']]}{text}{render_provenance(outcome, caller)}"

@@ -1,20 +1,19 @@
-"""The people, companies, projects and things that exist, what is true of them, and how they relate."""
+"""EntityMemory: people, companies, projects and things, with facts, events and relationships."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from langgraph.store.base import SearchOp
-
-from langgraph_learning.core.flow import Flow, gather, search
-from langgraph_learning.core.learning import Learning, Status, read_learnings
+from langgraph_learning.core.flow import Flow, gather
+from langgraph_learning.core.learning import Learning, read_learnings
 from langgraph_learning.core.records import Record, kind_of
 from langgraph_learning.core.scopes import Namespace
 from langgraph_learning.core.text import content_words, escape_line, normalize
 from langgraph_learning.stores.base import LearningStore, Request
+from langgraph_learning.stores.ranking import search_active
 from langgraph_learning.stores.rendering import render_provenance
 
-DIRECTORY = 60
-"""How many names the directory of what is known lists at most."""
+DIRECTORY_SIZE = 60
+"""Entities in the directory at most: the list of names that are known, whatever the question."""
 
 
 class Entity(Record):
@@ -27,7 +26,7 @@ class Entity(Record):
     """Other names for it that were used; else empty."""
 
     def identity(self) -> str:
-        """Return the name: a thing is known by it."""
+        """Return the name."""
         return normalize(self.entity)
 
     def as_text(self) -> str:
@@ -88,72 +87,74 @@ class EntityMemory(LearningStore):
     records = (Entity, Fact, Event, Relationship)
     limit = 20
 
-    def recall(self, asked: Request) -> Flow[list[Learning]]:
-        """Find what is near to the question, and the names of all that is known: so "unknown" is known too."""
-        places = list(asked.caller.readable_namespaces(self.scope, self.name))
-        entities = {"status": Status.ACTIVE.value, "kind": kind_of(Entity)}
-        active = {"status": Status.ACTIVE.value}
-        near = [SearchOp(place, active, limit=self.limit * 2, query=asked.query or None) for place in places]
-        names = [SearchOp(place, entities, limit=DIRECTORY) for place in places]
-        found, directory = yield from gather((search(*near), search(*names)))
-        best = self.rank(found, places, asked)
-        best += yield from self._led_to(best, places, asked)
-        shown = {learning.key for learning in best}
-        return [*best, *(learning for learning in read_learnings(directory, places) if learning.key not in shown)][
-            : self.limit + DIRECTORY
-        ]
+    def recall(self, request: Request) -> Flow[list[Learning]]:
+        """Find what is relevant to the question, and the names of all entities, so that the agent knows the unknown."""
+        namespaces = list(request.caller.readable_namespaces(self.scope, self.name))
+        relevant = search_active(namespaces, request.query, limit=self.limit * 2)
+        entities = search_active(namespaces, limit=DIRECTORY_SIZE, kind=kind_of(Entity))
+        items, directory = yield from gather((relevant, entities))
+        best = self.rank(items, namespaces, request)
+        best += yield from self._find_related(best, namespaces, request)
+        keys = {learning.key for learning in best}
+        others = [entity for entity in read_learnings(directory, namespaces) if entity.key not in keys]
+        return [*best, *others][: self.limit + DIRECTORY_SIZE]
 
-    def _led_to(self, best: Sequence[Learning], places: Sequence[Namespace], asked: Request) -> Flow[list[Learning]]:
-        """Find what is known of the things that the question names, and of those to which relationships lead from them.
+    def _find_related(
+        self, best: Sequence[Learning], namespaces: Sequence[Namespace], request: Request
+    ) -> Flow[list[Learning]]:
+        """Find statements about the entities that the question names, and about entities related to them.
 
-        The question alone does not find it: "what about the Acme project?" has no word of what its supplier announced.
+        The question alone does not find them: "what about the Acme project?" shares no word with news of its supplier.
         """
-        names = [] if asked.learning else self._names(best, content_words([asked.query]))
+        names = [] if request.for_extraction else _related_names(best, content_words([request.query]))
         if not names:
             return []
-        active, query = {"status": Status.ACTIVE.value}, ", ".join(names)
-        items = yield from search(*(SearchOp(place, active, limit=self.limit * 2, query=query) for place in places))
+        items = yield from search_active(namespaces, ", ".join(names), limit=self.limit * 2)
         known, wanted = {learning.key for learning in best}, {normalize(name) for name in names}
-        found = [one for one in self.rank(items, places, asked) if one.key not in known]
-        return [one for one in found if normalize(str(one.data.get("entity"))) in wanted]
+        return [
+            learning
+            for learning in self.rank(items, namespaces, request)
+            if learning.key not in known and normalize(str(learning.data.get("entity"))) in wanted
+        ]
 
-    def _names(self, best: Sequence[Learning], asked: set[str]) -> list[str]:
-        """Return what the question names, and what is related to that in either direction."""
-        ends = [(str(one.data["entity"]), str(one.data.get("target", one.data["entity"]))) for one in best]
-        return list(dict.fromkeys(end for pair in ends if content_words(pair) & asked for end in pair))
+    def build_context(self, found: Sequence[Learning], request: Request) -> str:
+        """Render statements grouped by entity, relationships under both entities; then the names of other entities."""
+        entities = {self.subject(learning): learning for learning in found if learning.kind == kind_of(Entity)}
+        names = _canonical_names(entities.values())
+        texts = {str(entity.data["entity"]): entity.text for entity in entities.values()}
+        groups: dict[str, list[Learning]] = {}
+        for statement in found:
+            if statement.kind == kind_of(Entity):
+                continue
+            ends = (statement.data.get("entity"), statement.data.get("target"))
+            for name in dict.fromkeys(names.get(normalize(str(end)), str(end)) for end in ends if end):
+                groups.setdefault(name, []).append(statement)
+        rows = []
+        for name, statements in groups.items():
+            rows.append(f"- {escape_line(texts.get(name, name))}")
+            for statement in statements:
+                text = escape_line(statement.text.removeprefix(f"{name}: "))
+                rows.append(f"  - {text}{render_provenance(statement, request.caller)}")
+        if rest := [text for name, text in texts.items() if name not in groups]:
+            rows.append(f"- Also known: {escape_line('; '.join(rest))}")
+        return "\n".join(rows)
 
-    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
-        """Render what is known under the name of what it is about, a relationship under both; then the directory."""
-        entities = {self.subject(one): one for one in found if one.kind == kind_of(Entity)}
-        statements = [one for one in found if one.kind != kind_of(Entity)]
-        under: dict[str, list[Learning]] = {}
-        for statement in statements:
-            for name in dict.fromkeys(
-                self._known_as(statement.data.get(part), entities) for part in ("entity", "target")
-            ):
-                if name:
-                    under.setdefault(name, []).append(statement)
-        blocks = []
-        for name, about in under.items():
-            rows = [
-                f"  - {escape_line(self._without(name, one))}{render_provenance(one, asked.caller)}" for one in about
-            ]
-            blocks.append("\n".join([f"- {escape_line(self._title(name, entities))}", *rows]))
-        rest = [one.text for about, one in entities.items() if one.data["entity"] not in under]
-        return "\n".join([*blocks, *([f"- Also known: {escape_line('; '.join(rest))}"] if rest else [])])
 
-    def _known_as(self, name: object, entities: dict[str, Learning]) -> str:
-        """Return the name under which something called `name` is known."""
-        for learning in entities.values():
-            if normalize(str(name)) in (
-                normalize(called) for called in (learning.data["entity"], *learning.data["aliases"])
-            ):
-                return str(learning.data["entity"])
-        return str(name) if name else ""
+def _related_names(learnings: Iterable[Learning], question_words: set[str]) -> list[str]:
+    """Return the entities that the question names, and those related to them in either direction."""
+    names: dict[str, None] = {}
+    for learning in learnings:
+        entity = str(learning.data["entity"])
+        pair = (entity, str(learning.data.get("target", entity)))
+        if content_words(pair) & question_words:
+            names |= dict.fromkeys(pair)
+    return list(names)
 
-    def _title(self, name: str, entities: dict[str, Learning]) -> str:
-        known = next((one for one in entities.values() if one.data["entity"] == name), None)
-        return known.text if known else name
 
-    def _without(self, name: str, learning: Learning) -> str:
-        return learning.text.removeprefix(f"{name}: ")
+def _canonical_names(entities: Iterable[Learning]) -> dict[str, str]:
+    """Return the name of each entity by its normalized name and aliases; the first entity wins."""
+    names: dict[str, str] = {}
+    for entity in entities:
+        for name in (entity.data["entity"], *entity.data["aliases"]):
+            names.setdefault(normalize(name), str(entity.data["entity"]))
+    return names

@@ -1,29 +1,30 @@
-"""What was said, word for word: the messages themselves, so that what no extraction noted is not lost."""
+"""Episodes: the messages of earlier conversations word for word, found by the question."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from itertools import pairwise, takewhile
+from itertools import takewhile
 from typing import Any, ClassVar
 
 from langchain_core.messages import AIMessage, AnyMessage
-from langgraph.store.base import GetOp, Item, SearchOp
 
-from langgraph_learning.core.flow import Flow, batch, get_item, search
+from langgraph_learning.core.flow import Flow, get_item
 from langgraph_learning.core.keys import FORGET_TOOL, note_key
-from langgraph_learning.core.learning import Learning, Status, read_learnings
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, Record
-from langgraph_learning.core.scopes import Namespace, Scope
+from langgraph_learning.core.repository import get_many
+from langgraph_learning.core.scopes import ItemRef, Scope
 from langgraph_learning.core.text import escape_line, truncate
 from langgraph_learning.core.transcript import Line, last_turn, utterance
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore, Note, Request, Turn
-from langgraph_learning.stores.ranking import OVERFETCH
+from langgraph_learning.stores.edits import reject
+from langgraph_learning.stores.ranking import OVERFETCH, search_active
 
-LONGEST_SHOWN = 800
-"""How many characters of one message are shown at most."""
-MOST_HERE = 200
-"""How many messages of the present thread are allowed for at most, when others are looked for."""
+MAX_SHOWN_CHARS = 800
+"""Characters of one message that are shown at most."""
+MAX_EXTRA_HITS = 200
+"""Additional search hits at most, to make up for messages of the current conversation, which are not shown."""
 
 
 class Episode(Record):
@@ -42,15 +43,15 @@ class Episode(Record):
     """Keys of the messages after it: of several, where the thread was forked."""
 
     def as_text(self) -> str:
-        """Return who said when what: all of it can be searched for."""
+        """Return speaker, date and words: all of them can be searched for."""
         return f"{self.speaker} ({self.on}): {self.said}"
 
 
 class Episodes(LearningStore):
-    """The turns themselves: each message of the user and of the agent, kept without any model call.
+    """Every message of the user and of the agent, stored without a model call.
 
-    They are found by what is asked, with speaker and date, and shown with what was said before and after. On
-    `HybridPostgresStore` a match also lifts its neighbours, with `index={…, "sequence": Episodes.sequence}`.
+    Messages are found by the question and shown with speaker, date and the messages before and after. On
+    `HybridPostgresStore`, a match also raises its neighbours, with `index={…, "sequence": Episodes.sequence}`.
     """
 
     name = "episodes"
@@ -59,7 +60,7 @@ class Episodes(LearningStore):
     limit = 4
     modes = frozenset({Mode.BACKGROUND})
     sequence: ClassVar[dict[str, str]] = {"by": "data.thread", "order": "data.position"}
-    """What makes two messages neighbours, as index settings say it."""
+    """Index setting by which the database knows neighbouring messages."""
 
     def __init__(
         self,
@@ -70,142 +71,156 @@ class Episodes(LearningStore):
         tools: bool | None = None,
         keep: timedelta | None = None,
     ) -> None:
-        """limit: how many messages are found at most; each is shown with its neighbours.
+        """Set up the store.
 
-        keep: for how long a message is kept in reach; None: until somebody forgets it.
-        tools: whether the agent can look for more in the middle of a turn.
+        limit: number of messages found at most; each is shown with its neighbours.
+        keep: time for which a message is recalled; None: until it is forgotten.
+        tools: True if the agent may search for more during a turn.
         """
         super().__init__(name=name, scope=scope, limit=limit, tools=tools, keep=keep)
 
-    def recall(self, asked: Request) -> Flow[list[Learning]]:
-        """Find what was said in other conversations, or so long ago in this one that it is no longer in it.
+    def recall(self, request: Request) -> Flow[list[Learning]]:
+        """Find messages of other conversations, and those that were trimmed from this one.
 
-        Each match is followed by the messages before and after it. Nothing for an extraction: what was said is said.
+        Each match is followed by its neighbours. An extraction gets nothing: messages are not edited.
         """
-        if asked.learning or not asked.query:
+        if request.for_extraction or not request.query:
             return []
-        place, here = asked.caller.namespace(self.scope, self.name), _here(asked)
-        fetch = self.limit * OVERFETCH + min(len(here), MOST_HERE)
-        items = yield from search(SearchOp(place, {"status": Status.ACTIVE.value}, limit=fetch, query=asked.query))
-        best = self.rank((item for item in items if item.key not in here), [place], asked)
-        beside = yield from _beside(best, place)
-        shown = [one for match in best for one in (match, *beside[match.key])]
-        return [one for one in _once(shown) if one.key not in here and one.is_active(asked.now)]
+        namespace, present = request.caller.namespace(self.scope, self.name), _keys_in_branch(request)
+        limit = self.limit * OVERFETCH + min(len(present), MAX_EXTRA_HITS)
+        items = yield from search_active([namespace], request.query, limit=limit)
+        matches = self.rank((item for item in items if item.key not in present), [namespace], request)
+        stored, _ = yield from get_many((namespace, key) for match in matches for key in _neighbour_keys(match))
+        found: dict[ItemRef, Learning] = {}
+        for match in matches:
+            neighbours = [stored.get((namespace, key)) for key in _neighbour_keys(match)]
+            for episode in (match, *neighbours):
+                if episode and episode.key not in present and episode.is_active(request.now):
+                    found.setdefault(episode.ref, episode)
+        return list(found.values())
 
-    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
-        """Render each conversation in its order, the best first, with a mark where something is left out."""
-        talks: dict[Any, list[Learning]] = {}
-        for one in found:
-            talks.setdefault(one.data["thread"] or one.key, []).append(one)
-        return "\n".join(_talk(sorted(talk, key=_position)) for talk in talks.values())
+    def build_context(self, found: Sequence[Learning], request: Request) -> str:
+        """Render the messages by conversation, the best conversation first, with a mark for each gap."""
+        conversations: dict[Any, list[Learning]] = {}
+        for episode in found:
+            conversations.setdefault(episode.data["thread"] or episode.key, []).append(episode)
+        return "\n".join(_render_conversation(sorted(each, key=_position)) for each in conversations.values())
 
     def observe(self, turn: Turn, new: Sequence[Line]) -> Flow[list[Note]]:
-        """Note each message that was not read yet and says something: who, when, what, and after what.
+        """Note each unread message that has a text, with speaker, date, position and the message before it.
 
-        A turn in which the agent forgets something is not kept, for it says once more what is to be forgotten.
+        A turn in which the agent forgets something is left out, because it repeats what is to be forgotten.
         """
-        off_record = {id(message) for message in _forgetting(turn.messages)}
-        told = [line for line in new if utterance(line.message) and id(line.message) not in off_record]
-        before, position = (yield from self._before(turn, told[0].message)) if told else (None, 0)
+        off_record = {id(message) for message in _find_forgetting_turns(turn.messages)}
+        lines = [line for line in new if utterance(line.message) and id(line.message) not in off_record]
+        if not lines:
+            return []
+        follows, first_position = yield from self._find_predecessor(turn, lines[0].message)
         notes = []
-        for place, line in enumerate(told, start=position):
-            notes.append(Note(_episode(turn, line, place, before), line))
-            before = _key(turn.caller.thread, line.message)
+        for position, line in enumerate(lines, start=first_position):
+            notes.append(Note(_make_episode(turn, line, position, follows), line))
+            follows = _episode_key(turn.caller.thread, line.message)
         return notes
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
-        """Keep what is not kept yet, and let the message before it know what followed on it; no word is changed."""
-        forgotten = [one for edit in edits if edit.record is None for one in self._apply(edit, known)]
+        """Add messages that are not stored yet, and link them from the messages before; no words are changed."""
+        rejected = [learning for edit in edits if edit.record is None for learning in reject(edit)]
         new = [edit.learning() for edit in edits if edit.record is not None]
-        before = [(one.namespace, one.data["follows"]) for one in new if one.data["follows"]]
-        items = yield from batch(*(GetOp(*place) for place in dict.fromkeys([*(one.ref for one in new), *before])))
-        kept = read_learnings((item for item in items if isinstance(item, Item)), {one.namespace for one in new})
-        added = [one for one in new if one.ref not in {old.ref for old in kept}]
-        return [*_chained(kept, added), *forgotten]
+        predecessors = [(episode.namespace, episode.data["follows"]) for episode in new if episode.data["follows"]]
+        stored, _ = yield from get_many([*(episode.ref for episode in new), *predecessors])
+        added = [episode for episode in new if episode.ref not in stored]
+        return [*_link_successors(list(stored.values()), added), *rejected]
 
-    def _before(self, turn: Turn, first: AnyMessage) -> Flow[tuple[str | None, int]]:
-        """Return the key of the message before the first new one, if it was kept, and the new one's position."""
+    def _find_predecessor(self, turn: Turn, first: AnyMessage) -> Flow[tuple[str | None, int]]:
+        """Return the key of the message before the first new one, if it is stored, and the position of the new one."""
         earlier = list(takewhile(lambda message: message is not first, filter(utterance, turn.messages)))
-        key = _key(turn.caller.thread, earlier[-1]) if earlier else None
+        key = _episode_key(turn.caller.thread, earlier[-1]) if earlier else None
         item = (yield from get_item(turn.caller.namespace(self.scope, self.name), key)) if key else None
-        # A client that sends its history without ids makes new messages of it: then its length says where this one is.
+        # If a client sends its history without ids, no earlier message is found by key: then the number of earlier
+        # messages is the position.
         return (key, item.value["data"]["position"] + 1) if item else (None, len(earlier))
 
     def _check(self) -> None:
         super()._check()
         if self.scope != Scope.USER:
             raise Misconfigured(
-                f"{self.name} holds what a user said word for word, so it stays theirs: leave `scope` out. What others "
-                "should know of it is learnt by another learning store."
+                f"{self.name} holds a user's messages word for word, so it stays theirs: leave `scope` out. To share "
+                "what others should know, use another learning store."
             )
 
 
-def _episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
+def _make_episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
     speaker = turn.caller.user if line.channel == "user" else "agent"
     said, day = utterance(line.message), f"{turn.now:%Y-%m-%d}"
     return Episode(speaker=speaker, on=day, said=said, thread=turn.caller.thread, position=position, follows=follows)
 
 
-def _key(thread: str | None, message: AnyMessage) -> str | None:
-    """Return the key under which a message is kept, where the next one can name it."""
+def _episode_key(thread: str | None, message: AnyMessage) -> str | None:
+    """Return the key of a stored message; None without a thread or an id, when no other message can refer to it."""
     return note_key(thread, message.id, Episode.kind) if thread and message.id else None
 
 
-def _forgetting(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
-    """Return the messages of the turns in which the agent forgets something by its tool."""
+def _find_forgetting_turns(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Return the messages of the turns in which the agent called its tool for forgetting."""
     found: list[AnyMessage] = []
     rest = list(messages)
     while rest:
         turn = list(last_turn(rest))
         calls = [call["name"] for message in turn if isinstance(message, AIMessage) for call in message.tool_calls]
-        found += turn if FORGET_TOOL in calls else []
+        if FORGET_TOOL in calls:
+            found += turn
         rest = rest[: -len(turn)]
     return found
 
 
-def _here(asked: Request) -> set[str]:
-    """Return the keys of what is still in this conversation."""
-    thread = asked.caller.thread
-    return {note_key(thread, id_, Episode.kind) for id_ in asked.branch if id_} if thread else set()
+def _keys_in_branch(request: Request) -> set[str]:
+    """Return the keys of the messages that the conversation still contains."""
+    thread = request.caller.thread
+    return (
+        {note_key(thread, message_id, Episode.kind) for message_id in request.branch if message_id} if thread else set()
+    )
 
 
-def _chained(kept: Sequence[Learning], added: Sequence[Learning]) -> list[Learning]:
-    """Return what is added, and what it follows on, each with the keys of what follows on it."""
-    written = []
-    for one in (*kept, *added):
-        after = [other.key for other in added if other.data["follows"] == one.key]
-        data = {**one.data, "followed_by": [*one.data["followed_by"], *after]}
-        written += [one.model_copy(update={"data": data})] if after or one in added else []
-    return written
+def _link_successors(stored: Sequence[Learning], added: Sequence[Learning]) -> list[Learning]:
+    """Return the added messages and the stored messages that they follow, each with the keys of its successors."""
+    successors: dict[str, list[str]] = {}
+    for episode in added:
+        successors.setdefault(episode.data["follows"], []).append(episode.key)
+    changed = [episode for episode in stored if episode.key in successors]
+    return [
+        episode.model_copy(
+            update={
+                "data": {
+                    **episode.data,
+                    "followed_by": [*episode.data["followed_by"], *successors.get(episode.key, ())],
+                }
+            }
+        )
+        for episode in (*changed, *added)
+    ]
 
 
-def _beside(found: Sequence[Learning], place: Namespace) -> Flow[dict[str, list[Learning]]]:
-    """Return, for each message that was found, the one before it and those that followed on it."""
-    wanted = {key for one in found for key in _links(one)}
-    items = yield from batch(*(GetOp(place, key) for key in sorted(wanted)))
-    near = read_learnings((item for item in items if isinstance(item, Item)), [place])
-    return {one.key: [other for other in near if other.key in _links(one)] for one in found}
+def _neighbour_keys(episode: Learning) -> list[str]:
+    """Return the keys of the message before, if there is one, and of the messages after."""
+    before = [episode.data["follows"]] if episode.data["follows"] else []
+    return [*before, *episode.data["followed_by"]]
 
 
-def _links(one: Learning) -> list[str]:
-    return [*([one.data["follows"]] if one.data["follows"] else []), *one.data["followed_by"]]
+def _position(episode: Learning) -> int:
+    return int(episode.data["position"])
 
 
-def _once(found: Iterable[Learning]) -> list[Learning]:
-    return list({one.key: one for one in found}.values())
-
-
-def _position(one: Learning) -> int:
-    return int(one.data["position"])
-
-
-def _talk(talk: Sequence[Learning]) -> str:
-    rows = [_row(talk[0])]
-    for one, then in pairwise(talk):
-        rows += [*(["[…]"] if _position(then) > _position(one) + 1 else []), _row(then)]
+def _render_conversation(episodes: Iterable[Learning]) -> str:
+    rows: list[str] = []
+    previous: int | None = None
+    for episode in episodes:
+        if previous is not None and _position(episode) > previous + 1:
+            rows.append("[…]")
+        rows.append(_render_episode(episode))
+        previous = _position(episode)
     return "- " + "\n  ".join(rows)
 
 
-def _row(one: Learning) -> str:
-    from_tool = " (after what a tool said)" if any(source.channel == "tool" for source in one.sources) else ""
-    return escape_line(truncate(one.text, LONGEST_SHOWN)) + from_tool
+def _render_episode(episode: Learning) -> str:
+    from_tool = any(source.channel == "tool" for source in episode.sources)
+    return escape_line(truncate(episode.text, MAX_SHOWN_CHARS)) + (" (after what a tool said)" if from_tool else "")

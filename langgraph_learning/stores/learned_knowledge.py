@@ -1,4 +1,4 @@
-"""What works in practice: insights that help the next person with the same kind of problem."""
+"""LearnedKnowledge: insights, patterns and best practices, and documents from LangChain retrievers."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,8 @@ from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line
 from langgraph_learning.stores.base import LearningStore, Request
 
-RETRIEVED = "retriever"
+RETRIEVER_ROOT = "retriever"
+"""First label of the namespace of retrieved documents, which are in no store."""
 
 
 class Insight(Record):
@@ -35,10 +36,10 @@ class Insight(Record):
 
 
 class LearnedKnowledge(LearningStore):
-    """Insights, patterns and best practices, found by what is asked.
+    """Insights, patterns and best practices, found by the question.
 
-    retrievers: LangChain retrievers that are read too, such as a company's documents; what they find is shown with its
-    source, is never edited, and counts for nobody's words.
+    retrievers: LangChain retrievers to query as well, for example for a company's documents. Documents are shown with
+        their source, are never edited, and count as nobody's words.
     """
 
     name = "learned_knowledge"
@@ -49,28 +50,27 @@ class LearnedKnowledge(LearningStore):
         super().__init__(**options)
         self.retrievers = tuple(retrievers)
 
-    def recall(self, asked: Request) -> Flow[list[Learning]]:
-        """Find what is near to the question, here and by the retrievers."""
-        found = yield from self._search(asked)
-        if asked.learning or not asked.query:
+    def recall(self, request: Request) -> Flow[list[Learning]]:
+        """Find the relevant insights, and documents by the retrievers."""
+        found = yield from self._search(request)
+        if request.for_extraction or not request.query:
             return found
         for retriever in self.retrievers:
-            documents = yield from invoke(retriever, asked.query)
-            found += [_read(document, retriever, asked.now) for document in documents[: self.limit]]
+            documents = yield from invoke(retriever, request.query)
+            found += [_document_to_learning(document, retriever, request.now) for document in documents[: self.limit]]
         return found
 
-    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
-        """Render the insights, and what was retrieved with its source."""
-        own = [learning for learning in found if learning.namespace[0] != RETRIEVED]
-        rows = [
-            f"- {escape_line(one.text)} (from {escape_line(one.key)})" for one in found if one.namespace[0] == RETRIEVED
-        ]
-        return "\n".join(part for part in (str(super().build_context(own, asked)), *rows) if part)
+    def build_context(self, found: Sequence[Learning], request: Request) -> str:
+        """Render the insights, then the documents with their sources."""
+        insights = [learning for learning in found if learning.namespace[0] != RETRIEVER_ROOT]
+        documents = [learning for learning in found if learning.namespace[0] == RETRIEVER_ROOT]
+        rows = [f"- {escape_line(document.text)} (from {escape_line(document.key)})" for document in documents]
+        return "\n".join(part for part in (str(super().build_context(insights, request)), *rows) if part)
 
 
-def _read(document: Document, retriever: BaseRetriever, now: datetime) -> Learning:
+def _document_to_learning(document: Document, retriever: BaseRetriever, now: datetime) -> Learning:
     source = str(document.metadata.get("source") or document.id or retriever.get_name())
-    namespace = (RETRIEVED, "", Scope.GLOBAL.name, "", "document")
+    namespace = (RETRIEVER_ROOT, "", Scope.GLOBAL.name, "", "document")
     return Learning(
         namespace=namespace, key=source, kind="document", text=document.page_content, data={}, learned_at=now
     )

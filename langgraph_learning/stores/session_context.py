@@ -1,22 +1,23 @@
-"""Where a session stands: what it is for, the plan, and how far it got."""
+"""SessionContext: summary, goal, plan and progress of one thread."""
 
 from collections.abc import Sequence
 from typing import Literal
 
-from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel
 
-from langgraph_learning.core.flow import Flow, batch
-from langgraph_learning.core.learning import Learning, Status, read_learnings
+from langgraph_learning.core.flow import Flow
+from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, Record
+from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line
 from langgraph_learning.stores.base import LearningStore, Request
 
-BREAK = " | "
+SEPARATOR = " | "
+"""Between the parts of a session in its text."""
 LOOK_BACK = 50
-"""How many messages back the newest version is looked for; an older one is in the thread's state."""
+"""Number of latest messages at which a version is looked for; an older version is in the thread's state."""
 
 
 class Session(Record):
@@ -26,7 +27,7 @@ class Session(Record):
     """What was discussed and settled, in a few sentences, with names and numbers."""
 
     def identity(self) -> str:
-        """There is one session in a thread."""
+        """Return a constant: a thread has one session."""
         return "session"
 
     def as_text(self) -> str:
@@ -54,18 +55,19 @@ class PlannedSession(Session):
     """How far it got and what comes next; null if nothing was begun."""
 
     def as_text(self) -> str:
-        """Return everything as one text, the goal first."""
+        """Return goal, summary, steps and progress as one text."""
         parts = [f"Goal: {self.goal}"] if self.goal else []
         parts.append(f"So far: {self.summary}")
         parts += [f"Step {number} ({step.status}): {step.text}" for number, step in enumerate(self.plan, start=1)]
-        return BREAK.join([*parts, *([f"Progress: {self.progress}"] if self.progress else [])])
+        parts += [f"Progress: {self.progress}"] if self.progress else []
+        return SEPARATOR.join(parts)
 
 
 class SessionContext(LearningStore):
-    """The session of one thread. Each learning step writes a version, keyed by the last message that it covers.
+    """Summary of one thread. Each extraction writes a version, whose key is the id of the last message it covers.
 
-    The version that counts is the newest whose message is in this branch of the thread, so a fork of the thread has
-    the session as it was at the fork.
+    The newest version whose message is in this branch of the thread is current, so a fork of the thread has the session
+    as it was at the fork.
     """
 
     name = "session_context"
@@ -75,25 +77,25 @@ class SessionContext(LearningStore):
     limit = 1
 
     def __init__(self, *, planning: bool = False, mode: Mode | None = None) -> None:
-        """planning: also keep the goal, the plan with the status of its steps, and the progress."""
+        """Set up the store; with `planning` it also keeps the goal, the plan with its steps, and the progress."""
         super().__init__(record=PlannedSession if planning else Session, mode=mode)
 
-    def recall(self, asked: Request) -> Flow[list[Learning]]:
-        """Find the newest version in this branch; what the thread's state holds counts if its message is far back."""
-        (place,) = asked.caller.readable_namespaces(self.scope, self.name)
-        items = yield from batch(*(GetOp(place, id_) for id_ in reversed(asked.branch[-LOOK_BACK:])))
-        versions = read_learnings((item for item in items if isinstance(item, Item)), [place])
-        newest = versions[:1] or [learning for learning in asked.session if learning.kind in self.kinds]
-        return [learning for learning in newest if learning.status is Status.ACTIVE]
+    def recall(self, request: Request) -> Flow[list[Learning]]:
+        """Find the newest version in this branch; if its message is too far back, use that of the thread's state."""
+        (namespace,) = request.caller.readable_namespaces(self.scope, self.name)
+        newest_first = reversed(request.branch[-LOOK_BACK:])
+        versions, _ = yield from get_many((namespace, message_id) for message_id in newest_first)
+        newest = list(versions.values())[:1]
+        current = newest or [learning for learning in request.session if learning.kind in self.kinds]
+        return [learning for learning in current if learning.status is Status.ACTIVE]
 
-    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
+    def build_context(self, found: Sequence[Learning], request: Request) -> str:
         """Render the session line by line."""
-        return "\n".join(f"- {escape_line(part)}" for learning in found for part in learning.text.split(BREAK))
+        return "\n".join(f"- {escape_line(part)}" for learning in found for part in learning.text.split(SEPARATOR))
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
-        """Write one version for what was read; the versions before it stay, for the branches that they belong to."""
+        """Write one version for the messages that were read; earlier versions stay, for their own branches."""
         last = edits[-1]
         if last.record is None:
-            gone = last.replaces
-            return [gone.model_copy(update={"status": Status.REJECTED})] if gone else []
-        return [last.learning(key=last.covers, supersedes=tuple(one.key for one in known))]
+            return [last.replaces.model_copy(update={"status": Status.REJECTED})] if last.replaces else []
+        return [last.learning(key=last.covers, supersedes=tuple(learning.key for learning in known))]

@@ -1,4 +1,7 @@
-"""What is worth knowing about a user and fits no field: observations in plain words."""
+"""UserMemory: free-form observations about the user.
+
+Shorter than 30 lines because every kind of learning is a module of its own, with its prompt beside it.
+"""
 
 from langgraph_learning.core.records import Record
 from langgraph_learning.stores.base import LearningStore

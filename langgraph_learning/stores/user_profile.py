@@ -1,4 +1,4 @@
-"""Who the user is: a small form, each field corrected or cleared on its own."""
+"""UserProfile: typed fields about the user, each corrected or cleared on its own."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Union
@@ -35,7 +35,7 @@ class Profile(BaseModel):
 
 
 class UserProfile(LearningStore):
-    """Typed fields about the user; `schema` is a pydantic model with fields of your own, all optional."""
+    """Typed fields about the user. `schema` is a pydantic model with your own fields, all of them optional."""
 
     name = "user_profile"
     title = "The user"
@@ -43,17 +43,21 @@ class UserProfile(LearningStore):
     limit = 50
 
     def __init__(self, schema: type[BaseModel] = Profile, **options: Any) -> None:
-        """Take the options of `LearningStore` too. Raise `Misconfigured` if the schema has no fields."""
+        """Accept the options of `LearningStore` too. Raises `Misconfigured` if the schema has no fields."""
         if not schema.model_fields:
             raise Misconfigured(f"{schema.__name__} has no fields: a profile needs at least one.")
-        super().__init__(record=_field_of(schema), **options)
+        super().__init__(record=_make_field_record(schema), **options)
         rows = "\n".join(f"- {name}: {field.description or ''}" for name, field in schema.model_fields.items())
         self.instructions = f"{self.instructions}\nThe fields:\n{rows}"
 
     def user_names(self, known: Iterable[Learning]) -> list[str]:
-        """Return the values of the fields that hold names."""
-        fields = ((str(one.data.get("field")), one.data.get("value")) for one in known if one.kind in self.kinds)
-        return [str(value) for field, value in fields if field.endswith("name") and value]
+        """Return the values of the fields whose names end in "name"."""
+        names = []
+        for learning in known:
+            field, value = str(learning.data.get("field")), learning.data.get("value")
+            if learning.kind in self.kinds and field.endswith("name") and value:
+                names.append(str(value))
+        return names
 
 
 class _Field(Record):
@@ -67,17 +71,17 @@ class _Field(Record):
         return f"{self.identity()}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
 
 
-def _field_of(schema: type[BaseModel]) -> type[Record]:
-    """Return the record of one field of a profile: which one, and a value of one of the profile's types."""
+def _make_field_record(schema: type[BaseModel]) -> type[Record]:
+    """Return a record of one field of a profile: the field's name, and a value of one of the profile's types."""
     names = tuple(schema.model_fields)
     blank = schema.model_construct()
-    types = {_plain(field.annotation) for field in schema.model_fields.values()}
+    types = {_without_none(field.annotation) for field in schema.model_fields.values()}
 
     class ProfileField(_Field):
         __doc__ = _Field.__doc__
 
         def model_post_init(self, context: Any, /) -> None:
-            """Hold the value to the type that the schema gives its field."""
+            """Validate the value against the field's type in the schema."""
             name = self.identity()
             try:
                 schema.__pydantic_validator__.validate_assignment(blank.model_copy(), name, self.value)  # type: ignore[attr-defined]
@@ -88,22 +92,23 @@ def _field_of(schema: type[BaseModel]) -> type[Record]:
         "ProfileField",
         __base__=ProfileField,
         __doc__=_Field.__doc__,
-        field=(_literal(names), ...),
-        value=(_union(sorted(types, key=str)), ...),
+        field=(_make_literal(names), ...),
+        value=(_make_union(sorted(types, key=str)), ...),
     )
 
 
-def _plain(annotation: Any) -> Any:
+def _without_none(annotation: Any) -> Any:
     """Return a field's type without None: a field is cleared by forgetting it."""
-    args = [arg for arg in getattr(annotation, "__args__", ()) if arg is not type(None)]
-    optional = type(None) in getattr(annotation, "__args__", ())
-    return _union(args) if optional else annotation
+    args = getattr(annotation, "__args__", ())
+    if type(None) not in args:
+        return annotation
+    return _make_union([arg for arg in args if arg is not type(None)])
 
 
 # Types known only at run time, which a type checker cannot follow.
-def _union(types: Sequence[Any]) -> Any:
+def _make_union(types: Sequence[Any]) -> Any:
     return Union[tuple(types)]  # noqa: UP007
 
 
-def _literal(names: tuple[str, ...]) -> Any:
+def _make_literal(names: tuple[str, ...]) -> Any:
     return Literal[names]

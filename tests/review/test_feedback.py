@@ -271,8 +271,8 @@ def test_an_outcome_of_no_message_is_an_error(store: BaseStore):
 class WhenAsked(UserMemory):
     """Recalls nothing but what was asked for."""
 
-    def recall(self, asked: Request) -> Any:
-        return super().recall(asked) if "tea" in asked.query else []
+    def recall(self, request: Request) -> Any:
+        return super().recall(request) if "tea" in request.query else []
 
 
 ALWAYS = {"session": SessionContext(), "instructions": SelfImprovement({"tone": "Be kind."}, scope=Scope.TEAM)}

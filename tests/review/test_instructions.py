@@ -126,7 +126,7 @@ def test_what_is_protected_later_stays_what_the_developer_wrote(postgres_store: 
 
 @pytest.mark.parametrize(
     ("again", "fields", "why"),
-    [(False, {"section": "safety"}, "not the section"), (True, {"text": "Be rude."}, "stays as it was then")],
+    [(False, {"section": "safety"}, "not the section"), (True, {"text": "Be rude."}, "cannot be changed")],
 )
 def test_what_is_on_record_is_not_reworded(store: BaseStore, again: bool, fields: dict[str, str], why: str):
     """An approval may correct the text, once; another section, or a version that was, is for a new proposal."""

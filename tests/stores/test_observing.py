@@ -114,7 +114,7 @@ def test_nothing_is_noted_where_that_is_switched_off(store: BaseStore):
 @pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
 def test_names_that_the_machine_needs_itself_are_refused(name: str):
     """What lies under them is no learning."""
-    with pytest.raises(Misconfigured, match="is taken"):
+    with pytest.raises(Misconfigured, match="is reserved"):
         UserMemory(name=name)
 
 

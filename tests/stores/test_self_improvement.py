@@ -236,7 +236,7 @@ class Raw(LearningStore):
     name = "raw"
     records = (Complaint,)
 
-    def build_context(self, found: Any, asked: Any) -> str:
+    def build_context(self, found: Any, request: Any) -> str:
         """Return the stored texts."""
         return "\n".join(one.text for one in found)
 

@@ -55,7 +55,7 @@ from langgraph_learning.stores.user_memory import Observation
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 PLACE = ("learnings", "default", "user", "alex", "user_memory")
-ASKED = Request(Caller("alex"), "?", NOW)
+REQUEST = Request(Caller("alex"), "?", NOW)
 
 
 def learns(
@@ -95,8 +95,8 @@ def test_the_examples_that_a_model_reads_are_edits(learning_store: LearningStore
 
     for raw in shown:
         given = {name: value for name, value in raw.items() if name != "edit"}
-        assert edit_schema(learning_store.asked[raw["edit"]], raw["edit"])["required"] == ["edit", *given]
-        parse_record(given, learning_store.asked[raw["edit"]])
+        assert edit_schema(learning_store.model_kinds[raw["edit"]], raw["edit"])["required"] == ["edit", *given]
+        parse_record(given, learning_store.model_kinds[raw["edit"]])
 
 
 def field(name: str, value: Any, replaces: str | None = None) -> dict[str, Any]:
@@ -289,10 +289,10 @@ class Plain(LearningStore):
     name = "notes"
     records = (Observation,)
 
-    def recall(self, asked: Request) -> list[Learning]:
+    def recall(self, request: Request) -> list[Learning]:
         return [known("plain")]
 
-    def build_context(self, found: Sequence[Learning], asked: Request) -> str:
+    def build_context(self, found: Sequence[Learning], request: Request) -> str:
         return f"plainly {found[0].text}"
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
@@ -302,10 +302,10 @@ class Plain(LearningStore):
 class Async(Plain):
     """Notes."""
 
-    async def recall(self, asked: Request) -> list[Learning]:  # type: ignore[override]
+    async def recall(self, request: Request) -> list[Learning]:  # type: ignore[override]
         return [known("async")]
 
-    async def build_context(self, found: Sequence[Learning], asked: Request) -> str:  # type: ignore[override]
+    async def build_context(self, found: Sequence[Learning], request: Request) -> str:  # type: ignore[override]
         return f"asynchronously {found[0].text}"
 
     async def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:  # type: ignore[override]
@@ -315,7 +315,7 @@ class Async(Plain):
 class Flowing(Plain):
     """Notes."""
 
-    def recall(self, asked: Request) -> Flow[list[Learning]]:  # type: ignore[override]
+    def recall(self, request: Request) -> Flow[list[Learning]]:  # type: ignore[override]
         yield from batch()
         return [known("flow")]
 
@@ -434,14 +434,14 @@ def test_the_newest_counts_where_two_are_about_the_same():
         type("I", (), {"namespace": t.namespace, "key": t.key, "value": t.put().value, "score": None})() for t in texts
     ]
 
-    assert ["name: Name 2"] == [found.text for found in store.rank(items, [texts[0].namespace], ASKED)]
+    assert ["name: Name 2"] == [found.text for found in store.rank(items, [texts[0].namespace], REQUEST)]
 
 
 def test_what_is_over_is_not_recalled():
     """A learning with an end is known until then."""
     past, future = known("old", valid_to=NOW.replace(year=2025)), known("new", valid_to=NOW.replace(year=2027))
 
-    assert [False, True] == [learning.valid(NOW) for learning in (past, future)]
+    assert [False, True] == [learning.is_valid(NOW) for learning in (past, future)]
 
 
 class Thing(Record):

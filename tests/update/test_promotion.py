@@ -215,7 +215,7 @@ def test_what_was_demoted_is_not_promoted_by_numbers(store: BaseStore):
     [
         (lambda: Sharing.after(1), "at least two"),
         (lambda: UserMemory(sharing=Sharing.APPROVED), "nothing to share"),
-        (lambda: UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE, sharing=Sharing.after(2)), "leave sharing out"),
+        (lambda: UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE, sharing=Sharing.after(2)), "leave `sharing` out"),
     ],
 )
 def test_a_policy_that_cannot_work_is_refused(build: Any, hint: str):
