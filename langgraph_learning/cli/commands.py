@@ -36,7 +36,7 @@ from langgraph_learning.cli.printing import (
     print_line,
     print_versions,
 )
-from langgraph_learning.cli.session import EmbeddingSessionOptions, SessionOptions, find_by_key
+from langgraph_learning.cli.session import EmbeddingViewOptions, ViewOptions, find_by_key
 from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
 from langgraph_learning.review import decisions
@@ -49,7 +49,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 @app.command("show")
 @spread_options
-def show_learnings(options: SessionOptions, as_json: JsonOption = False) -> None:
+def show_learnings(options: ViewOptions, as_json: JsonOption = False) -> None:
     """List all learnings that a user can see."""
     with options.open() as session:
         print_learnings(session.list_learnings(), as_json)
@@ -57,7 +57,7 @@ def show_learnings(options: SessionOptions, as_json: JsonOption = False) -> None
 
 @app.command("search")
 @spread_options
-def search_learnings(options: EmbeddingSessionOptions, query: QueryArgument, as_json: JsonOption = False) -> None:
+def search_learnings(options: EmbeddingViewOptions, query: QueryArgument, as_json: JsonOption = False) -> None:
     """Search the learnings that a user can see, by meaning and by words."""
     with options.open(options.embed) as session:
         print_learnings(session.search(query), as_json)
@@ -65,7 +65,7 @@ def search_learnings(options: EmbeddingSessionOptions, query: QueryArgument, as_
 
 @app.command("history")
 @spread_options
-def show_history(options: SessionOptions, key: KeyArgument, as_json: JsonOption = False) -> None:
+def show_history(options: ViewOptions, key: KeyArgument, as_json: JsonOption = False) -> None:
     """Show who changed a learning, when, and what it said before; the newest change first."""
     with options.open() as session:
         changes = read_history(session.make_stores(), session.caller, session.complete_key(key))
@@ -75,7 +75,7 @@ def show_history(options: SessionOptions, key: KeyArgument, as_json: JsonOption 
 @app.command("undo")
 @spread_options
 def undo_change(
-    options: EmbeddingSessionOptions, key: KeyArgument, change: ChangeOption = None, as_json: JsonOption = False
+    options: EmbeddingViewOptions, key: KeyArgument, change: ChangeOption = None, as_json: JsonOption = False
 ) -> None:
     """Undo a change of a learning: an edit, an approval or another undo."""
     with options.open(options.embed) as session:
@@ -86,7 +86,7 @@ def undo_change(
 
 @app.command("forget")
 @spread_options
-def forget_learnings(options: SessionOptions, keys: KeysArgument, as_json: JsonOption = False) -> None:
+def forget_learnings(options: ViewOptions, keys: KeysArgument, as_json: JsonOption = False) -> None:
     """Delete learnings and the ones they superseded; nothing of them is kept."""
     with options.open() as session:
         learnings = session.list_learnings()
@@ -98,7 +98,7 @@ def forget_learnings(options: SessionOptions, keys: KeysArgument, as_json: JsonO
 @app.command("review")
 @spread_options
 def review_proposals(
-    options: EmbeddingSessionOptions,
+    options: EmbeddingViewOptions,
     key: ProposalArgument = None,
     approve: ApproveOption = False,
     reject: RejectOption = False,
@@ -125,7 +125,7 @@ def review_proposals(
 @app.command("instructions")
 @spread_options
 def manage_instructions(
-    options: EmbeddingSessionOptions,
+    options: EmbeddingViewOptions,
     compare: CompareOption = None,
     rollback: RollbackOption = None,
     why: WhyOption = None,

@@ -25,7 +25,7 @@ class AnyRecord(BaseModel):
 
 
 @dataclass(frozen=True)
-class Session:
+class DatabaseSession:
     """One user's view of one database."""
 
     store: HybridPostgresStore
@@ -88,7 +88,7 @@ class Session:
 
 
 @dataclass(frozen=True)
-class SessionOptions:
+class ViewOptions:
     """The options that say which user looks at which database."""
 
     user: UserOption
@@ -98,18 +98,18 @@ class SessionOptions:
     url: UrlOption = None
 
     @contextmanager
-    def open(self, embed: str = "none") -> Iterator[Session]:
+    def open(self, embed: str = "none") -> Iterator[DatabaseSession]:
         """Open a session. Without an embedding model, it searches by words alone and writes no vectors."""
         context = LearningContext(
             user_id=self.user, team_ids=tuple(self.team or ()), tenant_id=self.tenant, agent_id=self.agent
         )
         caller = Caller.of(context)
         with open_store(self.url, embed) as store:
-            yield Session(store, caller)
+            yield DatabaseSession(store, caller)
 
 
 @dataclass(frozen=True)
-class EmbeddingSessionOptions(SessionOptions):
+class EmbeddingViewOptions(ViewOptions):
     """Session options of the commands that embed texts."""
 
     embed: EmbedOption = "local"

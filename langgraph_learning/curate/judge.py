@@ -41,7 +41,7 @@ class Judge:
         return cls(StructuredModel(model, _build_schema(), list_field="opinions"), most_calls)
 
     @property
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         """True if no calls are left."""
         return self.calls >= self.most_calls
 

@@ -166,7 +166,7 @@ def merge(
     """
 
     def order(learning: Learning) -> tuple[bool, bool, int]:
-        return learning.key not in snapshot.referenced, not learning.is_approved, snapshot.ranks[learning.key]
+        return learning.key not in snapshot.keys_in_use, not learning.is_approved, snapshot.ranks[learning.key]
 
     remaining = sorted(cluster, key=order)
     removable = {learning.key for learning in cluster if _is_removable(snapshot, learning.key)}
@@ -268,7 +268,7 @@ def _supersede(learning: Learning, now: datetime) -> Learning:
 
 
 def _is_removable(snapshot: Snapshot, key: str) -> bool:
-    return not snapshot.learnings[key].is_pinned and key not in snapshot.referenced
+    return not snapshot.learnings[key].is_pinned and key not in snapshot.keys_in_use
 
 
 def _select_compatible(

@@ -209,7 +209,7 @@ def _ask_judge(
         pairs += yield from _find_mutual_neighbours(snapshot, pairs, skip)
     judgements: Judgements = []
     clusters = list(duplicates)
-    while pairs and not judge.exhausted:
+    while pairs and not judge.is_exhausted:
         answers = yield from judge.compare(pairs[:PAIRS_PER_CALL])
         judgements += answers
         clusters = rules.extend_clusters(clusters, [pair for pair, judgement in answers if judgement == "same"])

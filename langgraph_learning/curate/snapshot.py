@@ -62,7 +62,7 @@ class Snapshot:
         return sorted(active, key=lambda learning: (-len(learning.sources), learning.learned_at, learning.key))
 
     @cached_property
-    def referenced(self) -> set[str]:
+    def keys_in_use(self) -> set[str]:
         """Keys of learnings that active learnings are derived from; they are neither merged away nor archived."""
         return {key for learning in self.active for key in learning.derived_from}
 

@@ -51,7 +51,7 @@ def find_difference(first: str, second: str) -> str | None:
         return "number"
     if _has_unknown_name(a, b) or _has_unknown_name(b, a) or _differ_in_one_word(a, b):
         return "name"
-    if _count_negations(a, b) != _count_negations(b, a) or a.limits != b.limits:
+    if _count_negations_against(a, b) != _count_negations_against(b, a) or a.limits != b.limits:
         return "negation"
     return "direction" if _have_opposites(a, b) or _are_reversed(a, b) else None
 
@@ -92,7 +92,7 @@ def _differ_in_one_word(a: ParsedStatement, b: ParsedStatement) -> bool:
     return sum(ours != theirs for ours, theirs in zip(a.stems, b.stems, strict=True)) == 1
 
 
-def _count_negations(a: ParsedStatement, b: ParsedStatement) -> int:
+def _count_negations_against(a: ParsedStatement, b: ParsedStatement) -> int:
     """Count the negations of `a`, and its words that negate a word of `b` by a prefix, as in "unreliable"."""
     words = (word.removeprefix(prefix) for word in a.content_words for prefix in PREFIXES if word.startswith(prefix))
     return a.negation_count + sum(stem_word(word) in b.stems for word in words)
