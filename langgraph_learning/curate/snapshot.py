@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from langgraph.store.base import GetOp, Item, PutOp
+from langgraph.store.base import Item, PutOp
 
 from langgraph_learning.core.flow import Flow, batch, search_all
 from langgraph_learning.core.keys import VOTES
 from langgraph_learning.core.learning import CURATOR, Learning, Status, with_step_id
+from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import Namespace, unescape
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
@@ -165,14 +166,13 @@ def _read_again(snapshot: Snapshot, keys: Sequence[str]) -> Flow[Snapshot]:
     learnings, versions = dict(snapshot.learnings), dict(snapshot.versions)
     for start in range(0, len(keys), BATCH_SIZE):
         some = keys[start : start + BATCH_SIZE]
-        items = yield from batch(*(GetOp(snapshot.namespace, key) for key in some))
-        for key, result in zip(some, items, strict=True):
-            item = result if isinstance(result, Item) else None
-            versions[key] = version_of(item)
-            learning = Learning.read(item) if item else None
+        current, current_versions = yield from get_many((snapshot.namespace, key) for key in some)
+        for key in some:
+            ref = (snapshot.namespace, key)
+            versions[key] = current_versions[ref]
             learnings.pop(key, None)
-            if learning:
-                learnings[key] = learning
+            if ref in current:
+                learnings[key] = current[ref]
     return replace(snapshot, learnings=learnings, versions=versions)
 
 
