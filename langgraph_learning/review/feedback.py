@@ -21,7 +21,7 @@ from langgraph_learning.extract.validation import edit_from_note
 from langgraph_learning.stores.base import LearningStore, Note, Request, Turn, readable_namespaces
 from langgraph_learning.stores.behavioral_feedback import Feedback
 from langgraph_learning.stores.decision_log import Outcome
-from langgraph_learning.update.votes import Vote, drop_cast, find_last_answer, read_answer_context, update_totals
+from langgraph_learning.update.votes import Vote, find_last_answer, read_answer_context, select_unvoted, update_totals
 from langgraph_learning.update.write_policy import write_learnings
 
 UP, DOWN = "up", "down"
@@ -117,7 +117,7 @@ def _write_feedback(voice: UserFeedback, wanted: Sequence[Learning]) -> Flow[tup
     """Write votes and learnings, all or nothing, and return those that changed: none if all was said before."""
     vote = voice.vote(voice.answer) if voice.answer else None
     shown = (yield from read_answer_context(voice.stores, voice.caller, vote.answer)) if vote else []
-    new = (yield from drop_cast(vote, shown)) if vote else []
+    new = (yield from select_unvoted(vote, shown)) if vote else []
     votes = [PutOp(*vote.on(place), index=False) for place in new if vote]
     learnt = yield from write_learnings(voice.stores, voice.caller, wanted, *votes, at=voice.at)
     counted = yield from update_totals(shown, voice.caller.user)

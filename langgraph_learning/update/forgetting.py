@@ -13,7 +13,7 @@ from langgraph_learning.errors import NotFound
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
 from langgraph_learning.update.opt_out import opt_out_namespace, stores_by_name
 from langgraph_learning.update.promotion import withdraw_support
-from langgraph_learning.update.votes import context_refs, votes_namespace
+from langgraph_learning.update.votes import find_context_refs, votes_namespace
 
 
 def list_visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
@@ -51,7 +51,7 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     ops += [one.model_copy(update={"sources": left[one.ref]}).put() for one in changed]
     withdrawn = yield from withdraw_support(stores, caller, gone)
     votes = yield from _vote_deletions(gone)
-    shown = [PutOp(*place, None) for place in (yield from context_refs(caller))]
+    shown = [PutOp(*place, None) for place in (yield from find_context_refs(caller))]
     yield from batch(*ops, *votes, *shown, *(one.put() for one in withdrawn), by=caller.user, erase=True)
     return len(gone)
 
