@@ -1,4 +1,4 @@
-"""All that is known to a caller, to look through and to remove."""
+"""Listing and deletion of what is stored about a user: single learnings, a thread, or all of a store on opt-out."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,93 +17,124 @@ from langgraph_learning.update.votes import find_context_refs, votes_namespace
 
 
 def list_visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
-    """Return all that a caller could be shown, by kind, newest first."""
-    found = yield from all_learnings(readable_namespaces(stores, caller))
-    older = {key for learning in found if learning.status is Status.ACTIVE for key in learning.supersedes}
-    return [one for one in found if one.is_active(now) and one.key not in older]
+    """Return the active learnings that the caller may read, by kind, newest first."""
+    learnings = yield from _read_all(readable_namespaces(stores, caller))
+    superseded = {key for learning in learnings if learning.status is Status.ACTIVE for key in learning.supersedes}
+    return [learning for learning in learnings if learning.is_active(now) and learning.key not in superseded]
 
 
 def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
-    """Remove learnings by key, with what they superseded, what repeats them, and the user's words that they rest on.
+    """Delete learnings by key; without keys, everything private to the user. Return the number of deleted learnings.
 
-    Without keys, remove all that is the user's alone.
+    What they superseded, what repeats their words, and the user's messages behind them are deleted as well. Raises
+    `NotFound` for a key of nothing that the caller may read.
     """
-    found = yield from all_learnings(readable_namespaces(stores, caller))
-    by_key = {learning.key: learning for learning in found}
+    learnings = yield from _read_all(readable_namespaces(stores, caller))
+    by_key = {learning.key: learning for learning in learnings}
     if missing := [key for key in keys if key not in by_key]:
         raise NotFound(f"Nothing that {caller.user} can see has the key {missing[0]!r}.")
-    gone = [by_key[key] for key in keys] if keys else [one for one in found if belongs_to_user(one, caller)]
-    for learning in gone:
-        gone += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in gone]
-    gone += [one for one in find_dependents(stores, gone, found) if one not in gone]
-    gone += [one for one in _verbatim_evidence(stores, caller, gone, found) if one not in gone]
-    return (yield from erase(stores, caller, gone))
+    if keys:
+        deleted = [by_key[key] for key in keys]
+    else:
+        deleted = [learning for learning in learnings if belongs_to_user(learning, caller)]
+    for learning in deleted:  # the list grows while it is read, so that all earlier versions are found
+        deleted += [by_key[key] for key in learning.supersedes if key in by_key and by_key[key] not in deleted]
+    deleted += [learning for learning in find_dependents(stores, deleted, learnings) if learning not in deleted]
+    deleted += [learning for learning in _find_messages(stores, caller, deleted, learnings) if learning not in deleted]
+    return (yield from _erase(stores, caller, deleted))
 
 
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
-    """Remove a thread's session, what its answers were shown, and what this user taught in that thread alone."""
-    found = yield from all_learnings(readable_namespaces(stores, caller))
-    left = {learning.ref: _other_sources(caller, learning.sources) for learning in found}
-    gone = [one for one in found if one.scope == Scope.THREAD or (one.sources and not left[one.ref])]
-    gone += [one for one in find_dependents(stores, gone, found) if one not in gone]
-    changed = [one for one in found if one not in gone and one.sources != left[one.ref]]
-    ops = [PutOp(one.namespace, one.key, None) for one in gone]
-    ops += [one.model_copy(update={"sources": left[one.ref]}).put() for one in changed]
-    withdrawn = yield from withdraw_support(stores, caller, gone)
-    votes = yield from _vote_deletions(gone)
-    shown = [PutOp(*place, None) for place in (yield from find_context_refs(caller))]
-    yield from batch(*ops, *votes, *shown, *(one.put() for one in withdrawn), by=caller.user, erase=True)
-    return len(gone)
+    """Delete a thread's session, the records of its answers, and what the user taught in no other thread.
 
-
-def belongs_to_user(learning: Learning, caller: Caller) -> bool:
-    """Whether something is a user's alone: private to them, or proposed on their words and decided by nobody yet."""
-    waits = learning.status is Status.PROPOSED and not learning.decisions
-    theirs = bool(learning.sources) and all(source.user == caller.user for source in learning.sources)
-    return learning.scope.private or (waits and theirs)
-
-
-def _other_sources(caller: Caller, sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Return sources without those in the caller's thread and by the caller."""
-    return tuple(one for one in sources if (one.thread, one.user) != (caller.thread, caller.user))
-
-
-def erase(stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning]) -> Flow[int]:
-    """Remove learnings with their votes, and the user's support for what waits for more voices."""
-    withdrawn = yield from withdraw_support(stores, caller, gone)
-    votes = yield from _vote_deletions(gone)
-    ops = [*(PutOp(one.namespace, one.key, None) for one in gone), *votes, *(one.put() for one in withdrawn)]
-    yield from batch(*ops, by=caller.user, erase=True)
-    return len(gone)
-
-
-def _verbatim_evidence(
-    stores: Sequence[LearningStore], caller: Caller, gone: Sequence[Learning], found: Sequence[Learning]
-) -> list[Learning]:
-    """Return the user's words on which learnings rest, where a learning store keeps words as they were said."""
-    raw = {store.name for store in stores if store.verbatim}
-    said = messages_of(source for one in gone for source in one.sources if source.user == caller.user)
-    words = (one for one in found if one.store_name in raw)
-    return [one for one in words if said & messages_of(one.sources)]
-
-
-def _vote_deletions(gone: Sequence[Learning]) -> Flow[list[PutOp]]:
-    """Return what removes the votes on learnings."""
-    found = yield from gather(search_all(votes_namespace(one.ref)) for one in gone)
-    return [PutOp(item.namespace, item.key, None) for items in found for item in items]
-
-
-def all_learnings(folders: Sequence[Namespace]) -> Flow[list[Learning]]:
-    """Read all learnings of these namespaces, by kind, newest first."""
-    found = yield from all_in(folders)
-    return sorted(found, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)
+    Return the number of deleted learnings. Learnings that also have other sources lose only those of this thread.
+    """
+    learnings = yield from _read_all(readable_namespaces(stores, caller))
+    other_sources = {learning.ref: _sources_elsewhere(caller, learning.sources) for learning in learnings}
+    deleted = [
+        learning
+        for learning in learnings
+        if learning.scope == Scope.THREAD or (learning.sources and not other_sources[learning.ref])
+    ]
+    deleted += [learning for learning in find_dependents(stores, deleted, learnings) if learning not in deleted]
+    changed = [
+        learning.model_copy(update={"sources": other_sources[learning.ref]})
+        for learning in learnings
+        if learning not in deleted and learning.sources != other_sources[learning.ref]
+    ]
+    candidates = yield from withdraw_support(stores, caller, deleted)
+    vote_deletions = yield from _plan_vote_deletions(deleted)
+    context_refs = yield from find_context_refs(caller)
+    yield from batch(
+        *(PutOp(*learning.ref, None) for learning in deleted),
+        *(learning.put() for learning in changed),
+        *vote_deletions,
+        *(PutOp(*ref, None) for ref in context_refs),
+        *(candidate.put() for candidate in candidates),
+        by=caller.user,
+        erase=True,
+    )
+    return len(deleted)
 
 
 def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[int]:
-    """Learn nothing more of a user in these learning stores, all without names, and remove what is theirs alone."""
-    out = stores_by_name(stores, names)
-    notes = [PutOp(opt_out_namespace(caller), store.name, {"version": 1}, index=False) for store in out]
-    # First, so that nothing comes anew while what is there is looked for.
-    yield from batch(*notes, by=caller.user)
-    found = yield from all_learnings(readable_namespaces(out, caller))
-    return (yield from erase(stores, caller, [one for one in found if belongs_to_user(one, caller)]))
+    """Stop learning from a user in these learning stores, without names in all; delete the user's private learnings.
+
+    Return the number of deleted learnings.
+    """
+    chosen = stores_by_name(stores, names)
+    namespace = opt_out_namespace(caller)
+    opt_outs = [PutOp(namespace, store.name, {"version": 1}, index=False) for store in chosen]
+    # The opt-outs are written first, so that nothing is learnt again while the learnings are read and deleted.
+    yield from batch(*opt_outs, by=caller.user)
+    learnings = yield from _read_all(readable_namespaces(chosen, caller))
+    private = [learning for learning in learnings if belongs_to_user(learning, caller)]
+    return (yield from _erase(stores, caller, private))
+
+
+def belongs_to_user(learning: Learning, caller: Caller) -> bool:
+    """Return True if a learning is private to the user, or an undecided proposal that rests on their words alone."""
+    undecided = learning.status is Status.PROPOSED and not learning.decisions
+    from_user_alone = bool(learning.sources) and all(source.user == caller.user for source in learning.sources)
+    return learning.scope.private or (undecided and from_user_alone)
+
+
+def _read_all(namespaces: Sequence[Namespace]) -> Flow[list[Learning]]:
+    """Return all learnings of these namespaces, by kind, newest first."""
+    learnings = yield from all_in(namespaces)
+    return sorted(learnings, key=lambda learning: (learning.kind, learning.learned_at), reverse=True)
+
+
+def _erase(stores: Sequence[LearningStore], caller: Caller, deleted: Sequence[Learning]) -> Flow[int]:
+    """Delete learnings, the votes on them, and the user's support for candidates; return the number of learnings."""
+    candidates = yield from withdraw_support(stores, caller, deleted)
+    vote_deletions = yield from _plan_vote_deletions(deleted)
+    yield from batch(
+        *(PutOp(*learning.ref, None) for learning in deleted),
+        *vote_deletions,
+        *(candidate.put() for candidate in candidates),
+        by=caller.user,
+        erase=True,
+    )
+    return len(deleted)
+
+
+def _sources_elsewhere(caller: Caller, sources: Sequence[Source]) -> tuple[Source, ...]:
+    """Return the sources that are not turns of the caller in the caller's thread."""
+    return tuple(source for source in sources if (source.thread, source.user) != (caller.thread, caller.user))
+
+
+def _find_messages(
+    stores: Sequence[LearningStore], caller: Caller, deleted: Sequence[Learning], learnings: Sequence[Learning]
+) -> list[Learning]:
+    """Return the user's messages that deleted learnings rest on, among the learnings of stores that keep messages."""
+    verbatim = {store.name for store in stores if store.verbatim}
+    messages = messages_of(source for learning in deleted for source in learning.sources if source.user == caller.user)
+    stored_messages = [learning for learning in learnings if learning.store_name in verbatim]
+    return [learning for learning in stored_messages if messages & messages_of(learning.sources)]
+
+
+def _plan_vote_deletions(learnings: Sequence[Learning]) -> Flow[list[PutOp]]:
+    """Return the operations that delete all votes on these learnings."""
+    votes = yield from gather(search_all(votes_namespace(learning.ref)) for learning in learnings)
+    return [PutOp(item.namespace, item.key, None) for items in votes for item in items]

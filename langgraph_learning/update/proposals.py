@@ -1,4 +1,4 @@
-"""What waits for a person's word: how a wish becomes a proposal, and a proposal a learning."""
+"""Proposals: how a requested change becomes a learning that waits for approval, and what an approval changes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,17 +9,21 @@ from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.text import normalize
 
 StoredLearnings = Mapping[ItemRef, Learning]
-"""What lies in the store at this moment, by where it lies."""
+"""Learnings as they were read from the store, by ref."""
 
 
-def make_proposals(asked: Iterable[Learning], stored: StoredLearnings, at: datetime) -> list[Learning]:
-    """Return wishes as proposals: nothing that counts is touched.
+def make_proposals(requested: Iterable[Learning], stored: StoredLearnings, at: datetime) -> list[Learning]:
+    """Turn requested changes into proposals; active learnings stay unchanged.
 
-    What is new waits. What would take the place of something, or make it be forgotten, remembers how that was. Any
-    other change of what is there, such as another source, asks for nothing that a person could approve.
+    A proposal to replace or forget learnings holds their digests, so that it is stale once one of them changes. A
+    change of neither text nor data, such as another source, has nothing to approve and is dropped.
     """
-    found = (_make_proposal(one, stored, at) for one in asked)
-    return list({one.ref: one for one in found if one is not None}.values())
+    proposals: dict[ItemRef, Learning] = {}
+    for learning in requested:
+        proposal = _make_proposal(learning, stored, at)
+        if proposal is not None:
+            proposals[proposal.ref] = proposal
+    return list(proposals.values())
 
 
 def drop_answered(proposals: Iterable[Learning], stored: StoredLearnings) -> list[Learning]:
@@ -38,65 +42,74 @@ def drop_answered(proposals: Iterable[Learning], stored: StoredLearnings) -> lis
 
 
 def apply_approval(proposal: Learning, bases: Sequence[Learning], decision: ReviewDecision) -> list[Learning]:
-    """Return what to write when a person approves a proposal that is not stale: it, and what it replaces or retires."""
-    ended = Status.REJECTED if proposal.retires else Status.SUPERSEDED
-    old = [end_learning(one, decision, ended) for one in bases]
-    # A proposal to forget has done its work; any other counts from now on.
-    status = Status.SUPERSEDED if proposal.retires else Status.ACTIVE
-    return [*old, with_decision(proposal, status, decision)]
+    """Return the learnings to write on the approval of a proposal: those it replaces or forgets, and itself at the end.
+
+    bases: the learnings that the proposal changes, as they are stored now. The proposal must not be stale.
+    """
+    if proposal.retires:
+        # A proposal to forget is done once it is approved, so it does not become active itself.
+        ended = [end_learning(base, decision, Status.REJECTED) for base in bases]
+        return [*ended, with_decision(proposal, Status.SUPERSEDED, decision)]
+    ended = [end_learning(base, decision) for base in bases]
+    return [*ended, with_decision(proposal, Status.ACTIVE, decision)]
 
 
 def with_decision(learning: Learning, status: Status, decision: ReviewDecision) -> Learning:
-    """Return a learning as it is after a decision."""
-    # What was said stays with the reviewer, and who said it was counted for nothing else.
-    settled = {"status": status, "decisions": (*learning.decisions, decision), "quote": None, "supporters": ()}
-    return learning.model_copy(update=settled)
+    """Return a learning in the status that a decision gives it, without its quote and its supporters."""
+    # The quote was for the reviewer only, and supporters are counted only until the decision.
+    decided = {"status": status, "decisions": (*learning.decisions, decision), "quote": None, "supporters": ()}
+    return learning.model_copy(update=decided)
 
 
 def end_learning(learning: Learning, decision: ReviewDecision, status: Status = Status.SUPERSEDED) -> Learning:
-    """Return a learning that counts no longer since a decision about another."""
+    """Return a learning that ended because of a decision about another one."""
     ended = decision.model_copy(update={"verdict": "ended"})
     changes = {"status": status, "valid_to": decision.at, "decisions": (*learning.decisions, ended)}
     return learning.model_copy(update=changes)
 
 
 def is_stale(proposal: Learning, bases: Iterable[Learning]) -> bool:
-    """Whether what a proposal would change has changed since it was made."""
-    return {one.key: one.digest() for one in bases} != dict(proposal.base)
+    """Return True if a learning that the proposal would change has changed since the proposal was made."""
+    return {base.key: base.digest() for base in bases} != dict(proposal.base)
 
 
 def is_rejected(learning: Learning) -> bool:
-    """Whether a reviewer said no to it."""
+    """Return True if the last decision about it was a rejection."""
     return bool(learning.decisions) and learning.decisions[-1].verdict == "rejected"
 
 
-def _make_proposal(one: Learning, stored: StoredLearnings, at: datetime) -> Learning | None:
-    old = stored.get(one.ref)
-    waiting = {"status": Status.PROPOSED, "retires": None, "supporters": (), "decisions": (), "learned_at": at}
-    if one.status is Status.REJECTED and old and old.status is Status.ACTIVE:
-        asked = tuple(source for source in one.sources if source not in old.sources) or old.sources
-        made = old.model_copy(update={**waiting, "retires": old.key, "sources": asked, "quote": one.quote})
-        return _with_key(made, [old], ())
-    if one.status not in (Status.ACTIVE, Status.PROPOSED) or (old and one.text == old.text and one.data == old.data):
+def rests_on_own_words(proposal: Learning, caller: Caller) -> bool:
+    """Return True if a proposal rests on a turn of this user, or if the user supports it."""
+    supporter = user_hash(caller, proposal.key)
+    return supporter in proposal.supporters or any(source.user == caller.user for source in proposal.sources)
+
+
+def _make_proposal(learning: Learning, stored: StoredLearnings, at: datetime) -> Learning | None:
+    """Return the proposal of a requested change; None if the change has nothing to approve."""
+    current = stored.get(learning.ref)
+    pending = {"status": Status.PROPOSED, "retires": None, "supporters": (), "decisions": (), "learned_at": at}
+    if learning.status is Status.REJECTED and current and current.status is Status.ACTIVE:
+        new_sources = tuple(source for source in learning.sources if source not in current.sources)
+        retiring = {"retires": current.key, "sources": new_sources or current.sources, "quote": learning.quote}
+        return _with_bases(current.model_copy(update={**pending, **retiring}), [current], ())
+    if learning.status not in (Status.ACTIVE, Status.PROPOSED):
         return None
-    replaced = [stored[one.namespace, key] for key in one.supersedes if (one.namespace, key) in stored]
-    bases = [base for base in (*replaced, *([old] if old else [])) if base.status is Status.ACTIVE]
-    return _with_key(one.model_copy(update=waiting), bases, tuple(base.key for base in bases))
+    if current and (current.text, current.data) == (learning.text, learning.data):
+        return None
+    bases = [stored[learning.namespace, key] for key in learning.supersedes if (learning.namespace, key) in stored]
+    bases += [current] if current else []
+    bases = [base for base in bases if base.status is Status.ACTIVE]
+    return _with_bases(learning.model_copy(update=pending), bases, tuple(base.key for base in bases))
 
 
-def _with_key(proposal: Learning, bases: Sequence[Learning], supersedes: tuple[str, ...]) -> Learning:
-    """Return a proposal with what it rests on, under a key that the same wish would have again."""
-    base = {one.key: one.digest() for one in bases}
-    wish = (*proposal.namespace, proposal.kind, str(proposal.retires), normalize(proposal.text), *sorted(base.values()))
-    return proposal.model_copy(update={"key": hash_key(*wish), "base": base, "supersedes": supersedes})
+def _with_bases(proposal: Learning, bases: Sequence[Learning], supersedes: tuple[str, ...]) -> Learning:
+    """Return a proposal with the digests of its bases, under a key that is the same for the same request."""
+    digests = {base.key: base.digest() for base in bases}
+    retires, text = str(proposal.retires), normalize(proposal.text)
+    key = hash_key(*proposal.namespace, proposal.kind, retires, text, *sorted(digests.values()))
+    return proposal.model_copy(update={"key": key, "base": digests, "supersedes": supersedes})
 
 
 def _is_history(learning: Learning) -> bool:
-    """Whether a former proposal is history, so that the same may be proposed anew."""
+    """Return True if a former proposal has ended without a rejection, so that the same may be proposed again."""
     return learning.status in (Status.SUPERSEDED, Status.REJECTED) and not is_rejected(learning)
-
-
-def rests_on_own_words(proposal: Learning, caller: Caller) -> bool:
-    """Whether a proposal rests on something that was said in this user's own turn."""
-    mark = user_hash(caller, proposal.key)
-    return mark in proposal.supporters or any(source.user == caller.user for source in proposal.sources)

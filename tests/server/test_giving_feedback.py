@@ -57,4 +57,4 @@ def test_what_cannot_be_meant_is_refused_with_a_reason(server, answered):
     done = feedback(server.person("alex"), answered[0], "nowhere", "up")
 
     assert [] == done["changed"]
-    assert "Nothing is known of an answer 'nowhere'" in done["refused"]
+    assert "no answer 'nowhere' on record" in done["refused"]
