@@ -43,7 +43,7 @@ PARTS = ("searches", "calls", "crowd", "puts")
 """Searches by size of the namespace, single calls, concurrent callers, bulk puts."""
 LIMIT = 10
 SECONDS = 4
-"""How long the concurrent callers search."""
+"""Duration of the searches of concurrent callers."""
 
 
 class Stores(NamedTuple):

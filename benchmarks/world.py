@@ -42,7 +42,7 @@ class Ticket(NamedTuple):
 
 
 class Reaction(NamedTuple):
-    """What a user does after an answer."""
+    """A user's reaction to an answer."""
 
     verdict: bool | None
     """True for a thumb up, False for a thumb down, None for none."""

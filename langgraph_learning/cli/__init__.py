@@ -1,4 +1,4 @@
-"""Command line `langgraph-learning`, for people who may read the database."""
+"""Command line `langgraph-learning`; without its extra, importing it raises an error that says what to install."""
 
 from langgraph_learning.errors import MissingExtra
 

@@ -15,7 +15,7 @@ from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.review.instructions import Version
 
 KEY_LENGTH = 8
-"""How many characters of a key are printed: enough to name it."""
+"""Number of characters of a key that are printed: enough to name it."""
 UNFOLDED_COLUMNS = ("key", "learnt", "change", "when", "status")
 
 

@@ -47,7 +47,7 @@ class Judge:
 
     @property
     def remaining_pairs(self) -> int:
-        """How many more pairs it can be asked about."""
+        """Number of pairs that it can still be asked about."""
         return max(0, self.most_calls - self.calls) * PAIRS_PER_CALL
 
     def compare(self, pairs: Sequence[Pair]) -> Flow[list[tuple[Pair, Judgement]]]:

@@ -9,7 +9,7 @@ from langgraph_learning.core.scopes import Namespace, unescape
 from langgraph_learning.curate.snapshot import ActionType, PlannedAction
 
 PRINTED_LINES = 20
-"""How many actions, and how many similar pairs, the printed report lists."""
+"""Number of actions, and of similar pairs, that the printed report lists at most."""
 
 
 class Action(BaseModel):

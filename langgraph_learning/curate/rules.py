@@ -20,7 +20,7 @@ Z_SCORE = 1.96
 """Half the width of a 95 % confidence interval, in standard deviations."""
 EVEN_SHARE = 0.5
 MIN_VOTERS = 2
-"""How many users must have voted against a shared learning before it is archived."""
+"""Number of users who must have voted against a shared learning before it is archived."""
 
 Cluster = tuple[Learning, ...]
 """Learnings that say the same; the first one is to stay."""

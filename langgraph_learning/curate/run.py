@@ -35,7 +35,7 @@ REPORTED_LIKENESS = 0.6
 """The least share of common words of the similar pairs that a report lists."""
 SEARCHES_PER_BATCH = 100
 NEIGHBOURS = 5
-"""How many nearest learnings the store is asked for per learning, as pairs for the model to compare."""
+"""Number of nearest learnings that are searched per learning, as pairs for the model to compare."""
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of namespaces done and their total number."""
@@ -87,7 +87,7 @@ class SimilarPair(NamedTuple):
 
 @dataclass
 class RunRecord:
-    """What a run has read and done so far."""
+    """Everything that a run has read and done so far."""
 
     judge: Judge | None
     actions: list[Action] = field(default_factory=list)

@@ -18,7 +18,7 @@ from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.votes import Vote, parse_vote, votes_namespace
 
 BATCH_SIZE = 500
-"""How many items one batch reads or writes, about."""
+"""Approximate number of items that one batch reads or writes."""
 
 ActionType = Literal["merged", "superseded", "proposed", "archived", "retired", "removed", "rolled up"]
 

@@ -12,7 +12,7 @@ from langgraph_learning.curate.similarity.rules import are_equivalent, grouping_
 MAX_BLOCK = 30
 """Statements that share a word are compared only if at most this many share it: a more common word tells nothing."""
 RAREST_STEMS = 5
-"""How many of its rarest stems a statement is blocked by in pairs, for statements of common words alone."""
+"""Number of a statement's rarest stems that are also used in pairs, to find statements of common words alone."""
 PAIRS_PER_STATEMENT = 5
 MIN_SIMILARITY = 0.3
 

@@ -9,7 +9,7 @@ from langgraph_learning.curate.similarity.lexicon import CONJUNCTIONS, DATES, LI
 from langgraph_learning.curate.similarity.parsing import ParsedStatement, singularize
 
 WINDOW = 2
-"""How many words before and after a word are looked at for what it relates."""
+"""Number of words before and after a word that it may relate to each other."""
 
 Triple = tuple[str, str, str]
 """A word near the left of another word, that word, and a word near its right."""
