@@ -1,4 +1,4 @@
-"""A database for the tests of the store, on the server that all tests share. Every test finds it empty."""
+"""Fixtures for the tests of the store: an empty database per test, on the server that all tests share."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ from langgraph_learning.postgres import HybridPostgresStore
 
 @pytest.fixture(scope="session")
 def server(postgres: str) -> str:
-    """The address of the server that all tests share."""
+    """Give the URL of the server that all tests share."""
     return postgres
 
 
 @pytest.fixture(scope="session")
 def new_database(server: str) -> Iterator[Callable[[], str]]:
-    """Makes databases, and drops them in the end."""
+    """Give a function that creates databases, which are dropped at the end."""
     made: list[str] = []
 
     def make() -> str:
@@ -38,7 +38,7 @@ def new_database(server: str) -> Iterator[Callable[[], str]]:
 
 @pytest.fixture
 def empty_database(new_database: Callable[[], str]) -> str:
-    """The address of a database of this test's own, without our tables."""
+    """Give the URL of a new database without tables."""
     return new_database()
 
 
@@ -52,7 +52,7 @@ def prepared_database(new_database: Callable[[], str]) -> str:
 
 @pytest.fixture
 def database(prepared_database: str) -> str:
-    """The address of a database that is set up for `INDEX` and holds nothing. Emptying takes less than copying."""
+    """Give the URL of an empty database that is set up for `INDEX`. Emptying one is faster than creating one."""
     with psycopg.connect(prepared_database, autocommit=True) as admin:
         admin.execute("TRUNCATE learning_items, learning_texts, learning_changes RESTART IDENTITY")
     return prepared_database

@@ -1,4 +1,4 @@
-"""An embedding that can be worked out by hand: how often each letter occurs."""
+"""An embedding that is easy to compute by hand: the frequency of each letter."""
 
 import string
 from typing import Any
@@ -14,7 +14,7 @@ INDEX: dict[str, Any] = {"dims": DIMS, "embed": letters, "fields": ["text"]}
 
 
 class Counting:
-    """Embeds letters, and remembers what it was asked."""
+    """Embeds letters, and records the texts that were embedded."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []

@@ -1,4 +1,4 @@
-"""What tasks call in one tick goes to the database together, and nobody notices anything of the others."""
+"""Coalescing: calls of one tick share a batch, without any effect of one caller on another."""
 
 import asyncio
 import threading
@@ -21,7 +21,7 @@ async def plain(database):
 
 
 async def test_calls_of_one_tick_are_one_transaction(plain, database):
-    """However many tasks they come from."""
+    """Any number of tasks share the transaction."""
     await asyncio.gather(*(plain.aput(("a",), str(n), {"n": n}) for n in range(500)))
 
     with psycopg.connect(database) as connection:
@@ -32,7 +32,7 @@ async def test_calls_of_one_tick_are_one_transaction(plain, database):
 
 
 async def test_texts_of_one_tick_are_embedded_once(database):
-    """Equal ones of many tasks are one text for the model."""
+    """Equal texts of several tasks are sent to the model once."""
     embed = Counting()
     async with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": embed}) as store:
         await asyncio.gather(*(store.aput((str(n),), "k", {"text": "abc" if n % 2 else "cab"}) for n in range(10)))
@@ -41,7 +41,7 @@ async def test_texts_of_one_tick_are_embedded_once(database):
 
 
 async def test_what_others_ask_changes_no_score(database):
-    """In a hybrid search scores compare within one batch; another task's question is in another one."""
+    """Scores of a hybrid search depend on its batch, so searches of different tasks are not put in one batch."""
     async with HybridPostgresStore.from_conn_string(database, index=INDEX, search_mode="hybrid") as store:
         await store.aput(("mine",), "k", {"text": "costs of lunch"})
         await store.aput(("theirs",), "k", {"text": "egress costs of the cloud"})
@@ -53,7 +53,7 @@ async def test_what_others_ask_changes_no_score(database):
 
 @pytest.mark.parametrize("call", ["asearch", "aput"])
 async def test_a_get_does_not_wait_for_the_model_of_another_task(database, call):
-    """Whether that one asks or writes; who needs no model does not wait for one."""
+    """The other task may search or write: a call that needs no model does not wait for one."""
     may_go_on = threading.Event()
 
     def slow(texts):
@@ -71,7 +71,7 @@ async def test_a_get_does_not_wait_for_the_model_of_another_task(database, call)
 
 
 async def test_a_text_that_cannot_be_embedded_fails_alone(database):
-    """The model refuses one of three."""
+    """The model rejects one text of three."""
 
     def choosy(texts):
         if "refused" in texts:
@@ -87,7 +87,7 @@ async def test_a_text_that_cannot_be_embedded_fails_alone(database):
 
 
 async def test_what_one_task_reads_another_may_change(plain):
-    """Equal questions are asked once, but nobody's values are anybody else's."""
+    """Equal searches run once, but each task gets values of its own."""
     await plain.aput(("a",), "k", {"names": ["Ann"]})
     (mine,), (other,) = await asyncio.gather(plain.asearch(("a",)), plain.asearch(("a",)))
     mine.value["names"].append("Bob")
@@ -96,7 +96,7 @@ async def test_what_one_task_reads_another_may_change(plain):
 
 
 async def test_a_cancelled_task_takes_nobody_along(plain):
-    """The others of its tick get what they called for."""
+    """The other calls of its tick get their results."""
     cancelled, *others = [asyncio.create_task(plain.aput(("a",), str(n), {"n": n})) for n in range(3)]
     await asyncio.sleep(0)
     cancelled.cancel()
@@ -106,7 +106,7 @@ async def test_a_cancelled_task_takes_nobody_along(plain):
 
 
 async def test_work_that_nobody_waits_for_any_more_is_stopped(database):
-    """Once the last of its tasks was cancelled."""
+    """The batch is cancelled with the last of its tasks."""
     started, stopped = asyncio.Event(), asyncio.Event()
 
     async def endless(texts):
@@ -126,7 +126,7 @@ async def test_work_that_nobody_waits_for_any_more_is_stopped(database):
 
 @pytest.mark.parametrize("bad", [False, True])
 async def test_of_many_puts_of_a_key_the_last_one_wins(plain, bad):
-    """In whatever parts they are sent; also where one of them cannot be carried out."""
+    """This holds across several batches, and if one of the puts fails."""
     calls = [(f"k{n % 2}", {"n": n}) for n in range(2100)] + [("bad", {"text": "nul \x00"})] * bad
     await asyncio.gather(*(plain.aput(("a",), *call) for call in calls), return_exceptions=True)
 
@@ -139,7 +139,7 @@ CALLS = st.tuples(st.sampled_from(KEYS), st.none() | st.integers(0, 9) | st.just
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(st.lists(st.lists(CALLS, min_size=1, max_size=12), min_size=1, max_size=4))
 def test_ticks_leave_what_their_calls_would_leave_one_after_the_other(database, ticks):
-    """Any calls, in any ticks; those that cannot be carried out leave nothing."""
+    """Property: any calls in any ticks leave the same items as one after the other; calls that fail leave nothing."""
 
     async def main():
         async with HybridPostgresStore.from_conn_string(database) as store:

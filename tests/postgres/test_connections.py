@@ -1,4 +1,4 @@
-"""Connections: few, shared by threads and event loops, and never held for long."""
+"""Connections: pools for threads and event loops, embedding without a connection, pools of the caller's own."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ from langgraph_learning.postgres import HybridPostgresStore
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
 def test_a_query_asked_of_many_namespaces_is_embedded_once(database, mode):
-    """However many searches of a batch ask it; a text that is stored twice too."""
+    """One query in several searches of a batch is embedded once; so is a text that is stored twice."""
     embed = Counting()
     with HybridPostgresStore.from_conn_string(database, index={**INDEX, "embed": embed}, search_mode=mode) as store:
         store.batch([PutOp((str(n),), "k", {"text": "abc"}) for n in range(10)])
@@ -32,7 +32,7 @@ def test_a_query_asked_of_many_namespaces_is_embedded_once(database, mode):
 
 
 def test_a_pool_that_lends_nothing_says_so(database):
-    """Psycopg's own error reaches the caller, who may know why no connection is free."""
+    """The caller gets psycopg's own error."""
     with ConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=True) as pool, pool.connection():
         store = HybridPostgresStore(pool, index=INDEX)
 
@@ -41,7 +41,7 @@ def test_a_pool_that_lends_nothing_says_so(database):
 
 
 async def test_a_pool_of_an_event_loop_that_lends_nothing_says_so(database):
-    """The same in the async world."""
+    """The same with async calls."""
     async with (
         AsyncConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=False) as pool,
         pool.connection(),
@@ -53,7 +53,7 @@ async def test_a_pool_of_an_event_loop_that_lends_nothing_says_so(database):
 
 
 async def test_one_connection_is_enough_for_any_batch(database):
-    """In threads and in event loops."""
+    """This holds in threads and in event loops."""
     ops = [PutOp(("a",), "k", {"text": "abc"}), GetOp(("a",), "k"), SearchOp(("a",), query="a"), SearchOp(("a",))]
     async with HybridPostgresStore.from_conn_string(
         database, index=INDEX, pool={"min_size": 1, "max_size": 1, "timeout": 5}
@@ -85,7 +85,7 @@ def test_no_connection_is_held_while_a_text_is_embedded(database):
 
 
 def test_a_pool_of_ones_own_stays_open_and_as_it_was(database):
-    """Whether its connections commit by themselves or not; the async methods use it too."""
+    """The autocommit mode of its connections is restored, and async methods use the pool too."""
     with ConnectionPool(database, min_size=1, max_size=2, open=True) as pool:
         with HybridPostgresStore(pool, index=INDEX) as store:
             store.put(("a",), "k", {"text": "abc"})
@@ -96,7 +96,7 @@ def test_a_pool_of_ones_own_stays_open_and_as_it_was(database):
 
 
 async def test_an_async_pool_of_ones_own_serves_its_loop_and_threads(database):
-    """A sync call inside the loop itself cannot work, and says so."""
+    """Threads use it through its loop; a sync call inside the loop raises an error."""
     async with AsyncConnectionPool(database, min_size=1, max_size=2, open=False) as pool:
         store = HybridPostgresStore(pool, index=INDEX)
         await store.aput(("a",), "k", {"text": "abc"})
@@ -106,7 +106,7 @@ async def test_an_async_pool_of_ones_own_serves_its_loop_and_threads(database):
 
 
 def test_each_event_loop_has_its_own_connections(database):
-    """One store, used from the loops of several threads, as a server does."""
+    """One store is used from event loops in several threads, as on a server."""
 
     async def use(store, n):
         await store.aput(("a",), str(n), {"n": n})
@@ -121,7 +121,7 @@ def test_each_event_loop_has_its_own_connections(database):
 
 
 async def test_tasks_do_not_fail_for_one_another(database):
-    """Of a hundred at once one asks for nonsense."""
+    """One of a hundred concurrent calls is invalid."""
     async with HybridPostgresStore.from_conn_string(database) as store:
         puts = [store.aput(("a",), str(n), {"text": "nul \x00" if n == 50 else "fine"}) for n in range(100)]
         outcomes = await asyncio.gather(*puts, return_exceptions=True)
@@ -131,7 +131,7 @@ async def test_tasks_do_not_fail_for_one_another(database):
 
 
 def test_a_cancelled_task_leaves_the_store_usable(database):
-    """Its connection goes back clean."""
+    """Its connection is returned to the pool without an open transaction."""
 
     async def main():
         async with HybridPostgresStore.from_conn_string(database, pool={"max_size": 1}) as store:
@@ -182,7 +182,7 @@ def _answers(port):
 
 
 def test_it_works_behind_pgbouncer(pgbouncer):
-    """With transaction pooling and fewer server connections than threads: nothing is prepared, nothing is left set."""
+    """With transaction pooling and fewer server connections than threads, no statement is prepared and no setting remains."""
     with HybridPostgresStore.from_conn_string(
         pgbouncer,
         index={**INDEX, "exact_below": 1},
@@ -203,7 +203,7 @@ def test_it_works_behind_pgbouncer(pgbouncer):
 
 
 def test_many_texts_travel_as_binary(database):
-    """And come out as they went in."""
+    """Texts with special characters are read as they were written."""
     with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
         store.batch([PutOp(("a",), str(n), {"text": "a" * (n % 7) + "b"}) for n in range(2500)])
 
@@ -212,7 +212,7 @@ def test_many_texts_travel_as_binary(database):
 
 
 def test_a_connection_may_speak_another_encoding(database):
-    """What is sent in binary form keeps to it, as psycopg does."""
+    """Parameters in binary form use the encoding of the connection."""
     with HybridPostgresStore.from_conn_string(database, pool={"kwargs": {"client_encoding": "latin1"}}) as store:
         store.put(("a",), "é", {"n": 1})
 

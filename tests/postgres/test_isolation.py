@@ -1,4 +1,4 @@
-"""Nothing under one namespace is seen from another, whatever the labels are made of."""
+"""Isolation: no search of a namespace finds items of another, for any labels."""
 
 import psycopg
 import pytest
@@ -49,7 +49,7 @@ def _is_under(namespace, prefix):
 
 
 def _check(store, kept, prefix):
-    """Whether exactly what is under the prefix is found, in each way of searching."""
+    """Property: every kind of search finds exactly the items under its prefix."""
     expected = sorted(namespace for namespace in kept if _is_under(namespace, prefix))
     ops = [SearchOp(prefix, limit=10_000), SearchOp(prefix, query="abc", limit=10_000)]
     for found in store.batch(ops):
@@ -77,7 +77,7 @@ def _property(store, examples, phases=tuple(Phase)):
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
 def test_only_what_is_under_a_namespace_is_found(database, mode):
-    """Whatever the labels are made of."""
+    """This holds for labels of any characters."""
     with HybridPostgresStore.from_conn_string(database, index=INDEX, search_mode=mode) as store:
         _property(store, 25)
 
@@ -85,7 +85,7 @@ def test_only_what_is_under_a_namespace_is_found(database, mode):
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
 def test_only_what_is_under_a_namespace_is_found_in_ten_thousand_of_them(database, mode):
-    """Generated ones, in all the ways of searching."""
+    """The namespaces are generated, and every kind of search is tried."""
     with HybridPostgresStore.from_conn_string(database, index=INDEX, search_mode=mode) as store:
         _property(store, 400)
 
@@ -93,7 +93,7 @@ def test_only_what_is_under_a_namespace_is_found_in_ten_thousand_of_them(databas
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
 @pytest.mark.parametrize("exact_below", [1, 1000])
 def test_labels_that_look_alike_are_told_apart(database, mode, exact_below):
-    """Also where the index over vectors is asked, which knows of no namespaces."""
+    """This also holds for searches through the vector index, which does not contain namespaces."""
     with HybridPostgresStore.from_conn_string(
         database, index={**INDEX, "exact_below": exact_below}, search_mode=mode
     ) as store:
@@ -103,7 +103,7 @@ def test_labels_that_look_alike_are_told_apart(database, mode, exact_below):
 
 
 def test_without_its_owner_condition_a_search_would_fail_these_tests(database):
-    """The tests above do notice a statement that forgets the end of its range."""
+    """The tests above fail for a statement without the upper bound of its range."""
     with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
         text = statements.read_sql("queries.sql")["search by filter"]
         mutant = text.replace("item.namespace < string_to_array(%(end)s, '.')", "%(end)s::text IS NOT NULL")
@@ -114,7 +114,7 @@ def test_without_its_owner_condition_a_search_would_fail_these_tests(database):
 
 
 def test_the_tenant_is_a_column_that_row_level_security_can_use(empty_database):
-    """A role that is shown one tenant finds nothing else, in any table."""
+    """A role with a policy for one tenant sees no rows of another, in any table."""
     database = empty_database
     tables = ["learning_items", "learning_texts", "learning_changes"]
     with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:

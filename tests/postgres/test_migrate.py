@@ -1,4 +1,4 @@
-"""The tables come to be once, whoever asks, and are what `schema.sql` says."""
+"""Creation and migration of the tables, and their equality with `schema.sql`."""
 
 import multiprocessing
 from importlib.resources import files
@@ -32,7 +32,7 @@ def _set_up(url):
 
 
 def test_ten_processes_may_set_up_at_once(empty_database):
-    """None fails, and it is done once."""
+    """None of them fails, and each migration runs once."""
     with multiprocessing.get_context("spawn").Pool(10) as processes:
         processes.map(_set_up, [empty_database] * 10)
 
@@ -41,7 +41,7 @@ def test_ten_processes_may_set_up_at_once(empty_database):
 
 
 def test_tables_of_an_earlier_release_are_brought_up_to_date(empty_database):
-    """What they hold stays, and stays to be found."""
+    """Their items are kept, and searches still find them."""
     first, *later = load_migrations()
     with psycopg.connect(empty_database) as connection:
         connection.execute(statements.read_sql("queries.sql")["create migrations table"])
@@ -58,7 +58,7 @@ def test_tables_of_an_earlier_release_are_brought_up_to_date(empty_database):
 
 
 def test_the_schema_for_people_is_the_one_that_migrations_make(empty_database, new_database):
-    """Column by column, index by index."""
+    """All columns, indexes, constraints, triggers and functions are equal."""
     for_people = new_database()
     with psycopg.connect(for_people) as connection:
         connection.execute(files("langgraph_learning.postgres").joinpath("schema.sql").read_text("utf-8"))
@@ -70,7 +70,7 @@ def test_the_schema_for_people_is_the_one_that_migrations_make(empty_database, n
 
 
 def test_without_tables_it_says_what_to_do(empty_database):
-    """For reads and writes."""
+    """Reads and writes raise `NotSetUp`."""
     with HybridPostgresStore.from_conn_string(empty_database) as store:
         with pytest.raises(NotSetUp, match="setup"):
             store.get(("a",), "k")
@@ -79,7 +79,7 @@ def test_without_tables_it_says_what_to_do(empty_database):
 
 
 def test_a_role_that_may_not_change_tables_is_enough(empty_database):
-    """Once somebody else has set up; its own `setup()` does no harm."""
+    """After another role has set up the tables, its own `setup()` only reads."""
     _set_up(empty_database)
     with psycopg.connect(empty_database, autocommit=True) as admin:
         role = f"plain_{admin.info.dbname}"
@@ -101,7 +101,7 @@ def test_a_role_that_may_not_change_tables_is_enough(empty_database):
 
 
 def test_no_extension_is_needed_for_words_alone(empty_database):
-    """Nor for a store without index."""
+    """A store without an embedding model needs no extension."""
     with HybridPostgresStore.from_conn_string(empty_database, search_mode="hybrid") as store:
         store.setup()
         store.put(("a",), "k", {"text": "plain words"})
@@ -111,7 +111,7 @@ def test_no_extension_is_needed_for_words_alone(empty_database):
 
 
 def test_an_index_without_any_tree_is_a_setting(empty_database):
-    """`flat` compares everything; options of the index reach Postgres."""
+    """With `flat` there is no vector index; options of the index reach Postgres."""
     index = {**INDEX, "ann_index_config": {"kind": "flat"}}
     with HybridPostgresStore.from_conn_string(empty_database, index=index) as store:
         store.setup()
@@ -138,6 +138,6 @@ def test_an_index_without_any_tree_is_a_setting(empty_database):
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(settings):
-    """Before anything is connected."""
+    """The error is raised before a connection is opened."""
     with pytest.raises(Misconfigured):
         HybridPostgresStore("postgresql://nowhere", **settings)

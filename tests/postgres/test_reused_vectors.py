@@ -1,4 +1,4 @@
-"""A text that is written again unchanged keeps its vector: most puts change a status, a date or a count."""
+"""Reuse of vectors: a text that is written again unchanged is not embedded again."""
 
 import psycopg
 import pytest
@@ -33,7 +33,7 @@ def rows(database):
 
 
 def test_an_unchanged_text_is_not_embedded_again(counted, embed, rows):
-    """Its row stays as it is, too: nothing is added to the index over vectors."""
+    """Its row stays as it is, so nothing is added to the vector index."""
     counted.put(("a",), "k", {"text": "abc", "votes": 0})
     before = rows()
     counted.put(("a",), "k", {"text": "abc", "votes": 1})
@@ -45,7 +45,7 @@ def test_an_unchanged_text_is_not_embedded_again(counted, embed, rows):
 
 
 async def test_an_unchanged_text_is_not_embedded_again_in_an_event_loop(counted, embed):
-    """The same for tasks."""
+    """The same with async calls."""
     await counted.aput(("a",), "k", {"text": "abc", "votes": 0})
     await counted.aput(("a",), "k", {"text": "abc", "votes": 1})
     await counted.aclose()
@@ -54,7 +54,7 @@ async def test_an_unchanged_text_is_not_embedded_again_in_an_event_loop(counted,
 
 
 def test_a_changed_text_is_embedded_and_replaces_the_old_one(counted, embed, rows):
-    """Of two fields the one that changed, and no other."""
+    """Only the changed one of two fields is embedded."""
     counted.put(("a",), "k", {"title": "abc", "text": "def"}, index=["title", "text"])
     counted.put(("a",), "k", {"title": "abc", "text": "xyz"}, index=["title", "text"])
 
@@ -63,7 +63,7 @@ def test_a_changed_text_is_embedded_and_replaces_the_old_one(counted, embed, row
 
 
 def test_a_text_that_moves_to_another_field_takes_its_vector_along(counted, embed, rows):
-    """The old field is gone."""
+    """The row of the old field is deleted."""
     counted.put(("a",), "k", {"title": "abc"}, index=["title"])
     counted.put(("a",), "k", {"text": "abc"})
 
@@ -72,7 +72,7 @@ def test_a_text_that_moves_to_another_field_takes_its_vector_along(counted, embe
 
 
 def test_what_was_deleted_is_forgotten(counted, embed):
-    """Its vector is gone, so the model is asked again."""
+    """Its vector is deleted, so that a new put is embedded again."""
     for _ in range(2):
         counted.put(("a",), "k", {"text": "abc"})
         counted.delete(("a",), "k")
@@ -81,7 +81,7 @@ def test_what_was_deleted_is_forgotten(counted, embed):
 
 
 def test_a_text_from_before_there_was_a_model_gets_its_vector(empty_database, embed):
-    """With the next put, changed or not."""
+    """The next put embeds it, even if it is unchanged."""
     with HybridPostgresStore(empty_database, index={"fields": ["text"]}, search_mode="hybrid") as words_only:
         words_only.setup()
         words_only.put(("a",), "k", {"text": "abc"})
@@ -95,7 +95,7 @@ def test_a_text_from_before_there_was_a_model_gets_its_vector(empty_database, em
 
 @pytest.mark.parametrize("statement", ["DELETE FROM learning_items", "TRUNCATE learning_items"])
 def test_texts_go_with_their_items_whoever_deletes_them(counted, database, rows, statement):
-    """Also where no statement of ours did it."""
+    """This holds for deletions by any program."""
     counted.batch([PutOp(("a",), str(n), {"text": "abc"}) for n in range(3)])
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(statement)
@@ -114,7 +114,7 @@ PUTS = st.tuples(
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(st.lists(st.lists(PUTS, min_size=1, max_size=4), min_size=1, max_size=5))
 def test_whatever_was_there_the_last_put_says_what_is_found(counted, embed, batches):
-    """After any batches, each item's score is that of its own texts alone."""
+    """Property: after any batches, the score of each item is that of its current texts."""
     for batch in batches:
         counted.batch([PutOp(("a",), *put) for put in batch])
     found = {item.key: item.score for item in counted.search(("a",), query="ab")}

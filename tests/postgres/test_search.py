@@ -1,4 +1,4 @@
-"""What is found, by filter, by meaning, by words, and by both."""
+"""Searches by filter, by vector, by words and hybrid."""
 
 import itertools
 
@@ -62,7 +62,7 @@ def by_words(empty_database):
     ],
 )
 def test_filters(store, filter, expected):
-    """Compare by JSON type; what is missing equals nothing but None."""
+    """Filters compare by JSON type; a missing field equals None and nothing else."""
     for key, value in ITEMS.items():
         store.put(("a",), key, value)
 
@@ -73,13 +73,13 @@ def test_filters(store, filter, expected):
     "filter", [{"n": {"$near": 1}}, {"$nor": []}, {"n": {"$in": "abc"}}, {"n": {"$gt": [1]}}, {"n": object()}]
 )
 def test_a_filter_that_cannot_be_understood_says_so(store, filter):
-    """Rather than finding nothing, or everything."""
+    """It raises `InvalidFilter` instead of finding nothing or everything."""
     with pytest.raises(InvalidFilter):
         store.search(("a",), filter=filter)
 
 
 def test_words_find_what_meaning_does_not(hybrid):
-    """The word stands there, spelled like nothing else; its inflection counts too."""
+    """A rare word matches exactly, and in an inflected form."""
     hybrid.put(("a",), "right", {"text": "grafana dashboards were chosen"})
     for n in range(5):
         hybrid.put(("a",), f"near {n}", {"text": "dashboard: a fan"[::-1]})
@@ -88,7 +88,7 @@ def test_words_find_what_meaning_does_not(hybrid):
 
 
 def test_scores_of_one_call_compare_between_namespaces(hybrid):
-    """The better match has the better score, wherever the other was the best there was."""
+    """The better match has the higher score, even if the other is the best of its namespace."""
     from langgraph.store.base import SearchOp
 
     hybrid.put(("a",), "exact", {"text": "egress costs of the cloud"})
@@ -99,7 +99,7 @@ def test_scores_of_one_call_compare_between_namespaces(hybrid):
 
 
 def test_without_a_model_only_words_are_searched(by_words):
-    """What has none of them is not found; stop words are none; a full stop of a query does no harm."""
+    """Items without a word of the query are not found; stop words and punctuation are ignored."""
     by_words.put(("a",), "k", {"text": "The migration has three phases."})
     by_words.put(("a",), "l", {"text": "Lunch is at noon."})
 
@@ -110,7 +110,7 @@ def test_without_a_model_only_words_are_searched(by_words):
 
 
 def test_a_match_lifts_its_neighbours(by_words):
-    """The answer to a question has other words than the question."""
+    """An item beside a match in its sequence is found without sharing words with the query."""
     turns = ["hello there", "where do you live?", "in Lisbon, by the river", "nice weather"]
     for n, text in enumerate(turns):
         by_words.put(("a",), str(n), {"text": text, "session": "s1", "turn": n})
@@ -121,7 +121,7 @@ def test_a_match_lifts_its_neighbours(by_words):
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
 def test_filters_and_pages_hold_in_every_mode(database, mode):
-    """Ten pages, nothing twice, nothing missing, nothing that does not pass."""
+    """Ten pages contain every matching item exactly once."""
     with HybridPostgresStore.from_conn_string(database, index=INDEX, search_mode=mode) as store:
         for n in range(60):
             store.put(("a", str(n % 3)), str(n), {"text": f"{'a' * n} b", "even": n % 2 == 0})
@@ -140,7 +140,7 @@ def _texts(count):
 
 
 def test_a_large_namespace_is_searched_through_the_index(database):
-    """And finds nearly what comparing everything finds, under a filter and beside other namespaces."""
+    """Its recall is close to that of an exact search, with a filter and among other namespaces."""
     texts = _texts(700)
     with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": 50}) as store:
         for n, text in enumerate(texts):
@@ -156,7 +156,7 @@ def test_a_large_namespace_is_searched_through_the_index(database):
 
 
 def test_a_filter_that_hardly_anything_passes_still_finds_all(database):
-    """Where the index gives up, everything is compared."""
+    """If the index scan ends too early, the search is repeated exactly."""
     with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": 50}) as store:
         for n, text in enumerate(_texts(400)):
             store.put(("large",), str(n), {"text": text, "n": n})
@@ -166,7 +166,7 @@ def test_a_filter_that_hardly_anything_passes_still_finds_all(database):
 
 @pytest.mark.parametrize("exact_below", [10, 1000])
 def test_an_item_stands_where_its_best_text_does(database, exact_below):
-    """Once, however many texts it has, in a namespace of any size and on any page."""
+    """An item with several texts is found once, in small and large namespaces and across pages."""
     with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": exact_below}) as store:
         for n, text in enumerate(_texts(40)):
             store.put(("a",), str(n), {"parts": [text, "z", f"a{text}", "abc"[: n % 3 + 1]]}, index=["parts[*]"])
@@ -179,7 +179,7 @@ def test_an_item_stands_where_its_best_text_does(database, exact_below):
 
 
 def test_a_namespace_may_grow_and_shrink_between_searches(database):
-    """Whatever a search remembers of its size, the next one finds everything."""
+    """An outdated cached size does not make a search incomplete."""
     with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": 50}) as store:
         kept = 0
         for size in (10, 200, 5):
@@ -191,7 +191,7 @@ def test_a_namespace_may_grow_and_shrink_between_searches(database):
 @pytest.mark.parametrize(("distance", "score"), [("cosine", 0.6), ("l2", -(20**0.5)), ("inner_product", 15.0)])
 @pytest.mark.parametrize("precision", ["vector", "halfvec"])
 def test_scores_are_those_of_the_distance(empty_database, distance, score, precision):
-    """To the digit: cosine, negative distance, inner product."""
+    """Scores are exactly the cosine, the negative distance or the inner product."""
     index = {**INDEX, "distance_type": distance, "ann_index_config": {"vector_type": precision}}
     with HybridPostgresStore.from_conn_string(empty_database, index=index) as store:
         store.setup()
@@ -202,7 +202,7 @@ def test_scores_are_those_of_the_distance(empty_database, distance, score, preci
 
 
 def test_the_same_model_must_fill_the_index(database):
-    """A vector of another length is refused before anything is written."""
+    """A vector of another length raises an error before anything is written."""
     with HybridPostgresStore(database, index={"dims": 3, "embed": letters}) as store:
         with pytest.raises(Misconfigured, match="26"):
             store.put(("a",), "k", {"text": "x"})
@@ -210,7 +210,7 @@ def test_the_same_model_must_fill_the_index(database):
 
 
 def test_another_language(empty_database):
-    """Stems its words its own way."""
+    """Words are stemmed by the rules of the configured language."""
     with HybridPostgresStore.from_conn_string(
         empty_database, index={"fields": ["text"]}, search_mode="hybrid", language="german"
     ) as store:

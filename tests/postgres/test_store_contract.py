@@ -1,4 +1,4 @@
-"""One contract, three stores. Where one differs from it, the difference is named here and in docs/store.md."""
+"""The store contract, run on three stores. Differences are listed here and in docs/store.md."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

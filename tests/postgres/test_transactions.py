@@ -1,4 +1,4 @@
-"""Batches are atomic, may depend on what was read, and leave a log."""
+"""Transactions: atomic batches, conditional writes and the change log."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +16,12 @@ from langgraph_learning.postgres.indexing import BatchIndexing
 
 
 def test_it_speaks_our_protocol(store):
-    """The loop finds out by asking for it."""
+    """The store implements `TransactionalStore`."""
     assert isinstance(store, TransactionalStore)
 
 
 def test_versions_count_from_one(store):
-    """With every change of the key, also over its deletion."""
+    """The version grows with every change of the key, also across its deletion."""
     store.put(("a",), "k", {"n": 1})
     assert version_of(store.get(("a",), "k")) == 1
     store.put(("a",), "k", {"n": 2})
@@ -32,7 +32,7 @@ def test_versions_count_from_one(store):
 
 
 def test_a_batch_on_a_version_that_holds_is_carried_out(store):
-    """Reads and writes alike."""
+    """Its reads and its writes are executed."""
     store.put(("a",), "k", {"n": 1})
 
     (before, _) = store.transact(
@@ -44,7 +44,7 @@ def test_a_batch_on_a_version_that_holds_is_carried_out(store):
 
 @pytest.mark.parametrize(("key", "version"), [("k", 2), ("k", 0), ("missing", 1)])
 def test_a_batch_on_a_version_that_is_gone_writes_nothing(store, key, version):
-    """Neither its puts nor its deletes."""
+    """Neither its puts nor its deletes are executed."""
     store.put(("a",), "k", {"n": 1})
 
     with pytest.raises(Conflict, match="nothing was written"):
@@ -56,7 +56,7 @@ def test_a_batch_on_a_version_that_is_gone_writes_nothing(store, key, version):
 
 
 def test_a_key_expected_to_be_missing_may_be_created(store):
-    """Or only be looked at: nothing is left of the look."""
+    """A conditional batch without a put leaves no placeholder behind."""
     store.transact([PutOp(("a",), "k", {"n": 1})], expected=[Expected(("a",), "k", 0), Expected(("b",), "x", 0)])
 
     assert [item.key for item in store.search(())] == ["k"]
@@ -65,7 +65,7 @@ def test_a_key_expected_to_be_missing_may_be_created(store):
 
 
 def test_of_two_who_create_the_same_key_one_does(store):
-    """Both expect it to be missing, at the same time."""
+    """Two concurrent batches both expect the key to be missing."""
 
     def create(n):
         try:
@@ -79,7 +79,7 @@ def test_of_two_who_create_the_same_key_one_does(store):
 
 
 def test_two_hundred_increments_of_four_threads_count_to_two_hundred(store):
-    """None is lost, whoever comes between."""
+    """No increment is lost to a concurrent one."""
 
     def increment(_):
         for _ in range(50):
@@ -91,7 +91,7 @@ def test_two_hundred_increments_of_four_threads_count_to_two_hundred(store):
 
 
 async def test_an_update_in_an_event_loop(store):
-    """Returns what was written; None deletes."""
+    """`aupdate` returns the value written; None deletes the item."""
     assert await store.aupdate(("a",), "k", lambda value: {"was": value}) == {"was": None}
     assert await store.aupdate(("a",), "k", lambda value: None) is None
     assert await store.aget(("a",), "k") is None
@@ -99,7 +99,7 @@ async def test_an_update_in_an_event_loop(store):
 
 
 def test_overlapping_batches_never_wait_for_each_other_in_a_circle(database):
-    """160 batches of puts and deletes over the same keys, each in its own order, some conditional."""
+    """160 batches put and delete the same keys in different orders, some of them conditionally."""
 
     def write(seed):
         random = Random(seed)
@@ -116,7 +116,7 @@ def test_overlapping_batches_never_wait_for_each_other_in_a_circle(database):
 
 
 def test_a_batch_with_one_bad_operation_does_nothing(store):
-    """It fails alone; others' operations of the same time are carried out."""
+    """The batch fails as a whole; concurrent batches are executed."""
     with ThreadPoolExecutor(4) as threads:
         good = threads.map(lambda n: store.put(("good",), str(n), {"n": n}), range(20))
         with pytest.raises(psycopg.Error):
@@ -128,7 +128,7 @@ def test_a_batch_with_one_bad_operation_does_nothing(store):
 
 
 def test_a_backend_killed_in_mid_batch_leaves_all_or_nothing(database, store):
-    """And the next call works."""
+    """The next call succeeds."""
     store.put(("a",), "0", {"n": -1})
     with psycopg.connect(database) as blocker:
         blocker.execute("SELECT 1 FROM learning_items WHERE key = '0' FOR UPDATE")
@@ -152,7 +152,7 @@ def test_a_backend_killed_in_mid_batch_leaves_all_or_nothing(database, store):
 
 
 def test_connections_that_were_closed_by_the_server_are_replaced(database, store):
-    """All of them, while they were idle."""
+    """All idle connections are closed by the server."""
     store.put(("a",), "k", {"n": 1})
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
@@ -164,7 +164,7 @@ def test_connections_that_were_closed_by_the_server_are_replaced(database, store
 
 
 def test_the_log_tells_who_changed_what(store):
-    """Newest first, with the value before and after."""
+    """The log is newest first, with the values before and after."""
     store.transact([PutOp(("a",), "k", {"n": 1})], by="ann")
     store.transact([PutOp(("a",), "k", {"n": 2})], by="bob")
     store.delete(("a",), "k")
@@ -180,7 +180,7 @@ def test_the_log_tells_who_changed_what(store):
 
 
 def test_reading_and_lengthening_a_life_is_no_change(store):
-    """The log holds what was written."""
+    """Only writes are logged."""
     store.put(("a",), "k", {"n": 1}, ttl=10)
     store.get(("a",), "k")
 
@@ -188,7 +188,7 @@ def test_reading_and_lengthening_a_life_is_no_change(store):
 
 
 def test_the_log_can_be_pruned(store):
-    """By time, or all there is of a namespace and those under it."""
+    """Entries are deleted by time, or all of a namespace and the namespaces under it."""
     store.put(("a",), "k", {"n": 1})
     store.put(("a", "b"), "k", {"n": 1})
     store.put(("ab",), "k", {"n": 1})
@@ -199,7 +199,7 @@ def test_the_log_can_be_pruned(store):
 
 
 def test_the_log_can_be_switched_off(database):
-    """Then nothing is kept of what was."""
+    """With `log_changes=False` no change is logged."""
     with HybridPostgresStore.from_conn_string(database, log_changes=False) as store:
         store.put(("a",), "k", {"n": 1})
         store.delete(("a",), "k")
@@ -208,7 +208,7 @@ def test_the_log_can_be_switched_off(database):
 
 
 def test_a_batch_of_reads_plans_no_writes(store, monkeypatch):
-    """Nothing is indexed, locked or written for them; a put in the same batch brings all that along."""
+    """Writes are planned only if the batch has a put."""
     planned = []
     monkeypatch.setattr(batch, "BatchIndexing", lambda *_: planned.append(1) or BatchIndexing(*_))
 

@@ -1,6 +1,6 @@
-"""Our store with the outer shape of LangGraph's two Postgres stores, so that their own tests can be run against it.
+"""Our store with the interfaces of LangGraph's two Postgres stores, so that LangGraph's own tests can run on it.
 
-What stands here is what their fixtures touch beyond `BaseStore`: constructors, `_cursor`, a table named `store`.
+It has what their fixtures use beyond `BaseStore`: constructors, `_cursor` and a table named `store`.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ def _settings(pool_config: dict[str, Any] | None, index: Any, ttl: Any) -> dict[
 
 
 class PostgresStore(_Adapted):
-    """Has the face of LangGraph's store for threads."""
+    """Our store with the interface of LangGraph's sync store."""
 
     @classmethod
     @contextmanager
@@ -67,7 +67,7 @@ class PostgresStore(_Adapted):
 
 
 class AsyncPostgresStore(_Adapted):
-    """Has the face of LangGraph's store for event loops."""
+    """Our store with the interface of LangGraph's async store."""
 
     @classmethod
     @asynccontextmanager

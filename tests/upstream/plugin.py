@@ -18,7 +18,7 @@ NOT_OURS = {
     "test_escape_like_literal": "tests a private function; ours matches namespaces by element",
     "test_namespace_match_pattern": "tests a private function; ours matches namespaces by element",
     "test_nonnull_migrations": "tests the text of private migrations",
-    "test_abatch_uses_single_pool_checkout": "patches a private module; tests/postgres/test_store_on_pools.py has it",
+    "test_abatch_uses_single_pool_checkout": "patches a private module; tests/postgres/test_connections.py has it",
     "test_omit_expired_disabled_preserves_expired_rows[default]": "wants expired items readable; ours omits them",
     "test_no_running_loop": "wants sync calls in a running loop refused; ours allows both in one object",
 }
@@ -32,7 +32,7 @@ langgraph.store.postgres.AsyncPostgresStore = adapters.AsyncPostgresStore
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell their tests where the server is, before they copy the address."""
+    """Set the server's URL in LangGraph's tests before they copy it."""
     try:
         import tests.conftest as theirs
     except ImportError:
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is named above, and say why."""
+    """Deselect the tests listed above, and print the reasons."""
     left_out = [item for item in items if _reason(item)]
     items[:] = [item for item in items if not _reason(item)]
     config.hook.pytest_deselected(items=left_out)
@@ -63,7 +63,7 @@ _stores: list[Any] = []
 
 
 class FreshStore(adapters.HybridPostgresStore):
-    """Takes the place of `InMemoryStore`: each one made is empty."""
+    """Our store in place of `InMemoryStore`: each new one is empty."""
 
     def __init__(self, *, index: Any = None) -> None:
         name = f"upstream_{uuid.uuid4().hex[:12]}"
