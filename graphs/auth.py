@@ -14,6 +14,9 @@ The result of `person` decides what a run may see: the package takes `identity`,
 from it, and refuses a run whose context claims more. Threads, their runs and crons belong to the user who created them.
 Users may read their own private items in the store; only the graphs write learnings.
 
+A run may start, continue and resume a graph. Only the operator, which is Studio's user, may jump to a node of it
+(`command.goto`), write into its state (`command.update`) or change the state of a thread (`as_node`).
+
 The server itself authenticates Studio: by an API key of the workspace or, in `langgraph dev`, without one. Studio's
 user has a memory and a team of its own, and reads nothing of others. Only if there are demo users may Studio act as one
 of them, by naming them in the context, and read all items. To keep Studio out, set `disable_studio_auth` in
@@ -74,6 +77,14 @@ async def own_threads(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> dic
     return _restrict_to_owner(ctx, value)
 
 
+@auth.on.threads.update
+async def own_thread_updates(ctx: Auth.types.AuthContext, value: Auth.types.ThreadsUpdate) -> dict[str, str]:
+    """Allow all users to change the metadata of their threads and to cancel their runs, but no state of a thread."""
+    if value.get("metadata") is None and value.get("action") is None:
+        _require_operator(ctx, "The state of a thread is changed by runs of its graph only.")
+    return _restrict_to_owner(ctx, value)
+
+
 @auth.on.crons
 async def own_crons(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> dict[str, str]:
     """Allow all users to create crons, and to see their own."""
@@ -84,6 +95,9 @@ async def own_crons(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> dict[
 async def own_runs(ctx: Auth.types.AuthContext, value: Auth.types.RunsCreate) -> dict[str, str]:
     """Allow all users to run graphs in their own threads as themselves, and Studio as a demo user that it names."""
     kwargs, identity = value["kwargs"], ctx.user.identity
+    command = kwargs.get("command") or {}
+    if any(command.get(name) for name in command if name != "resume"):
+        _require_operator(ctx, "A run may resume a graph, not jump to one of its nodes or write into its state.")
     context = kwargs.get("context") or {}
     if isinstance(ctx.user, Auth.types.StudioUser) and context.get("user_id") in list(DEMO_USERS):
         identity = context["user_id"]
@@ -112,6 +126,11 @@ async def own_items(ctx: Auth.types.AuthContext, value: dict[str, Any]) -> bool:
         value["namespace"] = own  # a search above the user's own namespace is narrowed to it
         return True
     return asked[: len(own)] == own
+
+
+def _require_operator(ctx: Auth.types.AuthContext, reason: str) -> None:
+    if not isinstance(ctx.user, Auth.types.StudioUser):
+        raise Auth.exceptions.HTTPException(status_code=403, detail=reason)
 
 
 def _restrict_to_owner(ctx: Auth.types.AuthContext, value: Any) -> dict[str, str]:

@@ -9,10 +9,11 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
+from pydantic import ValidationError
 
 from langgraph_learning.core.langgraph_compat import read_channel
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
+from langgraph_learning.core.scopes import ROOT, Caller, LearningContext, Scope, apply_authentication, escape
 from langgraph_learning.core.transcript import last_question
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.recall.trial import current_trial
@@ -82,18 +83,31 @@ class RunContext:
     def turn(self, state: Mapping[str, Any]) -> Turn:
         """Return the turn to learn from."""
         messages = tuple(state.get("messages") or ())
-        return Turn(self.caller, messages, self.now, self.id, read_session(state))
+        return Turn(self.caller, messages, self.now, self.id, read_session(state, self.caller))
 
     def request(self, state: Mapping[str, Any]) -> Request:
         """Return the request to recall for."""
         messages: Sequence[Any] = state.get("messages") or ()
         branch = tuple(message.id for message in messages if message.id)
-        return Request(self.caller, last_question(messages), self.now, branch, read_session(state))
+        return Request(self.caller, last_question(messages), self.now, branch, read_session(state, self.caller))
 
 
-def read_session(state: Mapping[str, Any]) -> tuple[Learning, ...]:
-    """Return the session of the thread as its state holds it."""
-    return tuple(Learning.model_validate(value) for value in state.get("learning_session") or ())
+def read_session(state: Mapping[str, Any], caller: Caller) -> tuple[Learning, ...]:
+    """Return the session of the thread as its state holds it.
+
+    A client can write into the state, so only sessions count, and only those of the caller's tenant. A copy of a
+    thread has the session of the original.
+    """
+    session = []
+    values = state.get("learning_session")
+    for value in values if isinstance(values, list) else []:
+        try:
+            learning = Learning.model_validate(value)
+        except ValidationError:
+            continue
+        if learning.namespace[:3] == (ROOT, escape(caller.tenant), escape(Scope.THREAD.name)):
+            session.append(learning)
+    return tuple(session)
 
 
 def is_authorized(permission: str) -> bool:

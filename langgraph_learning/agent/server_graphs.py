@@ -211,7 +211,8 @@ def _ask_reviewer(state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
 
 def _decide(loop: Loop, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
     """Carry out the reviewer's answers about the proposals that were shown, each on its own."""
-    shown = {evidence["key"] for evidence in state.get("learning_evidence") or ()}
+    evidence = [shown for shown in state.get("learning_evidence") or () if isinstance(shown, Mapping)]
+    shown = {str(shown.get("key")) for shown in evidence}
     answers = state.get("learning_verdicts")
     outcomes: dict[str, str] = dict(state.get("learning_reviewed") or {})
     for answer in answers if isinstance(answers, list) else [answers] if answers else []:
@@ -231,6 +232,10 @@ def _decide(loop: Loop, state: GraphState, run: RunContext) -> Flow[dict[str, An
 
 
 def _carry_out_verdict(loop: Loop, run: RunContext, verdict: ReviewVerdict) -> Flow[str]:
+    # A client can write into the state that something was shown. What counts is the proposal in the store.
+    proposal = yield from decisions.read_proposal(loop.stores, run.caller, verdict.key)
+    if not (proposal.scope.private or is_authorized("reviews")):
+        raise NotAllowed(NOT_A_REVIEWER)
     if verdict.verdict == "reject":
         yield from decisions.reject(loop.stores, run.caller, verdict.key, verdict.why)
         return "rejected"

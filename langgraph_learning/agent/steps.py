@@ -66,7 +66,7 @@ class Loop:
 
     def build_context(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Render what was recalled within the budget."""
-        context = yield from self._build(state.get("learning_recalled") or {}, run.request(state))
+        context = yield from self._build(_recalled_in(state), run.request(state))
         return {"learning_context": context}
 
     def recall_and_build(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
@@ -203,6 +203,15 @@ class Node(Runnable[Any, Any]):
         """Run the step asynchronously."""
         run = self._loop.run()
         return await adrive(self._step(input, run), run.store, run.config)
+
+
+def _recalled_in(state: GraphState) -> Recalled:
+    """Return what this run recalled. A client can write anything into the state, but no object of ours."""
+    recalled = state.get("learning_recalled")
+    if not isinstance(recalled, Mapping):
+        return {}
+    ours = {name: [found for found in learnings if isinstance(found, Learning)] for name, learnings in recalled.items()}
+    return {name: learnings for name, learnings in ours.items() if learnings}
 
 
 def _is_session(learning: Learning) -> bool:

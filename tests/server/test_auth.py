@@ -68,3 +68,36 @@ async def test_a_planned_run_has_the_teams_of_whoever_planned_it(monkeypatch):
 async def test_nothing_is_allowed_that_nobody_thought_of(monkeypatch):
     """A new kind of resource is refused until somebody allows it."""
     assert not await loaded(monkeypatch, "alex:acme").nothing_else(None, {})
+
+
+@pytest.mark.parametrize(
+    "command", [{"goto": "update"}, {"goto": {"node": "decide", "input": {}}}, {"update": {"x": 1}}]
+)
+async def test_a_run_of_a_user_jumps_to_no_node_and_writes_into_no_state(monkeypatch, command):
+    """It may resume; only Studio's user, who operates the server, may do the other."""
+    auth = loaded(monkeypatch, "alex:acme")
+    alex = Auth.types.AuthContext(
+        user=SimpleNamespace(identity="alex"), permissions=[], resource="threads", action="create_run"
+    )
+    studio = Auth.types.AuthContext(user=Studio("studio"), permissions=[], resource="threads", action="create_run")
+
+    def run(**kwargs):
+        return {"kwargs": {"config": {"configurable": {}}, **kwargs}}
+
+    with pytest.raises(Auth.exceptions.HTTPException, match="not jump to one of its nodes"):
+        await auth.own_runs(alex, run(command=command))
+    assert {"owner": "alex"} == await auth.own_runs(alex, run(command={"resume": [], "goto": None, "update": None}))
+    assert {"owner": "studio"} == await auth.own_runs(studio, run(command=command))
+
+
+async def test_a_user_changes_no_state_of_a_thread(monkeypatch):
+    """Their metadata they may change, and their runs they may cancel."""
+    auth = loaded(monkeypatch, "alex:acme")
+    alex = Auth.types.AuthContext(
+        user=SimpleNamespace(identity="alex"), permissions=[], resource="threads", action="update"
+    )
+
+    with pytest.raises(Auth.exceptions.HTTPException, match="by runs of its graph only"):
+        await auth.own_thread_updates(alex, {"thread_id": "t"})
+    assert {"owner": "alex"} == await auth.own_thread_updates(alex, {"thread_id": "t", "metadata": {"a": 1}})
+    assert {"owner": "alex"} == await auth.own_thread_updates(alex, {"thread_id": "t", "action": "interrupt"})

@@ -130,7 +130,7 @@ def test_who_is_no_reviewer_decides_nothing_for_others(server):
     state = alex.runs.wait(alex.threads.create()["thread_id"], "review", input={})
 
     assert "__interrupt__" not in state
-    assert all('handler says "reviews": True' in why for why in state["learning_reviewed"].values())
+    assert all('handler returns "reviews": True' in why for why in state["learning_reviewed"].values())
     assert waiting(server.person("sam"))[1]["Deploys are fun"]["key"] in state["learning_reviewed"]
 
 
@@ -144,3 +144,20 @@ def test_only_the_team_reviews(server):
         with pytest.raises(httpx.HTTPStatusError) as caught:
             resume(client, thread, approve(shown["Deploys are announced"]))
         assert status == caught.value.response.status_code
+
+
+def test_who_is_no_reviewer_decides_nothing_by_a_detour_either(server):
+    """Neither by jumping to the node that decides, nor by writing into the state that something was shown."""
+    alex, sam = server.person("alex"), server.person("sam")
+    say(alex, "Deploys are quiet")
+    key = waiting(sam)[1]["Deploys are quiet"]["key"]
+    forged = {"learning_evidence": [{"key": key}], "learning_verdicts": [approve({"key": key})]}
+    thread = alex.threads.create(graph_id="review")["thread_id"]
+
+    with pytest.raises(httpx.HTTPStatusError, match="not jump to one of its nodes"):
+        alex.runs.wait(thread, "review", command={"goto": {"node": "decide", "input": forged}})
+    with pytest.raises(httpx.HTTPStatusError, match="by runs of its graph only"):
+        alex.threads.update_state(thread, forged, as_node="ask")
+    with pytest.raises(httpx.HTTPStatusError, match="not jump to one of its nodes"):
+        alex.runs.wait(thread, "learning_agent", command={"goto": {"node": "update", "input": {"learning_lesson": {}}}})
+    assert "Deploys are quiet" in waiting(sam)[1]
