@@ -195,7 +195,7 @@ def _lock_statements(
     if by is not None or not context.log_changes:
         settings = {"learning.by": by or "", "learning.log": "on" if context.log_changes else "off"}
         statements.append(context.statements.set_local(settings))
-    expected_keys = _expected_keys(expected)
+    expected_keys = _list_expected_keys(expected)
     if deletes or expected:
         keys = sorted({*puts, *deletes, *expected_keys})
         statements += [context.statements("lock keys", **key_columns(part)) for part in split_rows(keys)]
@@ -220,7 +220,7 @@ def _change_statements(
         for keys in split_rows(deletes):
             yield context.statements("erase history", **key_columns(keys))
     if expected:
-        yield context.statements("delete placeholders", **key_columns(_expected_keys(expected)))
+        yield context.statements("delete placeholders", **key_columns(_list_expected_keys(expected)))
 
 
 def _put_columns(context: PlanContext, keys: Sequence[ItemKey], puts: Mapping[ItemKey, PutOp]) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def _put_columns(context: PlanContext, keys: Sequence[ItemKey], puts: Mapping[It
     }
 
 
-def _expected_keys(expected: Sequence[Expected]) -> list[ItemKey]:
+def _list_expected_keys(expected: Sequence[Expected]) -> list[ItemKey]:
     return [(tuple(condition.namespace), condition.key) for condition in expected]
 
 
