@@ -1,1 +1,4 @@
-"""The vocabulary of the package: learnings, scopes, keys, texts, records, and the flows that ask for them."""
+"""Types and functions that all packages share: learnings, records, scopes, settings, keys, texts, messages and flows.
+
+Import from its modules; this one re-exports nothing.
+"""

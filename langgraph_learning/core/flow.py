@@ -1,6 +1,6 @@
-"""Logic written once for both worlds: a flow yields what it needs and is handed the answer.
+"""Flows: generators that yield requests to the store or a model, and the drivers that answer them, sync and async.
 
-A flow is a generator. It does no I/O itself, so the same lines serve `invoke` and `ainvoke`; two short drivers do.
+A flow does no I/O itself, so the same lines serve `invoke` and `ainvoke`.
 """
 
 import inspect
@@ -20,24 +20,25 @@ from langgraph_learning.errors import Misconfigured
 T = TypeVar("T")
 R = TypeVar("R")
 PAGE_SIZE = 500
-"""How many items are asked for at once where all are wanted."""
+"""Items per search when all items are read."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Asks the store to carry out operations together."""
+    """A request for operations on the store, as one batch."""
 
     ops: tuple[Op, ...]
     expected: tuple[Expected, ...] = ()
-    """What must still be as it was read, where the store can tell."""
+    """Versions that items must still have, if the store keeps versions."""
     by: str | None = None
+    """Actor for the change log."""
     erase: bool = False
-    """Whether the store's change log is to lose what deleted items said."""
+    """True: the change log keeps no values of deleted items."""
 
 
 @dataclass(frozen=True)
 class Invoke:
-    """Asks for the answer of a runnable: a model, a retriever."""
+    """A request for the answer of a runnable, such as a model or a retriever."""
 
     runnable: Runnable[Any, Any]
     input: Any
@@ -46,14 +47,14 @@ class Invoke:
 
 @dataclass(frozen=True)
 class Await:
-    """Asks for the result of somebody's async function."""
+    """A request for the result of an async method of a learning store."""
 
     awaitable: Awaitable[Any]
 
 
 @dataclass(frozen=True)
 class ReadChanges:
-    """Asks the store's change log for what happened to an item, or to all items of a namespace, newest first."""
+    """A request for the change log of an item, or of all items of a namespace, newest first."""
 
     namespace: tuple[str, ...]
     key: str | None
@@ -67,7 +68,7 @@ Flow = Generator[Effect, Any, T]
 def batch(
     *ops: Op, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
 ) -> Flow[list[Result]]:
-    """Carry out operations in one batch."""
+    """Perform operations on the store in one batch; no operations cost no round trip."""
     results: list[Result] = (yield Batch(ops, tuple(expected), by, erase)) if ops else []
     return results
 
@@ -79,13 +80,13 @@ def get_item(namespace: tuple[str, ...], key: str) -> Flow[Item | None]:
 
 
 def search(*ops: SearchOp) -> Flow[list[Item]]:
-    """Carry out searches in one batch, and return what they found, in their order."""
+    """Perform searches in one batch; return the items of all of them, in the order of the searches."""
     results = yield from batch(*ops)
     return [item for items in results if isinstance(items, list) for item in items if isinstance(item, Item)]
 
 
 def search_all(namespace: tuple[str, ...], filter: dict[str, Any] | None = None) -> Flow[list[Item]]:
-    """Read all items below a namespace that a filter lets through, page by page."""
+    """Read all items under a namespace prefix that pass a filter, page by page."""
     found: list[Item] = []
     while True:
         items = yield from search(SearchOp(namespace, filter, limit=PAGE_SIZE, offset=len(found)))
@@ -101,51 +102,51 @@ def read_changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> 
 
 
 def invoke(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
-    """Ask a model or a retriever."""
+    """Return the answer of a model or a retriever."""
     return (yield Invoke(runnable, input, tags))
 
 
 def as_flow(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
-    """Return what a method gave as a flow, whether the method is plain, async or a flow itself."""
+    """Return the result of a method as a flow, whether the method is plain, async or a flow itself."""
     if isinstance(result, GeneratorType):
         flowed: T = yield from result
         return flowed
     if inspect.isawaitable(result):
         awaited: T = yield Await(result)
         return awaited
-    return result  # type: ignore[return-value]  # what is neither of the two is the value itself
+    return result  # type: ignore[return-value]  # neither a flow nor awaitable, so it is the value itself
 
 
 def gather(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
-    """Run flows side by side: the batches that they ask for at the same step become one batch."""
+    """Run flows concurrently: the batches that they request at the same step become one batch."""
     waiting: dict[int, tuple[Flow[T], Effect]] = {}
     done: dict[int, T] = {}
 
-    def advance(place: int, flow: Flow[T], answer: Any) -> None:
+    def advance(index: int, flow: Flow[T], answer: Any) -> None:
         try:
-            waiting[place] = (flow, flow.send(answer))
+            waiting[index] = (flow, flow.send(answer))
         except StopIteration as stop:
-            done[place] = stop.value
+            done[index] = stop.value
 
-    for place, flow in enumerate(flows):
-        advance(place, flow, None)
+    for index, flow in enumerate(flows):
+        advance(index, flow, None)
     while waiting:
         step, waiting = waiting, {}
         ops = [op for _, request in step.values() if isinstance(request, Batch) for op in request.ops]
         results = iter((yield from batch(*ops)))
-        for place, (flow, request) in step.items():
+        for index, (flow, request) in step.items():
             answer = [next(results) for _ in request.ops] if isinstance(request, Batch) else (yield request)
-            advance(place, flow, answer)
-    return [done[place] for place in sorted(done)]
+            advance(index, flow, answer)
+    return [done[index] for index in sorted(done)]
 
 
 def drive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None) -> T:
-    """Run a flow in the sync world."""
+    """Run a flow on a store, with sync calls."""
     return run_flow(flow, lambda request: _perform(request, store, config))
 
 
 async def adrive(flow: Flow[T], store: BaseStore, config: RunnableConfig | None = None) -> T:
-    """Run a flow in the async world."""
+    """Run a flow on a store, with async calls."""
     return await arun_flow(flow, lambda request: _aperform(request, store, config))
 
 
@@ -187,11 +188,11 @@ def _perform(request: Effect, store: BaseStore, config: RunnableConfig | None) -
         ops = strip_unstorable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
             return store.transact(ops, expected=request.expected, by=request.by, erase=request.erase)
-        return [result for some in _at_once(store, ops) for result in store.batch(some)]
+        return [result for part in _split_batch(store, ops) for result in store.batch(part)]
     if isinstance(request, Invoke):
-        return request.runnable.invoke(request.input, _tagged(config, request.tags))
+        return request.runnable.invoke(request.input, _add_tags(config, request.tags))
     if isinstance(request, ReadChanges):
-        return _log(store).history(request.namespace, request.key, limit=request.limit)
+        return _require_log(store).history(request.namespace, request.key, limit=request.limit)
     if inspect.iscoroutine(request.awaitable):
         request.awaitable.close()
     raise Misconfigured("A method of a learning store is async: run the graph with ainvoke or astream.")
@@ -202,30 +203,28 @@ async def _aperform(request: Effect, store: BaseStore, config: RunnableConfig | 
         ops = strip_unstorable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
             return await store.atransact(ops, expected=request.expected, by=request.by, erase=request.erase)
-        return [result for some in _at_once(store, ops) for result in await store.abatch(some)]
+        return [result for part in _split_batch(store, ops) for result in await store.abatch(part)]
     if isinstance(request, Invoke):
-        return await request.runnable.ainvoke(request.input, _tagged(config, request.tags))
+        return await request.runnable.ainvoke(request.input, _add_tags(config, request.tags))
     if isinstance(request, ReadChanges):
-        return await _log(store).ahistory(request.namespace, request.key, limit=request.limit)
+        return await _require_log(store).ahistory(request.namespace, request.key, limit=request.limit)
     return await request.awaitable
 
 
-def _log(store: BaseStore) -> TransactionalStore:
+def _require_log(store: BaseStore) -> TransactionalStore:
     if isinstance(store, TransactionalStore):
         return store
-    raise Misconfigured(
-        f"{type(store).__name__} keeps no log of changes: use HybridPostgresStore for history and undo."
-    )
+    raise Misconfigured(f"{type(store).__name__} has no change log: use HybridPostgresStore for history and undo.")
 
 
-def _at_once(store: BaseStore, ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:
-    """Return the batches that these operations go to the store in: one, wherever that works."""
-    # InMemoryStore embeds equal texts once, and then fails for it found fewer vectors than items.
-    alone = isinstance(store, InMemoryStore) and any(isinstance(op, PutOp) for op in ops)
-    return [(op,) for op in ops] if alone else [ops]
+def _split_batch(store: BaseStore, ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:
+    """Return the batches to send: one, except for puts to an InMemoryStore."""
+    # InMemoryStore embeds equal texts once, and then fails because it has fewer vectors than items.
+    separate = isinstance(store, InMemoryStore) and any(isinstance(op, PutOp) for op in ops)
+    return [(op,) for op in ops] if separate else [ops]
 
 
-def _tagged(config: RunnableConfig | None, tags: tuple[str, ...]) -> RunnableConfig:
+def _add_tags(config: RunnableConfig | None, tags: tuple[str, ...]) -> RunnableConfig:
     config = config or {}
     return {**config, "tags": [*(config.get("tags") or []), *tags]}
 

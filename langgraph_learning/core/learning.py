@@ -1,4 +1,4 @@
-"""A learning: one thing learnt, one item in the store."""
+"""Learning, the value of one item in the store, with its status, sources, review decisions and votes."""
 
 import json
 import logging
@@ -15,17 +15,17 @@ from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import ItemRef, Namespace, Scope, unescape
 
 SHAPE_VERSION = 1
-"""The version of the shape below, written into every item."""
+"""Version of the fields of `Learning`, written into every item."""
 
 PRIOR_VOTES = 3
-"""How many votes for either side every learning is taken to have had: so that one voice does not bury a good one."""
+"""Votes for each side that are added to those of every learning, so that one vote alone changes little."""
 
 CURATOR = "curator"
-"""Stands for the user in the log of changes where curation changed something."""
+"""Actor recorded in the change log for changes made by curation."""
 ACTIVATING_VERDICTS = ("approved", "promoted", "rolled back")
-"""Decisions by which something counts from then on."""
+"""Verdicts that make a learning active."""
 DEACTIVATING_VERDICTS = ("ended", "demoted")
-"""Decisions by which something counts no longer."""
+"""Verdicts that retire a learning."""
 
 Channel = Literal["user", "agent", "tool", "person", "import"]
 
@@ -33,28 +33,28 @@ log = logging.getLogger(__name__)
 
 
 class Status(StrEnum):
-    """Whether a learning counts."""
+    """Status of a learning. Only active learnings are recalled."""
 
     ACTIVE = "active"
     PROPOSED = "proposed"
-    """Waits for a person; recalled for nobody."""
+    """Waits for approval."""
     SUPERSEDED = "superseded"
-    """A later learning took its place; kept as history."""
+    """Replaced by a later learning; kept as history."""
     REJECTED = "rejected"
-    """Somebody asked to forget it, or a reviewer refused it: it is not learnt again."""
+    """Forgotten at a user's request, or refused by a reviewer; kept so that it is not learnt again."""
     ARCHIVED = "archived"
-    """Curation put it away, for it was of no use or did harm; kept as history, and learnt again if said again."""
+    """Set aside by curation as unused or harmful; kept as history, and learnt again if somebody says it again."""
 
 
 class Source(BaseModel):
-    """What a learning rests on."""
+    """Provenance of a learning: the messages it rests on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     channel: Channel
-    """Who said it. Decided by code from the message's role, never by a model."""
+    """Kind of speaker. Code decides it from the message's role, never a model."""
     user: str
-    """Whose turn it was."""
+    """The user in whose turn it was said."""
     thread: str | None = None
     run: str | None = None
     messages: tuple[str, ...] = ()
@@ -62,26 +62,26 @@ class Source(BaseModel):
 
 
 def messages_of(sources: Iterable[Source]) -> set[tuple[str | None, str]]:
-    """Return the messages that are among these sources, each by its thread and id."""
+    """Return the messages of these sources, each as its thread and id."""
     return {(source.thread, message) for source in sources for message in source.messages}
 
 
 class ReviewDecision(BaseModel):
-    """What was decided about a learning: by whom, when and why."""
+    """A decision about a learning: who made it, when and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     by: str
-    """The reviewer, or "sharing" where the policy of a learning store decided."""
+    """The reviewer, or "sharing" if the sharing policy of a learning store decided."""
     at: datetime
     verdict: Literal["approved", "rejected", "promoted", "demoted", "ended", "rolled back", "kept"]
-    """"ended": another took its place, or a person approved that it be forgotten; "rolled back": it counts again;
-    "kept": somebody took back what curation had done, which is not done again."""
+    """"ended": it was replaced, or a person approved its retirement; "rolled back": it is active again; "kept": a
+    person undid a change by curation, which curation does not repeat."""
     why: str | None = None
 
 
 class Votes(BaseModel):
-    """How answers turned out that had a learning in their context, as far as somebody said so."""
+    """Votes on the answers that had a learning in their context."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,37 +90,40 @@ class Votes(BaseModel):
 
     @property
     def share(self) -> float:
-        """The share that helped, as far as so few votes can say: the mean of a Beta distribution with a prior."""
+        """Estimated share of answers that it helped: the mean of a Beta distribution with `PRIOR_VOTES` a side."""
         return (self.helped + PRIOR_VOTES) / (self.helped + self.harmed + 2 * PRIOR_VOTES)
 
     def weight(self, usual: float) -> float:
-        """Return how much a learning counts in ranking beside others of which this share usually helps.
+        """Return the factor by which votes change the relevance of a learning; `usual` is the share among its rivals.
 
-        1 without votes, or if it helps as often as the others do; more than 0 and less than 2. So what is new is not
-        worse off than what is old and has been voted on ever since: most answers are good. It is `share` with `usual`
-        for the mean of the prior.
+        1 without votes, or if it helps as often as its rivals; always between 0 and 2. A new learning is therefore no
+        worse off than one with many votes, most of which are good. The formula is `share` with `usual` as the mean of
+        the prior, plus 1 - `usual`.
         """
-        votes = self.helped + self.harmed
-        return 1 - usual + (self.helped + 2 * PRIOR_VOTES * usual) / (votes + 2 * PRIOR_VOTES)
+        total = self.helped + self.harmed
+        return 1 - usual + (self.helped + 2 * PRIOR_VOTES * usual) / (total + 2 * PRIOR_VOTES)
 
 
-def add_votes(each: Iterable[Votes]) -> Votes:
-    """Return the votes on several learnings together."""
-    votes = list(each)
-    return Votes(helped=sum(one.helped for one in votes), harmed=sum(one.harmed for one in votes))
+def add_votes(votes: Iterable[Votes]) -> Votes:
+    """Return the sum of several learnings' votes."""
+    helped = harmed = 0
+    for each in votes:
+        helped += each.helped
+        harmed += each.harmed
+    return Votes(helped=helped, harmed=harmed)
 
 
 class Learning(BaseModel):
-    """One thing learnt. Frozen: change it by `model_copy` and put it again."""
+    """One thing learnt. Frozen: change it with `model_copy` and put it again."""
 
     model_config = ConfigDict(frozen=True)
 
     namespace: Namespace
     key: str
     kind: str
-    """Which record `data` holds."""
+    """Kind of the record in `data`."""
     text: str
-    """What is embedded, searched and shown."""
+    """The text that is embedded, searched and shown."""
     data: Mapping[str, Any]
     status: Status = Status.ACTIVE
     sources: tuple[Source, ...] = ()
@@ -130,73 +133,75 @@ class Learning(BaseModel):
     supersedes: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
-    """Keys of those that said the same and went into it: their votes count here."""
+    """Keys of learnings that said the same and were merged into it: their votes count here."""
     quote: str | None = None
-    """The message that it rests on, kept while it is proposed so that a reviewer can see it."""
+    """The message that it rests on, kept for reviewers while it is proposed."""
     base: Mapping[str, str] = Field(default_factory=dict)
-    """What a proposal would change: key and digest, as it was when it was proposed."""
+    """Key and digest of each learning that a proposal would change, as of the time of the proposal."""
     retires: str | None = None
-    """Key of what a proposal asks to forget."""
+    """Key of the learning that a proposal asks to forget."""
     supporters: tuple[str, ...] = ()
-    """Marks of the users who said it, while it waits for more of them; a mark names nobody."""
+    """Hashes of the users who said it, while it waits for more of them."""
     decisions: tuple[ReviewDecision, ...] = ()
-    """What was decided about it, oldest first."""
+    """Decisions about it, oldest first."""
     votes: Votes = Votes()
     """The sum of its votes, each of which is an item of its own."""
     step: str | None = None
-    """A mark of all that was written together, by which it can be undone together."""
+    """Id of everything that was written in the same step, so that it can be undone together."""
     score: float | None = None
-    """How near it is to the question that found it. Not stored."""
+    """Relevance to the query that found it. Not stored."""
     known: str | None = None
-    """Its digest when it was read from a store, where it may have changed since. Not stored."""
+    """Its digest when it was read from the store. Not stored."""
 
     @property
     def scope(self) -> Scope:
-        """Whom it belongs to."""
+        """Scope of the namespace."""
         return Scope(unescape(self.namespace[2]))
 
     @property
     def owner(self) -> str:
-        """The owner within the scope."""
+        """Owner within the scope."""
         return unescape(self.namespace[3])
 
     @classmethod
     def read(cls, item: Item) -> "Learning | None":
-        """Return the learning that an item holds, or None if the item is not of the shape we write."""
-        value = {key: part for key, part in item.value.items() if key != "version"}
-        found = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
+        """Return the learning of an item; None, with a warning in the log, if the value does not fit."""
+        value = {name: field for name, field in item.value.items() if name != "version"}
+        address = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
         try:
-            learning = cls.model_validate({**value, **found})
+            learning = cls.model_validate({**value, **address})
         except ValidationError as error:
-            wrong = ", ".join(sorted({".".join(map(str, part["loc"])) for part in error.errors(include_url=False)}))
-            log.warning("Skipped %s %s: it is not a learning (see %s)", "/".join(item.namespace), item.key, wrong)
+            invalid = sorted({".".join(map(str, detail["loc"])) for detail in error.errors(include_url=False)})
+            log.warning(
+                "Skipped %s %s, which is not a learning: invalid %s", item.namespace, item.key, ", ".join(invalid)
+            )
             return None
         return learning.model_copy(update={"known": learning.digest()})
 
     def put(self) -> PutOp:
-        """Return the operation that writes it. Only the text is embedded, and only while it counts."""
+        """Return the operation that writes it. Only the text is embedded, and only if the learning is active."""
         value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "known"})
-        counts = self.status is Status.ACTIVE
-        return PutOp(self.namespace, self.key, {"version": SHAPE_VERSION, **value}, ["text"] if counts else False)
+        index: list[str] | Literal[False] = ["text"] if self.status is Status.ACTIVE else False
+        return PutOp(self.namespace, self.key, {"version": SHAPE_VERSION, **value}, index)
 
     @property
     def store_name(self) -> str:
-        """The name of the learning store that keeps it."""
+        """Name of its learning store."""
         return self.namespace[-1]
 
     @property
     def ref(self) -> ItemRef:
-        """Where it lies: no two learnings share it."""
+        """Namespace and key, which no two learnings share."""
         return self.namespace, self.key
 
     @property
     def is_pinned(self) -> bool:
-        """Whether somebody wants it left as it is."""
+        """True if a person undid a change by curation, so that curation leaves it alone."""
         return bool(self.decisions) and self.decisions[-1].verdict == "kept"
 
     @property
     def is_approved(self) -> bool:
-        """Whether the last decision about it was that it counts."""
+        """True if the last decision made it active."""
         return bool(self.decisions) and self.decisions[-1].verdict in ACTIVATING_VERDICTS
 
     def digest(self) -> str:
@@ -204,16 +209,16 @@ class Learning(BaseModel):
         return fingerprint(json.dumps([self.status, self.text, dict(self.data)], sort_keys=True, default=str))
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether it holds at this moment."""
+        """Return True if this moment is within the time for which it is valid."""
         return (self.valid_from is None or self.valid_from <= now) and (self.valid_to is None or now < self.valid_to)
 
     def is_active(self, now: datetime) -> bool:
-        """Whether it may be shown at this moment."""
+        """Return True if it is active and valid at this moment, so that it may be shown."""
         return self.status is Status.ACTIVE and self.is_valid(now)
 
 
 def read_learnings(items: Iterable[Item], namespaces: Iterable[Namespace]) -> list[Learning]:
-    """Return the learnings among the items that lie in exactly these namespaces."""
+    """Return the learnings among the items whose namespace is exactly one of these."""
     # A prefix search may return neighbours: LangGraph's PostgresStore once took ("foo",) for the start of ("foobar",).
     allowed = set(namespaces)
     found = (Learning.read(item) for item in items if item.namespace in allowed)
@@ -221,6 +226,6 @@ def read_learnings(items: Iterable[Item], namespaces: Iterable[Namespace]) -> li
 
 
 def with_step_id(learnings: Iterable[Learning]) -> list[Learning]:
-    """Return learnings with one mark, to be written together."""
+    """Return learnings with the same new step id, to be written and undone together."""
     step = uuid4().hex
     return [learning.model_copy(update={"step": step}) for learning in learnings]

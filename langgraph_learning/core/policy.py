@@ -1,4 +1,4 @@
-"""Settings of a learning store: who decides that something is learnt, and when it counts for others."""
+"""Mode and Sharing, the settings of a learning store: who decides what is learnt, and when it is shared."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,24 +7,24 @@ from typing import ClassVar
 from langgraph_learning.errors import Misconfigured
 
 CUT = " […]"
-"""The end of a quote that is not whole."""
+"""End of a quote that was cut."""
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """When a user's own words count for everybody in a shared scope. Until then they count for that user."""
+    """When a user's own words count for everybody in a shared scope. Until then they count for that user alone."""
 
     users: int | None
-    """How many different users must have said it; None: a person must approve it."""
+    """Number of different users who must have said it; None: a person must approve it."""
 
     AT_ONCE: ClassVar["Sharing"]
     APPROVED: ClassVar["Sharing"]
 
     @classmethod
     def after(cls, users: int) -> "Sharing":
-        """Return the policy that shares what this many different users said. Raises `Misconfigured` below 2."""
+        """Return the policy to share what this many different users said. Raises `Misconfigured` below 2."""
         if users < 2:
-            raise Misconfigured("Sharing.after(n) needs at least two users; for one, say Sharing.AT_ONCE.")
+            raise Misconfigured("Sharing.after(n) needs at least two users; for one, use Sharing.AT_ONCE.")
         return cls(users)
 
 

@@ -1,4 +1,4 @@
-"""What a model may ask for: edits of single learnings, as a JSON schema that every provider takes."""
+"""Record, the fields of one kind of learning, and Edit, a validated request to add, replace or forget one learning."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,68 +16,69 @@ FORGET = "forget"
 
 
 class Record(BaseModel):
-    """What one kind of learning holds. Field docstrings are shown to the model; any pydantic model will do instead."""
+    """Fields of one kind of learning. Models read the field docstrings. Any pydantic model can be used instead."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     kind: ClassVar[str]
     links: ClassVar[tuple[str, ...]] = ()
-    """Names of the fields that hold the key of something known, or a list of such keys."""
+    """Names of the fields that hold the key of a known learning, or a list of such keys."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.kind = cls.__dict__.get("kind", _snake_case(cls.__name__))
 
     def as_text(self) -> str:
-        """Return the sentence that is embedded, searched and shown."""
+        """Return the text that is embedded, searched and shown."""
         return field_text(self)
 
     def identity(self) -> str | None:
-        """Return what this record is about, if a later one about the same replaces it: a field's name, a thing's name.
+        """Return the subject, such as a field's name, if a later record about the same subject replaces this one.
 
-        None: records are the same only if their texts are.
+        None: two records are the same only if their texts are.
         """
         return None
 
     def verdict(self) -> bool | None:
-        """Return whether this says that the agent's last answer was good; None if it says nothing of it."""
+        """Return True if the record says that the agent's last answer was good, False if bad, None if neither."""
         return None
 
     def knowing(self, linked: Sequence[Learning]) -> Self:
-        """Return this record with what it keeps of the learnings that it links to. Raises `ValueError` for wrong ones.
+        """Return this record with copies of what it needs of the linked learnings; override it for records with links.
 
-        A field of type `SkipJsonSchema[…]` is where to keep it: no model is asked for such a field.
+        Copies go into fields of type `SkipJsonSchema[…]`, which models do not fill in. Raises `ValueError` if a linked
+        learning is of the wrong kind.
         """
         return self
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One checked wish: learn `record`, in the place of `replaces` if given; without a record, forget `replaces`."""
+    """A validated edit: store `record`, superseding `replaces` if given; without a record, forget `replaces`."""
 
     kind: str
     record: BaseModel | None
     replaces: Learning | None
     source: Source
     namespace: Namespace
-    """Where it goes: decided by code from the store's scope and who said it."""
+    """Namespace to write to. Code decides it from the store's scope and the source."""
     key: str
     at: datetime
     quote: str | None = None
-    """The message that it rests on, as it was said, cut where it is very long."""
+    """The message that it rests on, cut if it is very long."""
     covers: str = ""
-    """Id of the last message that was read when this was asked for."""
+    """Id of the last message that was read for this edit."""
     until: datetime | None = None
-    """When it ends to hold, where its store keeps learnings for a time only."""
+    """Time at which the learning expires, if its store sets one."""
     rests_on: tuple[str, ...] = ()
     """Keys of the learnings that the record links to."""
     support: tuple[Source, ...] = ()
-    """What else it rests on, where its store counts what the linked learnings rest on."""
+    """Sources of the linked learnings, if its store counts them as evidence."""
 
     def learning(self, **changes: Any) -> Learning:
-        """Return what the edit wants learnt, as a new learning."""
+        """Return the record as a new learning, with `changes` to its fields. Raises `TypeError` without a record."""
         if self.record is None:
-            raise TypeError("An edit that forgets learns nothing.")
+            raise TypeError("An edit without a record has no learning.")
         learning = Learning(
             namespace=self.namespace,
             key=self.key,
@@ -94,17 +95,17 @@ class Edit:
 
 
 def kind_of(record: type[BaseModel]) -> str:
-    """Return the name of a kind of record."""
+    """Return the name of a record's kind."""
     return record.kind if issubclass(record, Record) else _snake_case(record.__name__)
 
 
 def identity_of(record: BaseModel) -> str | None:
-    """Return what a record is about, for records that say so."""
+    """Return the subject of a record; None if its class defines none."""
     return record.identity() if isinstance(record, Record) else None
 
 
 def has_identity(record: type[BaseModel]) -> bool:
-    """Return whether records of this type may say what they are about."""
+    """Return True if records of this class define an identity."""
     return issubclass(record, Record) and record.identity is not Record.identity
 
 
@@ -114,46 +115,60 @@ def links_of(record: BaseModel) -> tuple[str, ...]:
 
 
 def raw_links(raw: Mapping[str, Any], record: type[BaseModel]) -> tuple[str, ...]:
-    """Return the keys that a model sent for the links of a record."""
-    values = [raw.get(name) for name in record.links] if issubclass(record, Record) else []
-    return tuple(str(key) for value in values for key in (value if isinstance(value, list) else [value]) if key)
+    """Return the keys that a model sent in the link fields of a record."""
+    keys: list[str] = []
+    for name in record.links if issubclass(record, Record) else ():
+        value = raw.get(name)
+        keys += [str(key) for key in (value if isinstance(value, list) else [value]) if key]
+    return tuple(keys)
 
 
 def resolve_links(record: BaseModel, known: Mapping[str, Learning]) -> BaseModel:
-    """Return a record that links to what these keys stand for. Raises `KeyError` for a key that stands for nothing."""
+    """Replace the short keys that a model was shown by the keys of the learnings, and copy what the record needs.
+
+    Raises `KeyError` for a key that is not known, and `ValueError` for a learning that the record cannot link to.
+    """
     if not isinstance(record, Record):
         return record
-    now = {name: getattr(record, name) for name in record.links if getattr(record, name)}
-    changed = {name: [known[key].key for key in v] if isinstance(v, list) else known[v].key for name, v in now.items()}
-    return record.model_copy(update=changed).knowing([known[key] for key in links_of(record)])
+    resolved: dict[str, str | list[str]] = {}
+    for name in record.links:
+        value = getattr(record, name)
+        if value:
+            resolved[name] = [known[key].key for key in value] if isinstance(value, list) else known[value].key
+    return record.model_copy(update=resolved).knowing([known[key] for key in links_of(record)])
 
 
 def verdict_of(record: BaseModel | None) -> bool | None:
-    """Return whether a record says that the last answer was good; None if it says nothing of it."""
+    """Return True if a record says that the last answer was good, False if bad, None if neither."""
     return record.verdict() if isinstance(record, Record) else None
 
 
 def record_text(record: BaseModel) -> str:
-    """Return what a record says: in its own words if it has a say, else all its values."""
+    """Return the text of a record: its own `as_text`, or all field values for other pydantic models."""
     return record.as_text() if isinstance(record, Record) else field_text(record)
 
 
-def field_text(record: BaseModel, chosen: bool = True) -> str:
-    """Return what a record was given, as one line; with `chosen=False`, without what a field offered as a choice."""
-    offered = {name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal}
-    given = {name: value for name, value in own_values(record).items() if chosen or name not in offered}
-    values = [value for value in given.values() if value not in (None, "", [])]
-    return " · ".join(", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)
+def field_text(record: BaseModel, choices: bool = True) -> str:
+    """Return the field values of a record as one line; with `choices=False`, without fields of a `Literal` type."""
+    choice_fields = {
+        name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal
+    }
+    parts = []
+    for name, value in own_values(record).items():
+        if value in (None, "", []) or (name in choice_fields and not choices):
+            continue
+        parts.append(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return " · ".join(parts)
 
 
 def own_values(record: BaseModel) -> dict[str, Any]:
-    """Return the values that a record was given in words: neither keys nor what it keeps of what it links to."""
+    """Return the field values of a record, without links and copies of linked learnings."""
     links = record.links if isinstance(record, Record) else ()
     return record.model_dump(mode="json", exclude={*link_snapshot_fields(type(record)), *links})
 
 
 def link_snapshot_fields(record: type[BaseModel]) -> set[str]:
-    """Return the names of the fields in which a record keeps something of what it links to."""
+    """Return the names of the fields in which a record copies parts of linked learnings."""
     return {
         name
         for name, field in record.model_fields.items()
@@ -166,5 +181,6 @@ def _snake_case(name: str) -> str:
 
 
 def explain_error(error: ValidationError) -> str:
-    """Return what was wrong with a record, in one line a model can act on."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'edit'}: {e['msg']}" for e in error.errors(include_url=False))
+    """Return the problems of a record in one line that a model can act on."""
+    problems = error.errors(include_url=False)
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'edit'}: {problem['msg']}" for problem in problems)

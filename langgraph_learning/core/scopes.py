@@ -1,4 +1,4 @@
-"""Whom a learning belongs to: every namespace in the package is built here and nowhere else."""
+"""Scopes, LearningContext and Caller, and the namespaces they lead to."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ ROOT = "learnings"
 
 Namespace = tuple[str, ...]
 ItemRef = tuple[Namespace, str]
-"""Where one item lies: its namespace and key."""
+"""Namespace and key of an item."""
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Whom a learning belongs to, and so who can recall it."""
+    """The kind of owner of a learning, which decides who can recall it."""
 
     name: str
 
@@ -30,7 +30,7 @@ class Scope:
 
     @classmethod
     def of(cls, name: str) -> "Scope":
-        """Return an open scope, such as "project", whose owner a run names in `LearningContext.owners`.
+        """Return an open scope, such as "project". A run names its owner in `LearningContext.owners`.
 
         Raises `Misconfigured` for an empty name.
         """
@@ -40,7 +40,7 @@ class Scope:
 
     @property
     def private(self) -> bool:
-        """Whether only one person ever recalls what belongs here."""
+        """True if only one person can recall learnings of this scope."""
         return self in (Scope.THREAD, Scope.USER)
 
 
@@ -52,29 +52,29 @@ Scope.GLOBAL = Scope("global")
 
 
 class LearningContext(BaseModel):
-    """Who is asking: passed with every run as `context=`."""
+    """The user of a run with their teams, and switches for learning and recall. Pass it to every run as `context=`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     user_id: str | None = None
-    """Whom the agent talks to. Required, except on a server with authentication: there it is the authenticated user."""
+    """Id of the user. Required, except on a server with authentication, which sets it to the authenticated user."""
     team_ids: tuple[str, ...] = ()
-    """The teams this user is in. What is learnt for a team goes to the first one; all of them are recalled."""
+    """The user's teams. New team learnings belong to the first one; those of all teams are recalled."""
     agent_id: str | None = None
-    """The agent's own name, needed when something is learnt for one agent."""
+    """Id of the agent. Required if something is learnt for one agent."""
     tenant_id: str = "default"
-    """Customers kept apart: nothing is ever recalled across tenants."""
+    """Id of the tenant. Nothing is ever recalled across tenants."""
     owners: Mapping[str, str] = Field(default_factory=dict)
     """Owners of open scopes, such as {"project": "apollo"}."""
     learn: bool = True
     """False: nothing is learnt from this run."""
     recall: bool = True
-    """False: the agent is shown nothing of what was learnt."""
+    """False: the agent is shown no learnings."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks in this run, checked once: whatever a caller may read or write follows from here."""
+    """The user, teams, agent and other owners of a run, checked once; they decide what it may read and write."""
 
     user: str
     tenant: str = "default"
@@ -87,17 +87,14 @@ class Caller:
 
     @classmethod
     def of(cls, context: LearningContext, thread: str | None = None) -> "Caller":
-        """Return the caller that a context names.
-
-        Raises `MissingOwner` if the user is missing or any id is empty.
-        """
+        """Return the caller of a context. Raises `MissingOwner` if the user is missing or any id is empty."""
         if context.user_id is None:
             raise MissingOwner()
         ids = [context.user_id, context.tenant_id, *context.team_ids, *context.owners.values()]
         ids += [id_ for id_ in (context.agent_id, thread) if id_ is not None]
         if not all(id_.strip() for id_ in ids):
             raise MissingOwner(
-                "An id is empty, of the LearningContext or of the thread: every id names somebody or is left out."
+                "An id of the LearningContext or of the thread is empty. Leave out the ids that you do not have."
             )
         return cls(
             user=context.user_id,
@@ -111,48 +108,45 @@ class Caller:
         )
 
     def owners_of(self, scope: Scope) -> tuple[str, ...]:
-        """Return who owns what this caller may read in a scope; the first one owns what is new."""
-        known: dict[Scope, tuple[str | None, ...]] = {
+        """Return the owners in a scope whose learnings the caller may read; new learnings belong to the first one."""
+        built_in: dict[Scope, tuple[str | None, ...]] = {
             Scope.THREAD: (self.thread,),
             Scope.USER: (self.user,),
             Scope.TEAM: self.teams,
             Scope.AGENT: (self.agent,),
             Scope.GLOBAL: ("everybody",),
         }
-        found = known.get(scope, tuple(owner for name, owner in self.owners if name == scope.name))
-        return tuple(owner for owner in found if owner is not None)
+        owners = built_in.get(scope, tuple(owner for name, owner in self.owners if name == scope.name))
+        return tuple(owner for owner in owners if owner is not None)
 
-    def owner_namespace(self, scope: Scope, kind: str = "What is learnt") -> Namespace:
-        """Return where all that is learnt by this caller in a scope lies, whatever its kind.
+    def owner_namespace(self, scope: Scope, subject: str = "This learning") -> Namespace:
+        """Return the prefix of all namespaces in which new learnings of a scope are stored, whatever their store.
 
-        Raises `MissingOwner` if the caller names nobody for this scope.
+        `subject` begins the error message. Raises `MissingOwner` if the run names no owner for the scope.
         """
         owners = self.owners_of(scope)
         if not owners:
             raise MissingOwner(
-                f"{kind} belongs to a {scope.name}, but the run names none: {_REMEDY.get(scope, '')}".strip()
+                f"{subject} belongs to a {scope.name}, but the run names none: {_REMEDY.get(scope, '')}".strip()
             )
         return self._build_owner_namespace(scope, owners[0])
 
-    def namespace(self, scope: Scope, kind: str) -> Namespace:
-        """Return where a new learning of this caller goes.
+    def namespace(self, scope: Scope, store_name: str) -> Namespace:
+        """Return the namespace of new learnings of a store. Raises `MissingOwner` if the run names no owner."""
+        return (*self.owner_namespace(scope, store_name), store_name)
 
-        Raises `MissingOwner` if the caller names nobody for this scope.
+    def readable_namespaces(self, scope: Scope, store_name: str) -> Iterator[Namespace]:
+        """Yield all namespaces of a store that the caller may read, the narrowest scope first.
+
+        `scope` is that of the store. A store of scope THREAD is read in this thread only.
         """
-        return (*self.owner_namespace(scope, kind), kind)
-
-    def readable_namespaces(self, scope: Scope, kind: str) -> Iterator[Namespace]:
-        """Yield every namespace with this kind of learning that the caller may read, the narrowest first.
-
-        `scope` is where the kind is learnt: what belongs to a thread is in that thread and nowhere else.
-        """
-        for readable in (Scope.THREAD,) if scope == Scope.THREAD else self._shared_scopes(scope):
+        for readable in (Scope.THREAD,) if scope == Scope.THREAD else self._readable_scopes(scope):
             for owner in self.owners_of(readable):
-                yield (*self._build_owner_namespace(readable, owner), kind)
+                yield (*self._build_owner_namespace(readable, owner), store_name)
 
-    def _shared_scopes(self, scope: Scope) -> tuple[Scope, ...]:
-        opened = (Scope(name) for name, _ in self.owners)
-        return tuple(dict.fromkeys((Scope.USER, *opened, scope, Scope.TEAM, Scope.AGENT, Scope.GLOBAL)))
+    def _readable_scopes(self, scope: Scope) -> tuple[Scope, ...]:
+        open_scopes = (Scope(name) for name, _ in self.owners)
+        return tuple(dict.fromkeys((Scope.USER, *open_scopes, scope, Scope.TEAM, Scope.AGENT, Scope.GLOBAL)))
 
     def _build_owner_namespace(self, scope: Scope, owner: str) -> Namespace:
         return (ROOT, escape(self.tenant), escape(scope.name), escape(owner))
@@ -166,40 +160,40 @@ _REMEDY = {
 
 
 def apply_authentication(context: LearningContext, user: Mapping[str, object] | None) -> LearningContext:
-    """Return the context as the server's authentication vouches for it; without authentication, as it is.
+    """Return a context with the ids that the server has authenticated; without authentication, return it unchanged.
 
-    The authenticated user is the user. Tenant, teams and owners come from the authentication handler's answer
-    (`tenant_id`, `team_ids`, `owners`); a run may choose among its teams, never add to them.
-    Raises `NotAllowed` for anything that the authentication does not vouch for.
+    The authenticated identity becomes the user. Tenant, teams and owners come from the authentication handler
+    (`tenant_id`, `team_ids`, `owners`); a run may choose among its teams but not add any. Raises `NotAllowed` for ids
+    in the context that the handler did not return.
     """
     if user is None:
         return context
     identity = str(user["identity"])
-    vouched = LearningContext.model_validate(
+    authenticated = LearningContext.model_validate(
         {key: user[key] for key in ("tenant_id", "team_ids", "owners") if key in user}
     )
     if context.user_id not in (None, identity):
         raise NotAllowed(f"This run is authenticated as {identity!r}: leave user_id out or set it to that.")
-    if not set(context.team_ids) <= set(vouched.team_ids):
+    if not set(context.team_ids) <= set(authenticated.team_ids):
         raise NotAllowed("A team in the context is not among the team_ids that the authentication handler returned.")
-    if not set(context.owners.items()) <= set(vouched.owners.items()):
+    if not set(context.owners.items()) <= set(authenticated.owners.items()):
         raise NotAllowed("An owner in the context is not among the owners that the authentication handler returned.")
-    if context.tenant_id not in (LearningContext().tenant_id, vouched.tenant_id):
+    if context.tenant_id not in (LearningContext().tenant_id, authenticated.tenant_id):
         raise NotAllowed("The tenant in the context is not the tenant_id that the authentication handler returned.")
     return context.model_copy(
         update={
             "user_id": identity,
-            "tenant_id": vouched.tenant_id,
-            "team_ids": context.team_ids or vouched.team_ids,
-            "owners": context.owners or vouched.owners,
+            "tenant_id": authenticated.tenant_id,
+            "team_ids": context.team_ids or authenticated.team_ids,
+            "owners": context.owners or authenticated.owners,
         }
     )
 
 
 def escape(label: str) -> str:
-    """Return an id as a namespace label: reversible, without the dot that LangGraph refuses.
+    """Return an id as a namespace label, without the dot that LangGraph does not allow; `unescape` reverses it.
 
-    Raises `MissingOwner` if the id cannot be stored as UTF-8.
+    Raises `MissingOwner` if the id is not valid Unicode.
     """
     try:
         return quote(label, safe=" @:+").replace(".", "%2E")
@@ -208,5 +202,5 @@ def escape(label: str) -> str:
 
 
 def unescape(label: str) -> str:
-    """Return the id that `escape` made a label of."""
+    """Return the id of a label that `escape` made."""
     return unquote(label)

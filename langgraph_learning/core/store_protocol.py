@@ -1,6 +1,6 @@
-"""What we ask of a store beyond `BaseStore`, where it has it.
+"""TransactionalStore, the protocol of a store with conditional batches and a change log.
 
-A store without it works too: then two writers of one item are "last one wins", as everywhere in LangGraph.
+Any other `BaseStore` works too: then the last of two concurrent writers of an item wins, as everywhere in LangGraph.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,16 +12,16 @@ from langgraph.store.base import Item, Op, Result
 from langgraph_learning.core.scopes import Namespace
 
 ItemWrite = tuple[Namespace, str, dict[str, Any]]
-"""An item as it is to be written."""
+"""Namespace, key and value of an item to write."""
 
 
 class Expected(NamedTuple):
-    """A condition of a batch: this item still has the version that was read."""
+    """A condition of a batch: an item still has the version that was read."""
 
     namespace: tuple[str, ...]
     key: str
     version: int
-    """As `version_of` told it; 0 says that the item must not exist."""
+    """Result of `version_of`; 0: the item must not exist."""
 
 
 class Change(NamedTuple):
@@ -30,35 +30,35 @@ class Change(NamedTuple):
     id: int
     at: datetime
     by: str | None
-    """Who asked for it, as the writer named themself."""
+    """Actor, as given by the writer."""
     namespace: tuple[str, ...]
     key: str
     before: dict[str, Any] | None
-    """The value until then; None when the item is new."""
+    """Value before the change; None if the item is new."""
     after: dict[str, Any] | None
-    """The value from then on; None when the item was deleted."""
+    """Value after the change; None if the item was deleted."""
     version: int
-    """The item's version after this change."""
+    """Version of the item after this change."""
 
 
 @runtime_checkable
 class TransactionalStore(Protocol):
-    """A store whose batches can depend on what was read, and which logs every change."""
+    """A store with conditional batches and a log of all changes."""
 
     def transact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
-        """Carry out a batch as `BaseStore.batch` does, if and only if every expectation holds.
+        """Perform a batch as `BaseStore.batch` does, if every item in `expected` has the expected version.
 
-        `by` is written to the change log. With `erase` the log keeps that deleted items were there, and not what they
-        said. Raises `Conflict`, having written nothing, if an item has another version.
+        `by` is the actor in the change log. With `erase`, the log records that items were deleted, but no values of
+        them. Raises `Conflict`, having written nothing, if an item has another version.
         """
         ...
 
     async def atransact(
         self, ops: Iterable[Op], *, expected: Sequence[Expected] = (), by: str | None = None, erase: bool = False
     ) -> list[Result]:
-        """`transact` for the async world."""
+        """Perform `transact` asynchronously."""
         ...
 
     def history(self, namespace: tuple[str, ...], key: str | None = None, *, limit: int = 100) -> list[Change]:
@@ -66,10 +66,10 @@ class TransactionalStore(Protocol):
         ...
 
     async def ahistory(self, namespace: tuple[str, ...], key: str | None = None, *, limit: int = 100) -> list[Change]:
-        """`history` for the async world."""
+        """Return the same as `history`, asynchronously."""
         ...
 
 
 def version_of(item: Item | None) -> int:
-    """Return the version of an item that was read: 0 for no item or for a store that keeps no versions."""
+    """Return the version of an item that was read; 0 if there is no item or the store keeps no versions."""
     return getattr(item, "version", 0)

@@ -1,4 +1,4 @@
-"""A conversation as the extraction reads it: framed, numbered, and within a budget."""
+"""Messages as an extraction reads them: numbered lines with speakers, cut to a limit and split by a token budget."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -9,17 +9,19 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 
 from langgraph_learning.core.keys import fingerprint, prefix_fingerprints
 from langgraph_learning.core.learning import Channel
-from langgraph_learning.core.text import escape_markup, truncate
+from langgraph_learning.core.text import escape_line, escape_markup, truncate
 
 CHARS_PER_TOKEN = 4
-"""The usual rule of thumb; a budget is a bound on cost, not an exact count."""
+"""The usual rule of thumb: a budget limits cost and need not be exact."""
 MESSAGE_TOKENS = {"human": 4_000, "ai": 2_000, "tool": 500}
-"""How much of one message is read at most."""
+"""Tokens of one message that are read at most, by message type."""
+MAX_QUERY_TOKENS = 500
+"""Tokens of the user's last message that are used as a search query at most."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One message of the transcript."""
+    """One message of a transcript."""
 
     number: int
     message: AnyMessage
@@ -28,17 +30,18 @@ class Line:
 
     @property
     def id(self) -> str:
-        """The message's id."""
+        """Id of the message."""
         return self.message.id or ""
 
     @property
     def tokens(self) -> int:
-        """How much of the budget it takes."""
+        """Approximate number of tokens."""
         return count_tokens(self.text)
 
 
 def count_tokens(text: str) -> int:
-    """Return about how many tokens a text has."""
+    """Return the approximate number of tokens in a text."""
+    # LangChain's `count_tokens_approximately` counts messages: it adds tokens for the role and for the message itself.
     return len(text) // CHARS_PER_TOKEN + 1
 
 
@@ -61,75 +64,83 @@ def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
 
 
 def is_readable(message: AnyMessage) -> bool:
-    """Whether a message may teach something: instructions do not, nor does a summary of what was read already."""
-    summary = message.additional_kwargs.get("lc_source") == "summarization"
-    return not isinstance(message, SystemMessage) and not summary
+    """Return True unless a message is an instruction, or a summary of messages that were read already."""
+    is_summary = message.additional_kwargs.get("lc_source") == "summarization"
+    return not isinstance(message, SystemMessage) and not is_summary
 
 
 def last_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
-    """Return the messages from the user's last question on."""
-    starts = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    """Return the user's last message and those after it; all messages if there is none."""
+    starts = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
     return messages[starts[-1] :] if starts else messages
 
 
 def transcript_lines(messages: Sequence[AnyMessage], user: str, hidden: Collection[str] = ()) -> list[Line]:
-    """Return the messages as numbered lines, each with the channel that code reads off its role.
+    """Return messages as numbered lines, each with the channel that follows from its role.
 
+    An agent's message after a tool result in the same turn has the channel "tool".
     hidden: names of tools whose calls and results are left out.
     """
-    found: list[Line] = []
+    lines: list[Line] = []
     tool_in_turn = False
-    told = [(message, _text_within_limit(message, hidden)) for message in messages if not _is_hidden(message, hidden)]
-    for number, (message, text) in enumerate(told, start=1):
-        tool_in_turn = isinstance(message, ToolMessage) or (tool_in_turn and not isinstance(message, HumanMessage))
-        channel: Channel = "user" if isinstance(message, HumanMessage) else "tool" if tool_in_turn else "agent"
-        speaker = f"user {user}" if channel == "user" else "tool" if isinstance(message, ToolMessage) else "agent"
-        # Only a line of ours begins at the margin with a number: what was said cannot pose as another message.
-        said = escape_markup(text).replace("\n", "\n    ")
-        found.append(Line(number, message, f"[{number}] {' '.join(escape_markup(speaker).split())}: {said}", channel))
-    return found
+    for message in messages:
+        if _is_hidden(message, hidden):
+            continue
+        channel: Channel
+        if isinstance(message, HumanMessage):
+            tool_in_turn, channel, speaker = False, "user", f"user {user}"
+        elif isinstance(message, ToolMessage):
+            tool_in_turn, channel, speaker = True, "tool", "tool"
+        else:
+            channel, speaker = "tool" if tool_in_turn else "agent", "agent"
+        # Continued lines are indented, so that no text in a message can pose as the start of another message.
+        text = escape_markup(_truncated_text(message, hidden)).replace("\n", "\n    ")
+        number = len(lines) + 1
+        lines.append(Line(number, message, f"[{number}] {escape_line(speaker)}: {text}", channel))
+    return lines
 
 
 def split_chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
-    """Split a transcript into parts that fit the budget, oldest first; never in the middle of a message."""
-    parts: list[list[Line]] = []
-    room = 0
+    """Split a transcript into chunks of at most `budget` tokens, oldest first; a longer message is a chunk alone."""
+    chunks: list[list[Line]] = []
+    remaining = 0
     for line in lines:
-        if not parts or line.tokens > room:
-            parts.append([])
-            room = budget
-        parts[-1].append(line)
-        room -= line.tokens
-    return parts
+        if not chunks or line.tokens > remaining:
+            chunks.append([])
+            remaining = budget
+        chunks[-1].append(line)
+        remaining -= line.tokens
+    return chunks
 
 
 def message_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
-    """Return what a message says: its text, a mark for every image or file, and the tools it calls but hidden ones."""
-    content = message.content if isinstance(message.content, list) else [message.content]
-    said = [_block_text(block) for block in content]
-    calls = message.tool_calls if isinstance(message, AIMessage) else []
-    said += [
-        f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})"
-        for call in calls
-        if call["name"] not in hidden
-    ]
-    return "\n".join(part for part in said if part)
+    """Return a message as text: its words, a word in brackets for every image or file, and its tool calls.
+
+    hidden: names of tools whose calls are left out.
+    """
+    blocks = message.content if isinstance(message.content, list) else [message.content]
+    parts = [_block_text(block) for block in blocks]
+    for call in message.tool_calls if isinstance(message, AIMessage) else ():
+        if call["name"] not in hidden:
+            args = json.dumps(call["args"], ensure_ascii=False, default=str)
+            parts.append(f"(calls {call['name']} with {args})")
+    return "\n".join(part for part in parts if part)
 
 
 def utterance(message: AnyMessage) -> str:
-    """Return what a user or an agent says in a message, as much of it as is read: neither tools nor calls."""
+    """Return the words of a user or an agent in a message, without tool calls; an empty text for other messages."""
     if not isinstance(message, HumanMessage | AIMessage) or not is_readable(message):
         return ""
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return _text_within_limit(message, [call["name"] for call in calls]).strip()
+    return _truncated_text(message, [call["name"] for call in calls]).strip()
 
 
 def last_question(messages: Sequence[AnyMessage]) -> str:
-    """Return what the user asked last, to search by."""
-    asked = [
-        message_text(message) for message in messages if isinstance(message, HumanMessage) and is_readable(message)
-    ]
-    return asked[-1][: 500 * CHARS_PER_TOKEN] if asked else ""
+    """Return the user's last message as a search query; an empty text if there is none."""
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage) and is_readable(message):
+            return message_text(message)[: MAX_QUERY_TOKENS * CHARS_PER_TOKEN]
+    return ""
 
 
 def _block_text(block: Any) -> str:
@@ -138,20 +149,18 @@ def _block_text(block: Any) -> str:
     kind = block.get("type", "")
     if kind in ("text", "input_text", "output_text"):
         return str(block.get("text", ""))
-    return (
-        ""
-        if kind in ("tool_use", "tool_call", "reasoning", "thinking")
-        else f"[{kind.removesuffix('_url') or 'attachment'}]"
-    )
+    if kind in ("tool_use", "tool_call", "reasoning", "thinking"):
+        return ""
+    return f"[{kind.removesuffix('_url') or 'attachment'}]"
 
 
 def _is_hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
-    """Whether nothing is left of a message without the hidden tools."""
+    """Return True if a message has no text apart from calls or results of hidden tools."""
     if isinstance(message, ToolMessage):
         return message.name in hidden
-    calls = isinstance(message, AIMessage) and any(call["name"] in hidden for call in message.tool_calls)
-    return calls and not message_text(message, hidden)
+    calls_hidden_tool = isinstance(message, AIMessage) and any(call["name"] in hidden for call in message.tool_calls)
+    return calls_hidden_tool and not message_text(message, hidden)
 
 
-def _text_within_limit(message: AnyMessage, hidden: Collection[str] = ()) -> str:
+def _truncated_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     return truncate(message_text(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN)

@@ -100,7 +100,7 @@ class EditValidator:
         record = None if raw["edit"] == FORGET else self._parse(kind, raw, keys)
         known_text = replaces.text if replaces else ""
         if record:
-            line = find_supporting_message(field_text(record, chosen=False), lines, known_text)
+            line = find_supporting_message(field_text(record, choices=False), lines, known_text)
         else:
             # Who denies what is known asks to forget it just as who repeats it.
             line = find_mentioning_message(known_text, lines)
