@@ -283,7 +283,7 @@ def test_the_agents_error_is_raised_even_if_it_cannot_be_noted():
     with pytest.raises(ConnectionError) as raised:
         learning.wrap(fails).invoke(said("Which tea?"), thread("a"), context=ALEX)
 
-    assert "It could not be noted as a learning, either: OSError: disk full" in raised.value.__notes__
+    assert "It could not be recorded as a learning, either: OSError: disk full" in raised.value.__notes__
 
 
 def test_an_error_teaches_nothing_where_nothing_is_to_be_learnt(store: BaseStore):
