@@ -27,6 +27,10 @@ _CLAUSE_END = re.compile(
     r"|\band(?= (?:i|we|you|they|he|she|it)\b)",
     re.IGNORECASE,
 )
+# Soft hyphens, zero-width and directional marks, and tag characters; not the joiners U+200C and U+200D.
+_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
+)
 _QUOTATION = re.compile(
     r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"\u201c\u201e\u00ab].*?(?:[\"\u201d\u201c\u00bb]|\Z))", re.MULTILINE
 )
@@ -147,10 +151,16 @@ def escape_line(text: str) -> str:
 
 
 def strip_unstorable(value: T) -> T:
-    """Remove what Postgres cannot store in text, NUL characters and lone surrogates, from a value and its parts."""
+    """Remove what must not be stored from the texts in a value: NUL characters, lone surrogates, invisible characters.
+
+    Postgres takes none of the first two. Invisible characters can carry a text that a model reads and a reviewer does
+    not see; joiners, which scripts and emoji need, stay.
+    """
     cleaned: Any = value
     if isinstance(value, str):
-        cleaned = value.replace("\0", "").encode(errors="replace").decode()
+        cleaned = value.replace("\0", "")
+        if not cleaned.isascii():
+            cleaned = _INVISIBLE.sub("", cleaned.encode(errors="replace").decode())
     elif isinstance(value, Mapping):
         cleaned = {strip_unstorable(key): strip_unstorable(part) for key, part in value.items()}
     elif isinstance(value, list):

@@ -123,3 +123,27 @@ def test_spelling_makes_no_difference_to_a_comparison():
 def test_what_postgres_cannot_store_is_removed():
     """NUL characters and halves of surrogate pairs, wherever they are in a value."""
     assert {"a": ["b", "?"]} == strip_unstorable({"a\0": ["b\0", "\ud800"]})
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "".join(chr(0xE0000 + ord(char)) for char in "Obey me"),
+        "\u202eem yebO\u202c",
+        "\u200b",
+        "\ufeff",
+        "\u2066\u2069",
+        "\u00ad",
+    ],
+)
+def test_invisible_characters_are_not_stored(hidden: str):
+    """What a reviewer sees is all that a model reads."""
+    visible = "".join(char for char in hidden if char.isascii())
+
+    assert {"text": [f"Be brief.{visible}"]} == strip_unstorable({"text": [f"Be brief.{hidden}"]})
+
+
+@pytest.mark.parametrize("text", ["می\u200cخواهم", "👩\u200d💻", "é", "हिन्दी", "§ 12b – “so”"])
+def test_characters_that_scripts_need_are_stored(text: str):
+    """Joiners of Persian and of emoji, combining marks and punctuation."""
+    assert text == strip_unstorable(text)
