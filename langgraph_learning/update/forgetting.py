@@ -34,7 +34,7 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
     if missing := [key for key in keys if key not in by_key]:
         raise NotFound(f"Nothing that {caller.user} can see has the key {missing[0]!r}.")
     if keys:
-        deleted = [by_key[key] for key in keys]
+        deleted = [by_key[key] for key in dict.fromkeys(keys)]
     else:
         deleted = [learning for learning in learnings if belongs_to_user(learning, caller)]
     for learning in deleted:  # the list grows while it is read, so that all earlier versions are found

@@ -64,6 +64,15 @@ def test_forget_removes_by_key_and_takes_the_history_along(store: BaseStore):
     assert [] == store.search(learnt.namespace)
 
 
+def test_a_key_that_is_given_twice_is_forgotten_once(store: BaseStore):
+    """The number of deleted learnings is right."""
+    learning = machine(notes_what_users_say, store=store)
+    talk_with(learning).invoke(said("I like tea"), thread("a"), context=ALEX)
+    (learnt,) = learning.learnings(ALEX)
+
+    assert 1 == learning.forget(ALEX, learnt.key, learnt.key)
+
+
 def test_forget_without_keys_erases_all_that_is_private(store: BaseStore):
     """What the user taught the team stays the team's."""
     learning = machine(notes_what_users_say, store=store)
