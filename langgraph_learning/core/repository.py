@@ -8,7 +8,7 @@ from langgraph.store.base import GetOp, Item
 from langgraph_learning.core.flow import Flow, batch, gather, search_all
 from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.scopes import ItemRef, Namespace
-from langgraph_learning.core.store_protocol import version_of
+from langgraph_learning.core.store_protocol import Expected, version_of
 
 
 class StoredLearning(NamedTuple):
@@ -16,6 +16,11 @@ class StoredLearning(NamedTuple):
 
     learning: Learning
     version: int
+
+    @property
+    def expected(self) -> Expected:
+        """The condition that the learning still has this version."""
+        return Expected(*self.learning.ref, self.version)
 
 
 def get_items(refs: Iterable[ItemRef]) -> Flow[dict[ItemRef, Item]]:
@@ -45,10 +50,18 @@ def find(namespaces: Sequence[Namespace], key: str, status: Status) -> Flow[Stor
     return next((found for found in stored if found.learning.status is status), None)
 
 
+def all_stored_in(namespaces: Sequence[Namespace], filter: dict[str, Any] | None = None) -> Flow[list[StoredLearning]]:
+    """Read all learnings that pass a filter in exactly these namespaces, not below them, with their versions."""
+    pages = yield from gather(search_all(namespace, filter) for namespace in namespaces)
+    stored: list[StoredLearning] = []
+    for namespace, items in zip(namespaces, pages, strict=True):
+        versions = {item.key: version_of(item) for item in items if item.namespace == namespace}
+        learnings = read_learnings(items, [namespace])
+        stored += [StoredLearning(learning, versions[learning.key]) for learning in learnings]
+    return stored
+
+
 def all_in(namespaces: Sequence[Namespace], filter: dict[str, Any] | None = None) -> Flow[list[Learning]]:
     """Read all learnings that pass a filter in exactly these namespaces, not below them."""
-    pages = yield from gather(search_all(namespace, filter) for namespace in namespaces)
-    learnings: list[Learning] = []
-    for namespace, items in zip(namespaces, pages, strict=True):
-        learnings += read_learnings(items, [namespace])
-    return learnings
+    stored = yield from all_stored_in(namespaces, filter)
+    return [learning for learning, _ in stored]

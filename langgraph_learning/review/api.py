@@ -1,4 +1,4 @@
-"""The reviewer's desk: what waits for approval is listed, seen with its evidence, approved or rejected here."""
+"""`machine.review`: the public methods to list, show, approve, reject and demote, for sync and async code."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,10 +14,10 @@ from langgraph_learning.stores.base import LearningStore
 
 
 class Review(Facade):
-    """What waits for approval, for whoever reviews it: the user of the context.
+    """Reviews proposals. The user of the context is the reviewer.
 
-    Where the store can, a decision is written only if nothing has changed since it was read. Who decided, when and why
-    is kept with the learning.
+    The learning keeps who decided, when and why. On a store with conditional writes, a decision is written only if
+    nothing that it is based on has changed.
     """
 
     def __init__(self, stores: Sequence[LearningStore], store: Callable[[], BaseStore], *, four_eyes: bool) -> None:
@@ -26,51 +26,56 @@ class Review(Facade):
         self._four_eyes = four_eyes
 
     def list(self, context: LearningContext) -> tuple[Learning, ...]:
-        """Return all that waits for approval where the reviewer may read, oldest first."""
+        """Return all proposals that the reviewer may read, oldest first."""
         return self._run(decisions.list_pending(self._stores, Caller.of(context)))
 
     async def alist(self, context: LearningContext) -> tuple[Learning, ...]:
-        """`list` for the async world."""
+        """Do as `list` in async code."""
         return await self._arun(decisions.list_pending(self._stores, Caller.of(context)))
 
     def show(self, context: LearningContext, key: str) -> Evidence:
-        """Return a proposal with the message it rests on and what it would change. Raises `NotFound`."""
+        """Return a proposal with the message it rests on and the texts it would replace. Raises `NotFound`."""
         return self._run(decisions.show_evidence(self._stores, Caller.of(context), key))
 
     async def ashow(self, context: LearningContext, key: str) -> Evidence:
-        """`show` for the async world."""
+        """Do as `show` in async code."""
         return await self._arun(decisions.show_evidence(self._stores, Caller.of(context), key))
 
     def approve(
         self, context: LearningContext, key: str, *, why: str | None = None, fields: Mapping[str, Any] | None = None
     ) -> Learning:
-        """Let a proposal count from now on, with other values for some of its fields; return the learning.
+        """Make a proposal an active learning, with other values for some of its fields; return the learning.
 
-        Raises `Conflict` if what it would change has changed since it was made, `NotAllowed` if it rests on the
-        reviewer's own words where the machine wants four eyes, `InvalidFields` for values that do not fit the record.
+        fields: new values by the name of the field.
+        Raises `NotFound`; `Conflict` if a learning that the proposal would change has changed since it was made;
+        `NotAllowed` if the learning store forbids it, or if the proposal rests on the reviewer's own words and the
+        machine has `four_eyes=True`; `InvalidFields` for values that do not fit the record.
         """
         return self._run(self._approve(context, key, why, fields))
 
     async def aapprove(
         self, context: LearningContext, key: str, *, why: str | None = None, fields: Mapping[str, Any] | None = None
     ) -> Learning:
-        """`approve` for the async world."""
+        """Do as `approve` in async code."""
         return await self._arun(self._approve(context, key, why, fields))
 
     def reject(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
-        """Refuse a proposal; it is not proposed again."""
+        """Reject a proposal, so that it is not proposed again. Raises `NotFound` or `Conflict`."""
         return self._run(decisions.reject(self._stores, Caller.of(context), key, why))
 
     async def areject(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
-        """`reject` for the async world."""
+        """Do as `reject` in async code."""
         return await self._arun(decisions.reject(self._stores, Caller.of(context), key, why))
 
     def demote(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
-        """Let something shared count no longer, until it is approved; what users learnt of it stays their own."""
+        """Turn a shared learning back into a proposal; users' private learnings stay as they are.
+
+        Raises `NotFound` or `Conflict`.
+        """
         return self._run(decisions.demote(self._stores, Caller.of(context), key, why))
 
     async def ademote(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
-        """`demote` for the async world."""
+        """Do as `demote` in async code."""
         return await self._arun(decisions.demote(self._stores, Caller.of(context), key, why))
 
     def _approve(

@@ -1,24 +1,25 @@
-"""What a person decides about what waits for approval, and what they are shown to decide it by."""
+"""Reviewers' decisions: list what is pending, show the evidence, and approve, reject or demote it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from langgraph.store.base import GetOp, Item
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from langgraph_learning.core.flow import Flow, batch, search_all
-from langgraph_learning.core.learning import Learning, ReviewDecision, Status, read_learnings, with_step_id
+from langgraph_learning.core.flow import Flow, batch, gather
+from langgraph_learning.core.learning import Learning, ReviewDecision, Status, with_step_id
 from langgraph_learning.core.records import explain_error, has_identity
-from langgraph_learning.core.scopes import Caller, Namespace
-from langgraph_learning.core.store_protocol import Expected, version_of
+from langgraph_learning.core.repository import StoredLearning, all_in, all_stored_in, find, get_many
+from langgraph_learning.core.scopes import Caller
+from langgraph_learning.core.store_protocol import Expected
 from langgraph_learning.errors import Conflict, InvalidFields, NotAllowed, NotFound
 from langgraph_learning.stores.base import LearningStore, readable_namespaces
 from langgraph_learning.update.proposals import apply_approval, is_stale, rests_on_own_words, with_decision
 
 
 class EvidenceItem(BaseModel):
-    """Something known that a proposal rests on."""
+    """A known learning that a proposal links to."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -29,105 +30,100 @@ class EvidenceItem(BaseModel):
 
 
 class Evidence(BaseModel):
-    """A proposal, what it rests on, and what it would change."""
+    """A proposal with its basis and its consequences, as a reviewer sees it."""
 
     model_config = ConfigDict(frozen=True)
 
     key: str
     kind: str
     scope: str
-    """Whom it would count for, such as "team acme"."""
+    """Scope and owner for which the proposal would become active, such as "team acme"."""
     text: str
-    """What would be learnt; of a proposal to forget, what would be forgotten."""
+    """The text to learn; of a proposal to forget, the text to forget."""
     fields: Mapping[str, Any]
-    """The record, whose fields can be changed on approval."""
+    """The fields of the record, which can be changed on approval."""
     forgets: bool
-    """Whether approving it makes something be forgotten."""
+    """True if approving the proposal makes a learning be forgotten."""
     replaces: tuple[str, ...]
-    """The texts that it would take the place of."""
+    """The texts that the proposal would replace."""
     quote: str | None
-    """The message it rests on; None where several people said it, for nobody's words are shown."""
+    """The message that the proposal rests on; None if several people said it, since their messages are not shown."""
     said_by: str | None
     channel: str | None
-    """Who said it: the user, the agent or a tool."""
+    """Origin of the message: the user, the agent or a tool."""
     thread: str | None
     messages: tuple[str, ...]
     rests_on: tuple[EvidenceItem, ...]
-    """What is known that it links to, as far as the reviewer may read it."""
+    """The known learnings that the proposal links to, if the reviewer may read them."""
     unreadable: int
-    """How much more it links to."""
+    """Number of linked learnings that the reviewer may not read, or that no longer exist."""
     supporters: int
-    """How many different users said it, where it waits for more of them."""
+    """Number of users who said it, for a candidate that waits for more of them."""
     proposed_at: datetime
     stale: bool
-    """Whether what it would change has changed since: then it can only be rejected."""
+    """True if a learning that the proposal would change has changed since: then it can only be rejected."""
 
 
-class PendingProposal(BaseModel):
-    """A proposal as it was read, with what it would change."""
-
-    model_config = ConfigDict(frozen=True)
+@dataclass(frozen=True)
+class PendingProposal:
+    """A proposal as it was read, with the learnings that decide whether it can be approved."""
 
     proposal: Learning
     bases: tuple[Learning, ...]
+    """The learnings that the proposal would replace or forget."""
     rivals: tuple[Learning, ...]
-    """What else is or waits that is about the same thing."""
-    versions: tuple[tuple[Namespace, str, int], ...]
+    """Other active or proposed learnings about the same subject."""
+    expected: tuple[Expected, ...]
+    """The versions that were read, the proposal's first."""
 
     @property
     def stale(self) -> bool:
-        """Whether what it would change has changed since, or something about the same thing counts by now."""
-        return is_stale(self.proposal, self.bases) or any(one.status is Status.ACTIVE for one in self.rivals)
+        """True if a base has changed since the proposal was made, or another learning on the subject is active now."""
+        return is_stale(self.proposal, self.bases) or any(rival.status is Status.ACTIVE for rival in self.rivals)
 
-    def expected(self) -> list[Expected]:
-        """Return what must not have changed when a decision is written."""
-        return [Expected(*version) for version in self.versions]
-
-    def evidence(self, replaced: tuple[str, ...], rests_on: Sequence[EvidenceItem]) -> Evidence:
-        """Return what a reviewer is shown."""
-        one = self.proposal
-        source = one.sources[0] if one.sources else None
+    def to_evidence(self, replaced: tuple[str, ...], rests_on: Sequence[EvidenceItem]) -> Evidence:
+        """Return the evidence for a reviewer."""
+        proposal = self.proposal
+        source = proposal.sources[0] if proposal.sources else None
         return Evidence(
-            key=one.key,
-            kind=one.kind,
-            scope=f"{one.scope.name} {one.owner}",
-            text=one.text,
-            fields=dict(one.data),
-            forgets=one.retires is not None,
+            key=proposal.key,
+            kind=proposal.kind,
+            scope=f"{proposal.scope.name} {proposal.owner}",
+            text=proposal.text,
+            fields=dict(proposal.data),
+            forgets=proposal.retires is not None,
             replaces=replaced,
-            quote=one.quote,
+            quote=proposal.quote,
             said_by=source.user if source else None,
             channel=source.channel if source else None,
             thread=source.thread if source else None,
             messages=source.messages if source else (),
             rests_on=tuple(rests_on),
-            unreadable=len(one.derived_from) - len(rests_on),
-            supporters=len(one.supporters),
-            proposed_at=one.learned_at,
+            unreadable=len(proposal.derived_from) - len(rests_on),
+            supporters=len(proposal.supporters),
+            proposed_at=proposal.learned_at,
             stale=self.stale,
         )
 
 
 def list_pending(stores: Sequence[LearningStore], caller: Caller) -> Flow[tuple[Learning, ...]]:
-    """Return all that waits for approval where the caller may read, oldest first."""
-    found: list[Learning] = []
-    for place in readable_namespaces(stores, caller):
-        items = yield from search_all(place, {"status": Status.PROPOSED.value})
-        found += read_learnings(items, [place])
-    return tuple(sorted(found, key=lambda one: (one.learned_at, one.key)))
+    """Return all proposals that the caller may read, oldest first."""
+    proposals = yield from all_in(readable_namespaces(stores, caller), {"status": Status.PROPOSED.value})
+    return tuple(sorted(proposals, key=lambda proposal: (proposal.learned_at, proposal.key)))
 
 
 def show_evidence(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow[Evidence]:
     """Return a proposal with its evidence. Raises `NotFound`."""
-    found = yield from _read_pending(stores, caller, key)
-    grounds = yield from _read_evidence_items(stores, caller, found.proposal)
-    store = _store_of(stores, found.proposal)
-    return found.evidence(store.texts_to_replace(found.proposal, found.bases), grounds)
+    pending = yield from _read_pending(stores, caller, key)
+    rests_on = yield from _read_evidence_items(stores, caller, pending.proposal)
+    store = _store_of(stores, pending.proposal)
+    return pending.to_evidence(store.texts_to_replace(pending.proposal, pending.bases), rests_on)
 
 
 def read_proposal(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow[Learning]:
     """Return a proposal. Raises `NotFound`."""
-    return (yield from _find_with_status(stores, caller, key, Status.PROPOSED))[0]
+    stored = yield from _find_with_status(stores, caller, key, Status.PROPOSED)
+    return stored.learning
 
 
 def approve(
@@ -138,87 +134,101 @@ def approve(
     fields: Mapping[str, Any],
     four_eyes: bool,
 ) -> Flow[Learning]:
-    """Let a proposal count, with other values for some fields. Raises `Conflict` if its base has changed."""
-    found = yield from _read_pending(stores, caller, key)
-    if four_eyes and rests_on_own_words(found.proposal, caller):
+    """Make a proposal active, with other values for some of its fields, and end the learnings that it replaces.
+
+    Raises `NotFound`; `Conflict` if the proposal is stale; `InvalidFields`; `NotAllowed` if the store objects, or if
+    the proposal rests on the caller's own words and `four_eyes` is set.
+    """
+    pending = yield from _read_pending(stores, caller, key)
+    if four_eyes and rests_on_own_words(pending.proposal, caller):
         raise NotAllowed("This proposal rests on your own words: somebody else has to approve it.")
-    if found.stale:
-        raise Conflict("What this proposal would change has changed since it was made: reject it, or propose anew.")
-    decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="approved", why=why)
-    store = _store_of(stores, found.proposal)
-    proposal = _with_changed_fields(store, found.proposal, fields) if fields else found.proposal
+    if pending.stale:
+        raise Conflict("What this proposal would change has changed since it was made: reject it, or propose it again.")
+    store = _store_of(stores, pending.proposal)
+    proposal = _with_changed_fields(store, pending.proposal, fields) if fields else pending.proposal
     if objection := store.objection(proposal):
         raise NotAllowed(objection)
-    *others, counts = with_step_id(apply_approval(proposal, found.bases, decision))
-    yield from batch(*(one.put() for one in (*others, counts)), expected=found.expected(), by=caller.user)
-    return counts
+    decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="approved", why=why)
+    written = with_step_id(apply_approval(proposal, pending.bases, decision))
+    yield from batch(*(learning.put() for learning in written), expected=pending.expected, by=caller.user)
+    return written[-1]
 
 
 def reject(stores: Sequence[LearningStore], caller: Caller, key: str, why: str | None) -> Flow[Learning]:
-    """Refuse a proposal: it counts for nobody, and is not proposed again."""
-    found = yield from _read_pending(stores, caller, key)
+    """Reject a proposal, so that it is not proposed again. Raises `NotFound` or `Conflict`."""
+    pending = yield from _read_pending(stores, caller, key)
     decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="rejected", why=why)
-    (refused,) = with_step_id([with_decision(found.proposal, Status.REJECTED, decision)])
-    yield from batch(refused.put(), expected=found.expected()[:1], by=caller.user)
-    return refused
+    (rejected,) = with_step_id([with_decision(pending.proposal, Status.REJECTED, decision)])
+    yield from batch(rejected.put(), expected=pending.expected[:1], by=caller.user)
+    return rejected
 
 
 def demote(stores: Sequence[LearningStore], caller: Caller, key: str, why: str | None) -> Flow[Learning]:
-    """Let something shared count no longer until a person approves it (again); what users learnt stays theirs."""
-    learning, version = yield from _find_with_status(stores, caller, key, Status.ACTIVE)
+    """Turn an active shared learning back into a proposal; users' private learnings stay as they are.
+
+    Raises `NotFound` or `Conflict`.
+    """
+    stored = yield from _find_with_status(stores, caller, key, Status.ACTIVE)
+    learning = stored.learning
     if learning.scope.private:
         raise NotFound(f"{key!r} is private to {learning.owner} already: only what is shared can be demoted.")
     decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="demoted", why=why)
-    (waits,) = with_step_id(
-        [with_decision(learning, Status.PROPOSED, decision).model_copy(update={"base": {}, "supersedes": ()})]
-    )
-    yield from batch(waits.put(), expected=[Expected(*learning.ref, version)], by=caller.user)
-    return waits
+    proposal = with_decision(learning, Status.PROPOSED, decision).model_copy(update={"base": {}, "supersedes": ()})
+    (demoted,) = with_step_id([proposal])
+    yield from batch(demoted.put(), expected=[stored.expected], by=caller.user)
+    return demoted
 
 
 def _read_pending(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow[PendingProposal]:
-    proposal, version = yield from _find_with_status(stores, caller, key, Status.PROPOSED)
-    items = yield from batch(*(GetOp(proposal.namespace, base) for base in proposal.base))
-    stored = [item for item in items if isinstance(item, Item)]
+    stored = yield from _find_with_status(stores, caller, key, Status.PROPOSED)
+    proposal = stored.learning
+    bases, versions = yield from get_many((proposal.namespace, base_key) for base_key in proposal.base)
     rivals = yield from _find_rivals(_store_of(stores, proposal), proposal)
-    versions = [(item.namespace, item.key, version_of(item)) for item in (*stored, *rivals)]
     return PendingProposal(
         proposal=proposal,
-        bases=tuple(read_learnings(stored, [proposal.namespace])),
-        rivals=tuple(read_learnings(rivals, [proposal.namespace])),
-        versions=((*proposal.ref, version), *versions),
+        bases=tuple(bases.values()),
+        rivals=tuple(rival.learning for rival in rivals),
+        expected=(
+            stored.expected,
+            *(Expected(*ref, version) for ref, version in versions.items()),
+            *(rival.expected for rival in rivals),
+        ),
     )
 
 
-def _find_rivals(store: LearningStore, proposal: Learning) -> Flow[list[Item]]:
-    """Return what else is or waits about the same thing, where records say what they are about.
+def _find_rivals(store: LearningStore, proposal: Learning) -> Flow[list[StoredLearning]]:
+    """Return other active or proposed learnings about the same subject, where records of this kind have an identity.
 
-    A decision expects them unchanged: so of two proposals about one thing that are approved at once, one is refused.
+    A decision expects them unchanged: of two proposals about one subject that are approved at once, one is refused.
     """
     record = store.kinds.get(proposal.kind)
     if record is None or not has_identity(record) or proposal.retires:
         return []
-    found: list[Item] = []
-    for status in (Status.ACTIVE, Status.PROPOSED):
-        found += yield from search_all(proposal.namespace, {"status": status.value})
-    mine, about = {proposal.key, *proposal.base}, store.subject(proposal)
-    others = [item for item in found if item.key not in mine and item.namespace == proposal.namespace]
-    return [item for item in others if (one := Learning.read(item)) and store.subject(one) == about]
+    subject = store.subject(proposal)
+    own_keys = {proposal.key, *proposal.base}
+    statuses = (Status.ACTIVE, Status.PROPOSED)
+    pages = yield from gather(all_stored_in([proposal.namespace], {"status": status.value}) for status in statuses)
+    return [
+        stored
+        for page in pages
+        for stored in page
+        if stored.learning.key not in own_keys and store.subject(stored.learning) == subject
+    ]
 
 
 def _read_evidence_items(
     stores: Sequence[LearningStore], caller: Caller, proposal: Learning
 ) -> Flow[list[EvidenceItem]]:
-    """Return what a proposal links to, as far as the caller may read it."""
+    """Return the learnings that a proposal links to, if the caller may read them."""
     readable = readable_namespaces(stores, caller)
-    items = yield from batch(*(GetOp(place, key) for key in proposal.derived_from for place in readable))
-    found = {one.key: one for one in read_learnings((item for item in items if isinstance(item, Item)), readable)}
-    known = [found[key] for key in proposal.derived_from if key in found]
-    return [EvidenceItem(key=one.key, kind=one.kind, text=one.text, said_by=_first_user(one)) for one in known]
-
-
-def _first_user(learning: Learning) -> str | None:
-    return learning.sources[0].user if learning.sources else None
+    learnings, _ = yield from get_many((namespace, key) for key in proposal.derived_from for namespace in readable)
+    by_key = {learning.key: learning for learning in learnings.values()}
+    items: list[EvidenceItem] = []
+    for key in proposal.derived_from:
+        if learning := by_key.get(key):
+            said_by = learning.sources[0].user if learning.sources else None
+            items.append(EvidenceItem(key=key, kind=learning.kind, text=learning.text, said_by=said_by))
+    return items
 
 
 def _store_of(stores: Sequence[LearningStore], learning: Learning) -> LearningStore:
@@ -227,15 +237,13 @@ def _store_of(stores: Sequence[LearningStore], learning: Learning) -> LearningSt
 
 def _find_with_status(
     stores: Sequence[LearningStore], caller: Caller, key: str, status: Status
-) -> Flow[tuple[Learning, int]]:
-    """Return the learning of this key and status that the caller may read, and its version."""
-    items = yield from batch(*(GetOp(place, key) for place in readable_namespaces(stores, caller)))
-    for item in items:
-        learning = Learning.read(item) if isinstance(item, Item) else None
-        if learning and isinstance(item, Item) and learning.status is status:
-            return learning, version_of(item)
-    what = "waits for approval" if status is Status.PROPOSED else "counts"
-    raise NotFound(f"Nothing that {caller.user} can see and that {what} has the key {key!r}.")
+) -> Flow[StoredLearning]:
+    """Return the learning with this key and status that the caller may read. Raises `NotFound`."""
+    stored = yield from find(readable_namespaces(stores, caller), key, status)
+    if stored is None:
+        state = "waits for approval" if status is Status.PROPOSED else "is active"
+        raise NotFound(f"Nothing that {caller.user} can see and that {state} has the key {key!r}.")
+    return stored
 
 
 def _with_changed_fields(store: LearningStore, proposal: Learning, fields: Mapping[str, Any]) -> Learning:
