@@ -1,4 +1,7 @@
-"""What is said of an answer, or came of a decision, outside the conversation: by a button, a ticket, a job."""
+"""Feedback from outside the conversation, such as a button or a ticket: on an answer, or the outcome of a decision.
+
+It becomes votes on the learnings in the answer's context, and learnings from comments, corrections and outcomes.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,14 +9,15 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from langchain_core.messages import HumanMessage
-from langgraph.store.base import GetOp, Item, PutOp
+from langgraph.store.base import PutOp
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.core.flow import Flow, as_flow, batch
+from langgraph_learning.core.flow import Flow, as_flow
 from langgraph_learning.core.keys import hash_key
-from langgraph_learning.core.learning import Learning, Source, Status, read_learnings
+from langgraph_learning.core.learning import Learning, Source, Status
 from langgraph_learning.core.records import Edit, explain_error, kind_of, record_text, resolve_links
-from langgraph_learning.core.scopes import Caller
+from langgraph_learning.core.repository import find_all
+from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import InvalidFields, Misconfigured, NotFound
 from langgraph_learning.extract.extraction import process_edits
@@ -28,60 +32,54 @@ UP, DOWN = "up", "down"
 CORRECTION = "correction"
 OutcomeResult = Literal["resolved", "succeeded", "reopened", "failed", "escalated"]
 WORKED: Mapping[str, bool] = dict(zip(get_args(OutcomeResult), (True, True, False, False, False), strict=True))
-"""What an outcome says of the answer before it."""
+"""Whether an outcome counts as a helpful or a harmful vote on the last answer."""
 
 
 @dataclass(frozen=True)
 class UserFeedback:
-    """One user's word from outside the conversation."""
+    """One user's feedback from outside the conversation."""
 
     stores: Sequence[LearningStore]
     caller: Caller
     at: datetime
-    said: str
-    """The word itself: "up", "down", "correction" or an outcome."""
+    judgement: str
+    """The judgement itself: "up", "down", "correction" or an outcome."""
     worked: bool
+    """Whether the judgement is positive."""
     answer: str | None
-    """Id of the answer that it is about."""
+    """Id of the answer's message."""
     comment: str | None
     correction: str | None = None
-    """What would have been right."""
+    """The right answer, in the user's words."""
 
     @property
-    def words(self) -> str:
-        """What the comment says, if anything."""
+    def comment_text(self) -> str:
+        """The comment without surrounding white space; an empty text for none."""
         return (self.comment or "").strip()
 
     @property
-    def spoken(self) -> str:
-        """All that the user said."""
-        return ". ".join(part for part in (self.words, self.correction) if part) or self.said
-
-    def vote(self, answer: str) -> Vote:
-        """Return it as a vote on what an answer was shown."""
-        return Vote.of(self.caller, answer, helped=self.worked, why=self.said, at=self.at)
-
-    def source(self) -> Source:
-        """Return it as what a learning rests on: the user's own words."""
-        messages = (self.answer,) if self.answer else ()
-        return Source(channel="user", user=self.caller.user, thread=self.caller.thread, messages=messages)
+    def full_text(self) -> str:
+        """Comment and correction; the judgement if there is neither."""
+        return ". ".join(part for part in (self.comment_text, self.correction) if part) or self.judgement
 
 
 def record_feedback(
     stores: Sequence[LearningStore], caller: Caller, message: str, verdict: str, comment: str | None
 ) -> Flow[tuple[Learning, ...]]:
-    """Cast votes on what an answer was shown, and learn what was said of it; return the learnings that changed.
+    """Record a user's judgement of an answer as votes and learnings; return the learnings that changed.
 
-    Raises `InvalidFields` for what is empty, `NotFound` for an answer that is not on record.
+    verdict: "up", "down", or the text of a correction.
+    Raises `InvalidFields` for an empty value, `NotFound` for an answer that is not on record.
     """
     _require_texts(thread_id=caller.thread, message_id=message, verdict=verdict)
     if not caller.learn:
         return ()
     word = verdict.strip().casefold()
-    correction = verdict.strip() if word not in (UP, DOWN) else None
-    said = CORRECTION if correction else word
-    voice = UserFeedback(stores, caller, datetime.now(UTC), said, word == UP, message, comment, correction)
-    return (yield from _write_feedback(voice, (yield from _learnings_about_answer(voice))))
+    correction = None if word in (UP, DOWN) else verdict.strip()
+    judgement = CORRECTION if correction else word
+    feedback = UserFeedback(stores, caller, datetime.now(UTC), judgement, word == UP, message, comment, correction)
+    learnings = yield from _learn_from_answer(feedback)
+    return (yield from _write_feedback(feedback, learnings))
 
 
 def record_outcome(
@@ -92,120 +90,146 @@ def record_outcome(
     decision: str | None,
     comment: str | None,
 ) -> Flow[tuple[Learning, ...]]:
-    """Tell how the caller's thread ended, or what came of a decision, or both; return the learnings that changed.
+    """Record how the caller's thread ended, the outcome of a decision, or both; return the learnings that changed.
 
-    Raises `InvalidFields` for what is empty or unknown, `NotFound` for an answer or a decision that is not on record.
+    message: id of the answer that is credited; by default the thread's last answer with query-dependent learnings.
+    decision: key of the decision.
+    Raises `InvalidFields` for an empty or unknown value, `NotFound` for an answer or a decision that is not on record.
     """
     if result not in WORKED:
-        raise InvalidFields(f"outcome: {result!r} is none of {', '.join(WORKED)}.")
+        raise InvalidFields(f"outcome: {result!r} is not one of {', '.join(WORKED)}.")
     if caller.thread is None and (decision is None or message is not None):
-        raise InvalidFields("thread_id: say in which thread the answer was given, or name a decision and no message.")
+        raise InvalidFields("thread_id: give the thread of the answer, or name a decision and no message.")
     if message is not None:
         _require_texts(message_id=message)
     if not caller.learn:
         return ()
     if message is None and caller.thread:
         message = yield from find_last_answer(caller)
-    voice = UserFeedback(stores, caller, datetime.now(UTC), result, WORKED[result], message, comment)
-    wanted = yield from (
-        _learnings_about_answer(voice) if decision is None else _learnings_about_decision(voice, decision)
-    )
-    return (yield from _write_feedback(voice, wanted))
-
-
-def _write_feedback(voice: UserFeedback, wanted: Sequence[Learning]) -> Flow[tuple[Learning, ...]]:
-    """Write votes and learnings, all or nothing, and return those that changed: none if all was said before."""
-    vote = voice.vote(voice.answer) if voice.answer else None
-    shown = (yield from read_answer_context(voice.stores, voice.caller, vote.answer)) if vote else []
-    new = (yield from select_unvoted(vote, shown)) if vote else []
-    votes = [PutOp(*vote.on(place), index=False) for place in new if vote]
-    learnt = yield from write_learnings(voice.stores, voice.caller, wanted, *votes, at=voice.at)
-    counted = yield from update_totals(shown, voice.caller.user)
-    return (*learnt, *(one for one in counted if one.ref in new))
-
-
-def _learnings_about_answer(voice: UserFeedback) -> Flow[list[Learning]]:
-    """Return what a comment or a correction teaches, if the machine has a learning store for it.
-
-    A bare word takes back what the user said of the same answer to the contrary.
-    """
-    keeper = _store_with_record(voice.stores, Feedback)
-    if keeper is None:
-        return []
-    store, record = keeper
-    if not (voice.correction or voice.words):
-        said = yield from _active_under(voice, store, _feedback_key(voice, kind_of(record), voice.answer or ""))
-        contrary = [one for one in said if one.data["worked"] is not voice.worked]
-        return [one.model_copy(update={"status": Status.SUPERSEDED, "valid_to": voice.at}) for one in contrary]
-    fields = {"behaviour": voice.words, "worked": voice.worked, "instead": voice.correction, "situation": None}
-    return (yield from _learn_record(voice, store, _make_record(record, fields), voice.answer or ""))
-
-
-def _learnings_about_decision(voice: UserFeedback, key: str) -> Flow[list[Learning]]:
-    """Return the outcome of a decision. Raises `NotFound`, and `Misconfigured` if the machine keeps no decisions."""
-    keeper = _store_with_record(voice.stores, Outcome)
-    if keeper is None:
-        raise Misconfigured("The machine has no learning store for outcomes of decisions, such as DecisionLog().")
-    store, record = keeper
-    decision = next(iter((yield from _all_under(voice, store, key))), None)
+    feedback = UserFeedback(stores, caller, datetime.now(UTC), result, WORKED[result], message, comment)
     if decision is None:
-        raise NotFound(f"Nothing that {voice.caller.user} can see has the key {key!r}.")
-    fields = {"decision": key, "outcome": voice.words or voice.said, "worked": voice.worked}
-    outcome = _make_record(record, fields)
+        learnings = yield from _learn_from_answer(feedback)
+    else:
+        learnings = yield from _learn_from_decision(feedback, decision)
+    return (yield from _write_feedback(feedback, learnings))
+
+
+def _write_feedback(feedback: UserFeedback, learnings: Sequence[Learning]) -> Flow[tuple[Learning, ...]]:
+    """Write votes and learnings in one batch; return the learnings that changed: none for repeated feedback."""
+    in_context: list[ItemRef] = []
+    unvoted: list[ItemRef] = []
+    votes: list[PutOp] = []
+    if feedback.answer:
+        helped, why = feedback.worked, feedback.judgement
+        vote = Vote.of(feedback.caller, feedback.answer, helped=helped, why=why, at=feedback.at)
+        in_context = yield from read_answer_context(feedback.stores, feedback.caller, feedback.answer)
+        unvoted = yield from select_unvoted(vote, in_context)
+        votes = [PutOp(*vote.on(ref), index=False) for ref in unvoted]
+    written = yield from write_learnings(feedback.stores, feedback.caller, learnings, *votes, at=feedback.at)
+    counted = yield from update_totals(in_context, feedback.caller.user)
+    return (*written, *(learning for learning in counted if learning.ref in unvoted))
+
+
+def _learn_from_answer(feedback: UserFeedback) -> Flow[list[Learning]]:
+    """Return the learnings of a comment or a correction, if the machine has a learning store for feedback.
+
+    A judgement without a text ends the user's earlier feedback on the same answer if that said the opposite.
+    """
+    found = _find_store_for(feedback.stores, Feedback)
+    if found is None:
+        return []
+    store, record = found
+    answer = feedback.answer or ""
+    if not (feedback.correction or feedback.comment_text):
+        earlier = yield from _read_active(feedback, store, _feedback_key(feedback, kind_of(record), answer))
+        opposite = [learning for learning in earlier if learning.data["worked"] is not feedback.worked]
+        ended = {"status": Status.SUPERSEDED, "valid_to": feedback.at}
+        return [learning.model_copy(update=ended) for learning in opposite]
+    fields = {
+        "behaviour": feedback.comment_text,
+        "worked": feedback.worked,
+        "instead": feedback.correction,
+        "situation": None,
+    }
+    return (yield from _learn_record(feedback, store, _make_record(record, fields), answer))
+
+
+def _learn_from_decision(feedback: UserFeedback, key: str) -> Flow[list[Learning]]:
+    """Return the outcome of a decision as learnings.
+
+    Raises `NotFound` for an unknown decision, `Misconfigured` if the machine has no learning store for decisions.
+    """
+    found = _find_store_for(feedback.stores, Outcome)
+    if found is None:
+        raise Misconfigured("The machine has no learning store for outcomes of decisions, such as DecisionLog().")
+    store, record = found
+    decisions = yield from find_all(readable_namespaces([store], feedback.caller), key)
+    if not decisions:
+        raise NotFound(f"Nothing that {feedback.caller.user} can see has the key {key!r}.")
+    outcome = feedback.comment_text or feedback.judgement
+    unlinked = _make_record(record, {"decision": key, "outcome": outcome, "worked": feedback.worked})
     try:
-        made = resolve_links(outcome, {key: decision})
+        linked = resolve_links(unlinked, {key: decisions[0].learning})
     except ValueError as error:
         raise NotFound(str(error)) from error
-    return (yield from _learn_record(voice, store, made, f"{key} {record_text(made)}"))
+    return (yield from _learn_record(feedback, store, linked, f"{key} {record_text(linked)}"))
 
 
 def _make_record(record: type[BaseModel], fields: Mapping[str, Any]) -> BaseModel:
     try:
         return record.model_validate(fields)
-    except ValidationError as error:  # a record of somebody's own that asks for more
+    except ValidationError as error:  # a subclass of the record may require more fields
         raise InvalidFields(f"{record.__name__}: {explain_error(error)}") from error
 
 
-def _learn_record(voice: UserFeedback, store: LearningStore, record: BaseModel, about: str) -> Flow[list[Learning]]:
-    """Return what is to be written for a record; nothing if this user has said just that about just this already."""
-    edit = _make_edit(voice, store, record, about)
-    if [one for one in (yield from _active_under(voice, store, edit.key)) if one.text == record_text(record)]:
+def _learn_record(
+    feedback: UserFeedback, store: LearningStore, record: BaseModel, subject: str
+) -> Flow[list[Learning]]:
+    """Return the learnings to write for a record; none if the user has given the same feedback on this subject before.
+
+    subject: id of the answer, or key of the decision with the outcome.
+    """
+    edit = _make_edit(feedback, store, record, subject)
+    text = record_text(record)
+    earlier = yield from _read_active(feedback, store, edit.key)
+    if any(learning.text == text for learning in earlier):
         return []
-    asked = Request(voice.caller, record_text(record), voice.at, for_extraction=True)
-    known = yield from as_flow(store.recall(asked))
+    request = Request(feedback.caller, text, feedback.at, for_extraction=True)
+    known = yield from as_flow(store.recall(request))
     return (yield from process_edits(store, [edit], known))
 
 
-def _make_edit(voice: UserFeedback, store: LearningStore, record: BaseModel, about: str) -> Edit:
-    """Return the edit that learns a record in this user's words, under the one key that their word on this has."""
-    note = Note(record, Line(1, HumanMessage(voice.spoken), voice.spoken, "user"))
-    edit = edit_from_note(store, Turn(voice.caller, (), voice.at), note, 0)
-    return replace(edit, key=_feedback_key(voice, edit.kind, about), source=voice.source())
+def _make_edit(feedback: UserFeedback, store: LearningStore, record: BaseModel, subject: str) -> Edit:
+    """Return the edit that learns a record from the user's own words, under one key for this user and subject."""
+    caller, text = feedback.caller, feedback.full_text
+    note = Note(record, Line(1, HumanMessage(text), text, "user"))
+    edit = edit_from_note(store, Turn(caller, (), feedback.at), note, 0)
+    messages = (feedback.answer,) if feedback.answer else ()
+    source = Source(channel="user", user=caller.user, thread=caller.thread, messages=messages)
+    return replace(edit, key=_feedback_key(feedback, edit.kind, subject), source=source)
 
 
-def _feedback_key(voice: UserFeedback, kind: str, about: str) -> str:
-    """Return the key under which a user's word on something lies."""
-    caller = voice.caller
-    return hash_key(caller.tenant, caller.thread or "", about, caller.user, kind)
+def _feedback_key(feedback: UserFeedback, kind: str, subject: str) -> str:
+    """Return the key of a user's feedback on a subject."""
+    caller = feedback.caller
+    return hash_key(caller.tenant, caller.thread or "", subject, caller.user, kind)
 
 
-def _active_under(voice: UserFeedback, store: LearningStore, key: str) -> Flow[list[Learning]]:
-    """Return what lies under a key and counts."""
-    return [one for one in (yield from _all_under(voice, store, key)) if one.is_active(voice.at)]
+def _read_active(feedback: UserFeedback, store: LearningStore, key: str) -> Flow[list[Learning]]:
+    """Return the active learnings with this key that the user may read."""
+    stored = yield from find_all(readable_namespaces([store], feedback.caller), key)
+    return [learning for learning, _ in stored if learning.is_active(feedback.at)]
 
 
-def _all_under(voice: UserFeedback, store: LearningStore, key: str) -> Flow[list[Learning]]:
-    readable = readable_namespaces([store], voice.caller)
-    items = yield from batch(*(GetOp(place, key) for place in readable))
-    return read_learnings((item for item in items if isinstance(item, Item)), readable)
-
-
-def _store_with_record(
+def _find_store_for(
     stores: Sequence[LearningStore], record: type[BaseModel]
 ) -> tuple[LearningStore, type[BaseModel]] | None:
-    """Return the first learning store that has such a record, and its own form of the record."""
-    found = ((store, own) for store in stores for own in store.kinds.values() if issubclass(own, record))
-    return next(found, None)
+    """Return the first learning store with this record or a subclass of it, and the store's own class of it."""
+    for store in stores:
+        for own_record in store.kinds.values():
+            if issubclass(own_record, record):
+                return store, own_record
+    return None
 
 
 def _require_texts(**texts: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The agent's instructions as versions: to be looked at, compared and rolled back."""
+"""`machine.instructions`: past versions of the agent's learned instructions, their differences, and rollback."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,36 +9,35 @@ from typing import NamedTuple
 from langgraph.store.base import BaseStore
 from pydantic import BaseModel, ConfigDict
 
-from langgraph_learning.core.flow import Facade, Flow, T, batch, search_all
+from langgraph_learning.core.flow import Facade, Flow, T, batch
 from langgraph_learning.core.learning import (
     ACTIVATING_VERDICTS,
     DEACTIVATING_VERDICTS,
     Learning,
     ReviewDecision,
     Status,
-    read_learnings,
     with_step_id,
 )
+from langgraph_learning.core.repository import all_in, all_stored_in
 from langgraph_learning.core.scopes import Caller, LearningContext
-from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import NotAllowed, NotFound
 from langgraph_learning.stores.self_improvement import SelfImprovement, section_of
 from langgraph_learning.update.proposals import end_learning, rests_on_own_words
 
 
 class Version(BaseModel):
-    """The instructions as they were from one decision to the next."""
+    """The instructions between two decisions about them."""
 
     model_config = ConfigDict(frozen=True)
 
     number: int
-    """Counted from 0, which is what the developer wrote, before anything was approved."""
+    """Number of the version; 0 is the developer's text, before any approval."""
     at: datetime | None
     by: str | None
-    """Who decided it; None for version 0."""
+    """The reviewer; None for version 0."""
     why: str | None
     sections: Mapping[str, str]
-    """What each section says. Those that nothing approved stands in are as the developer writes them today."""
+    """Text of each section by name. A section without an approved learning has the developer's current text."""
 
     def as_text(self) -> str:
         """Return the sections as one text, ordered by name."""
@@ -46,17 +45,18 @@ class Version(BaseModel):
 
 
 class InstructionState(NamedTuple):
-    """What counted after a decision, by key."""
+    """The active instructions after a decision."""
 
     decision: ReviewDecision | None
-    counting: dict[str, Learning]
+    active: dict[str, Learning]
+    """Learnings by key."""
 
 
 class Instructions(Facade):
-    """What the agent was told from one approval to the next, for whoever the context names.
+    """Lists, compares and rolls back versions of the instructions of one `SelfImprovement` store.
 
-    Versions are read off what was approved and what ended it. An approval that was undone is no version, and neither is
-    what was forgotten for good.
+    Versions are computed from the decisions that are kept with the learnings. An approval that was undone makes no
+    version, and forgotten learnings are in none.
     """
 
     def __init__(self, learning_store: SelfImprovement, store: Callable[[], BaseStore], *, four_eyes: bool) -> None:
@@ -65,31 +65,32 @@ class Instructions(Facade):
         self._four_eyes = four_eyes
 
     def versions(self, context: LearningContext) -> tuple[Version, ...]:
-        """Return all versions, oldest first: 0 is what the developer wrote, the last one is what counts now."""
+        """Return all versions, oldest first: 0 is the developer's text, the last one is active."""
         return self._run(self._versions(context))
 
     async def aversions(self, context: LearningContext) -> tuple[Version, ...]:
-        """`versions` for the async world."""
+        """Do as `versions` in async code."""
         return await self._arun(self._versions(context))
 
     def compare(self, context: LearningContext, a: int, b: int) -> str:
-        """Return what differs between two versions, as a unified diff. Raises `NotFound`."""
+        """Return the differences of version b from version a as a unified diff. Raises `NotFound`."""
         return self._run(self._compare(context, a, b))
 
     async def acompare(self, context: LearningContext, a: int, b: int) -> str:
-        """`compare` for the async world."""
+        """Do as `compare` in async code."""
         return await self._arun(self._compare(context, a, b))
 
     def rollback(self, context: LearningContext, number: int, why: str | None = None) -> Version:
-        """Let the instructions be what they were in a version, from the next turn on; return that as a new version.
+        """Restore the instructions of an earlier version, from the next turn on; return them as a new version.
 
-        Raises `NotFound`; `Conflict` if something has changed meanwhile; `NotAllowed` where it would change a protected
-        section, or let what rests on the caller's own words count where the machine wants four eyes.
+        Raises `NotFound`; `Conflict` if the instructions have changed in the meantime; `NotAllowed` if a protected
+        section would change, or if an instruction that rests on the caller's own words would become active again and
+        the machine has `four_eyes=True`.
         """
         return self._run(self._rollback(context, number, why))
 
     async def arollback(self, context: LearningContext, number: int, why: str | None = None) -> Version:
-        """`rollback` for the async world."""
+        """Do as `rollback` in async code."""
         return await self._arun(self._rollback(context, number, why))
 
     def _versions(self, context: LearningContext) -> Flow[tuple[Version, ...]]:
@@ -103,65 +104,67 @@ class Instructions(Facade):
 
 
 def list_versions(store: SelfImprovement, caller: Caller) -> Flow[tuple[Version, ...]]:
-    """Return all versions, oldest first; the last one is what counts now."""
-    place = caller.namespace(store.scope, store.name)
-    items = yield from search_all(place)
-    return _make_versions(store, read_learnings(items, [place]))
+    """Return all versions, oldest first; the last one is active."""
+    learnings = yield from all_in([caller.namespace(store.scope, store.name)])
+    return _make_versions(store, learnings)
 
 
-def compare_versions(found: Sequence[Version], a: int, b: int) -> str:
-    """Return what differs between two versions, as a unified diff; empty if nothing does. Raises `NotFound`."""
-    one, other = (_version_number(found, number) for number in (a, b))
+def compare_versions(versions: Sequence[Version], a: int, b: int) -> str:
+    """Return the differences of version b from version a as a unified diff; empty for none. Raises `NotFound`."""
+    old, new = _get_version(versions, a), _get_version(versions, b)
     names = f"version {a}", f"version {b}"
-    return "\n".join(unified_diff(one.as_text().splitlines(), other.as_text().splitlines(), *names, lineterm=""))
+    return "\n".join(unified_diff(old.as_text().splitlines(), new.as_text().splitlines(), *names, lineterm=""))
 
 
 def roll_back(store: SelfImprovement, caller: Caller, number: int, why: str | None, four_eyes: bool) -> Flow[Version]:
-    """Let exactly that count again which counted in a version. Raises `NotFound`, `NotAllowed` or `Conflict`."""
-    place = caller.namespace(store.scope, store.name)
-    items = yield from search_all(place)
-    learnings = read_learnings(items, [place])
-    history = instruction_states(learnings)
-    then = _version_number(history, number)
+    """Make exactly the instructions of a version active again. Raises `NotFound`, `NotAllowed` or `Conflict`."""
+    stored_learnings = yield from all_stored_in([caller.namespace(store.scope, store.name)])
+    learnings = [stored.learning for stored in stored_learnings]
+    states = list_states(learnings)
+    target = _get_version(states, number)
     decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="rolled back", why=why)
-    changed = _roll_back_changes(history[-1].counting, then.counting, decision)
+    changed = _plan_rollback(states[-1].active, target.active, decision)
     _check_allowed(store, caller, changed, four_eyes)
-    # Whatever lies there may have been approved by now: nothing of it may have changed.
-    expected = [Expected(item.namespace, item.key, version_of(item)) for item in items]
-    yield from batch(*(one.put() for one in with_step_id(changed)), expected=expected, by=caller.user)
-    now = {one.key: one for one in learnings} | {one.key: one for one in changed}
-    return _make_versions(store, now.values())[-1]
+    # Another instruction may be approved at the same time, so all of them must be as they were read.
+    expected = [stored.expected for stored in stored_learnings]
+    yield from batch(*(learning.put() for learning in with_step_id(changed)), expected=expected, by=caller.user)
+    current = {learning.key: learning for learning in (*learnings, *changed)}
+    return _make_versions(store, current.values())[-1]
 
 
-def instruction_states(learnings: Iterable[Learning]) -> list[InstructionState]:
-    """Return what counted after every decision, oldest first; the first state is before all of them.
+def list_states(learnings: Iterable[Learning]) -> list[InstructionState]:
+    """Return the states of the instructions after each decision, oldest first; the first is before any decision.
 
-    What was decided together has one time. What was changed without a decision comes last.
+    Decisions with the same time were made together and lead to one state. If the active instructions have changed
+    without a decision, the last state holds them.
     """
-    known = [one for one in learnings if one.retires is None]
-    acts = [
-        (decision, one)
-        for one in known
-        for decision in one.decisions
-        if decision.verdict in ACTIVATING_VERDICTS + DEACTIVATING_VERDICTS
-    ]
-    acts.sort(key=lambda act: (act[0].at, act[0].verdict in ACTIVATING_VERDICTS, act[1].key))
-    found = [InstructionState(None, {})]
-    for _, together in itertools.groupby(acts, key=lambda act: act[0].at):
-        counting = dict(found[-1].counting)
-        for decision, one in together:
-            counting.pop(one.key, None) if decision.verdict in DEACTIVATING_VERDICTS else counting.update(
-                {one.key: one}
-            )
-        found.append(InstructionState(decision, counting))
-    present = {one.key: one for one in known if one.status is Status.ACTIVE and one.is_approved}
-    return found if found[-1].counting.keys() == present.keys() else [*found, InstructionState(None, present)]
+    instructions = [learning for learning in learnings if learning.retires is None]
+    events: list[tuple[ReviewDecision, Learning]] = []
+    for learning in instructions:
+        for decision in learning.decisions:
+            if decision.verdict in ACTIVATING_VERDICTS + DEACTIVATING_VERDICTS:
+                events.append((decision, learning))
+    events.sort(key=lambda event: (event[0].at, event[0].verdict in ACTIVATING_VERDICTS, event[1].key))
+
+    states = [InstructionState(None, {})]
+    for _, simultaneous in itertools.groupby(events, key=lambda event: event[0].at):
+        active = dict(states[-1].active)
+        for decision, learning in simultaneous:
+            if decision.verdict in ACTIVATING_VERDICTS:
+                active[learning.key] = learning
+            else:
+                active.pop(learning.key, None)
+        states.append(InstructionState(decision, active))
+    active_now = {one.key: one for one in instructions if one.status is Status.ACTIVE and one.is_approved}
+    if states[-1].active.keys() != active_now.keys():
+        states.append(InstructionState(None, active_now))
+    return states
 
 
-def _version_number(found: Sequence[T], number: int) -> T:
-    if not 0 <= number < len(found):
-        raise NotFound(f"There is no version {number} of the instructions, only 0 to {len(found) - 1}.")
-    return found[number]
+def _get_version(versions: Sequence[T], number: int) -> T:
+    if not 0 <= number < len(versions):
+        raise NotFound(f"There is no version {number} of the instructions, only 0 to {len(versions) - 1}.")
+    return versions[number]
 
 
 def _make_versions(store: SelfImprovement, learnings: Iterable[Learning]) -> tuple[Version, ...]:
@@ -172,38 +175,41 @@ def _make_versions(store: SelfImprovement, learnings: Iterable[Learning]) -> tup
             at=decision.at if decision else None,
             by=decision.by if decision else None,
             why=decision.why if decision else None,
-            sections=store.section_texts(counting.values(), now),
+            sections=store.section_texts(active.values(), now),
         )
-        for number, (decision, counting) in enumerate(instruction_states(learnings))
+        for number, (decision, active) in enumerate(list_states(learnings))
     )
 
 
-def _roll_back_changes(
-    now: Mapping[str, Learning], then: Mapping[str, Learning], decision: ReviewDecision
+def _plan_rollback(
+    current: Mapping[str, Learning], target: Mapping[str, Learning], decision: ReviewDecision
 ) -> list[Learning]:
-    """Return what has to be written so that what counted then counts again, and nothing else."""
-    gone = [one for key, one in now.items() if key not in then]
-    back = [one for key, one in then.items() if key not in now]
-    return [*(end_learning(one, decision) for one in gone), *(_reactivate(one, gone, decision) for one in back)]
+    """Return the learnings to write so that exactly the target's learnings are active."""
+    to_end = [learning for key, learning in current.items() if key not in target]
+    to_reactivate = [learning for key, learning in target.items() if key not in current]
+    ended = [end_learning(learning, decision) for learning in to_end]
+    return [*ended, *(_reactivate(learning, to_end, decision) for learning in to_reactivate)]
 
 
-def _reactivate(one: Learning, gone: Sequence[Learning], decision: ReviewDecision) -> Learning:
-    """Return a learning that counts again, in the place of what its section said meanwhile."""
-    instead = tuple(other.key for other in gone if section_of(other) == section_of(one))
-    return one.model_copy(
+def _reactivate(learning: Learning, ended: Sequence[Learning], decision: ReviewDecision) -> Learning:
+    """Return an active learning that supersedes the ended learnings of its section."""
+    replaced = [other.key for other in ended if section_of(other) == section_of(learning)]
+    return learning.model_copy(
         update={
             "status": Status.ACTIVE,
             "valid_to": None,
-            "supersedes": tuple(dict.fromkeys((*one.supersedes, *instead))),
-            "decisions": (*one.decisions, decision),
+            "supersedes": tuple(dict.fromkeys((*learning.supersedes, *replaced))),
+            "decisions": (*learning.decisions, decision),
         }
     )
 
 
 def _check_allowed(store: SelfImprovement, caller: Caller, changed: Sequence[Learning], four_eyes: bool) -> None:
-    if objection := next(filter(None, map(store.objection, changed)), None):
-        raise NotAllowed(objection)
-    if four_eyes and any(rests_on_own_words(one, caller) for one in changed if one.status is Status.ACTIVE):
+    for learning in changed:
+        if objection := store.objection(learning):
+            raise NotAllowed(objection)
+    activated = [learning for learning in changed if learning.status is Status.ACTIVE]
+    if four_eyes and any(rests_on_own_words(learning, caller) for learning in activated):
         raise NotAllowed(
-            "This would let instructions count again that rest on your own words: let somebody else do it."
+            "This would activate instructions that rest on your own words: somebody else has to roll back."
         )

@@ -1,4 +1,4 @@
-"""What a proposal would change: the turns that it rests on, answered anew with and without it."""
+"""`machine.replay`: the turns that a proposal rests on, answered again with and without the proposal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,24 +21,25 @@ from langgraph_learning.review import decisions
 from langgraph_learning.stores.base import LearningStore
 
 Threads = PregelProtocol[Any, Any, Any, Any]
+"""A graph with the threads to read, local or remote."""
 
 
 class Replay(BaseModel):
-    """One turn that a proposal rests on, answered anew."""
+    """One turn that a proposal rests on, answered again."""
 
     model_config = ConfigDict(frozen=True)
 
     thread: str | None
     message: str
-    """Id of the message that the proposal, or what it links to, rests on."""
+    """Id of the message that the proposal rests on."""
     question: str | None = None
-    """What the user had asked before the answer that the message is about."""
+    """The user's question of the turn that the message is about."""
     before: str | None = None
-    """The answer as things are."""
+    """The answer without the proposal."""
     after: str | None = None
-    """The answer if the proposal counted."""
+    """The answer as if the proposal were approved."""
     failed: str | None = None
-    """Why it could not be replayed."""
+    """The reason why the turn could not be replayed."""
 
 
 class MessageRef(NamedTuple):
@@ -49,25 +50,27 @@ class MessageRef(NamedTuple):
 
 
 class ConversationReader(Runnable[MessageRef, list[BaseMessage]]):
-    """Finds the conversation in which something was said; empty where there is none, or none that may be read."""
+    """Reads the newest state of a thread that contains a message; empty if there is none, or none may be read."""
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
 
     def invoke(self, input: MessageRef, config: RunnableConfig | None = None, **_: Any) -> list[BaseMessage]:
-        """Find it in the sync world."""
+        """Read the messages of the conversation."""
         try:
-            states = self._threads.get_state_history(_thread_config(input.thread))
-            return next((said for state in states if (said := _messages_if_present(input.message, state.values))), [])
+            for state in self._threads.get_state_history(_thread_config(input.thread)):
+                if messages := _messages_with(input.message, state.values):
+                    return messages
         except (NotFoundError, PermissionDeniedError):
             return []
+        return []
 
     async def ainvoke(self, input: MessageRef, config: RunnableConfig | None = None, **_: Any) -> list[BaseMessage]:
-        """Find it in the async world."""
+        """Do as `invoke` in async code."""
         try:
             async for state in self._threads.aget_state_history(_thread_config(input.thread)):
-                if said := _messages_if_present(input.message, state.values):
-                    return said
+                if messages := _messages_with(input.message, state.values):
+                    return messages
         except (NotFoundError, PermissionDeniedError):
             return []
         return []
@@ -75,98 +78,105 @@ class ConversationReader(Runnable[MessageRef, list[BaseMessage]]):
 
 @dataclass(frozen=True)
 class ReplaySetup:
-    """What turns are answered with."""
+    """The graph that answers the replayed turns, and its context."""
 
     graph: Any
     context: Any
 
 
 class TrialAgent(Runnable[tuple[Trial, Sequence[BaseMessage]], dict[str, Any]]):
-    """Lets the agent answer in a trial, in a thread of its own that is gone afterwards."""
+    """Answers messages in a trial, in a new thread that is deleted afterwards."""
 
-    def __init__(self, stage: ReplaySetup) -> None:
-        self._graph = stage.graph
-        self._context = stage.context
-        saver = getattr(stage.graph, "checkpointer", None)
+    def __init__(self, setup: ReplaySetup) -> None:
+        self._graph = setup.graph
+        self._context = setup.context
+        saver = getattr(setup.graph, "checkpointer", None)
         self._saver = saver if isinstance(saver, BaseCheckpointSaver) else None
 
     def invoke(self, input: tuple[Trial, Sequence[BaseMessage]], config: Any = None, **_: Any) -> dict[str, Any]:
-        """Answer in the sync world."""
-        (tried, messages), id_ = input, uuid4().hex
+        """Answer the messages; return the state of the graph."""
+        (trial, messages), thread = input, uuid4().hex
         try:
-            with run_trial(tried):
-                return self._graph.invoke({"messages": messages}, _thread_config(id_), context=self._context)  # type: ignore[no-any-return]
+            with run_trial(trial):
+                return self._graph.invoke({"messages": messages}, _thread_config(thread), context=self._context)  # type: ignore[no-any-return]
         finally:
             if self._saver:
-                self._saver.delete_thread(id_)
+                self._saver.delete_thread(thread)
 
     async def ainvoke(self, input: tuple[Trial, Sequence[BaseMessage]], config: Any = None, **_: Any) -> dict[str, Any]:
-        """Answer in the async world."""
-        (tried, messages), id_ = input, uuid4().hex
+        """Do as `invoke` in async code."""
+        (trial, messages), thread = input, uuid4().hex
         try:
-            with run_trial(tried):
-                return await self._graph.ainvoke({"messages": messages}, _thread_config(id_), context=self._context)  # type: ignore[no-any-return]
+            with run_trial(trial):
+                return await self._graph.ainvoke({"messages": messages}, _thread_config(thread), context=self._context)  # type: ignore[no-any-return]
         finally:
             if self._saver:
-                await self._saver.adelete_thread(id_)
+                await self._saver.adelete_thread(thread)
 
 
 def replay_turns(
-    stores: Sequence[LearningStore], caller: Caller, key: str, stage: ReplaySetup, threads: Threads | Any
+    stores: Sequence[LearningStore], caller: Caller, key: str, setup: ReplaySetup, threads: Threads | Any
 ) -> Flow[tuple[Replay, ...]]:
-    """Answer every turn that a proposal rests on, with and without it. Raises `NotFound`."""
-    if threads is stage.graph and not isinstance(getattr(threads, "checkpointer", None), BaseCheckpointSaver):
+    """Answer each turn that a proposal rests on, with and without the proposal.
+
+    Raises `NotFound` for an unknown proposal, `Misconfigured` if the graph has no checkpointer and so no threads.
+    """
+    if threads is setup.graph and not isinstance(getattr(threads, "checkpointer", None), BaseCheckpointSaver):
         raise Misconfigured(
             "There are no threads to replay: compile the graph with its checkpointer, or give threads=."
         )
     proposal = yield from decisions.read_proposal(stores, caller, key)
-    found: dict[str, Replay] = {}
-    for point in _message_refs(proposal):
-        said = (yield from invoke(ConversationReader(threads), point)) if point.thread else []
-        turn = turn_of(said, point.message)
-        about = turn[-1].id if turn else None
-        if (one := f"{point.thread}\0{about or point.message}") not in found:
-            found[one] = yield from _answer_turn(point, turn, proposal, TrialAgent(stage))
-    return tuple(found.values())
+    replays: dict[tuple[str | None, str], Replay] = {}
+    for ref in _message_refs(proposal):
+        messages: list[BaseMessage] = []
+        if ref.thread:
+            messages = yield from invoke(ConversationReader(threads), ref)
+        turn = turn_of(messages, ref.message)
+        question_id = turn[-1].id if turn else None
+        turn_key = ref.thread, question_id or ref.message
+        if turn_key not in replays:
+            replays[turn_key] = yield from _replay_turn(ref, turn, proposal, TrialAgent(setup))
+    return tuple(replays.values())
 
 
 def turn_of(messages: Sequence[BaseMessage], message: str) -> list[BaseMessage]:
-    """Return the conversation up to the question whose answer a message is about; empty if there is none.
+    """Return the conversation up to the question of the turn that a message is about; empty if there is none.
 
-    What a user says is about the answer before it, if there is one; what an agent or a tool says, about its own turn.
+    A user's message is about the answer before it, if there is one; an agent's or a tool's message about its own turn.
     """
-    place = next((n for n, one in enumerate(messages) if one.id == message), None)
-    if place is None:
+    index = next((n for n, candidate in enumerate(messages) if candidate.id == message), None)
+    if index is None:
         return []
-    answers = [n for n, one in enumerate(messages[:place]) if isinstance(one, AIMessage)]
-    end = answers[-1] if answers and isinstance(messages[place], HumanMessage) else place
-    questions = [n for n, one in enumerate(messages[: end + 1]) if isinstance(one, HumanMessage)]
+    answers = [n for n, earlier in enumerate(messages[:index]) if isinstance(earlier, AIMessage)]
+    end = answers[-1] if answers and isinstance(messages[index], HumanMessage) else index
+    questions = [n for n, earlier in enumerate(messages[: end + 1]) if isinstance(earlier, HumanMessage)]
     return list(messages[: questions[-1] + 1]) if questions else []
 
 
-def _answer_turn(point: MessageRef, turn: Sequence[BaseMessage], proposal: Learning, agent: TrialAgent) -> Flow[Replay]:
-    replay = Replay(thread=point.thread, message=point.message)
+def _replay_turn(ref: MessageRef, turn: Sequence[BaseMessage], proposal: Learning, agent: TrialAgent) -> Flow[Replay]:
+    replay = Replay(thread=ref.thread, message=ref.message)
     if not turn:
         return replay.model_copy(update={"failed": "its conversation is gone, or cannot be read"})
     answers = []
-    for tried in (None, proposal):
-        after = yield from invoke(agent, (Trial(tried), turn))
-        if "__interrupt__" in after:
+    for trial in (Trial(None), Trial(proposal)):
+        state = yield from invoke(agent, (trial, turn))
+        if "__interrupt__" in state:
             return replay.model_copy(update={"failed": "the agent paused for a person"})
-        answers.append(after["messages"][-1].text)
+        answers.append(state["messages"][-1].text)
     before, after = answers
     return replay.model_copy(update={"question": turn[-1].text, "before": before, "after": after})
 
 
 def _message_refs(proposal: Learning) -> list[MessageRef]:
-    return list(dict.fromkeys(MessageRef(one.thread, id_) for one in proposal.sources for id_ in one.messages))
+    refs = [MessageRef(source.thread, message) for source in proposal.sources for message in source.messages]
+    return list(dict.fromkeys(refs))
 
 
-def _messages_if_present(message: str, values: Any) -> list[BaseMessage]:
-    """Return the messages of a thread's state, if this one is among them."""
-    said: list[BaseMessage] = [*convert_to_messages(values.get("messages") or [])] if isinstance(values, dict) else []
-    return said if any(one.id == message for one in said) else []
+def _messages_with(message: str, values: Any) -> list[BaseMessage]:
+    """Return the messages of a thread's state if they contain this one; else an empty list."""
+    messages = convert_to_messages(values.get("messages") or []) if isinstance(values, dict) else []
+    return list(messages) if any(one.id == message for one in messages) else []
 
 
-def _thread_config(id_: str | None) -> RunnableConfig:
-    return {"configurable": {"thread_id": id_}}
+def _thread_config(thread: str | None) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread}}
