@@ -1,1 +1,1 @@
-"""The first half of a turn: what is found, and what the agent is shown of it."""
+"""Recall: finding the learnings for a request, rendering them within a budget, and adding them to a model call."""

@@ -1,4 +1,4 @@
-"""What the agent is shown: the parts of all learning stores, joined within a budget of tokens."""
+"""AgentContext, the learnings that an agent sees as text: rendering of all learning stores within a token budget."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,30 @@ from langgraph_learning.core.scopes import ItemRef
 from langgraph_learning.core.transcript import count_tokens
 from langgraph_learning.stores.base import LearningStore, Request
 
-PREAMBLE, ORDERS = (
+DATA_PREAMBLE, INSTRUCTIONS_PREAMBLE = (
     part.strip() for part in Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n")
 )
-"""How data is to be read, and how instructions are."""
-DATA, NEAR = "learned", "learned_for_this_question"
-_BLOCKS = re.compile(rf"<(?=/?(?:{INSTRUCTIONS_BLOCK}|{DATA}|{NEAR})\b)", re.IGNORECASE)
+"""Texts that tell the model how to use data and instructions, at the start of their blocks."""
+DATA_BLOCK, RELEVANT_BLOCK = "learned", "learned_for_this_question"
+# Only the tags of our blocks are escaped here. Our stores have escaped stored texts already, and a custom store may
+# render markup of its own.
+_BLOCK_TAG = re.compile(rf"<(?=/?(?:{INSTRUCTIONS_BLOCK}|{DATA_BLOCK}|{RELEVANT_BLOCK})\b)", re.IGNORECASE)
 
 
 class AgentContext(BaseModel):
-    """What one run shows its agent. Never saved: it travels in a channel that is not checkpointed."""
+    """The text that one run adds to its agent's prompt. Never saved: its channel is not checkpointed."""
 
     model_config = ConfigDict(frozen=True)
 
     stable: str = ""
-    """What changes rarely. It follows the agent's own instructions, so that prompt caches hold."""
+    """The part that rarely changes. It follows the agent's own instructions, so that prompt caches hold."""
     relevant: str = ""
-    """What depends on the question. It goes with the question, at the end of the prompt."""
+    """The part that depends on the question. It goes with the question, at the end of the prompt."""
     learnings: tuple[ItemRef, ...] = ()
-    """Namespace and key of everything shown."""
+    """Namespaces and keys of all learnings in it."""
 
     def with_question(self) -> "AgentContext":
-        """Return the same, all of it to go with the question."""
+        """Return a copy in which everything goes with the question."""
         return AgentContext(relevant=str(self), learnings=self.learnings)
 
     def __str__(self) -> str:
@@ -43,57 +45,63 @@ class AgentContext(BaseModel):
 
 
 def build_agent_context(
-    stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]], asked: Request, budget: int
+    stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]], request: Request, budget: int
 ) -> Flow[AgentContext]:
-    """Render at most `budget` tokens of what was recalled: every store gets a fair share, what it leaves goes on.
+    """Render recalled learnings in at most `budget` tokens.
 
-    Instructions come first and may take all of it; nothing else can open or close their block.
+    Instructions come first and may use the whole budget. Each other store gets an equal share of the rest; what it does
+    not use passes to the next. No store can open or close the block of instructions.
     """
-    parts: dict[str, list[str]] = {INSTRUCTIONS_BLOCK: [], DATA: [], NEAR: []}
-    keys: list[ItemRef] = []
-    # What rarely changes comes first and keeps its place in the prompt.
-    by_place = sorted(stores, key=lambda store: (not store.instructs, not store.stable))
-    filled = [store for store in by_place if recalled.get(store.name)]
-    for number, store in enumerate(filled):
-        share = budget if store.instructs else budget // (len(filled) - number)
-        text, kept = yield from _render_within(store, recalled[store.name], asked, share)
+    parts: dict[str, list[str]] = {INSTRUCTIONS_BLOCK: [], DATA_BLOCK: [], RELEVANT_BLOCK: []}
+    refs: list[ItemRef] = []
+    # Stores with rare changes come first, so that the start of the prompt stays the same.
+    ordered = sorted(stores, key=lambda store: (not store.instructs, not store.stable))
+    filled = [store for store in ordered if recalled.get(store.name)]
+    for index, store in enumerate(filled):
+        share = budget if store.instructs else budget // (len(filled) - index)
+        text, rendered = yield from _render_within(store, recalled[store.name], request, share)
         budget -= count_tokens(text)
         if text:
-            parts[_block_of(store)].append(_part(store, text))
-            keys += [(learning.namespace, learning.key) for learning in kept]
-    # How to read all of it stands in the stable part, so that it is said once and cached.
-    data = _block(DATA, [PREAMBLE, *parts[DATA]] if parts[DATA] or parts[NEAR] else [])
-    orders = _block(INSTRUCTIONS_BLOCK, [ORDERS, *parts[INSTRUCTIONS_BLOCK]] if parts[INSTRUCTIONS_BLOCK] else [])
-    stable = "\n\n".join(block for block in (orders, data) if block)
-    return AgentContext(stable=stable, relevant=_block(NEAR, parts[NEAR]), learnings=tuple(keys))
+            parts[_choose_block(store)].append(_frame_part(store, text))
+            refs += [learning.ref for learning in rendered]
+    if parts[DATA_BLOCK] or parts[RELEVANT_BLOCK]:
+        # The preamble of both blocks is in the stable one, so that it appears once and is cached.
+        parts[DATA_BLOCK].insert(0, DATA_PREAMBLE)
+    if parts[INSTRUCTIONS_BLOCK]:
+        parts[INSTRUCTIONS_BLOCK].insert(0, INSTRUCTIONS_PREAMBLE)
+    blocks = {name: _render_block(name, texts) for name, texts in parts.items()}
+    stable = "\n\n".join(block for block in (blocks[INSTRUCTIONS_BLOCK], blocks[DATA_BLOCK]) if block)
+    return AgentContext(stable=stable, relevant=blocks[RELEVANT_BLOCK], learnings=tuple(refs))
 
 
 def _render_within(
-    store: LearningStore, found: Sequence[Learning], asked: Request, room: int
+    store: LearningStore, found: Sequence[Learning], request: Request, budget: int
 ) -> Flow[tuple[str, Sequence[Learning]]]:
-    """Return the text of the best that fits, with a mark where something was cut."""
-    kept = list(found)
-    while kept:
-        text = yield from as_flow(store.build_context(kept, asked))
-        missing = len(found) - len(kept)
-        text = f"{text}\n[… {missing} more not shown]" if missing else text
-        if count_tokens(text) <= room:
-            return text, kept
-        kept = kept[: min(len(kept) - 1, len(kept) * room // count_tokens(text))]
+    """Render as many of the best learnings as fit a budget of tokens, with a note on how many were left out."""
+    remaining = list(found)
+    while remaining:
+        text = yield from as_flow(store.build_context(remaining, request))
+        if missing := len(found) - len(remaining):
+            text = f"{text}\n[… {missing} more not shown]"
+        tokens = count_tokens(text)
+        if tokens <= budget:
+            return text, remaining
+        remaining = remaining[: min(len(remaining) - 1, len(remaining) * budget // tokens)]
     return "", []
 
 
-def _block_of(store: LearningStore) -> str:
-    """Return the block in which a store's part belongs."""
-    return INSTRUCTIONS_BLOCK if store.instructs else DATA if store.stable else NEAR
+def _choose_block(store: LearningStore) -> str:
+    if store.instructs:
+        return INSTRUCTIONS_BLOCK
+    return DATA_BLOCK if store.stable else RELEVANT_BLOCK
 
 
-def _part(store: LearningStore, text: str) -> str:
-    """Return a store's part. Data stays data, even where a store of one's own shows stored text as it is."""
+def _frame_part(store: LearningStore, text: str) -> str:
+    """Put a store's text under its title. Data cannot leave its block, even if a custom store renders it unescaped."""
     if store.instructs:
         return text
-    return f"<{store.name}>\n{store.title}:\n{_BLOCKS.sub('&lt;', text)}\n</{store.name}>"
+    return f"<{store.name}>\n{store.title}:\n{_BLOCK_TAG.sub('&lt;', text)}\n</{store.name}>"
 
 
-def _block(name: str, parts: Sequence[str]) -> str:
+def _render_block(name: str, parts: Sequence[str]) -> str:
     return "\n".join([f"<{name}>", *parts, f"</{name}>"]) if parts else ""

@@ -1,6 +1,6 @@
-"""How the context reaches the model: added to the messages of a model call, and removed from what is saved."""
+"""Injection of the context into the messages of a model call, its removal from what is saved, and `learned_context`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -14,102 +14,109 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.recall.context import AgentContext
 
 CHANNEL = "learning_context"
-
+"""Channel of the graph's state with the `AgentContext`; it is not checkpointed."""
 MESSAGE_ID = "langgraph-learning"
-"""The reserved id of the system message that carries what was learnt to a model."""
+"""Reserved id of the system message that is added if the conversation has none."""
 _current_context: ContextVar[AgentContext | None] = ContextVar("langgraph_learning_shown", default=None)
 
 
 def current_context() -> AgentContext | None:
-    """Return what the agent that is answering is shown, inside `showing`."""
+    """Return the context of the running agent; None outside `use_context`."""
     return _current_context.get()
 
 
 @contextmanager
-def use_context(shown: AgentContext) -> Iterator[None]:
-    """Let `learned_context()` return this inside the block."""
-    token = _current_context.set(shown)
+def use_context(context: AgentContext) -> Iterator[None]:
+    """Make `learned_context()` return this context inside the block."""
+    token = _current_context.set(context)
     try:
         yield
     finally:
         _current_context.reset(token)
 
 
-def inject(messages: Sequence[AnyMessage], shown: AgentContext) -> list[AnyMessage]:
-    """Return the messages as the model is to see them. The given messages are not changed."""
-    seen = list(messages)
-    place = _last_question(seen)
-    system = shown.stable if place is not None else str(shown)
-    if shown.relevant and place is not None:
-        seen[place] = append_text(seen[place], shown.relevant)
-    if not system:
-        return seen
-    if seen and isinstance(seen[0], SystemMessage):
-        return [append_text(seen[0], system), *seen[1:]]
-    return [SystemMessage(system, id=MESSAGE_ID), *seen]
+def inject(messages: Sequence[AnyMessage], context: AgentContext) -> list[AnyMessage]:
+    """Return messages with the context added: stable text to the system message, the rest to the user's last message.
+
+    Without a message of the user, all of it goes into the system message. The given messages are not changed.
+    """
+    injected = list(messages)
+    question = _last_question_index(injected)
+    system_text = context.stable if question is not None else str(context)
+    if context.relevant and question is not None:
+        injected[question] = append_text(injected[question], context.relevant)
+    if not system_text:
+        return injected
+    if injected and isinstance(injected[0], SystemMessage):
+        return [append_text(injected[0], system_text), *injected[1:]]
+    return [SystemMessage(system_text, id=MESSAGE_ID), *injected]
 
 
 def append_text(message: AnyMessage, text: str) -> AnyMessage:
-    """Return a copy of a message with a text after its content."""
+    """Return a copy of a message with a text appended to its content."""
     if isinstance(message.content, str):
         return message.model_copy(update={"content": f"{message.content}\n\n{text}" if message.content else text})
     block: dict[str, Any] = {"type": "text", "text": text}
     return message.model_copy(update={"content": [*message.content, block]})
 
 
-def strip_injected(output: Any, given: Sequence[AnyMessage], seen: Sequence[AnyMessage]) -> Any:
-    """Return a node's output with the messages as they were before `inject`, wherever the node hands them back."""
-    added = {id(message) for message in seen} - {id(message) for message in given}
-    originals = {message.id: message for message in given if message.id}
-    changed = {message.id for message in seen if id(message) in added}
+def strip_injected(output: Any, originals: Sequence[AnyMessage], injected: Sequence[AnyMessage]) -> Any:
+    """Return a node's output in which injected messages are replaced by the originals, at any depth."""
+    unchanged = {id(message) for message in originals}
+    changed_ids = {message.id for message in injected if id(message) not in unchanged}
+    original_by_id = {message.id: message for message in originals if message.id}
 
-    def restored(value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            kept = [restored(part) for part in value if getattr(part, "id", None) != MESSAGE_ID]
-            return kept if isinstance(value, list) else type(value)(kept) if type(value) is tuple else value
+    def restore(value: Any) -> Any:
+        if isinstance(value, list):
+            return restore_all(value)
+        if type(value) is tuple:  # a named tuple stays as it is
+            return tuple(restore_all(value))
         if isinstance(value, dict):
-            return {key: restored(part) for key, part in value.items()}
-        if isinstance(value, HumanMessage | SystemMessage) and value.id in changed and value in seen:
-            return originals.get(value.id or "", value)
+            return {key: restore(part) for key, part in value.items()}
+        if isinstance(value, HumanMessage | SystemMessage) and value.id in changed_ids and value in injected:
+            return original_by_id.get(value.id or "", value)
         return value
 
-    return restored(output)
+    def restore_all(values: Iterable[Any]) -> list[Any]:
+        return [restore(part) for part in values if getattr(part, "id", None) != MESSAGE_ID]
 
-
-def _last_question(messages: Sequence[AnyMessage]) -> int | None:
-    places = [place for place, message in enumerate(messages) if isinstance(message, HumanMessage)]
-    return places[-1] if places else None
+    return restore(output)
 
 
 def learned_context() -> str:
-    """Return what was learnt that matters to this run, to be put into a prompt; empty if there is nothing.
+    """Return the learnings that matter to this run as text for a prompt; an empty text if there are none.
 
-    To be called in the node that calls the model. Raises `Misconfigured` where no context was built in this run:
-    outside a graph that learns, or after an interrupt in a node that was not added as `machine.nodes.agent(…)`.
+    Call it in the node that calls the model. Raises `Misconfigured` if no context was built in this run: outside a
+    graph that learns, or after an interrupt in a node that was not added as `machine.nodes.agent(…)`.
     """
-    if (shown := _current_context.get()) is not None:
-        return str(shown)
-    try:
-        found = read_context(get_config())
-    except RuntimeError:  # not in a graph at all
-        found = None
-    if found is None:
+    context = _current_context.get()
+    if context is None:
+        try:
+            context = read_context(get_config())
+        except RuntimeError:  # not in a graph
+            context = None
+    if context is None:
         raise Misconfigured(
             "No learned context was built in this run. Put machine.nodes.recall and machine.nodes.build_context before "
             "this node, and add it as machine.nodes.agent(your_node) if the graph can be interrupted."
         )
-    return str(found)
+    return str(context)
 
 
 def read_context(config: RunnableConfig) -> AgentContext | None:
-    """Return the context that was built in this run, or None: in another graph, or after an interrupt."""
+    """Return the context that was built in this run; None in another graph or after an interrupt."""
     context = read_channel(config, CHANNEL)
-    # A client can write anything into the state, but no object of ours.
+    # A client of the server can write JSON into the channel, but no AgentContext.
     return context if isinstance(context, AgentContext) else None
 
 
-def add_context(update: Any, shown: AgentContext, config: RunnableConfig) -> Any:
-    """Return an agent's update with what it was shown, where no channel holds it: credit for the answer needs it."""
+def add_context(update: Any, context: AgentContext, config: RunnableConfig) -> Any:
+    """Add the context to an agent's state update if its channel is empty, so that votes on the answer find it."""
     if read_context(config) is not None or not isinstance(update, Mapping):
         return update
-    return {**update, CHANNEL: shown}
+    return {**update, CHANNEL: context}
+
+
+def _last_question_index(messages: Sequence[AnyMessage]) -> int | None:
+    indexes = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    return indexes[-1] if indexes else None

@@ -1,4 +1,4 @@
-"""A trial: what the agent would answer if a proposal counted. Code alone can begin one; no run can ask for it."""
+"""Trial, a context variable under which recall treats a proposal as approved. Only code can set it, not a run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,31 +11,31 @@ from langgraph_learning.stores.base import LearningStore
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried: a proposal, or None for things as they are. Nothing is learnt in a trial."""
+    """A proposal to treat as approved, or None to change nothing. Nothing is learnt during a trial."""
 
     proposal: Learning | None
 
     def apply(self, store: LearningStore, found: Sequence[Learning]) -> list[Learning]:
-        """Return what a store would recall if the proposal counted."""
-        wanted = self.proposal
-        if wanted is None or wanted.store_name != store.name:
+        """Return the learnings that a store would recall if the proposal were approved."""
+        proposal = self.proposal
+        if proposal is None or proposal.store_name != store.name:
             return list(found)
-        gone, about = {*wanted.base, wanted.retires}, store.subject(wanted)
-        left = [one for one in found if one.key not in gone and store.subject(one) != about]
-        return left if wanted.retires else [wanted.model_copy(update={"status": Status.ACTIVE}), *left]
+        replaced, subject = {*proposal.base, proposal.retires}, store.subject(proposal)
+        others = [learning for learning in found if learning.key not in replaced and store.subject(learning) != subject]
+        return others if proposal.retires else [proposal.model_copy(update={"status": Status.ACTIVE}), *others]
 
 
 _current_trial: ContextVar[Trial | None] = ContextVar("langgraph_learning_trial", default=None)
 
 
 def current_trial() -> Trial | None:
-    """Return the trial that is going on here, if one is."""
+    """Return the running trial; None if there is none."""
     return _current_trial.get()
 
 
 @contextmanager
 def run_trial(trial: Trial) -> Iterator[None]:
-    """Let this trial go on inside the block."""
+    """Run the block as a trial."""
     token = _current_trial.set(trial)
     try:
         yield
