@@ -12,7 +12,7 @@ CUT = " […]"
 
 @dataclass(frozen=True)
 class Sharing:
-    """When a user's own words count for everybody in a shared scope. Until then they count for that user alone."""
+    """Policy for sharing: when a user's own words count for others in a shared scope, and not for that user alone."""
 
     users: int | None
     """Number of different users who must have said it; None: a person must approve it."""
@@ -33,7 +33,7 @@ Sharing.APPROVED = Sharing(None)
 
 
 class Mode(StrEnum):
-    """Who decides that something is learnt."""
+    """The party that decides what is learnt."""
 
     BACKGROUND = "background"
     """Extraction after the answer."""

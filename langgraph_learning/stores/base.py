@@ -70,7 +70,7 @@ class LearningStore:
     scope: Scope = Scope.USER
     mode: Mode = Mode.BACKGROUND
     sharing: Sharing = Sharing.AT_ONCE
-    """When a user's own words count for others, if the scope is shared."""
+    """Policy for sharing a user's own words, if the scope is shared."""
     records: tuple[type[BaseModel], ...] = ()
     """Records that a model may fill in."""
     observed_records: tuple[type[BaseModel], ...] = ()

@@ -47,7 +47,7 @@ class Feedback(Record):
 
 
 class BehavioralFeedback(LearningStore):
-    """What to do and what to avoid, from corrections, thanks, repeated questions and failures."""
+    """Advice for the agent from corrections, thanks, repeated questions and failures."""
 
     name = "behavioral_feedback"
     title = "What to do and what to avoid"

@@ -1,27 +1,33 @@
-"""Rendering of learnings as lines of text, with their provenance, and loading of prompt files."""
+"""Rendering of learnings as lines of text with their provenance, and loading of prompt files."""
 
 import inspect
 from pathlib import Path
 
-from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.learning import Channel, Learning
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.text import escape_line
 
+_ORIGINS: dict[Channel, str] = {
+    "tool": "from a tool",
+    "agent": "the agent's own conclusion",
+    "import": "from a document",
+}
+
 
 def render_bullet(learning: Learning, caller: Caller) -> str:
-    """Return a learning as one line: what, since when, and who said it if not the user themself."""
+    """Render a learning as one line with its provenance."""
     return f"- {escape_line(learning.text)}{render_provenance(learning, caller)}"
 
 
 def render_provenance(learning: Learning, caller: Caller) -> str:
-    """Return who said it and when, as a short note."""
-    first = learning.sources[0] if learning.sources else None
-    who = {"tool": ", from a tool", "agent": ", the agent's own conclusion", "import": ", from a document"}.get(
-        first.channel if first else "", ""
-    )
-    if first and first.channel in ("user", "person") and first.user != caller.user:
-        who = f", said by {escape_line(first.user)}"
-    return f" ({learning.learned_at:%Y-%m-%d}{who})"
+    """Render the date of a learning and its first source; the source is left out if it is the caller's own words."""
+    date = f"{learning.learned_at:%Y-%m-%d}"
+    if not learning.sources:
+        return f" ({date})"
+    source = learning.sources[0]
+    if source.channel in _ORIGINS:
+        return f" ({date}, {_ORIGINS[source.channel]})"
+    return f" ({date})" if source.user == caller.user else f" ({date}, said by {escape_line(source.user)})"
 
 
 def load_prompt(store: type) -> str:

@@ -12,7 +12,7 @@ from langgraph_learning.stores.base import LearningStore
 
 
 class Profile(BaseModel):
-    """What is usually worth knowing about anybody."""
+    """Default fields of a profile."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 

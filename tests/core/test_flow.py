@@ -1,4 +1,4 @@
-"""Flows: what the test plays is the world that answers them."""
+"""Flows: the tests answer their requests themselves, or let a driver do it."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def test_batches_of_the_same_step_become_one_batch():
 
 
 def test_each_flow_gets_its_own_answers():
-    """What came back for one store is not handed to another."""
+    """The results of one store are not handed to another."""
     flow = gather([reads(READ_A), reads(READ_B)])
     next(flow)
 
@@ -54,7 +54,7 @@ def test_a_flow_that_asks_for_nothing_runs_beside_others():
 
 @pytest.mark.parametrize("driver", [drive, adrive])
 async def test_both_drivers_carry_out_the_same_flow(driver: Any):
-    """What is written once runs in either world."""
+    """The same lines serve sync and async code."""
 
     def shouts() -> Flow[str]:
         yield from batch(PutOp(("a",), "k", {"text": "hello"}))
@@ -92,7 +92,7 @@ def test_an_async_method_in_a_sync_graph_says_what_to_do():
 
 
 async def test_a_method_may_be_plain_async_or_a_flow():
-    """Whoever writes a store chooses."""
+    """The author of a store chooses."""
 
     async def waits() -> int:
         return 2

@@ -1,4 +1,4 @@
-"""Namespaces: who may read and write where."""
+"""Scopes, callers and the namespaces that they may read and write."""
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.s
 
 @given(IDS)
 def test_any_id_can_be_a_namespace_label(id_: str):
-    """What LangGraph refuses in a label is escaped, and nothing is lost."""
+    """Characters that LangGraph refuses in a label are escaped, and nothing is lost."""
     InMemoryStore().put(("root", escape(id_)), "k", {})
 
     assert unescape(escape(id_)) == id_
@@ -28,7 +28,7 @@ def test_different_ids_are_different_labels(one: str, other: str):
 
 @given(st.sets(IDS, min_size=2, max_size=2), st.sets(IDS, max_size=3))
 def test_nobody_reads_what_is_private_to_another(people: set[str], teams: set[str]):
-    """Whatever teams two people share, neither reads the other's own namespace, and each reads their own."""
+    """Two people may share teams; neither reads the other's own namespace, and each reads their own."""
     one, other = (Caller.of(LearningContext(user_id=user, team_ids=tuple(teams))) for user in people)
     private = one.namespace(Scope.USER, "user_memory")
 
@@ -74,7 +74,7 @@ def test_an_id_that_names_nobody_is_refused(context: LearningContext):
 
 
 def test_a_scope_without_an_owner_says_what_to_pass():
-    """Whoever forgot the team is told how to name it."""
+    """The error tells how to name the team."""
     with pytest.raises(MissingOwner, match="team_ids"):
         Caller.of(LearningContext(user_id="u")).namespace(Scope.TEAM, "facts")
 
@@ -109,8 +109,8 @@ def test_what_the_server_does_not_vouch_for_is_refused(claim: dict[str, object])
         apply_authentication(LearningContext.model_validate(claim), SERVER_USER)
 
 
-def test_all_that_is_private_to_a_user_lies_in_one_folder():
-    """What a server may show of a user's raw items begins with it; what is another's does not."""
+def test_everything_private_to_a_user_is_under_one_namespace():
+    """The namespaces of items that a server may show to a user begin with it; those of other users do not."""
     alex = Caller.of(LearningContext(user_id="alex@acme.com", team_ids=("acme",)))
 
     assert ("learnings", "default", "user", "alex@acme%2Ecom") == alex.owner_namespace(Scope.USER)

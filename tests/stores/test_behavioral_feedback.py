@@ -1,4 +1,4 @@
-"""What to do and what to avoid: learnt from conversations, from tools that fail, and from errors."""
+"""BehavioralFeedback: learnt from conversations, from failed tool calls and from exceptions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +47,7 @@ def taught(store: BaseStore, *turns: Any, **options: Any) -> LearningMachine:
 
 
 def shown(store: BaseStore, question: str = "Tables?", who: LearningContext = ALEX, **options: Any) -> str:
-    """What an agent is shown of feedback."""
+    """Return the feedback that an agent is shown."""
     talk = echo()
     learning = machine([NOTHING], [BehavioralFeedback(**options)], store=store)
     learning.wrap(create_agent(talk, [])).invoke(said(question), thread("b"), context=who)
@@ -82,7 +82,7 @@ def test_the_same_twice_is_one_learning(postgres_store: BaseStore):
 
 
 def test_the_contrary_takes_its_place(postgres_store: BaseStore):
-    """What was done in the same situation, judged anew."""
+    """The same behaviour in the same situation, judged again."""
     learning = taught(postgres_store, edits(told("Use tables", True)), edits(told("Use tables", False)))
 
     assert ["Avoid: Use tables"] == [one.text for one in feedbacks(learning)]
@@ -179,7 +179,7 @@ def failing_agent(calls: int = 1) -> Any:
 
 
 def test_a_tool_call_that_failed_is_noted_without_a_model(store: BaseStore):
-    """Which tool, what it was asked, how it failed; it is the user's own, whatever the scope."""
+    """With the tool, its arguments and its error; the learning is private to the user, whatever the scope."""
     learning = LearningMachine(None, [Noting(scope=Scope.TEAM)], store=store, on_error="raise")
     learning.wrap(failing_agent(), checkpointer=InMemorySaver()).invoke(said("Where is A7?"), thread("a"), context=ALEX)
     (feedback,) = feedbacks(learning)
@@ -233,7 +233,7 @@ def graph_that_fails() -> Any:
 
 @pytest.mark.parametrize("agent", [lambda: fails, graph_that_fails], ids=["function", "graph"])
 def test_an_error_of_the_agent_is_noted_and_raised(store: BaseStore, agent: Callable[[], Any]):
-    """What was asked, and how it failed; once, however often it is tried."""
+    """With the question and the error; once, even if it is tried again."""
     learning = machine([], [BehavioralFeedback()], store=store)
     wrapped = learning.wrap(agent(), checkpointer=InMemorySaver())
     for name in ("a", "b"):

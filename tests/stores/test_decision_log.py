@@ -1,4 +1,4 @@
-"""Decisions: what was decided, why, what else there was, and how it turned out."""
+"""DecisionLog: decisions with reasons and alternatives, and their outcomes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ def logged(store: BaseStore, *turns: Any, **options: Any) -> LearningMachine:
 
 
 def shown(store: BaseStore, question: str = "What about Kafka?", who: LearningContext = ALEX, **options: Any) -> str:
-    """What an agent is shown of decisions."""
+    """Return the decisions that an agent is shown."""
     talk = echo()
     learning = machine([NOTHING], [DecisionLog(**options)], store=store)
     learning.wrap(create_agent(talk, [])).invoke(said(question), thread("b"), context=who)
@@ -252,7 +252,7 @@ def test_a_decision_that_nobody_knows_has_no_outcome(postgres_store: BaseStore):
 
 
 def test_a_machine_without_decisions_says_so():
-    """What is missing is named."""
+    """The error names the missing store."""
     learning = machine([], [UserMemory()], store=InMemoryStore())
 
     with pytest.raises(Misconfigured, match="DecisionLog"):

@@ -1,4 +1,4 @@
-"""Episodes: what was said is kept as it was said, by no model, and found again with what was said around it."""
+"""Episodes: messages are stored word for word, without a model, and found again with their neighbours."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def texts(learning: LearningMachine, user: LearningContext = ALEX) -> list[str]:
 
 
 def shown(learning: LearningMachine, question: str, user: LearningContext = ALEX, name: str = "later") -> str:
-    """What an agent is shown beside the question, in a run that learns nothing."""
+    """Return what an agent is shown beside the question, in a run that learns nothing."""
     talk = Talk(learning, name, "Well", user=user.model_copy(update={"learn": False})).says(question)
     return prompt(talk.model.shown[0]).replace(question, "", 1)
 
@@ -219,7 +219,7 @@ def test_what_is_kept_is_not_written_again(store: BaseStore):
 
 
 def test_tools_are_left_out_and_attachments_are_marks(store: BaseStore):
-    """What a tool printed is no conversation, and an image is no text."""
+    """Tool output is no conversation, and an image is no text."""
 
     def agent(state: dict[str, Any]) -> dict[str, Any]:
         call = AIMessage("Let me look", tool_calls=[{"name": "read", "args": {"path": "/x"}, "id": "1"}])
@@ -243,7 +243,7 @@ def test_a_turn_is_private(store: BaseStore):
 
 @pytest.mark.parametrize("scope", [Scope.TEAM, Scope.GLOBAL, Scope.THREAD, Scope.of("project")])
 def test_it_cannot_be_shared(scope: Scope):
-    """What somebody said word for word is nobody else's."""
+    """Messages word for word are private to their user."""
     with pytest.raises(Misconfigured, match="stays theirs"):
         Episodes(scope=scope)
 
@@ -282,7 +282,7 @@ def test_what_is_said_stays_data(store: BaseStore):
 
 
 def test_no_extraction_reads_it_again(store: BaseStore):
-    """What was said is not known: it is neither shown to the model nor corrected by it."""
+    """Messages are not known learnings: they are neither shown to the extraction model nor corrected by it."""
     learning = machine([NOTHING] * 2, [UserMemory(), Episodes()], store=store)
     Talk(learning, "a").says("The kiln fires at 900 degrees")
     Talk(learning, "b").says("The kiln fires at 950 degrees")
@@ -305,7 +305,7 @@ def test_what_is_over_is_not_found(store: BaseStore):
 
 
 def test_who_opts_out_is_no_longer_recorded(store: BaseStore):
-    """What was kept is gone, and the rest of the machine goes on."""
+    """Stored messages are deleted, and the other stores go on learning."""
     learning = machine([NOTHING] * 2, [UserMemory(), Episodes()], store=store)
     Talk(learning, "a").says("The kiln fires at 900 degrees")
 

@@ -1,4 +1,4 @@
-"""All nine kinds of learning keep the same promises, on Postgres; what is special about each is told in its own tests."""
+"""Promises that all nine kinds of learning keep, on Postgres; each kind has tests of its own beside these."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ class Kind(NamedTuple):
     says: Callable[..., dict[str, Any]]
     """Given how hot, and the key of what is known if it is named."""
     shared: bool = True
-    """Whether it can belong to a team."""
+    """True if it can belong to a team."""
     forget: dict[str, Any] = FORGET
 
 
@@ -127,7 +127,7 @@ class Learner:
 
 @every
 def test_it_learns_and_knows_it_later(postgres_store: BaseStore, kind: Kind):
-    """What was said in one turn is there in another."""
+    """A learning of one turn is recalled in another."""
     learner = Learner(postgres_store, kind).hears("The kiln is at 900 degrees", kind.says("at 900 degrees"))
 
     assert "at 900 degrees" in learner.shown()

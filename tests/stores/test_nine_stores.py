@@ -109,7 +109,7 @@ TAUGHT: dict[str, list[dict[str, Any]]] = {
         )
     ],
 }
-"""What there is to learn from what is said; from all else, nothing but where the session stands."""
+"""Edits by sentence. From all other messages only the session is learnt."""
 
 TALK: list[tuple[LearningContext, str]] = [
     *[(ALEX, text) for text in list(TAUGHT)[:10]],
@@ -164,7 +164,7 @@ def nine(store: BaseStore) -> LearningMachine:
 
 
 def table(machine: LearningMachine) -> str:
-    """What everybody may be shown, by learning store, and what waits for approval."""
+    """Texts that everybody may be shown, by learning store, and those that wait for approval."""
     rows = [f"{'learning store':<20} {'alex':>6} {'sam':>6} {'eve':>6} {'waiting':>8}"]
     seen = [
         Counter(one.store_name for one in machine.learnings(who, thread_id=str(who.user_id)))

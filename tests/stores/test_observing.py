@@ -1,4 +1,4 @@
-"""What learning stores note without a model, keep for a time only, and link to what is known."""
+"""Learning stores that learn without a model, that expire, and whose records link to known learnings."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -113,7 +113,7 @@ def test_nothing_is_noted_where_that_is_switched_off(store: BaseStore):
 
 @pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
 def test_names_that_the_machine_needs_itself_are_refused(name: str):
-    """What lies under them is no learning."""
+    """Items under them are no learnings."""
     with pytest.raises(Misconfigured, match="is reserved"):
         UserMemory(name=name)
 

@@ -1,4 +1,4 @@
-"""The agent's own instructions: proposed on evidence, shown once a person approved them, and written by nothing else."""
+"""SelfImprovement: instructions are proposed on evidence and shown only after a person approved them."""
 
 from datetime import timedelta
 from typing import Any
@@ -169,7 +169,7 @@ def test_of_two_new_texts_for_one_section_one_is_approved(store: BaseStore):
 
 
 def test_what_does_not_fit_is_cut_from_the_end(store: BaseStore):
-    """What the developer protected stays; a mark tells that something is missing."""
+    """Protected sections stay; a note says how many others are missing."""
     learning = improving(store, context_budget=100)
     approved(learning, "length", ", ".join(["short"] * 40))
     seen = shown(learning)
@@ -178,7 +178,7 @@ def test_what_does_not_fit_is_cut_from_the_end(store: BaseStore):
 
 
 def test_equal_instructions_are_equal_bytes(store: BaseStore):
-    """Whoever asks, whatever they ask, whenever it was approved: ordered by section, without dates."""
+    """For every user, question and date of approval: ordered by section, without dates."""
     learning = improving(store, sections={})
     for section in ("tone", "length"):
         approved(learning, section, f"About {section}.")
@@ -282,7 +282,7 @@ def test_what_a_tool_asks_for_is_a_proposal_at_most(store: BaseStore):
 
 
 def test_another_machine_cannot_write_past_approval(store: BaseStore):
-    """Whatever lies there and was approved by nobody is no instruction."""
+    """An item in its namespace that nobody approved is no instruction."""
 
     class Forger(LearningStore):
         """Instructions, at once."""

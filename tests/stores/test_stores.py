@@ -1,4 +1,4 @@
-"""The kinds of learning: one idea, five times; and one of your own."""
+"""Learning stores that a model extracts for: rendering, updates, custom stores and wrong settings."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def learns(
 
 
 def shown(store: BaseStore, learning_store: LearningStore, question: str, context: LearningContext = ALEX) -> str:
-    """What an agent is shown of a learning store."""
+    """Return the part of a learning store in an agent's context."""
     talk = echo()
     learning = machine([NOTHING], [learning_store], store=store)
     learning.wrap(create_agent(talk, [])).invoke(said(question), thread("a"), context=context)
@@ -329,7 +329,7 @@ def known(text: str, **fields: Any) -> Learning:
     ("kind", "expected"), [(Plain, "plainly plain"), (Async, "asynchronously async"), (Flowing, "plainly flow")]
 )
 async def test_methods_may_be_plain_async_or_flows(kind: type[LearningStore], expected: str):
-    """Whoever writes a store chooses; all three methods are used."""
+    """The author of a store chooses; all three methods are used."""
     talk, store = echo(), InMemoryStore()
     learning = machine([edits(observation("x"))], [kind()], store=store)
     await learning.wrap(create_agent(talk, [])).ainvoke(said("hi"), context=ALEX)
@@ -454,7 +454,7 @@ class Thing(Record):
 
 @given(st.lists(st.sampled_from(["a", "A", "b"]), min_size=1, max_size=6))
 def test_a_record_with_an_identity_is_there_once(names: list[str]):
-    """However often something is said anew, one learning about it counts."""
+    """However many edits there are about one subject, one learning about it is active."""
     store = LearningStore(name="things", record=Thing)
     table: dict[str, Learning] = {}
     for n, name in enumerate(names):
