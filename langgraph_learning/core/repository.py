@@ -1,4 +1,4 @@
-"""Reading of items and learnings by key, by namespace and by status, with their versions."""
+"""Repository: reads items and learnings by key, namespace and status, with their versions."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class StoredLearning(NamedTuple):
     version: int
 
     @property
-    def expected(self) -> Expected:
+    def condition(self) -> Expected:
         """The condition that the learning still has this version."""
         return Expected(*self.learning.ref, self.version)
 
@@ -47,7 +47,7 @@ def find_all(namespaces: Sequence[Namespace], key: str) -> Flow[list[StoredLearn
 def find(namespaces: Sequence[Namespace], key: str, status: Status) -> Flow[StoredLearning | None]:
     """Read the first learning that has this key and status in one of these namespaces."""
     stored = yield from find_all(namespaces, key)
-    return next((found for found in stored if found.learning.status is status), None)
+    return next((candidate for candidate in stored if candidate.learning.status is status), None)
 
 
 def all_stored_in(namespaces: Sequence[Namespace], filter: dict[str, Any] | None = None) -> Flow[list[StoredLearning]]:

@@ -1,1 +1,1 @@
-"""What people say about learnings: decisions, instructions, feedback, replays."""
+"""Reviewers' decisions, versions of instructions, users' feedback, and replays of turns."""

@@ -175,7 +175,7 @@ def demote(stores: Sequence[LearningStore], caller: Caller, key: str, why: str |
     decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="demoted", why=why)
     proposal = with_decision(learning, Status.PROPOSED, decision).model_copy(update={"base": {}, "supersedes": ()})
     (demoted,) = with_step_id([proposal])
-    yield from batch(demoted.put(), expected=[stored.expected], by=caller.user)
+    yield from batch(demoted.put(), expected=[stored.condition], by=caller.user)
     return demoted
 
 
@@ -189,9 +189,9 @@ def _read_pending(stores: Sequence[LearningStore], caller: Caller, key: str) -> 
         bases=tuple(bases.values()),
         rivals=tuple(rival.learning for rival in rivals),
         expected=(
-            stored.expected,
+            stored.condition,
             *(Expected(*ref, version) for ref, version in versions.items()),
-            *(rival.expected for rival in rivals),
+            *(rival.condition for rival in rivals),
         ),
     )
 

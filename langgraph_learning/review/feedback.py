@@ -32,7 +32,7 @@ UP, DOWN = "up", "down"
 CORRECTION = "correction"
 OutcomeResult = Literal["resolved", "succeeded", "reopened", "failed", "escalated"]
 WORKED: Mapping[str, bool] = dict(zip(get_args(OutcomeResult), (True, True, False, False, False), strict=True))
-"""Whether an outcome counts as a helpful or a harmful vote on the last answer."""
+"""For each outcome, True if it is a vote that the last answer helped, False if it is a vote that it harmed."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class UserFeedback:
     judgement: str
     """The judgement itself: "up", "down", "correction" or an outcome."""
     worked: bool
-    """Whether the judgement is positive."""
+    """True for a positive judgement."""
     answer: str | None
     """Id of the answer's message."""
     comment: str | None
@@ -135,10 +135,10 @@ def _learn_from_answer(feedback: UserFeedback) -> Flow[list[Learning]]:
 
     A judgement without a text ends the user's earlier feedback on the same answer if that said the opposite.
     """
-    found = _find_store_for(feedback.stores, Feedback)
-    if found is None:
+    store_and_record = _find_store_for(feedback.stores, Feedback)
+    if store_and_record is None:
         return []
-    store, record = found
+    store, record = store_and_record
     answer = feedback.answer or ""
     if not (feedback.correction or feedback.comment_text):
         earlier = yield from _read_active(feedback, store, _feedback_key(feedback, kind_of(record), answer))
@@ -159,10 +159,10 @@ def _learn_from_decision(feedback: UserFeedback, key: str) -> Flow[list[Learning
 
     Raises `NotFound` for an unknown decision, `Misconfigured` if the machine has no learning store for decisions.
     """
-    found = _find_store_for(feedback.stores, Outcome)
-    if found is None:
+    store_and_record = _find_store_for(feedback.stores, Outcome)
+    if store_and_record is None:
         raise Misconfigured("The machine has no learning store for outcomes of decisions, such as DecisionLog().")
-    store, record = found
+    store, record = store_and_record
     decisions = yield from find_all(readable_namespaces([store], feedback.caller), key)
     if not decisions:
         raise NotFound(f"Nothing that {feedback.caller.user} can see has the key {key!r}.")

@@ -126,7 +126,7 @@ def roll_back(store: SelfImprovement, caller: Caller, number: int, why: str | No
     changed = _plan_rollback(states[-1].active, target.active, decision)
     _check_allowed(store, caller, changed, four_eyes)
     # Another instruction may be approved at the same time, so all of them must be as they were read.
-    expected = [stored.expected for stored in stored_learnings]
+    expected = [stored.condition for stored in stored_learnings]
     yield from batch(*(learning.put() for learning in with_step_id(changed)), expected=expected, by=caller.user)
     current = {learning.key: learning for learning in (*learnings, *changed)}
     return _make_versions(store, current.values())[-1]
@@ -155,7 +155,9 @@ def list_states(learnings: Iterable[Learning]) -> list[InstructionState]:
             else:
                 active.pop(learning.key, None)
         states.append(InstructionState(decision, active))
-    active_now = {one.key: one for one in instructions if one.status is Status.ACTIVE and one.is_approved}
+    active_now = {
+        learning.key: learning for learning in instructions if learning.status is Status.ACTIVE and learning.is_approved
+    }
     if states[-1].active.keys() != active_now.keys():
         states.append(InstructionState(None, active_now))
     return states

@@ -175,7 +175,7 @@ def _message_refs(proposal: Learning) -> list[MessageRef]:
 def _messages_with(message: str, values: Any) -> list[BaseMessage]:
     """Return the messages of a thread's state if they contain this one; else an empty list."""
     messages = convert_to_messages(values.get("messages") or []) if isinstance(values, dict) else []
-    return list(messages) if any(one.id == message for one in messages) else []
+    return list(messages) if any(candidate.id == message for candidate in messages) else []
 
 
 def _thread_config(thread: str | None) -> RunnableConfig:

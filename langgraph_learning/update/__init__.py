@@ -1,1 +1,1 @@
-"""What may be written, and how it is taken back: policy, proposals, votes, forgetting, history."""
+"""Writes of learnings, and how they are taken back: write policy, proposals, promotion, votes, forgetting, history."""
