@@ -237,7 +237,9 @@ def _carry_out_verdict(loop: Loop, run: RunContext, verdict: ReviewVerdict) -> F
     if not (proposal.scope.private or is_authorized("reviews")):
         raise NotAllowed(NOT_A_REVIEWER)
     if verdict.verdict == "reject":
-        yield from decisions.reject(loop.stores, run.caller, verdict.key, verdict.why)
+        yield from decisions.reject_proposal(loop.stores, run.caller, verdict.key, verdict.why)
         return "rejected"
-    yield from decisions.approve(loop.stores, run.caller, verdict.key, verdict.why, verdict.fields, loop.four_eyes)
+    yield from decisions.approve_proposal(
+        loop.stores, run.caller, verdict.key, verdict.why, verdict.fields, loop.four_eyes
+    )
     return "approved"

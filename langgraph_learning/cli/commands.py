@@ -114,10 +114,12 @@ def review_proposals(
             return print_learnings(pending, as_json)
         proposal = find_by_key(key, pending).key
         if approve:
-            approved = session.run(decisions.approve(stores, session.caller, proposal, why, {}, four_eyes=False))
+            approved = session.run(
+                decisions.approve_proposal(stores, session.caller, proposal, why, {}, four_eyes=False)
+            )
             return print_learnings([approved], as_json)
         if reject:
-            rejected = session.run(decisions.reject(stores, session.caller, proposal, why))
+            rejected = session.run(decisions.reject_proposal(stores, session.caller, proposal, why))
             return print_learnings([rejected], as_json)
         return print_evidence(session.run(decisions.show_evidence(stores, session.caller, proposal)), as_json)
 

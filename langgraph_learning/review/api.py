@@ -61,24 +61,24 @@ class Review(Facade):
 
     def reject(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """Reject a proposal, so that it is not proposed again. Raises `NotFound` or `Conflict`."""
-        return self._run(decisions.reject(self._stores, Caller.of(context), key, why))
+        return self._run(decisions.reject_proposal(self._stores, Caller.of(context), key, why))
 
     async def areject(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """Do as `reject` in async code."""
-        return await self._arun(decisions.reject(self._stores, Caller.of(context), key, why))
+        return await self._arun(decisions.reject_proposal(self._stores, Caller.of(context), key, why))
 
     def demote(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """Turn a shared learning back into a proposal; users' private learnings stay as they are.
 
         Raises `NotFound` or `Conflict`.
         """
-        return self._run(decisions.demote(self._stores, Caller.of(context), key, why))
+        return self._run(decisions.demote_learning(self._stores, Caller.of(context), key, why))
 
     async def ademote(self, context: LearningContext, key: str, *, why: str | None = None) -> Learning:
         """Do as `demote` in async code."""
-        return await self._arun(decisions.demote(self._stores, Caller.of(context), key, why))
+        return await self._arun(decisions.demote_learning(self._stores, Caller.of(context), key, why))
 
     def _approve(
         self, context: LearningContext, key: str, why: str | None, fields: Mapping[str, Any] | None
     ) -> Flow[Learning]:
-        return decisions.approve(self._stores, Caller.of(context), key, why, fields or {}, self._four_eyes)
+        return decisions.approve_proposal(self._stores, Caller.of(context), key, why, fields or {}, self._four_eyes)

@@ -126,7 +126,7 @@ def read_proposal(stores: Sequence[LearningStore], caller: Caller, key: str) -> 
     return stored.learning
 
 
-def approve(
+def approve_proposal(
     stores: Sequence[LearningStore],
     caller: Caller,
     key: str,
@@ -154,7 +154,7 @@ def approve(
     return written[-1]
 
 
-def reject(stores: Sequence[LearningStore], caller: Caller, key: str, why: str | None) -> Flow[Learning]:
+def reject_proposal(stores: Sequence[LearningStore], caller: Caller, key: str, why: str | None) -> Flow[Learning]:
     """Reject a proposal, so that it is not proposed again. Raises `NotFound` or `Conflict`."""
     pending = yield from _read_pending(stores, caller, key)
     decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="rejected", why=why)
@@ -163,7 +163,7 @@ def reject(stores: Sequence[LearningStore], caller: Caller, key: str, why: str |
     return rejected
 
 
-def demote(stores: Sequence[LearningStore], caller: Caller, key: str, why: str | None) -> Flow[Learning]:
+def demote_learning(stores: Sequence[LearningStore], caller: Caller, key: str, why: str | None) -> Flow[Learning]:
     """Turn an active shared learning back into a proposal; users' private learnings stay as they are.
 
     Raises `NotFound` or `Conflict`.
