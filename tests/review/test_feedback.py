@@ -1,4 +1,4 @@
-"""Feedback: what is said of an answer, and what comes of it for all that the answer knew."""
+"""Feedback on an answer becomes votes on the learnings in its context, and learnings of its own."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -39,13 +39,13 @@ LEA = LearningContext(user_id="lea", team_ids=("acme",))
 
 
 def told(behaviour: str, worked: bool, replaces: str | None = None, **fields: Any) -> dict[str, Any]:
-    """An edit that notes feedback."""
+    """An edit that learns feedback."""
     given = {"instead": None, "situation": None, **fields}
     return edit("feedback", replaces=replaces, behaviour=behaviour, worked=worked, **given)
 
 
 def learnt(store: BaseStore, *texts: str, answers: Any = (), **options: Any) -> LearningMachine:
-    """A machine that knows these observations, from one turn of a thread of their own."""
+    """A machine that learnt these observations in one turn of another thread."""
     first = edits(*map(observation, texts or [TEA]))
     stores = [UserMemory(**options), BehavioralFeedback(**options)]
     learning = machine(lambda shown: next(script), stores, store=store)
@@ -59,13 +59,13 @@ def talk(learning: LearningMachine) -> CompiledStateGraph[Any, Any, Any, Any]:
 
 
 def asks(learning: LearningMachine, question: str = "Which tea?", name: str = "t", who: LearningContext = ALEX) -> str:
-    """The id of the answer that somebody gets."""
+    """Ask a question; return the id of the answer."""
     messages = talk(learning).invoke(said(question), thread(name), context=who)["messages"]
     return str(messages[-1].id)
 
 
 def recalled(learning: LearningMachine, question: str, who: LearningContext = ALEX) -> str:
-    """All that a model is shown when somebody asks this."""
+    """Return everything that the model is shown for this question."""
     model = echo()
     learning.wrap(create_agent(model, []), checkpointer=InMemorySaver()).invoke(
         said(question), thread("r"), context=who
@@ -86,7 +86,7 @@ def feedbacks(learning: LearningMachine, who: LearningContext = ALEX) -> list[Le
     ("verdict", "counted"), [("up", (1, 0)), ("down", (0, 1)), ("No, black tea", (0, 1))], ids=["up", "down", "text"]
 )
 def test_a_verdict_counts_for_what_the_answer_knew(store: BaseStore, verdict: str, counted: tuple[int, int]):
-    """Up helps; down, or what would have been right, harms."""
+    """Up is a helpful vote; down and corrections are harmful ones."""
     learning = learnt(store)
     changed = learning.feedback(ALEX, "t", asks(learning), verdict)
 
@@ -95,7 +95,7 @@ def test_a_verdict_counts_for_what_the_answer_knew(store: BaseStore, verdict: st
 
 
 def test_the_same_again_changes_nothing(postgres_store: BaseStore):
-    """A button that is pressed twice is one voice, and one learning."""
+    """Pressing a button twice makes one vote and one learning."""
     learning = learnt(postgres_store)
     answer = asks(learning)
     learning.feedback(ALEX, "t", answer, "down", "Too long")
@@ -106,7 +106,7 @@ def test_the_same_again_changes_nothing(postgres_store: BaseStore):
 
 
 def test_another_verdict_takes_the_place_of_the_first(store: BaseStore):
-    """Who changes their mind has one voice still."""
+    """A user who changes their mind still has one vote."""
     learning = learnt(store)
     answer = asks(learning)
     learning.feedback(ALEX, "t", answer, "up")
@@ -117,7 +117,7 @@ def test_another_verdict_takes_the_place_of_the_first(store: BaseStore):
 
 @pytest.mark.parametrize(("verdict", "counted"), [(" Up ", Votes(helped=1)), ("DOWN", Votes(harmed=1))])
 def test_a_verdict_is_known_however_it_is_spelt(store: BaseStore, verdict: str, counted: Votes):
-    """A capital letter makes no correction of it."""
+    """A capital letter does not turn it into a correction."""
     learning = learnt(store)
     learning.feedback(ALEX, "t", asks(learning), verdict)
 
@@ -125,7 +125,7 @@ def test_a_verdict_is_known_however_it_is_spelt(store: BaseStore, verdict: str, 
 
 
 def test_a_comment_is_learnt(store: BaseStore):
-    """As what to avoid, in the user's own words, resting on the answer."""
+    """It is learnt as a behaviour to avoid, in the user's own words, with the answer as its source."""
     learning = learnt(store)
     answer = asks(learning)
     learning.feedback(ALEX, "t", answer, "down", "Recommended without asking")
@@ -136,7 +136,7 @@ def test_a_comment_is_learnt(store: BaseStore):
 
 
 def test_a_correction_is_learnt(store: BaseStore):
-    """As what to do instead; a later one on the same answer takes its place."""
+    """It is learnt as the behaviour to show instead; a later one on the same answer replaces it."""
     learning = learnt(store)
     answer = asks(learning)
     learning.feedback(ALEX, "t", answer, "Ask for the time of day")
@@ -148,7 +148,7 @@ def test_a_correction_is_learnt(store: BaseStore):
 
 
 def test_another_verdict_takes_back_what_was_said_to_the_contrary(store: BaseStore):
-    """What Alex no longer thinks is shown no longer; the same verdict without words leaves it, and so do others."""
+    """Alex' opposite verdict ends the comment; the same verdict without a comment, or another user's, does not."""
     learning = learnt(store)
     answer = asks(learning)
     learning.feedback(ALEX, "t", answer, "down", "Too long")
@@ -161,7 +161,7 @@ def test_another_verdict_takes_back_what_was_said_to_the_contrary(store: BaseSto
 
 
 def test_what_was_forgotten_can_be_said_again(store: BaseStore):
-    """A user who presses the button anew means it."""
+    """A user who presses the button again wants it learnt."""
     learning = learnt(store)
     answer = asks(learning)
     forgets = machine([edits({"edit": "forget", "replaces": "k1", "message": 1})], [BehavioralFeedback()], store=store)
@@ -174,7 +174,7 @@ def test_what_was_forgotten_can_be_said_again(store: BaseStore):
 
 
 def test_what_several_users_say_of_answers_is_shared(postgres_store: BaseStore):
-    """By the same count as what they say in conversations; until then each knows it for themself."""
+    """Supporters are counted as in conversations; until then each user has it privately."""
     policy = BehavioralFeedback(scope=Scope.TEAM, sharing=Sharing.after(2))
     learning = machine(lambda _: NOTHING, [UserMemory(), policy], store=postgres_store)
     known = []
@@ -196,7 +196,7 @@ def test_a_reviewer_is_shown_what_was_said(store: BaseStore):
 
 
 def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):
-    """Nothing is asked for that the machine does not keep."""
+    """A machine without a store for feedback only casts votes."""
     learning = machine([edits(observation(TEA)), NOTHING], [UserMemory()], store=store)
     talk(learning).invoke(said(TEA), thread("first"), context=ALEX)
     changed = learning.feedback(ALEX, "t", asks(learning), "No, black tea")
@@ -215,7 +215,7 @@ def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):
     ],
 )
 def test_what_cannot_be_meant_is_an_error(store: BaseStore, given: tuple[str, str, str], error: type[LearningError]):
-    """It says what is wrong, and nothing is written."""
+    """The error says what is wrong, and nothing is written."""
     learning = learnt(store)
     asks(learning)
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_meant_is_an_error(store: BaseStore, given: tuple[str, st
 
 
 def test_who_does_not_want_to_teach_teaches_nothing(store: BaseStore):
-    """Not by feedback either."""
+    """Feedback teaches nothing either."""
     learning = learnt(store)
     silent = ALEX.model_copy(update={"learn": False})
 
@@ -240,7 +240,7 @@ def test_who_does_not_want_to_teach_teaches_nothing(store: BaseStore):
 def test_an_outcome_counts_for_the_last_answer_that_knew_something(
     store: BaseStore, outcome: Any, counted: tuple[int, int]
 ):
-    """Of the thread, whatever was answered after it."""
+    """Later answers of the thread do not change that."""
     learning = learnt(store)
     asks(learning)
     learning.outcome(ALEX, "t", outcome)
@@ -249,7 +249,7 @@ def test_an_outcome_counts_for_the_last_answer_that_knew_something(
 
 
 def test_an_outcome_where_nothing_was_known_is_no_error(store: BaseStore):
-    """Whoever closes tickets need not know which answers had something in their context; an unknown thread is one."""
+    """A caller need not know which answers had learnings in their context; an unknown thread is an error."""
     learning = machine([NOTHING], [UserMemory()], store=store)
     asks(learning)
 
@@ -259,7 +259,7 @@ def test_an_outcome_where_nothing_was_known_is_no_error(store: BaseStore):
 
 
 def test_an_outcome_of_no_message_is_an_error(store: BaseStore):
-    """An empty id is not the last answer's."""
+    """An empty id does not stand for the last answer."""
     learning = learnt(store)
     asks(learning)
 
@@ -269,7 +269,7 @@ def test_an_outcome_of_no_message_is_an_error(store: BaseStore):
 
 
 class WhenAsked(UserMemory):
-    """Recalls nothing but what was asked for."""
+    """Recalls only learnings that match the query."""
 
     def recall(self, request: Request) -> Any:
         return super().recall(request) if "tea" in request.query else []
@@ -280,7 +280,7 @@ ALWAYS = {"session": SessionContext(), "instructions": SelfImprovement({"tone": 
 
 @pytest.mark.parametrize("always", ALWAYS.values(), ids=ALWAYS)
 def test_what_every_answer_has_in_its_context_tells_none_from_another(store: BaseStore, always: LearningStore):
-    """The outcome counts for the answer that knew of tea, though the later one had this in its context, too."""
+    """The outcome is credited to the answer with query-dependent learnings, although a later one followed."""
     session = [edit("session", summary="On tea")] if "session" in always.kinds else []
     script = iter([[observation(TEA)]])
     learning = machine(lambda shown: edits(*next(script, []), *session), [WhenAsked(), always], store=store)
@@ -293,7 +293,7 @@ def test_what_every_answer_has_in_its_context_tells_none_from_another(store: Bas
 
 
 def test_nobody_votes_on_a_session(store: BaseStore):
-    """It is of use in its thread alone; and a stranger who knows the thread's name is told nothing of it."""
+    """A session is used in its thread alone; a stranger who knows the thread's id learns nothing about it."""
     answers = [edits(edit("session", summary="A secret")), NOTHING]
     learning = machine(answers, [UserMemory(), SessionContext()], store=store)
     agent = talk(learning)
@@ -304,7 +304,7 @@ def test_nobody_votes_on_a_session(store: BaseStore):
 
 
 def test_an_answer_is_credited_even_if_nothing_could_be_learnt_from_it(store: BaseStore):
-    """The model that extracts is gone for a while; what users say of answers counts all the same."""
+    """The extraction model is unavailable; feedback on answers is counted all the same."""
     learning = learnt(store)
     failing = machine([ConnectionError("gone")], [UserMemory()], store=store, on_error="report")
     learning.feedback(ALEX, "t", asks(failing), "down")
@@ -313,7 +313,7 @@ def test_an_answer_is_credited_even_if_nothing_could_be_learnt_from_it(store: Ba
 
 
 def test_what_is_sent_to_a_server_need_not_be_text(store: BaseStore):
-    """A number in its place is no failure of the server."""
+    """A number in its place is the caller's error, not the server's."""
     learning = learnt(store)
     answer = asks(learning, name="7")
     sent = {"thread_id": 7, "message_id": answer, "verdict": "down", "comment": 50}
@@ -323,13 +323,13 @@ def test_what_is_sent_to_a_server_need_not_be_text(store: BaseStore):
 
 
 def test_an_unknown_outcome_names_the_known_ones(store: BaseStore):
-    """An error says what to do."""
+    """The error says what to do."""
     with pytest.raises(InvalidFields, match="resolved, succeeded, reopened, failed, escalated"):
         learnt(store).outcome(ALEX, "t", "closed")  # type: ignore[arg-type]  # what a caller without types may do
 
 
 def test_a_vote_reaches_only_what_the_voter_may_read(postgres_store: BaseStore):
-    """Sam speaks for what the team knows; for Alex's own, and from another team, nobody has a voice."""
+    """Sam can vote on the team's learnings; nobody else on Alex' private ones, and no other team on any."""
     learning = learnt(postgres_store, scope=Scope.TEAM)
     answer = asks(learning)
     assert () == learning.feedback(EVE, "t", answer, "down")
@@ -340,7 +340,7 @@ def test_a_vote_reaches_only_what_the_voter_may_read(postgres_store: BaseStore):
 
 
 def test_nobody_votes_on_what_is_anothers_own(postgres_store: BaseStore):
-    """A colleague does not know it, so has no say on it."""
+    """A colleague cannot read it, so their feedback does not reach it."""
     learning = learnt(postgres_store)
 
     assert () == learning.feedback(SAM, "t", asks(learning), "down")
@@ -351,7 +351,7 @@ HELPS, HARMS, RESET = "Reset the router for error 50", "Reset the phone for erro
 
 
 def judged(store: BaseStore, *users: str) -> LearningMachine:
-    """A machine with two learnings, of which each user said that the one helped, and that the other did harm."""
+    """A machine with two learnings: every user voted that one helped and the other harmed."""
     learning = learnt(store, HELPS, HARMS, scope=Scope.TEAM)
     narrow = machine(lambda _: NOTHING, [UserMemory(scope=Scope.TEAM, limit=1)], store=store)
     for name in users:
@@ -362,7 +362,7 @@ def judged(store: BaseStore, *users: str) -> LearningMachine:
 
 
 def test_what_harms_sinks_below_what_helps(postgres_store: BaseStore):
-    """By the verdicts of a few users, in what the next one is shown."""
+    """A few users' votes decide which of the two the next user's agent sees first."""
     learning = judged(postgres_store, "ann", "bob", "cy")
     shown = recalled(learning, RESET)
 
@@ -371,7 +371,7 @@ def test_what_harms_sinks_below_what_helps(postgres_store: BaseStore):
 
 
 def test_what_harms_is_put_away_by_the_curator(postgres_store: BaseStore):
-    """First it sinks by what users said of answers; once curated no context has it, until somebody wants it back."""
+    """Votes lower its rank; curation archives it, until somebody restores it."""
     learning = judged(postgres_store, "ann", "bob", "cy", "dee")
     sunk = recalled(learning, RESET)
     (archived,) = learning.curate().actions
@@ -384,7 +384,7 @@ def test_what_harms_is_put_away_by_the_curator(postgres_store: BaseStore):
 
 
 def test_one_voice_does_not_bury_what_is_good(postgres_store: BaseStore):
-    """It was near to the question, and still is."""
+    """It was relevant to the question, and still is."""
     near, far = "Green tea goes with sushi", "Sushi is sold at the station"
     learning = learnt(postgres_store, near, far)
     answer = asks(learning, "Which tea goes with sushi?")
@@ -427,7 +427,7 @@ AGENTS = {
 
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
 def test_an_answer_after_an_interrupt_is_credited_too(store: BaseStore, agent: Any):
-    """What was recalled again is what the votes are cast on."""
+    """The votes are cast on the learnings that were recalled after the interrupt."""
     learning = learnt(store)
     asking = agent(learning)
     asking.invoke(said("Which tea?"), thread("t"), context=ALEX)
@@ -439,7 +439,7 @@ def test_an_answer_after_an_interrupt_is_credited_too(store: BaseStore, agent: A
 
 @pytest.mark.parametrize("agent", AGENTS.values(), ids=AGENTS)
 async def test_it_is_in_the_async_world_too(astore: BaseStore, agent: Any):
-    """The same by `ainvoke` and `afeedback`."""
+    """The same with `ainvoke` and `afeedback`."""
     learning = learnt(astore)
     asking = agent(learning)
     await asking.ainvoke(said("Which tea?"), thread("t"), context=ALEX)
@@ -450,7 +450,7 @@ async def test_it_is_in_the_async_world_too(astore: BaseStore, agent: Any):
 
 
 async def test_outcomes_are_told_in_the_async_world_too(astore: BaseStore):
-    """The same by `aoutcome`, with a comment that is learnt."""
+    """The same with `aoutcome`, and a comment that is learnt."""
     learning = learnt(astore)
     await talk(learning).ainvoke(said("Which tea?"), thread("t"), context=ALEX)
     feedback, voted = await learning.aoutcome(ALEX, "t", "reopened", comment="Forgot the milk")
@@ -459,7 +459,7 @@ async def test_outcomes_are_told_in_the_async_world_too(astore: BaseStore):
 
 
 def test_an_answer_that_was_given_anew_is_credited_too(store: BaseStore):
-    """Its question was learnt from already; the user sees another answer, and says what they think of that."""
+    """Its question was already learnt from; the user judges the new answer."""
     learning = learnt(store)
     agent = talk(learning)
     agent.invoke(said("Which tea?"), thread("t"), context=ALEX)
@@ -471,7 +471,7 @@ def test_an_answer_that_was_given_anew_is_credited_too(store: BaseStore):
 
 
 def test_votes_that_are_cast_at_the_same_time_all_count(postgres_store: BaseStore):
-    """Eight users press the button at once."""
+    """Eight users press the button at the same time."""
     learning = learnt(postgres_store, scope=Scope.TEAM)
     answer = asks(learning)
     users = [LearningContext(user_id=f"user{number}", team_ids=("acme",)) for number in range(8)]
@@ -483,13 +483,13 @@ def test_votes_that_are_cast_at_the_same_time_all_count(postgres_store: BaseStor
 
 
 BALLOTS = st.dictionaries(st.sampled_from(["ann", "bob", "cy", "dee"]), st.lists(st.booleans(), min_size=1, max_size=3))
-"""What each of some users says, up or down, one after the other; the users all speak at the same time."""
+"""Verdicts of some users, each user's in order; the users act at the same time."""
 
 
 @given(BALLOTS)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_order_of_voices_loses_one(postgres_store: BaseStore, ballots: dict[str, list[bool]]):
-    """Each user's last word counts, and once, whoever speaks before, after or at the same time; so does their comment."""
+    """Each user's last verdict and comment count once, in any interleaving with other users."""
     text = f"Tea number {uuid4().hex}"
     learning = learnt(postgres_store, text, scope=Scope.TEAM)
     answer = asks(learning, f"{text}?", text)

@@ -1,4 +1,4 @@
-"""The versions of the agent's instructions: listed, compared, rolled back; and what nobody may do to them."""
+"""Versions of the agent's instructions are listed, compared and rolled back, within limits."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ def sections(learning: Any) -> list[dict[str, str]]:
 
 
 def test_every_approval_is_a_version(store: BaseStore):
-    """From what the developer wrote to what counts now: by whom, and why."""
+    """Versions go from the developer's text to the active one, with reviewer and reason."""
     learning = improving(store, sections={"tone": "Be kind."}, protected=())
     learning.review.approve(SAM, proposed(learning, "tone", "Be brief."), why="Three complaints")
     approved(learning, "length", "One line.")
@@ -37,7 +37,7 @@ def test_every_approval_is_a_version(store: BaseStore):
 
 
 def test_two_versions_are_compared_as_a_diff(store: BaseStore):
-    """Whichever two."""
+    """Any two can be compared."""
     learning = improving(store, sections={"tone": "Be kind."}, protected=())
     approved(learning, "tone", "Be brief.")
     told = learning.instructions.compare(SAM, 0, 1)
@@ -49,7 +49,7 @@ def test_two_versions_are_compared_as_a_diff(store: BaseStore):
 
 
 def test_rolled_back_it_is_byte_for_byte_what_it_was(store: BaseStore):
-    """From the next turn on, as a new version that somebody decided."""
+    """The rollback is a new version with its own reviewer, used from the next turn on."""
     learning = improving(store)
     approved(learning, "tone", "Be brief.")
     before = shown(learning)
@@ -63,7 +63,7 @@ def test_rolled_back_it_is_byte_for_byte_what_it_was(store: BaseStore):
 
 
 def test_the_first_version_is_what_the_developer_wrote(store: BaseStore):
-    """Rolled back to it, nothing that was approved counts; and forward again, all of it."""
+    """After a rollback to version 0 no approved instruction is active; after rolling forward, all are."""
     learning = improving(store)
     approved(learning, "tone", "Be brief.")
     last = shown(learning)
@@ -90,13 +90,13 @@ def test_an_unknown_version_is_not_found(store: BaseStore):
 
 
 def test_a_machine_without_instructions_says_so():
-    """What to add."""
+    """The error names the store to add."""
     with pytest.raises(Misconfigured, match=r"add SelfImprovement\(\)"):
         _ = machine([], [UserMemory()], store=InMemoryStore()).instructions
 
 
 def test_four_eyes_hold_for_a_rollback(store: BaseStore):
-    """What rests on Alex' own words, by whatever way, Alex does not let count again."""
+    """Alex cannot reactivate instructions that rest on Alex' own words, by any method."""
     learning = improving(store, four_eyes=True)
     approved(learning, "tone", "Be brief.")
     learning.instructions.rollback(ALEX, 0)
@@ -107,7 +107,7 @@ def test_four_eyes_hold_for_a_rollback(store: BaseStore):
 
 
 def test_what_is_protected_later_stays_what_the_developer_wrote(postgres_store: HybridPostgresStore):
-    """Neither what was approved before, nor an approval, an undo or a rollback changes it."""
+    """No earlier approval, new approval, undo or rollback changes it."""
     free = improving(postgres_store)
     first = approved(free, "tone", "Be brief.")
     waits = proposed(free, "tone", "Be formal.")
@@ -129,7 +129,7 @@ def test_what_is_protected_later_stays_what_the_developer_wrote(postgres_store: 
     [(False, {"section": "safety"}, "not the section"), (True, {"text": "Be rude."}, "cannot be changed")],
 )
 def test_what_is_on_record_is_not_reworded(store: BaseStore, again: bool, fields: dict[str, str], why: str):
-    """An approval may correct the text, once; another section, or a version that was, is for a new proposal."""
+    """An approval may correct the text once; another section or an earlier version needs a new proposal."""
     learning = improving(store)
     key = proposed(learning, "tone", "Be brief.")
     if again:
@@ -141,7 +141,7 @@ def test_what_is_on_record_is_not_reworded(store: BaseStore, again: bool, fields
 
 
 def test_an_approval_undone_is_no_version(postgres_store: HybridPostgresStore):
-    """What counted before counts again."""
+    """The earlier instruction is active again."""
     learning = improving(postgres_store)
     approved(learning, "tone", "Be brief.")
     second = approved(learning, "tone", "Be formal.")
@@ -152,7 +152,7 @@ def test_an_approval_undone_is_no_version(postgres_store: HybridPostgresStore):
 
 
 def test_a_rollback_can_be_undone(postgres_store: HybridPostgresStore):
-    """By either of the two that it changed places."""
+    """Either of the two learnings that changed can be given."""
     learning = improving(postgres_store)
     first = approved(learning, "tone", "Be brief.")
     for text in ("Be formal.", "Be witty."):
@@ -165,7 +165,7 @@ def test_a_rollback_can_be_undone(postgres_store: HybridPostgresStore):
 
 
 def test_approved_and_rolled_back_at_once_one_of_them_wins(postgres_store: HybridPostgresStore):
-    """The other is told that something has changed; what counts is what one of the two wanted."""
+    """The slower one gets `Conflict`; the result is what one of the two wanted."""
     learning = improving(postgres_store)
     approved(learning, "tone", "Be brief.")
     key = proposed(learning, "length", "One line.")
@@ -198,7 +198,7 @@ ACTS = st.one_of(
 @given(st.lists(ACTS, max_size=10))
 @example([("propose", "tone", 0), ("approve", 0, 0), ("roll back", 0, 0), ("propose", "tone", 0)])
 def test_whatever_is_decided_the_versions_tell_it(acts: list[Any]):
-    """The last version is what is shown; no version ever changes; a rollback is exactly what it was."""
+    """The last version is what the agent sees; versions never change; a rollback restores exactly."""
     learning = improving(InMemoryStore(), sections={}, protected=())
     told(learning, complaint("Long"), complaint("Longer"))
     for name, what, number in acts:
@@ -217,7 +217,7 @@ def rendered(sections: Mapping[str, str]) -> str:
 
 
 def decide(learning: Any, versions: int, name: str, what: Any, number: int) -> None:
-    """Do one thing, if there is something to do it to."""
+    """Do one operation, if there is anything to apply it to."""
     waiting = learning.review.list(SAM)
     counting = [one for one in learning.learnings(SAM) if one.kind == "instruction"]
     if name == "propose":

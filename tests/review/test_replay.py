@@ -1,4 +1,4 @@
-"""A proposal is tried on the turns that it rests on: with it, without it, and without a trace."""
+"""A replay answers a proposal's turns with and without it, and leaves no trace."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def terse(messages: list[Any]) -> str:
 
 
 def corrected(learning: Any, agent: Any) -> str:
-    """Let Alex find fault with three answers; return the key of what is proposed then."""
+    """Let Alex criticise three answers; return the key of the resulting proposal."""
     wishes = [complaint("Long"), complaint("Longer"), instruction("tone", "Be brief.", "k1", "k2")]
     for number, (question, wish) in enumerate(zip(QUESTIONS, wishes, strict=True)):
         answers = iter([{"edits": []}, wish])
@@ -45,7 +45,7 @@ def talking(learning: Any, saver: BaseCheckpointSaver[Any]) -> Any:
 
 
 def test_every_turn_is_answered_with_and_without_it(store: BaseStore, checkpointer: BaseCheckpointSaver[Any]):
-    """The questions whose answers were criticised, not the criticism."""
+    """The criticised answers' questions are replayed, not the criticism."""
     learning = improving(store)
     agent = talking(learning, checkpointer)
     replays = learning.replay(SAM, corrected(learning, agent), agent)
@@ -56,7 +56,7 @@ def test_every_turn_is_answered_with_and_without_it(store: BaseStore, checkpoint
 
 
 def test_in_a_replay_a_section_says_one_thing(store: BaseStore):
-    """What is proposed stands in the place of what the developer wrote, as it will once it is approved."""
+    """The proposed text replaces the developer's, as it will once it is approved."""
     learning = improving(store)
     agent = talking(learning, InMemorySaver())
     key = corrected(learning, agent)
@@ -77,7 +77,7 @@ async def test_a_replay_in_the_async_world():
 
 
 def test_a_replay_leaves_nothing_behind(store: BaseStore):
-    """No thread, nothing learnt, nothing approved, not even a mark of what was read."""
+    """No thread, learning, approval or fingerprint of a message is written."""
     learning = improving(store)
     saver = InMemorySaver()
     agent = talking(learning, saver)
@@ -90,7 +90,7 @@ def test_a_replay_leaves_nothing_behind(store: BaseStore):
 
 
 def test_what_is_gone_is_said_to_be_gone(store: BaseStore):
-    """Each turn by itself."""
+    """The failure of one turn does not affect the others."""
     learning = improving(store)
     saver = InMemorySaver()
     agent = talking(learning, saver)
@@ -102,7 +102,7 @@ def test_what_is_gone_is_said_to_be_gone(store: BaseStore):
 
 
 def test_an_agent_that_pauses_is_not_answered_for(store: BaseStore):
-    """A person is not asked for a trial."""
+    """A trial asks no person for approval."""
     learning = improving(store)
     saver = InMemorySaver()
     key = corrected(learning, talking(learning, saver))
@@ -115,7 +115,7 @@ def test_an_agent_that_pauses_is_not_answered_for(store: BaseStore):
 
 
 def test_who_may_not_read_it_replays_nothing(store: BaseStore):
-    """And a graph without threads has nothing to replay."""
+    """A graph without threads has nothing to replay."""
     learning = improving(store)
     agent = talking(learning, InMemorySaver())
     key = corrected(learning, agent)
@@ -127,7 +127,7 @@ def test_who_may_not_read_it_replays_nothing(store: BaseStore):
 
 
 def test_any_proposal_can_be_replayed(store: BaseStore):
-    """Not instructions alone: what a team would know if it were approved."""
+    """A proposed team learning is replayed as well as proposed instructions."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
     agent = learning.wrap(create_agent(ScriptedModel(known), []), checkpointer=InMemorySaver())
     agent.invoke(said("The deploy is on Friday"), thread("a"), context=ALEX)
@@ -149,5 +149,5 @@ THANKS, NEXT = HumanMessage("no", id="no"), AIMessage("b", id="b")
     [("no", [Q]), ("a", [Q]), ("t", [Q]), ("q", [Q]), ("b", [Q, TOOL, A, THANKS]), ("gone", [])],
 )
 def test_a_turn_ends_with_the_question_that_was_answered_wrong(message: str, turn: list[Any]):
-    """What users say is about the answer before; what agents and tools say, about their own turn."""
+    """A user's message is about the answer before it; an agent's or a tool's, about its own turn."""
     assert turn == turn_of([Q, TOOL, A, THANKS, NEXT], message)

@@ -1,4 +1,4 @@
-"""To look at what is known, to remove it, and to switch learning and showing off."""
+"""Learnings can be listed and deleted, and learning and recall can be switched off."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def texts(learning: LearningMachine, context: LearningContext = ALEX) -> set[str
 
 
 def test_learnings_lists_what_the_caller_could_be_shown(store: BaseStore):
-    """Across more items than fit on one page of the store."""
+    """The list is complete, even if there are more items than fit on one page of the store."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
     agent = talk_with(learning)
     for n in range(3):
@@ -51,7 +51,7 @@ def test_learnings_lists_what_the_caller_could_be_shown(store: BaseStore):
 
 
 def test_forget_removes_by_key_and_takes_the_history_along(store: BaseStore):
-    """What was superseded says the same thing in older words."""
+    """A superseded learning says the same thing in older words, so it is deleted as well."""
     learning = machine(
         [edits(observation("Likes tea")), edits(observation("Likes coffee", replaces="k1"))], store=store
     )
@@ -74,7 +74,7 @@ def test_a_key_that_is_given_twice_is_forgotten_once(store: BaseStore):
 
 
 def test_forget_without_keys_erases_all_that_is_private(store: BaseStore):
-    """What the user taught the team stays the team's."""
+    """Learnings shared with the team remain."""
     learning = machine(notes_what_users_say, store=store)
     talk_with(learning).invoke(said("mine"), thread("a"), context=ALEX)
     shared = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
@@ -85,7 +85,7 @@ def test_forget_without_keys_erases_all_that_is_private(store: BaseStore):
 
 
 def test_what_was_removed_is_nowhere_in_the_database(postgres_store: HybridPostgresStore, database_url: str):
-    """Not as an item, not as words or a vector, not in the change log; that somebody removed something stays there."""
+    """No item, text, vector or log entry holds it; the log keeps only the fact that something was deleted."""
     learning = machine(notes_what_users_say, store=postgres_store)
     talk_with(learning).invoke(said("My secret is Xylophone"), thread("a"), context=ALEX)
     (learnt,) = learning.learnings(ALEX)
@@ -99,7 +99,7 @@ def test_what_was_removed_is_nowhere_in_the_database(postgres_store: HybridPostg
 
 
 def test_nobody_removes_what_they_cannot_see(store: BaseStore):
-    """A key that somebody guessed or saw elsewhere is of no use."""
+    """Knowing or guessing a key does not help."""
     learning = machine(notes_what_users_say, store=store)
     talk_with(learning).invoke(said("mine"), thread("a"), context=ALEX)
     (learnt,) = learning.learnings(ALEX)
@@ -110,7 +110,7 @@ def test_nobody_removes_what_they_cannot_see(store: BaseStore):
 
 
 def test_of_a_forgotten_thread_only_marks_of_what_was_read_are_left(store: BaseStore):
-    """Neither its session, nor what its answers were shown, nor a word."""
+    """Neither its session, nor the records of its answers, nor any text."""
     answers = [edits(observation("Likes tea"), edit("session", summary="Tea")), edits(edit("session", summary="More"))]
     learning = machine(answers, [UserMemory(), SessionContext()], store=store)
     agent = talk_with(learning)
@@ -124,7 +124,7 @@ def test_of_a_forgotten_thread_only_marks_of_what_was_read_are_left(store: BaseS
 
 
 def test_forgetting_a_thread_keeps_what_other_threads_said_too(store: BaseStore):
-    """Only what rests on this thread alone goes; the session goes; and nothing of it is learnt again."""
+    """The session and learnings that rest on this thread alone are deleted, and nothing is learnt again."""
     answers = [
         edits(observation("Likes tea"), observation("Has a cat"), edit("session", summary="Tea and cats")),
         edits(observation("Likes tea")),
@@ -144,7 +144,7 @@ def test_forgetting_a_thread_keeps_what_other_threads_said_too(store: BaseStore)
 
 
 def test_what_the_user_asked_to_forget_is_not_learnt_again(store: BaseStore):
-    """It is retired, shown to nobody, and every later extraction is told to leave it."""
+    """The learning is rejected, shown to nobody, and later extractions are told not to learn it."""
     answers = [
         edits(observation("Lives in Rome")),
         edits({"edit": "forget", "replaces": "k1", "message": 1}),
@@ -165,7 +165,7 @@ def test_what_the_user_asked_to_forget_is_not_learnt_again(store: BaseStore):
 
 
 def test_what_was_forgotten_is_learnt_when_the_user_says_it_anew():
-    """They may change their mind."""
+    """A user may change their mind."""
     answers = [
         edits(observation("Lives in Rome")),
         edits({"edit": "forget", "replaces": "k1", "message": 1}),
@@ -180,7 +180,7 @@ def test_what_was_forgotten_is_learnt_when_the_user_says_it_anew():
 
 
 def test_what_is_forgotten_now_is_not_learnt_by_the_same_breath():
-    """A wish to forget names what it forgets, and still must not teach it."""
+    """A request to forget repeats what it is about, and must not teach it again."""
     answers = [
         edits(observation("Lives in Rome")),
         edits({"edit": "forget", "replaces": "k1", "message": 1}, observation("Lives in Rome")),
@@ -194,7 +194,7 @@ def test_what_is_forgotten_now_is_not_learnt_by_the_same_breath():
 
 
 def test_learning_can_be_switched_off(store: BaseStore):
-    """No model is asked and nothing is written; recall goes on."""
+    """No model is called and nothing is written; recall still works."""
     learning = machine([edits(observation("Likes tea"))], store=store)
     talk = echo()
     agent = talk_with(learning, talk)
@@ -208,7 +208,7 @@ def test_learning_can_be_switched_off(store: BaseStore):
 
 @pytest.mark.parametrize("way", ["wrap", "middleware"])
 def test_what_was_said_off_the_record_is_not_learnt_later_either(store: BaseStore, way: str):
-    """The next turn of the thread learns from what is said then, and from nothing before it."""
+    """The next turn of the thread learns from its own messages, and from none before."""
     learning = machine(notes_what_users_say, store=store)
     with_middleware = {"middleware": [learning.middleware()], "store": store, "checkpointer": InMemorySaver()}
     agent = talk_with(learning) if way == "wrap" else create_agent(echo(), [], **with_middleware)
@@ -219,7 +219,7 @@ def test_what_was_said_off_the_record_is_not_learnt_later_either(store: BaseStor
 
 
 def test_off_the_record_means_so_beside_another_turn_of_the_thread(postgres_store: HybridPostgresStore):
-    """That one marks what it read just before this one marks what is to be passed over."""
+    """The other turn marks its messages as read just before this one marks those to skip."""
     cursor = ("learnings", "default", "thread", "a", "cursor")
     busy = BusyStore(postgres_store, lambda n: postgres_store.put(cursor, "read", {"marks": []}) if n == 2 else None)
     learning = machine(notes_what_users_say, store=busy)
@@ -231,7 +231,7 @@ def test_off_the_record_means_so_beside_another_turn_of_the_thread(postgres_stor
 
 
 def test_recall_can_be_switched_off(store: BaseStore):
-    """The agent is shown nothing; learning goes on."""
+    """The agent sees no learnings; learning still works."""
     learning, talk = machine(notes_what_users_say, store=store), echo()
     agent = talk_with(learning, talk)
     agent.invoke(said("I like tea"), thread("a"), context=ALEX)
@@ -242,7 +242,7 @@ def test_recall_can_be_switched_off(store: BaseStore):
 
 
 def test_a_shadow_machine_learns_and_shows_nothing(store: BaseStore):
-    """To see on real traffic what would be learnt, before anybody is shown it."""
+    """Shadow mode shows on real traffic what would be learnt, before any agent uses it."""
     learning, talk = machine(notes_what_users_say, store=store, shadow=True), echo()
     agent = talk_with(learning, talk)
     agent.invoke(said("I like tea"), thread("a"), context=ALEX)
@@ -263,13 +263,13 @@ async def test_looking_and_forgetting_work_in_async_too(astore: BaseStore):
 
 
 def test_looking_without_a_store_says_what_to_do():
-    """Outside a run nobody brings one."""
+    """Outside a run there is no store to take."""
     with pytest.raises(Misconfigured, match="store=store"):
         machine([]).learnings(ALEX)
 
 
 def test_an_item_that_is_no_learning_is_skipped_and_logged(caplog: pytest.LogCaptureFixture):
-    """Somebody's raw put into our namespace breaks no run, and is not silent."""
+    """An item of another shape in our namespace breaks no run, and is logged."""
     store = InMemoryStore()
     store.put(("learnings", "default", "user", "alex", "user_memory"), "raw", {"status": "active", "text": "?"})
 

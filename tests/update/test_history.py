@@ -1,4 +1,4 @@
-"""What was learnt can be taken back, by the log of the store: an edit, a turn, an approval, a promotion, an undo."""
+"""Every change can be undone with the store's change log: an edit, a turn, an approval, a promotion, an undo."""
 
 import itertools
 from collections.abc import Callable
@@ -22,12 +22,12 @@ THREADS = (f"undo {number}" for number in itertools.count())
 
 @pytest.fixture
 def store(postgres_store: HybridPostgresStore) -> HybridPostgresStore:
-    """Only this store keeps a log of changes, which an undo reads."""
+    """Only this store has a change log, which undo needs."""
     return postgres_store
 
 
 def hears(learning: LearningMachine, text: str, user: LearningContext = ALEX, where: str | None = None) -> str:
-    """Let somebody say something; return the thread."""
+    """Let a user say something, by default in a new thread; return the thread's id."""
     name = where or next(THREADS)
     agent = learning.wrap(lambda state: {"messages": [AIMessage("Good to know")]}, checkpointer=InMemorySaver())
     agent.invoke(said(text), thread(name), context=user)
@@ -39,7 +39,7 @@ def texts(learning: LearningMachine, user: LearningContext = ALEX) -> list[str]:
 
 
 def corrected(store: HybridPostgresStore) -> LearningMachine:
-    """A machine that has learnt of tea, and then, instead, of coffee."""
+    """A machine that learnt about tea, and then replaced it by coffee."""
     answers = iter([edits(observation("Likes tea")), edits(observation("Likes coffee", replaces="k1"))])
     learning = machine(lambda shown: next(answers), store=store)
     hears(learning, "I like tea")
@@ -48,7 +48,7 @@ def corrected(store: HybridPostgresStore) -> LearningMachine:
 
 
 def test_an_edit_is_undone_with_what_it_replaced(store: HybridPostgresStore):
-    """What it took the place of counts again; the undo is on record, and can be undone."""
+    """The replaced learning is active again; the undo is logged, and can be undone."""
     learning = corrected(store)
     (coffee,) = learning.learnings(ALEX)
     learning.undo(ALEX, coffee.key)
@@ -78,7 +78,7 @@ async def test_undo_in_the_async_world(store: HybridPostgresStore):
 
 
 def test_what_changed_since_is_not_undone(store: HybridPostgresStore):
-    """Neither an older change, nor one whose other half was changed; and then nothing is written."""
+    """Neither an older change nor one whose linked learning has changed can be undone; nothing is written."""
     learning = corrected(store)
     (coffee,) = learning.learnings(ALEX)
     (first, *_) = learning.history(ALEX, coffee.supersedes[0])[::-1]
@@ -92,7 +92,7 @@ def test_what_changed_since_is_not_undone(store: HybridPostgresStore):
 
 
 def test_a_turn_is_undone_whole(store: HybridPostgresStore):
-    """All that it taught, the session too, and nothing of other turns; it is not learnt again."""
+    """Everything the turn taught is undone, including the session, and nothing of other turns; it is not learnt again."""
     answers = [
         edits(observation("Has a cat")),
         edits(observation("Likes tea"), observation("Likes jazz"), {"edit": "session", "summary": "Tea", "replaces": None, "message": 1}),
@@ -109,7 +109,7 @@ def test_a_turn_is_undone_whole(store: HybridPostgresStore):
 
 
 def test_an_approval_is_undone(store: HybridPostgresStore):
-    """It waits again as it did before, and what it had replaced counts again."""
+    """The proposal is pending again, and the learning it had replaced is active again."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
     hears(learning, "Deploys are frozen")
     learning.review.approve(SAM, learning.review.list(SAM)[0].key)
@@ -127,7 +127,7 @@ def test_an_approval_is_undone(store: HybridPostgresStore):
 
 
 def test_a_promotion_is_undone(store: HybridPostgresStore):
-    """It is counted as before; what users said stays theirs."""
+    """The candidate has its supporters again; users' own learnings stay."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, sharing=Sharing.after(2))], store=store)
     for user in (ALEX, SAM):
         hears(learning, "Deploys are frozen", user)
@@ -140,7 +140,7 @@ def test_a_promotion_is_undone(store: HybridPostgresStore):
 
 
 def test_with_four_eyes_nobody_brings_their_own_words_back(store: HybridPostgresStore):
-    """Undoing a demotion is letting something count: that takes somebody else."""
+    """Undoing a demotion activates a learning, so with four eyes another person has to do it."""
     learning = machine(
         notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store, four_eyes=True
     )
@@ -156,7 +156,7 @@ def test_with_four_eyes_nobody_brings_their_own_words_back(store: HybridPostgres
 
 
 def test_nobody_sees_or_undoes_the_history_of_others(store: HybridPostgresStore):
-    """A key that somebody guessed is of no use."""
+    """Guessing a key does not help."""
     learning = corrected(store)
     (coffee,) = learning.learnings(ALEX)
 
@@ -166,7 +166,7 @@ def test_nobody_sees_or_undoes_the_history_of_others(store: HybridPostgresStore)
 
 
 def test_a_store_without_a_log_says_so():
-    """With what to use instead."""
+    """The error names the store to use instead."""
     learning = machine(notes_what_users_say, store=InMemoryStore())
 
     with pytest.raises(Misconfigured, match="HybridPostgresStore"):
@@ -174,7 +174,7 @@ def test_a_store_without_a_log_says_so():
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Make calls in threads of their own; return what each returned or raised."""
+    """Run calls in parallel threads; return what each returned or raised."""
 
     def outcome(call: Callable[[], Any]) -> Any:
         try:
@@ -187,7 +187,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 
 def test_of_many_voices_at_once_each_counts(store: HybridPostgresStore):
-    """Eight users say the same at the same moment: none is overwritten, and it is the team's."""
+    """Eight users say the same at the same moment: no supporter is lost, and it is promoted."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, sharing=Sharing.after(8))], store=store)
     users = [LearningContext(user_id=f"user {number}", team_ids=("acme",)) for number in range(8)]
     at_once(*(lambda user=user: hears(learning, "Deploys are frozen", user, user.user_id) for user in users))
@@ -196,7 +196,7 @@ def test_of_many_voices_at_once_each_counts(store: HybridPostgresStore):
 
 
 def test_of_two_reviewers_at_once_one_decides(store: HybridPostgresStore):
-    """The other is told that it was decided."""
+    """The slower reviewer gets an error."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
     for number in range(5):
         hears(learning, f"Rule {number}")
@@ -209,7 +209,7 @@ def test_of_two_reviewers_at_once_one_decides(store: HybridPostgresStore):
 
 
 def voted(store: HybridPostgresStore, learning: LearningMachine, key: str, helped: bool = False) -> None:
-    """Let Sam vote on a learning of Alex' team, as part of some answer."""
+    """Let Sam vote on a learning of Alex' team in the context of some answer."""
     place = next(one.ref for one in learning.learnings(SAM) if one.key == key)
     caller = Caller("sam", teams=("acme",), thread="elsewhere")
     store.put(caller.namespace(Scope.THREAD, SHOWN), "m1", {"learnings": [[list(place[0]), key]]}, index=False)
@@ -217,7 +217,7 @@ def voted(store: HybridPostgresStore, learning: LearningMachine, key: str, helpe
 
 
 def test_an_edit_is_undone_though_votes_came_since(store: HybridPostgresStore):
-    """A vote is nobody's edit: it does not stand in the way, is not taken for the last change, and stays."""
+    """A vote is not an edit: it does not block an undo, is not the last change, and is kept."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
     hears(learning, "Deploys are frozen")
     (frozen,) = learning.learnings(ALEX)
@@ -229,7 +229,7 @@ def test_an_edit_is_undone_though_votes_came_since(store: HybridPostgresStore):
 
 
 def test_a_vote_is_not_taken_for_the_last_thing_learnt(store: HybridPostgresStore):
-    """What the turn taught goes, and what it did not stays, whatever was voted on meanwhile."""
+    """Only what the turn taught is undone, whatever was voted on in the meantime."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
     where = hears(learning, "Deploys are frozen")
     (frozen,) = learning.learnings(ALEX)
@@ -241,7 +241,7 @@ def test_a_vote_is_not_taken_for_the_last_thing_learnt(store: HybridPostgresStor
 
 
 def test_a_turn_whose_learnings_got_votes_is_undone(store: HybridPostgresStore):
-    """All of it counts no longer, and the votes are kept with it."""
+    """None of it is active any more, and the votes are kept."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=store)
     where = hears(learning, "Deploys are frozen")
     (frozen,) = learning.learnings(ALEX)

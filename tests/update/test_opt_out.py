@@ -1,4 +1,4 @@
-"""A user may have nothing learnt of them, for good: by no extraction, no tool and no note."""
+"""After an opt-out nothing is learnt from a user: by no extraction, no tool and no note."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def texts(learning: LearningMachine, user: LearningContext = ALEX) -> list[str]:
 
 
 def test_after_opting_out_nothing_is_learnt_and_no_model_is_asked(store: BaseStore):
-    """What was private is gone; whoever opts in again is learnt from again, from then on."""
+    """Private learnings are deleted; after opting in again, new messages are learnt from."""
     learning = machine(notes_what_users_say, store=store)
     hears(learning, "I like tea")
     gone = learning.opt_out(ALEX)
@@ -69,7 +69,7 @@ async def test_in_the_async_world_too(astore: BaseStore):
 
 
 def test_it_is_one_users_wish_in_one_learning_store(store: BaseStore):
-    """Other stores go on with this user, and this store goes on with others."""
+    """Other stores still learn from this user, and this store from other users."""
     both = [UserMemory(), Shouts()]
     learning = machine(notes_what_users_say, both, store=store)
     learning.opt_out(ALEX, "user_memory")
@@ -80,7 +80,7 @@ def test_it_is_one_users_wish_in_one_learning_store(store: BaseStore):
 
 
 def test_what_was_shared_stays(store: BaseStore):
-    """It is the team's by now; but nothing of this user comes to it any more, and they replace nothing in it."""
+    """A shared learning stays with the team; this user no longer adds to it or replaces it."""
     answers = iter([observation("Deploys are frozen"), observation("Deploys are free", replaces="k1")])
     learning = machine(lambda shown: edits(next(answers)), [UserMemory(scope=Scope.TEAM), Shouts()], store=store)
     hears(learning, "Deploys are frozen")
@@ -92,7 +92,7 @@ def test_what_was_shared_stays(store: BaseStore):
 
 @pytest.mark.parametrize("leave", [LearningMachine.opt_out, LearningMachine.forget])
 def test_what_waits_on_ones_own_words_alone_goes_too(store: BaseStore, leave: Any):
-    """A reviewer is shown no quote of who has left."""
+    """A reviewer sees no quote of a user who opted out."""
     ours = edit("insight", category="insight", title="Tea", insight="Tea helps", when_to_apply=None)
     learning = machine(lambda shown: edits(ours), [LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
     hears(learning, "Tea helps me")
@@ -103,7 +103,7 @@ def test_what_waits_on_ones_own_words_alone_goes_too(store: BaseStore, leave: An
 
 
 def test_to_forget_is_never_too_much(store: BaseStore):
-    """Who opted out may still have something taken out that is shared."""
+    """A user who opted out may still have something shared forgotten."""
     answers = iter(
         [edits(observation("Deploys are frozen")), edits({"edit": "forget", "replaces": "k1", "message": 1})]
     )
@@ -116,7 +116,7 @@ def test_to_forget_is_never_too_much(store: BaseStore):
 
 
 def test_nothing_is_noted_either(store: BaseStore):
-    """A note needs no model, and counts as learning all the same."""
+    """A note needs no model, but it is learning as well."""
     learning = LearningMachine(None, [Shouts()], store=store, on_error="raise")
     learning.opt_out(ALEX)
     hears(learning, "I like TEA")
@@ -125,7 +125,7 @@ def test_nothing_is_noted_either(store: BaseStore):
 
 
 def test_a_tool_says_that_nothing_is_saved(store: BaseStore):
-    """The agent is told so, and does not promise anything."""
+    """The tool tells the agent, so that it does not promise to remember."""
     learning = machine([], [UserMemory(mode=Mode.AGENTIC)], store=store)
     learning.opt_out(ALEX)
     call = {"name": "save_observation", "id": "1", "args": {"observation": "Likes tea", "replaces": None}}
@@ -138,7 +138,7 @@ def test_a_tool_says_that_nothing_is_saved(store: BaseStore):
 
 
 def test_who_opts_out_between_reading_and_writing_is_heeded(postgres_store: HybridPostgresStore):
-    """The extraction asked its model before; what it found is not written."""
+    """The extraction called its model before the opt-out; its result is not written."""
     learning = machine([], store=postgres_store)
 
     def answers(shown: Any) -> Any:
@@ -152,7 +152,7 @@ def test_who_opts_out_between_reading_and_writing_is_heeded(postgres_store: Hybr
 
 
 def test_a_name_that_no_store_has_is_an_error(store: BaseStore):
-    """Then nothing is changed: the names beside it are not opted out of either."""
+    """Nothing changes: the known names beside an unknown one are not opted out of either."""
     learning = machine(notes_what_users_say, store=store)
     with pytest.raises(NotFound, match="only user_memory"):
         learning.opt_out(ALEX, "user_memory", "user_memories")
@@ -175,7 +175,7 @@ def test_opting_out_one_after_the_other_adds_up(store: BaseStore):
 
 
 def test_what_was_learnt_until_then_is_nowhere_in_the_database(postgres_store: HybridPostgresStore, database_url: str):
-    """Not as an item, not as words or a vector, not in the change log."""
+    """No item, text, vector or log entry holds it."""
     learning = machine(notes_what_users_say, store=postgres_store)
     hears(learning, "My secret is Xylophone")
     learning.opt_out(ALEX)

@@ -1,4 +1,4 @@
-"""When one person's words become everybody's: by a policy, counted by code, without telling who said so."""
+"""Private learnings become shared by a policy, counted in code, without revealing who said them."""
 
 import itertools
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def sharing(store: BaseStore, policy: Sharing, answers: Any = notes_what_users_s
 
 
 def hears(learning: LearningMachine, user: str | LearningContext, *messages: Any) -> None:
-    """Let somebody say something in a thread of its own."""
+    """Let a user say something in a new thread."""
     agent = learning.wrap(lambda state: {"messages": [AIMessage("Good to know")]}, checkpointer=InMemorySaver())
     context = user if isinstance(user, LearningContext) else member(user)
     agent.invoke({"messages": list(messages)}, thread(next(THREADS)), context=context)
@@ -41,7 +41,7 @@ def knows(learning: LearningMachine, user: str | LearningContext) -> set[str]:
 
 
 def test_at_once_is_the_default(store: BaseStore):
-    """What a user says in a shared scope counts for the team."""
+    """A user's statement in a shared scope is active for the team."""
     learning = sharing(store, Sharing.AT_ONCE)
     hears(learning, "alex", FROZEN)
 
@@ -49,7 +49,7 @@ def test_at_once_is_the_default(store: BaseStore):
 
 
 def test_what_three_different_users_said_is_the_teams(store: BaseStore):
-    """Two who repeat themselves promote nothing, a third does; until then it is each one's own."""
+    """Two users who repeat themselves promote nothing, a third one does; until then each has it privately."""
     learning = sharing(store, Sharing.after(3))
     for user in ("alex", "sam", "alex", "sam", "sam"):
         hears(learning, user, FROZEN)
@@ -62,7 +62,7 @@ def test_what_three_different_users_said_is_the_teams(store: BaseStore):
 
 
 def test_only_the_statement_is_promoted(store: BaseStore):
-    """Of who said it, in which thread and in which words, the promoted learning holds nothing; its provenance stays."""
+    """The promoted learning does not reveal who said it, in which thread or in which words."""
     learning = sharing(store, Sharing.after(2))
     for user in ("alexander", "samantha"):
         hears(learning, user, f"{FROZEN}")
@@ -79,7 +79,7 @@ def test_only_the_statement_is_promoted(store: BaseStore):
 
 
 def test_while_it_is_counted_nobody_is_named(store: BaseStore):
-    """A candidate holds marks, and no mark is found under another statement."""
+    """A candidate holds hashes, and a user's hash differs from statement to statement."""
     learning = sharing(store, Sharing.after(3))
     hears(learning, "alexander", FROZEN)
     hears(learning, "alexander", "Merges need two reviews")
@@ -93,7 +93,7 @@ def test_while_it_is_counted_nobody_is_named(store: BaseStore):
     "text", ["Ask alex@acme.com about deploys", "Ask Alex about deploys", "Ask Mr Smith about deploys"]
 )
 def test_text_with_a_supporters_name_is_not_promoted(store: BaseStore, text: str):
-    """Neither an id nor a profile's name travels, whoever says it first."""
+    """Neither an id nor a name from a profile is shared, whoever says it first."""
     learning = sharing(store, Sharing.after(2))
     learner(learning).answers = lambda shown: edits(
         edit("profile_field", field="name", value="Alex Smith"), observation(text)
@@ -120,7 +120,7 @@ def test_text_with_a_supporters_name_is_not_promoted(store: BaseStore, text: str
 )
 @pytest.mark.parametrize("claimed", [1, 2])
 def test_what_nobody_said_themself_is_never_promoted(store: BaseStore, messages: Sequence[Any], claimed: int):
-    """However many users have it in their conversation, and whichever message the model names."""
+    """It does not matter how many users have it in their conversation, or which message the model names."""
     number = " for 24 hours" if "12 hours" in messages[0].text else ""
     answer = edits(observation(FROZEN + number, min(claimed, len(messages) + 1)))
     learning = sharing(store, Sharing.after(2), lambda shown: answer)
@@ -131,7 +131,7 @@ def test_what_nobody_said_themself_is_never_promoted(store: BaseStore, messages:
 
 
 def test_who_takes_it_back_is_not_counted(store: BaseStore):
-    """Somebody who corrected themself supports the statement no longer."""
+    """A user who corrected themself no longer supports the statement."""
     learning = sharing(store, Sharing.after(3))
     for user in ("alex", "sam"):
         hears(learning, user, FROZEN)
@@ -146,7 +146,7 @@ def test_who_takes_it_back_is_not_counted(store: BaseStore):
 
 
 def test_who_is_erased_is_not_counted(store: BaseStore):
-    """Nor is their mark left behind."""
+    """Their hash is removed as well."""
     learning = sharing(store, Sharing.after(2))
     hears(learning, "alex", FROZEN)
     learning.forget(ALEX)
@@ -157,7 +157,7 @@ def test_who_is_erased_is_not_counted(store: BaseStore):
 
 
 def test_one_user_cannot_undo_what_is_shared(store: BaseStore):
-    """To forget or to change what several said, a person has to approve it."""
+    """Forgetting or changing a promoted learning needs a person's approval."""
     learning = sharing(store, Sharing.after(2))
     for user in ("alex", "sam"):
         hears(learning, user, FROZEN)
@@ -173,7 +173,7 @@ def test_one_user_cannot_undo_what_is_shared(store: BaseStore):
 
 
 def test_after_approval_a_users_words_are_the_teams(store: BaseStore):
-    """Until then they are the user's; the reviewer sees the message."""
+    """Until then the learning is private; the reviewer sees the message."""
     learning = sharing(store, Sharing.APPROVED, four_eyes=True)
     hears(learning, "alex", FROZEN)
     (waits,) = learning.review.list(SAM)
@@ -185,7 +185,7 @@ def test_after_approval_a_users_words_are_the_teams(store: BaseStore):
 
 
 def test_what_waits_for_others_can_be_approved_before(store: BaseStore):
-    """By somebody who did not say it, where the machine wants four eyes."""
+    """With four eyes, the reviewer must not be the user who said it."""
     learning = sharing(store, Sharing.after(3), four_eyes=True)
     hears(learning, "alex", FROZEN)
     (waits,) = learning.review.list(SAM)
@@ -197,7 +197,7 @@ def test_what_waits_for_others_can_be_approved_before(store: BaseStore):
 
 
 def test_what_was_demoted_is_not_promoted_by_numbers(store: BaseStore):
-    """A person took it back, so a person decides; what users said stays theirs."""
+    """A person demoted it, so a person has to approve it again; users' own learnings stay."""
     learning = sharing(store, Sharing.after(2))
     for user in ("alex", "sam"):
         hears(learning, user, FROZEN)
@@ -239,7 +239,7 @@ STATEMENTS = (
 @given(st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from(TEAMS), st.sampled_from(STATEMENTS)), max_size=14))
 @example([(user, "red", "Deploys are frozen") for user in USERS] + [("ann", "blue", "Deploys cost 10")])
 def test_promoted_is_what_enough_different_users_of_one_team_said(heard: list[tuple[str, str, str]]):
-    """In any order, over any teams: neither a number nor a "not" is taken for another, and no team counts for another."""
+    """In any order and any teams: no number or "not" is confused, and no team counts for another."""
     learning = sharing(InMemoryStore(), Sharing.after(3))
     for user, team, text in heard:
         hears(learning, member(user, team), text)

@@ -1,4 +1,4 @@
-"""Nothing counts before a person approves: proposals, under attack and under review."""
+"""No proposal is active before a person approves it: under attack and under review."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def texts(learning: Any, context: LearningContext = ALEX) -> list[str]:
 
 
 def proposing(store: BaseStore, *texts: str, **options: Any) -> Any:
-    """A machine to which Alex has said these things, each of which waits for approval."""
+    """A machine with a pending proposal for each of Alex' messages."""
     learning = machine(notes_what_users_say, [UserMemory(**TEAM)], store=store, **options)
     for number, text in enumerate(texts):
         talk_with(learning).invoke(said(text), thread(f"said {number}"), context=ALEX)
@@ -97,7 +97,7 @@ def proposing(store: BaseStore, *texts: str, **options: Any) -> Any:
 
 
 def answers(learning: Any, *answers: Any) -> None:
-    """Let the next extractions answer this."""
+    """Set the answers of the next extractions."""
     left = iter(answers)
     learner(learning).answers = lambda shown: next(left)
 
@@ -105,7 +105,7 @@ def answers(learning: Any, *answers: Any) -> None:
 @pytest.mark.parametrize("claim", CLAIMS)
 @pytest.mark.parametrize(("kind", "asked"), ATTACKS, ids=[kind.name for kind, _ in ATTACKS])
 def test_no_claim_makes_a_proposal_count(store: BaseStore, kind: LearningStore, asked: Any, claim: Any):
-    """Whatever an extraction writes into whichever field, nothing is recalled for anybody: in no turn, by no query."""
+    """No value in any field of an edit makes a proposal be recalled for anybody, in any turn, by any query."""
     talk = echo()
     answer = edits({**asked, **({} if "edit" in claim else claim), "replaces": None, "message": 1})
     if kind.name == "hasty":
@@ -121,7 +121,7 @@ def test_no_claim_makes_a_proposal_count(store: BaseStore, kind: LearningStore, 
 
 
 def test_what_is_proposed_waits_for_everybody_and_is_not_proposed_twice(store: BaseStore):
-    """Said again by a colleague, in another thread, it is still one proposal; the extraction is shown that it waits."""
+    """Repeated by a colleague in another thread it is still one proposal, which extraction sees as pending."""
     learning = proposing(store, "Deploys are frozen", "deploys are  frozen.")
     talk_with(learning).invoke(said("Deploys are frozen"), thread("sam"), context=SAM)
 
@@ -131,7 +131,7 @@ def test_what_is_proposed_waits_for_everybody_and_is_not_proposed_twice(store: B
 
 
 def test_a_proposal_is_shown_with_its_evidence(store: BaseStore):
-    """The message it rests on, who said it and where, and what it would change."""
+    """Evidence is the message, who said it and where, and what the proposal would change."""
     learning = proposing(store, "Deploys are frozen")
     learning.review.approve(SAM, learning.review.list(SAM)[0].key)
     answers(learning, edits(observation("Deploys are free", replaces="k1")))
@@ -146,7 +146,7 @@ def test_a_proposal_is_shown_with_its_evidence(store: BaseStore):
 
 
 def test_an_approved_proposal_is_recalled_from_the_next_turn_on(store: BaseStore):
-    """For the whole team, and for nobody else; who approved it, when and why is kept."""
+    """It is active for the whole team and for nobody else; who approved it, when and why is kept."""
     talk = echo()
     learning = proposing(store, "Deploys are frozen")
     (waits,) = learning.review.list(SAM)
@@ -177,7 +177,7 @@ async def test_review_in_the_async_world(astore: BaseStore):
 
 
 def test_a_reviewer_may_change_a_proposal_as_they_approve_it(store: BaseStore):
-    """The record holds the change to its fields; one that does not fit is refused, and it still waits."""
+    """Changed fields must fit the record; otherwise the proposal stays pending."""
     learning = proposing(store, "Deploys are frozn")
     (waits,) = learning.review.list(SAM)
 
@@ -190,7 +190,7 @@ def test_a_reviewer_may_change_a_proposal_as_they_approve_it(store: BaseStore):
 
 
 def test_what_was_rejected_is_not_proposed_again(store: BaseStore):
-    """However often it is said."""
+    """It does not matter how often it is said."""
     learning = proposing(store, "Deploys are frozen")
     rejected = learning.review.reject(SAM, learning.review.list(SAM)[0].key, why="Not true")
     talk_with(learning).invoke(said("Deploys are frozen"), thread("again"), context=ALEX)
@@ -201,7 +201,7 @@ def test_what_was_rejected_is_not_proposed_again(store: BaseStore):
 
 
 def test_a_proposal_whose_base_has_changed_is_refused(store: BaseStore):
-    """Of two corrections of one thing, only one can be approved; the other says so when it is shown."""
+    """Of two corrections of one learning only one can be approved; the other is shown as stale."""
     learning = proposing(store, "Deploys are frozen")
     learning.review.approve(SAM, learning.review.list(SAM)[0].key)
     answers(
@@ -222,7 +222,7 @@ def test_a_proposal_whose_base_has_changed_is_refused(store: BaseStore):
 
 
 def test_forgetting_is_proposed_too(store: BaseStore):
-    """What counts goes on counting until a person approves that it be forgotten."""
+    """A learning stays active until a person approves that it is forgotten."""
     learning = proposing(store, "Deploys are frozen")
     learning.review.approve(SAM, learning.review.list(SAM)[0].key)
     answers(learning, edits({"edit": "forget", "replaces": "k1", "message": 1}))
@@ -250,7 +250,7 @@ def test_what_a_tool_said_may_be_proposed_to_the_team(store: BaseStore):
 
 
 def test_with_four_eyes_nobody_approves_their_own_words(store: BaseStore):
-    """Nor makes them be forgotten; a colleague can."""
+    """Nor may they approve forgetting them; a colleague may."""
     learning = proposing(store, "Deploys are frozen", four_eyes=True)
     (waits,) = learning.review.list(ALEX)
 
@@ -260,7 +260,7 @@ def test_with_four_eyes_nobody_approves_their_own_words(store: BaseStore):
 
 
 def test_nobody_reviews_what_they_may_not_read(store: BaseStore):
-    """Another team sees no proposal, and a key that they know is of no use; nor is it without saying who one is."""
+    """Another team sees no proposal, even if it knows the key; without a user nothing is shown."""
     learning = proposing(store, "Deploys are frozen")
     (waits,) = learning.review.list(SAM)
 
@@ -273,7 +273,7 @@ def test_nobody_reviews_what_they_may_not_read(store: BaseStore):
 
 
 def test_a_learning_is_approved_once(store: BaseStore):
-    """What counts, or was refused, waits for nobody."""
+    """Active and rejected learnings are not pending."""
     learning = proposing(store, "Deploys are frozen", "Merges are frozen")
     first, second = learning.review.list(SAM)
     learning.review.approve(SAM, first.key)
@@ -285,7 +285,7 @@ def test_a_learning_is_approved_once(store: BaseStore):
 
 
 def test_what_is_shared_can_be_demoted_and_approved_again(store: BaseStore):
-    """Demoted, it is shown to nobody, and saying it again does not bring it back; a person does."""
+    """A demoted learning is shown to nobody, and only a person can bring it back."""
     learning = proposing(store, "Deploys are frozen")
     (waits,) = learning.review.list(SAM)
     learning.review.approve(SAM, waits.key)
@@ -300,7 +300,7 @@ def test_what_is_shared_can_be_demoted_and_approved_again(store: BaseStore):
 
 
 def test_nothing_but_a_person_touches_a_proposal(store: BaseStore):
-    """Another machine on the same store, whose learning store writes at once, does not make it count either."""
+    """Another machine on the same store, whose learning store writes at once, does not activate it either."""
     proposing(store, "Deploys are frozen")
     key = machine([], [UserMemory(**TEAM)], store=store).review.list(SAM)[0].key
 
@@ -318,7 +318,7 @@ def test_nothing_but_a_person_touches_a_proposal(store: BaseStore):
 
 
 def test_a_store_writes_under_its_own_name_only(store: BaseStore):
-    """Else one that proposes could write at once through one that does not."""
+    """Otherwise a proposing store could write at once through another one."""
 
     class Smuggler(LearningStore):
         """Notes."""
@@ -340,7 +340,7 @@ def test_a_store_writes_under_its_own_name_only(store: BaseStore):
 
 
 def test_a_session_cannot_be_proposed():
-    """The error comes at construction, and says what can be had."""
+    """The error is raised at construction, and names the possible modes."""
     with pytest.raises(Misconfigured, match="it can have background"):
         SessionContext(mode=Mode.PROPOSE)
 
@@ -364,7 +364,7 @@ def reviewing(learning: Any) -> Any:
 
 
 def test_a_conversation_can_pause_for_approval(store: BaseStore):
-    """The turn that proposed shows what it proposed and nothing else; resumed with a verdict, it is done."""
+    """The pause shows what this turn proposed and nothing else; a verdict resumes it."""
     learning = proposing(store, "Merges are frozen")
     agent = reviewing(learning)
     paused = agent.invoke(said("Deploys are frozen"), thread("pause"), context=ALEX)
@@ -379,7 +379,7 @@ def test_a_conversation_can_pause_for_approval(store: BaseStore):
 
 
 def test_a_turn_that_proposes_nothing_does_not_pause(store: BaseStore):
-    """Neither what waits from other turns nor small talk stops anybody."""
+    """Neither proposals of other turns nor small talk pause a conversation."""
     learning = proposing(store, "Merges are frozen")
     answers(learning, NOTHING)
 
@@ -387,7 +387,7 @@ def test_a_turn_that_proposes_nothing_does_not_pause(store: BaseStore):
 
 
 def test_who_resumes_must_say_who_they_are(store: BaseStore):
-    """Nobody's verdict is nobody's; the pause goes on, and the next one who answers is who approved."""
+    """A verdict needs a user: without one the pause continues, and the next user who answers is the reviewer."""
     learning = proposing(store, "Deploys are frozen", four_eyes=True)
 
     review = learning.nodes.review.graph.copy({"checkpointer": InMemorySaver()})
@@ -411,7 +411,7 @@ def test_who_resumes_must_say_who_they_are(store: BaseStore):
     ],
 )
 def test_a_verdict_that_cannot_be_carried_out_is_answered(store: BaseStore, answer: Any, said_so: str):
-    """With a sentence that says why; the proposal goes on waiting."""
+    """The error gives the reason; the proposal stays pending."""
     learning = proposing(store, "Deploys are frozen", four_eyes=True)
     review = learning.nodes.review.graph.copy({"checkpointer": InMemorySaver()})
     (asked,) = review.invoke({}, thread("desk"), context=ALEX)["__interrupt__"][0].value["proposals"]

@@ -1,4 +1,4 @@
-"""Votes: what is said of an answer counts for what the answer was shown, once a voice, and loses no other voice."""
+"""A vote on an answer counts once for each learning in its context, and concurrent votes are not lost."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ STORES = [UserMemory(scope=Scope.TEAM)]
 
 
 class Verdict(Record):
-    """What the user says of the last answer."""
+    """The user's judgement of the last answer."""
 
     words: str
     good: bool
@@ -49,7 +49,7 @@ def known(text: str, place: tuple[str, ...] = TEAM, **fields: Any) -> Learning:
 
 
 def shown(store: BaseStore, *learnings: Learning, answer: str = "answer") -> None:
-    """Let an answer in thread t have had these learnings in its context."""
+    """Record an answer in thread t with these learnings in its context."""
     for one in learnings:
         store.batch([one.put()])
     place = Caller("alex", thread="t").namespace(Scope.THREAD, SHOWN)
@@ -57,7 +57,7 @@ def shown(store: BaseStore, *learnings: Learning, answer: str = "answer") -> Non
 
 
 def casting(voter: str, helped: bool, answer: str = "answer", teams: tuple[str, ...] = ("acme",)) -> Flow[Any]:
-    """One voice on an answer in thread t."""
+    """Cast a vote on an answer in thread t."""
     caller = Caller(voter, teams=teams, thread="t")
     vote = Vote.of(caller, answer, helped=helped, why="said", at=NOW)
     places = yield from votes.read_answer_context(STORES, caller, answer)
@@ -72,7 +72,7 @@ def sum_of(store: BaseStore, one: Learning) -> Votes:
 
 
 def test_a_vote_counts_for_everything_that_the_answer_was_shown(store: BaseStore):
-    """Nobody can say which of it was to blame."""
+    """It is unknown which of the learnings was to blame."""
     tea, cat, other = known("tea"), known("cat"), known("other")
     shown(store, other, answer="another")
     shown(store, tea, cat)
@@ -82,7 +82,7 @@ def test_a_vote_counts_for_everything_that_the_answer_was_shown(store: BaseStore
 
 
 def test_one_voice_on_one_answer_counts_once(store: BaseStore):
-    """However often it is raised; on another answer it counts again."""
+    """A repeated vote counts once; on another answer it counts again."""
     tea = known("tea")
     shown(store, tea)
     shown(store, tea, answer="later")
@@ -93,7 +93,7 @@ def test_one_voice_on_one_answer_counts_once(store: BaseStore):
 
 
 def test_who_changes_their_mind_has_voted_as_they_did_last(store: BaseStore):
-    """The other verdict takes the place of the first."""
+    """The second vote replaces the first."""
     tea = known("tea")
     shown(store, tea)
     drive(casting("alex", True), store)
@@ -103,7 +103,7 @@ def test_who_changes_their_mind_has_voted_as_they_did_last(store: BaseStore):
 
 
 def test_votes_at_the_same_time_lose_none(postgres_store: HybridPostgresStore):
-    """Sixteen people say at once what they think."""
+    """Sixteen users vote at the same time."""
     tea = known("tea")
     shown(postgres_store, tea)
     with ThreadPoolExecutor(16) as pool:
@@ -113,7 +113,7 @@ def test_votes_at_the_same_time_lose_none(postgres_store: HybridPostgresStore):
 
 
 def interleaved(flows: list[Flow[Any]], order: list[int], store: BaseStore) -> None:
-    """Carry flows out step by step, now one, now another, as `order` says; then what is left."""
+    """Run flows step by step, interleaved as `order` says; then run the rest."""
     waiting = [(flow, flow.send(None)) for flow in flows]
     turns = iter(order)
     while waiting:
@@ -130,7 +130,7 @@ VOICES = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["one", "two
 
 @given(VOICES, st.lists(st.integers(0, 5)))
 def test_in_no_order_a_vote_is_lost(voices: list[tuple[str, str, bool]], order: list[int]):
-    """Even where the store lets the last writer win: in the end the sum is what the votes say."""
+    """Even if the last writer wins in the store, the total matches the votes in the end."""
     store, tea = InMemoryStore(), known("tea")
     for answer in ("one", "two"):
         shown(store, tea, answer=answer)
@@ -142,7 +142,7 @@ def test_in_no_order_a_vote_is_lost(voices: list[tuple[str, str, bool]], order: 
 
 
 def test_nobody_votes_on_what_they_may_not_read(store: BaseStore):
-    """A colleague in the same thread reaches what is the team's; a stranger nothing."""
+    """A colleague in the same thread can vote on the team's learnings; a stranger on none."""
     ours, mine = known("ours"), known("mine", OWN)
     shown(store, ours, mine)
     drive(casting("sam", False), store)
@@ -153,7 +153,7 @@ def test_nobody_votes_on_what_they_may_not_read(store: BaseStore):
 
 
 def test_what_is_forgotten_loses_its_votes_too(store: BaseStore):
-    """Nothing is left of them, and none comes afterwards."""
+    """No vote is left, and none is written afterwards."""
     tea = known("tea")
     shown(store, tea)
     drive(casting("alex", True), store)
@@ -164,7 +164,7 @@ def test_what_is_forgotten_loses_its_votes_too(store: BaseStore):
 
 
 def test_what_no_longer_counts_keeps_its_sum(store: BaseStore):
-    """A vote on a superseded learning is kept, and brings it back for nobody."""
+    """A vote on a superseded learning is kept, and does not reactivate it."""
     old = known("old", status="superseded")
     shown(store, old)
 
@@ -179,7 +179,7 @@ def ranked(*found: Learning) -> list[str]:
 
 @pytest.mark.parametrize("score", [0.8, -3.0], ids=["likeness", "distance"])
 def test_what_harmed_sinks_below_what_helped(score: float):
-    """Of two that are equally near, whichever way the store counts nearness."""
+    """It decides between two learnings of equal relevance, whatever the store's score means."""
     harmed, unvoted = known("harmed", votes=Votes(harmed=5), score=score), known("unvoted", score=score)
     helped = known("helped", votes=Votes(helped=5), score=score)
 
@@ -187,27 +187,27 @@ def test_what_harmed_sinks_below_what_helped(score: float):
 
 
 def test_what_is_always_shown_gives_way_by_its_votes():
-    """Where nothing is asked, there is no nearness: the votes come before the date."""
+    """Without a query there is no relevance, and votes come before the date."""
     harmed = known("harmed", votes=Votes(harmed=1), learned_at=NOW.replace(hour=5))
 
     assert ["helped", "harmed"] == ranked(harmed, known("helped", votes=Votes(helped=1)))
 
 
 def test_one_voice_does_not_bury_a_good_learning():
-    """What is clearly nearer stays first."""
+    """A clearly more relevant learning stays first."""
     assert ["near", "far"] == ranked(known("near", votes=Votes(harmed=1), score=0.9), known("far", score=0.8))
 
 
 @given(st.lists(st.floats(-1, 1), max_size=12, unique=True))
 def test_without_votes_the_nearest_is_first(scores: list[float]):
-    """As before there were any."""
+    """The order is the same as without votes at all."""
     found = [known(str(score), score=score) for score in scores]
 
     assert [str(score) for score in sorted(scores, reverse=True)] == ranked(*found)
 
 
 def test_what_is_new_is_not_worse_off_than_what_is_old():
-    """Most answers are good, so what is old has votes for it: only what helps more than is usual gains by them."""
+    """Most answers are good, so old learnings have positive votes: only an unusual share changes the rank."""
     old = [known(f"old {number}", votes=Votes(helped=18, harmed=2), score=0.8) for number in range(10)]
 
     assert "new" == ranked(*old, known("new", score=0.82))[0]
@@ -215,7 +215,7 @@ def test_what_is_new_is_not_worse_off_than_what_is_old():
 
 @given(st.integers(0, 1000), st.integers(0, 1000), st.floats(0.01, 0.99))
 def test_a_voice_for_it_always_weighs_more_than_one_against(helped: int, harmed: int, usual: float):
-    """And no number of votes leaves the bounds."""
+    """No number of votes exceeds the bounds."""
     votes = Votes(helped=helped, harmed=harmed)
 
     assert votes.model_copy(update={"harmed": harmed + 1}).weight(usual) < votes.weight(usual)
@@ -226,7 +226,7 @@ def test_a_voice_for_it_always_weighs_more_than_one_against(helped: int, harmed:
 def conversation(
     store: BaseStore, *answers: Any, agent: Any = None, last: LearningContext = ALEX
 ) -> tuple[LearningMachine, list[BaseMessage]]:
-    """Alex teaches something, asks about it in another thread, and then says what they think of the answer."""
+    """Alex teaches something, asks about it in another thread, and then judges the answer."""
     teaches = [edits(observation("Drinks green tea")), NOTHING]
     learning = machine([*teaches, *answers], [UserMemory(), LearningStore(name="said", record=Verdict)], store=store)
     talks = learning.wrap(agent or create_agent(echo(), []), checkpointer=InMemorySaver())
@@ -244,7 +244,7 @@ def tea_in(learning: LearningMachine) -> Learning:
 
 
 def test_a_correction_votes_on_the_answer_before_it(store: BaseStore):
-    """Not on the answer that it got itself."""
+    """It is not a vote on the answer to itself."""
     learning, messages = conversation(store, edits(WRONG))
     tea = tea_in(learning)
     (vote,) = store.search(votes.votes_namespace(tea.ref))
@@ -255,7 +255,7 @@ def test_a_correction_votes_on_the_answer_before_it(store: BaseStore):
 
 
 def test_what_a_tool_says_is_no_vote(store: BaseStore):
-    """A document may call an answer wrong; nobody is asked to believe it."""
+    """A document that calls an answer wrong casts no vote."""
 
     def agent(state: dict[str, Any]) -> dict[str, Any]:
         call = AIMessage("", tool_calls=[{"name": "read", "args": {}, "id": "1"}])
@@ -267,7 +267,7 @@ def test_what_a_tool_says_is_no_vote(store: BaseStore):
 
 
 def test_a_run_that_learns_nothing_casts_no_vote(store: BaseStore):
-    """`learn=False` means it."""
+    """With `learn=False` no vote is cast."""
     learning, _ = conversation(store, last=ALEX.model_copy(update={"learn": False}))
 
     assert Votes() == tea_in(learning).votes
@@ -275,7 +275,7 @@ def test_a_run_that_learns_nothing_casts_no_vote(store: BaseStore):
 
 
 def test_a_first_word_is_about_no_answer(store: BaseStore):
-    """There is nothing that it could be a vote on, and it is no error."""
+    """There is nothing to vote on, and it is no error."""
     learning = machine([edits(WRONG)], [LearningStore(name="said", record=Verdict)], store=store)
     learning.wrap(create_agent(echo(), [])).invoke(said("wrong"), thread("new"), context=SAM)
 

@@ -1,4 +1,4 @@
-"""What happens to a learning while an extraction asks its model: nothing of it is lost, and nothing gone comes back."""
+"""Concurrent changes while an extraction calls its model: none is lost, and nothing deleted comes back."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,18 +31,18 @@ FROZEN, FREE = "Deploys are frozen", "Deploys are free"
 
 
 def shared(store: BaseStore, *answers: Any) -> LearningMachine:
-    """A machine for a team, whose extractions answer so."""
+    """A machine for a team, with these answers of its extraction model."""
     return machine([*answers], [UserMemory(scope=Scope.TEAM)], store=store)
 
 
 def hears(learning: LearningMachine, text: str, name: str, user: LearningContext = ALEX) -> str:
-    """Let somebody say something in a new thread; return the answer's id."""
+    """Let a user say something in a new thread; return the answer's id."""
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
     return str(agent.invoke(said(text), thread(name), context=user)["messages"][-1].id)
 
 
 def overtaken(store: BaseStore, meanwhile: Callable[[Learning], Any], *answers: dict[str, Any]) -> list[Learning]:
-    """Let something happen to the one learning while a model is asked about it; return what is known then."""
+    """Change the one learning while a model is called about it; return the learnings afterwards."""
     hears(shared(store, edits(observation(FROZEN))), FROZEN, "first")
     (known,) = shared(store).learnings(ALEX)
 
@@ -59,7 +59,7 @@ AGAIN, ANEW = observation(FROZEN), observation(FREE, replaces="k1")
 
 @pytest.mark.parametrize(("late", "left"), [(AGAIN, []), (ANEW, [FREE])], ids=["said again", "replaced"])
 def test_what_was_forgotten_meanwhile_does_not_come_back(store: BaseStore, late: dict[str, Any], left: list[str]):
-    """Neither as something that counts nor as history; what is new is learnt."""
+    """It is neither active nor history; new learnings are written."""
     found = overtaken(store, lambda known: shared(store).forget(ALEX, known.key), late)
 
     assert left == [one.text for one in found]
@@ -67,7 +67,7 @@ def test_what_was_forgotten_meanwhile_does_not_come_back(store: BaseStore, late:
 
 
 def test_what_was_replaced_meanwhile_stays_replaced(store: BaseStore):
-    """Though the late one heard it once more: its model is asked again, and told what is known by then."""
+    """The late extraction asks its model again, with the current learnings."""
     replaces = shared(store, edits(ANEW))
     overtaken(store, lambda known: hears(replaces, "Deploys", "quick", SAM), AGAIN)
 
@@ -75,7 +75,7 @@ def test_what_was_replaced_meanwhile_stays_replaced(store: BaseStore):
 
 
 def test_a_vote_that_was_cast_meanwhile_counts(store: BaseStore):
-    """The sum is not set back to what it was before."""
+    """The total is not reset to its earlier value."""
     votes = shared(store, NOTHING)
     (found,) = overtaken(
         store, lambda known: votes.feedback(SAM, "quick", hears(votes, "Deploys?", "quick", SAM), "up"), AGAIN
@@ -85,7 +85,7 @@ def test_a_vote_that_was_cast_meanwhile_counts(store: BaseStore):
 
 
 def test_what_others_said_meanwhile_is_kept(store: BaseStore):
-    """Each who said it is a source."""
+    """Each user who said it is a source."""
     quick = shared(store, edits(AGAIN))
     (found,) = overtaken(store, lambda known: hears(quick, "Deploys", "quick", SAM), AGAIN)
 
@@ -93,7 +93,7 @@ def test_what_others_said_meanwhile_is_kept(store: BaseStore):
 
 
 class Growing(UserMemory):
-    """One observation to which everything is added."""
+    """A single observation that every edit adds to."""
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> list[Learning]:
         said = [edit.learning() for edit in edits]
@@ -102,7 +102,7 @@ class Growing(UserMemory):
 
 
 def test_a_learning_store_may_change_a_text_in_its_place(store: BaseStore):
-    """What has not changed meanwhile is changed as the learning store says, whatever it says then."""
+    """An unchanged learning is changed as its learning store decides, whatever the new text."""
     answers = iter([edits(observation(FROZEN)), edits(observation("Except for fixes"))])
     growing = machine(lambda shown: next(answers), [Growing()], store=store)
     for name in ("first", "second"):
@@ -115,7 +115,7 @@ STORE = UserMemory(scope=Scope.TEAM)
 
 
 class Table:
-    """One learning of a team of its own, and what several people do to it."""
+    """A learning of a new team, and the operations of several users on it."""
 
     def __init__(self, store: HybridPostgresStore) -> None:
         self.store = store
@@ -133,7 +133,7 @@ class Table:
         return Edit("observation", Observation(observation=text), replaces, source, place, uuid4().hex, NOW)
 
     def does(self, act: str, user: str) -> Flow[Any]:
-        """What somebody does who read the learning as it was at first."""
+        """An operation of a user who read the learning in its first state."""
         if act == "forget":
             return forgetting.forget([STORE], self.who(user), [self.known.key])
         if act == "vote":
@@ -141,7 +141,7 @@ class Table:
         return self._learns(act, user)
 
     def _learns(self, act: str, user: str) -> Flow[Any]:
-        """Learn what was said; where what it changes is another by now, only what is new in it."""
+        """Learn a change and a new learning; if the changed learning is in conflict, only the new one."""
         text, replaces = (FROZEN, None) if act == "again" else (f"{FREE}, says {user}", self.known)
         edit = self.edit(self.known.namespace, user, text, replaces)
         try:
@@ -162,7 +162,7 @@ class Table:
 
 
 def interleaved(flows: list[Flow[Any]], order: list[int], store: HybridPostgresStore) -> None:
-    """Carry flows out step by step, now one, now another, as `order` says; then what is left."""
+    """Run flows step by step, interleaved as `order` says; then run the rest."""
     waiting = [(flow, flow.send(None)) for flow in flows]
     turns = iter(order)
     while waiting:
@@ -183,7 +183,7 @@ ACTS = st.lists(st.sampled_from(["again", "anew", "vote", "forget"]), min_size=2
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ACTS, st.lists(st.integers(0, 3)))
 def test_in_no_order_an_edit_is_lost(postgres_store: HybridPostgresStore, acts: list[str], order: list[int]):
-    """What is new counts, what was replaced or forgotten does not, and of what stays no voice and no vote is missing."""
+    """New learnings are active, replaced or forgotten ones are not, and no source or vote of the others is missing."""
     table = Table(postgres_store)
     interleaved([table.does(act, str(n)) for n, act in enumerate(acts)], order, postgres_store)
     found = {one.text: one for one in table.now()}
