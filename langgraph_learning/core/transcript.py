@@ -94,7 +94,7 @@ def transcript_lines(messages: Sequence[AnyMessage], user: str, hidden: Collecti
         else:
             channel, speaker = "tool" if tool_in_turn else "agent", "agent"
         # Continued lines are indented, so that no text in a message can pose as the start of another message.
-        text = escape_markup(_truncated_text(message, hidden)).replace("\n", "\n    ")
+        text = escape_markup(_limit_text(message, hidden)).replace("\n", "\n    ")
         number = len(lines) + 1
         lines.append(Line(number, message, f"[{number}] {escape_line(speaker)}: {text}", channel))
     return lines
@@ -132,7 +132,7 @@ def utterance(message: AnyMessage) -> str:
     if not isinstance(message, HumanMessage | AIMessage) or not is_readable(message):
         return ""
     calls = message.tool_calls if isinstance(message, AIMessage) else []
-    return _truncated_text(message, [call["name"] for call in calls]).strip()
+    return _limit_text(message, [call["name"] for call in calls]).strip()
 
 
 def last_question(messages: Sequence[AnyMessage]) -> str:
@@ -162,5 +162,5 @@ def _is_hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
     return calls_hidden_tool and not message_text(message, hidden)
 
 
-def _truncated_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
+def _limit_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     return truncate(message_text(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN)

@@ -14,13 +14,13 @@ def apply_edits(edits: Iterable[Edit], known: Iterable[Learning], subject_of: Su
     current = {learning.ref: learning for learning in known}
     changed = {}
     for edit in edits:
-        results = reject(edit) if edit.record is None else _learn(edit, list(current.values()), subject_of)
+        results = reject_replaced(edit) if edit.record is None else _learn(edit, list(current.values()), subject_of)
         for learning in results:
             current[learning.ref] = changed[learning.ref] = learning
     return list(changed.values())
 
 
-def reject(edit: Edit) -> list[Learning]:
+def reject_replaced(edit: Edit) -> list[Learning]:
     """Return the learning that an edit forgets, as rejected; nothing if the edit names none."""
     if edit.replaces is None:
         return []

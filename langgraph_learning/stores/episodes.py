@@ -18,7 +18,7 @@ from langgraph_learning.core.text import escape_line, truncate
 from langgraph_learning.core.transcript import Line, last_turn, utterance
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore, Note, Request, Turn
-from langgraph_learning.stores.edits import reject
+from langgraph_learning.stores.edits import reject_replaced
 from langgraph_learning.stores.ranking import OVERFETCH, search_active
 
 MAX_SHOWN_CHARS = 800
@@ -124,7 +124,7 @@ class Episodes(LearningStore):
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
         """Add messages that are not stored yet, and link them from the messages before; no words are changed."""
-        rejected = [learning for edit in edits if edit.record is None for learning in reject(edit)]
+        rejected = [learning for edit in edits if edit.record is None for learning in reject_replaced(edit)]
         new = [edit.learning() for edit in edits if edit.record is not None]
         predecessors = [(episode.namespace, episode.data["follows"]) for episode in new if episode.data["follows"]]
         stored, _ = yield from get_many([*(episode.ref for episode in new), *predecessors])
