@@ -12,13 +12,13 @@ from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.errors import NotFound
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
 from langgraph_learning.update.opt_out import opt_out_namespace, stores_by_name
-from langgraph_learning.update.promotion import withdraw_support
+from langgraph_learning.update.promotion import withdraw_support, write_candidate
 from langgraph_learning.update.votes import find_context_refs, votes_namespace
 
 
 def list_visible(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[list[Learning]]:
     """Return the active learnings that the caller may read, by kind, newest first."""
-    learnings = yield from _read_all(readable_namespaces(stores, caller))
+    learnings = drop_foreign_session((yield from _read_all(readable_namespaces(stores, caller))), caller)
     superseded = {key for learning in learnings if learning.status is Status.ACTIVE for key in learning.supersedes}
     return [learning for learning in learnings if learning.is_active(now) and learning.key not in superseded]
 
@@ -47,9 +47,10 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
 def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     """Delete a thread's session, the records of its answers, and what the user taught in no other thread.
 
-    Return the number of deleted learnings. Learnings that also have other sources lose only those of this thread.
+    Return the number of deleted learnings. Learnings that also have other sources lose only those of this thread. In
+    a thread in which the user never spoke, nothing is deleted.
     """
-    learnings = yield from _read_all(readable_namespaces(stores, caller))
+    learnings = drop_foreign_session((yield from _read_all(readable_namespaces(stores, caller))), caller)
     other_sources = {learning.ref: _sources_elsewhere(caller, learning.sources) for learning in learnings}
     deleted = [
         learning
@@ -70,7 +71,7 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
         *(learning.put() for learning in changed),
         *vote_deletions,
         *(PutOp(*ref, None) for ref in context_refs),
-        *(candidate.put() for candidate in candidates),
+        *(write_candidate(candidate) for candidate in candidates),
         by=caller.user,
         erase=True,
     )
@@ -90,6 +91,16 @@ def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str
     learnings = yield from _read_all(readable_namespaces(chosen, caller))
     private = [learning for learning in learnings if belongs_to_user(learning, caller)]
     return (yield from _erase(stores, caller, private))
+
+
+def drop_foreign_session(learnings: Sequence[Learning], caller: Caller) -> list[Learning]:
+    """Leave out the session of a thread in which the caller never spoke.
+
+    A thread id that a client sends proves nothing. The session itself names those who spoke.
+    """
+    session = [learning for learning in learnings if learning.scope == Scope.THREAD]
+    spoke = any(source.user == caller.user for learning in session for source in learning.sources)
+    return [learning for learning in learnings if spoke or learning.scope != Scope.THREAD]
 
 
 def belongs_to_user(learning: Learning, caller: Caller) -> bool:
@@ -112,7 +123,7 @@ def _erase(stores: Sequence[LearningStore], caller: Caller, deleted: Sequence[Le
     yield from batch(
         *(PutOp(*learning.ref, None) for learning in deleted),
         *vote_deletions,
-        *(candidate.put() for candidate in candidates),
+        *(write_candidate(candidate) for candidate in candidates),
         by=caller.user,
         erase=True,
     )

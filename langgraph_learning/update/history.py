@@ -9,8 +9,8 @@ from langgraph.store.base import Item
 
 from langgraph_learning.core.flow import Flow, batch, read_changes
 from langgraph_learning.core.learning import CURATOR, Learning, ReviewDecision, Status
-from langgraph_learning.core.repository import get_items
-from langgraph_learning.core.scopes import Caller, ItemRef
+from langgraph_learning.core.repository import all_in, get_items
+from langgraph_learning.core.scopes import Caller, ItemRef, Namespace, Scope, unescape
 from langgraph_learning.core.store_protocol import Change, Expected, version_of
 from langgraph_learning.errors import Conflict, NotAllowed, NotFound
 from langgraph_learning.stores.base import LearningStore, find_objection, readable_namespaces
@@ -23,13 +23,24 @@ MAX_CHANGES = 500
 
 
 def read_history(stores: Sequence[LearningStore], caller: Caller, key: str) -> Flow[list[Change]]:
-    """Return the changes of a learning, newest first. Raises `NotFound` if the caller may read none."""
+    """Return the changes of a learning, newest first. Raises `NotFound` if the caller may read none.
+
+    Changes of a thread's session count only if the caller spoke in that thread.
+    """
     changes: list[Change] = []
     for namespace in readable_namespaces(stores, caller):
-        changes += yield from read_changes(namespace, key, limit=MAX_CHANGES)
+        logged = yield from read_changes(namespace, key, limit=MAX_CHANGES)
+        if unescape(namespace[2]) != Scope.THREAD.name or (yield from _spoke_in(namespace, caller)):
+            changes += logged
     if not changes:
         raise NotFound(f"Nothing that {caller.user} can see has a history under the key {key!r}.")
     return sorted(changes, key=lambda change: change.id, reverse=True)
+
+
+def _spoke_in(namespace: Namespace, caller: Caller) -> Flow[bool]:
+    """Return True if the caller is a source of anything in a thread's namespace."""
+    session = yield from all_in([namespace])
+    return any(source.user == caller.user for learning in session for source in learning.sources)
 
 
 def undo(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from unicodedata import normalize
 
-from langgraph.store.base import SearchOp
+from langgraph.store.base import PutOp, SearchOp
 
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.keys import candidate_key, user_hash
@@ -89,6 +89,17 @@ def update_candidate(
     why = f"{len(supporters)} different users said it"
     promotion = ReviewDecision(by=SHARING_POLICY, at=own.learned_at, verdict="promoted", why=why)
     return with_decision(candidate, Status.ACTIVE, promotion)
+
+
+def is_unsupported(candidate: Learning) -> bool:
+    """Return True if nobody supports a candidate any more. It is deleted: a statement of one person is not kept."""
+    from_several = any(source.user == SEVERAL_PEOPLE for source in candidate.sources)
+    return from_several and candidate.status is Status.SUPERSEDED and not (candidate.supporters or candidate.decisions)
+
+
+def write_candidate(candidate: Learning) -> PutOp:
+    """Return the operation that writes a candidate, or deletes it if nobody supports it any more."""
+    return PutOp(*candidate.ref, None) if is_unsupported(candidate) else candidate.put()
 
 
 def is_in_own_words(learning: Learning, caller: Caller) -> bool:

@@ -65,7 +65,8 @@ def context_writes(
     answer with any of their learnings is recorded separately: outcomes of the thread are credited to it.
     """
     learnings = [[list(namespace), key] for namespace, key in in_context]
-    context: ItemWrite = caller.namespace(Scope.THREAD, SHOWN), answer, {"learnings": learnings}
+    value = {"learnings": learnings, "user": user_hash(caller, SHOWN)}
+    context: ItemWrite = caller.namespace(Scope.THREAD, SHOWN), answer, value
     with_query_dependent, last = _last_answer_refs(caller)
     refs = [last]
     if any(namespace[-1] in query_dependent for namespace, _ in in_context):
@@ -74,9 +75,11 @@ def context_writes(
 
 
 def find_context_refs(caller: Caller) -> Flow[list[ItemRef]]:
-    """Return the refs of all records of answers in the caller's thread; some may have no item."""
+    """Return the refs of the records of answers to this caller in their thread; some may have no item."""
     contexts = yield from search_all(caller.namespace(Scope.THREAD, SHOWN))
-    return [*_last_answer_refs(caller), *((item.namespace, item.key) for item in contexts)]
+    # Records of earlier releases name no user.
+    own = [item for item in contexts if item.value.get("user") in (None, user_hash(caller, SHOWN))]
+    return [*_last_answer_refs(caller), *((item.namespace, item.key) for item in own)] if own else []
 
 
 def find_last_answer(caller: Caller) -> Flow[str]:

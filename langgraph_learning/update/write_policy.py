@@ -21,7 +21,7 @@ from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
 from langgraph_learning.update.opt_out import opt_out_namespace, read_opt_outs
-from langgraph_learning.update.promotion import count_supporters
+from langgraph_learning.update.promotion import count_supporters, is_unsupported, write_candidate
 from langgraph_learning.update.proposals import drop_answered, is_rejected, make_proposals
 
 WRITE_ATTEMPTS = 20
@@ -52,9 +52,10 @@ def write_learnings(
     """
     for _ in range(WRITE_ATTEMPTS):
         allowed = yield from apply_policy(stores, caller, requested, at)
-        ops = [*(learning.put() for learning in allowed.learnings), *others]
+        ops = [*(write_candidate(learning) for learning in allowed.learnings), *others]
+        erase = any(is_unsupported(learning) for learning in allowed.learnings)
         try:
-            yield from batch(*ops, expected=[*expected, *allowed.expected], by=caller.user)
+            yield from batch(*ops, expected=[*expected, *allowed.expected], by=caller.user, erase=erase)
         except Conflict:
             if not (yield from _have_versions(expected)):
                 raise

@@ -11,6 +11,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from people import (
     ALEX,
+    EVE,
     NOTHING,
     SAM,
     echo,
@@ -121,6 +122,36 @@ def test_of_a_forgotten_thread_only_marks_of_what_was_read_are_left(store: BaseS
 
     assert {"cursor", "session_context", "shown"} == kinds
     assert ["cursor"] == [item.namespace[-1] for item in store.search(("learnings",))]
+
+
+@pytest.mark.parametrize("stranger", [SAM, EVE], ids=["of the team", "of another"])
+def test_the_id_of_a_thread_opens_it_to_nobody_who_did_not_speak_there(
+    postgres_store: HybridPostgresStore, stranger: LearningContext
+):
+    """A web service may hand on any id that a client sends: it lists nothing, tells no history and deletes nothing."""
+    learning = machine([edits(edit("session", summary="A secret merger"))], [SessionContext()], store=postgres_store)
+    talk_with(learning).invoke(said("About the merger"), thread("a"), context=ALEX)
+    (session,) = learning.learnings(ALEX, thread_id="a")
+    items = len(postgres_store.search(("learnings",), limit=100))
+
+    assert [] == learning.learnings(stranger, thread_id="a")
+    assert 0 == learning.forget_thread(stranger, "a")
+    with pytest.raises(NotFound):
+        learning.history(stranger, session.key, thread_id="a")
+    assert items == len(postgres_store.search(("learnings",), limit=100))
+    assert 1 == len(learning.history(ALEX, session.key, thread_id="a"))
+
+
+def test_a_thread_of_two_people_is_open_to_both(store: BaseStore):
+    """Whoever spoke in it sees its session."""
+    answers = [edits(edit("session", summary="Alex asked")), edits(edit("session", summary="Sam joined"))]
+    learning = machine(answers, [SessionContext()], store=store)
+    agent = talk_with(learning)
+    agent.invoke(said("Hello"), thread("a"), context=ALEX)
+    agent.invoke(said("Me too"), thread("a"), context=SAM)
+
+    for context in (ALEX, SAM):
+        assert ["Sam joined"] == [known.text for known in learning.learnings(context, thread_id="a")]
 
 
 def test_forgetting_a_thread_keeps_what_other_threads_said_too(store: BaseStore):

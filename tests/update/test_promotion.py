@@ -15,6 +15,7 @@ from people import ALEX, NOTHING, SAM, edit, edits, learner, machine, notes_what
 
 from langgraph_learning import LearningContext, LearningMachine, Mode, Scope, Sharing, UserMemory, UserProfile
 from langgraph_learning.errors import Misconfigured, NotAllowed
+from langgraph_learning.postgres.store import HybridPostgresStore
 
 FROZEN = "Deploys are frozen on Fridays"
 THREADS = (str(number) for number in itertools.count())
@@ -154,6 +155,38 @@ def test_who_is_erased_is_not_counted(store: BaseStore):
 
     assert set() == knows(learning, "newcomer")
     assert 1 == len(learning.review.list(SAM)[0].supporters)
+
+
+@pytest.mark.parametrize("way", ["by key", "all", "thread"])
+def test_the_statement_of_a_lone_supporter_stays_nowhere(postgres_store: HybridPostgresStore, way: str):
+    """Once they forget it, it is neither among the candidates of the team nor in the log of changes."""
+    learning = sharing(postgres_store, Sharing.after(2))
+    where = thread("alone")
+    agent = learning.wrap(lambda state: {"messages": [AIMessage("Good to know")]}, checkpointer=InMemorySaver())
+    agent.invoke(said(FROZEN), where, context=ALEX)
+    (own,) = learning.learnings(ALEX)
+    (candidate,) = learning.review.list(SAM)
+    if way == "thread":
+        learning.forget_thread(ALEX, "alone")
+    else:
+        learning.forget(ALEX, *([own.key] if way == "by key" else []))
+    values = [item.value for item in postgres_store.search(("learnings",), limit=100)]
+    logged = [postgres_store.history(learnt.namespace) for learnt in (own, candidate)]
+    told = str([values, [[change.before, change.after] for changes in logged for change in changes]])
+
+    assert FROZEN not in told
+    assert () == learning.review.list(SAM)
+
+
+def test_said_again_after_it_was_withdrawn_it_is_counted_anew(store: BaseStore):
+    """The candidate is gone, and comes back with its first supporter."""
+    learning = sharing(store, Sharing.after(2))
+    hears(learning, "alex", FROZEN)
+    learning.forget(ALEX)
+    hears(learning, "sam", FROZEN)
+    hears(learning, "kim", FROZEN)
+
+    assert {FROZEN} == knows(learning, "newcomer")
 
 
 def test_one_user_cannot_undo_what_is_shared(store: BaseStore):
