@@ -1,7 +1,7 @@
-"""Record, the fields of one kind of learning, and Edit, a validated request to add, replace or forget one learning."""
+"""Record, the fields of one kind of learning; Edit, a validated request to change learnings; and how edits apply."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self, get_origin
@@ -9,8 +9,11 @@ from typing import Any, ClassVar, Literal, Self, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
-from langgraph_learning.core.learning import Learning, Source
+from langgraph_learning.core.learning import Learning, Source, Status
 from langgraph_learning.core.scopes import Namespace
+from langgraph_learning.core.text import normalize
+
+SubjectOf = Callable[[Learning], str]
 
 FORGET = "forget"
 
@@ -184,3 +187,57 @@ def explain_error(error: ValidationError) -> str:
     """Return the problems of a record in one line that a model can act on."""
     problems = error.errors(include_url=False)
     return "; ".join(f"{'.'.join(map(str, problem['loc'])) or 'edit'}: {problem['msg']}" for problem in problems)
+
+
+def apply_edits(edits: Iterable[Edit], known: Iterable[Learning], subject_of: SubjectOf) -> list[Learning]:
+    """Return the learnings to write for some edits; each edit sees the results of the edits before it."""
+    current = {learning.ref: learning for learning in known}
+    changed = {}
+    for edit in edits:
+        results = (
+            reject_replaced(edit) if edit.record is None else _apply_edit(edit, list(current.values()), subject_of)
+        )
+        for learning in results:
+            current[learning.ref] = changed[learning.ref] = learning
+    return list(changed.values())
+
+
+def reject_replaced(edit: Edit) -> list[Learning]:
+    """Return the learning that an edit forgets, as rejected; nothing if the edit names none."""
+    if edit.replaces is None:
+        return []
+    sources = (*edit.replaces.sources, edit.source)
+    update = {"status": Status.REJECTED, "valid_to": edit.at, "sources": sources, "quote": edit.quote}
+    return [edit.replaces.model_copy(update=update)]
+
+
+def _apply_edit(edit: Edit, known: Sequence[Learning], subject_of: SubjectOf) -> list[Learning]:
+    """Return a known learning that says the same with a new source; else the new learning and those it supersedes."""
+    new = edit.learning()
+    subject = subject_of(new)
+    same_subject = [
+        learning
+        for learning in known
+        if learning.status is Status.ACTIVE
+        and learning.namespace == new.namespace
+        and learning.key != new.key
+        and subject_of(learning) == subject
+    ]
+    for learning in same_subject:
+        if normalize(learning.text) == normalize(new.text):
+            return _confirm(learning, edit)
+    replaced = {learning.key: learning for learning in same_subject}
+    if edit.replaces and edit.replaces.namespace == new.namespace:
+        replaced[edit.replaces.key] = edit.replaces
+    retired = {"status": Status.SUPERSEDED, "valid_to": edit.at}
+    superseded = [learning.model_copy(update=retired) for learning in replaced.values()]
+    return [*superseded, new.model_copy(update={"supersedes": tuple(replaced)})]
+
+
+def _confirm(learning: Learning, edit: Edit) -> list[Learning]:
+    """Add the edit's source to a learning that says the same; nothing changes if it has that source already."""
+    if edit.source in learning.sources:
+        return []
+    sources = (*learning.sources, edit.source)
+    update = {"sources": sources, "quote": edit.quote, "valid_to": edit.until or learning.valid_to}
+    return [learning.model_copy(update=update)]

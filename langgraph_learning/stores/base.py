@@ -14,12 +14,19 @@ from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.learning import Learning, read_learnings
 from langgraph_learning.core.policy import Mode, Sharing
-from langgraph_learning.core.records import Edit, has_identity, identity_of, kind_of, link_snapshot_fields, record_text
+from langgraph_learning.core.records import (
+    Edit,
+    apply_edits,
+    has_identity,
+    identity_of,
+    kind_of,
+    link_snapshot_fields,
+    record_text,
+)
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.stores.edits import apply_edits
 from langgraph_learning.stores.ranking import OVERFETCH, rank_learnings, search_active
 from langgraph_learning.stores.rendering import load_prompt, render_bullet
 

@@ -11,14 +11,13 @@ from langgraph_learning.core.flow import Flow, get_item
 from langgraph_learning.core.keys import FORGET_TOOL, note_key
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.core.records import Edit, Record
+from langgraph_learning.core.records import Edit, Record, reject_replaced
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ItemRef, Scope
 from langgraph_learning.core.text import escape_line, truncate
 from langgraph_learning.core.transcript import Line, last_turn, utterance
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore, Note, Request, Turn
-from langgraph_learning.stores.edits import reject_replaced
 from langgraph_learning.stores.ranking import OVERFETCH, search_active
 
 MAX_SHOWN_CHARS = 800
