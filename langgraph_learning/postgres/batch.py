@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple, TypeVar
 
 from langgraph.store.base import (
@@ -15,6 +15,7 @@ from langgraph.store.base import (
     SearchOp,
     validate_op_namespace,
 )
+from pydantic import BaseModel
 
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
@@ -27,7 +28,24 @@ from langgraph_learning.postgres.statements import PlanContext, PlannedRead, Row
 ChangeValue = Callable[[dict[str, Any] | None], Mapping[str, Any] | None]
 """Computes the new value of an item from the stored one. None stands for no item."""
 _GroupedOp = TypeVar("_GroupedOp", SearchOp, ListNamespacesOp)
-_encode_json = json.JSONEncoder(default=dict, ensure_ascii=False).encode
+
+
+def _to_json_value(value: Any) -> Any:
+    """Return what JSON has for a value that it does not know: a list for a set, an object for a mapping or a model."""
+    if isinstance(value, Set):
+        try:
+            return sorted(value)
+        except TypeError:  # of several types: any order will do that is the same for equal sets
+            return sorted(value, key=lambda member: (type(member).__name__, repr(member)))
+    if isinstance(value, Mapping | BaseModel):
+        return dict(value)
+    raise TypeError(
+        f"A value of the type {type(value).__qualname__} cannot be stored, for it is not JSON: {value!r:.80}. "
+        "Convert it to text, a number, a list or a dict first."
+    )
+
+
+_encode_json = json.JSONEncoder(default=_to_json_value, ensure_ascii=False).encode
 
 
 class PlannedWrites(NamedTuple):

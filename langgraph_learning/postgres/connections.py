@@ -5,10 +5,11 @@ import select
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakSet
 
-from psycopg import AsyncConnection, Connection, sql
+from psycopg import AsyncConnection, Connection, ProgrammingError, sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
@@ -18,7 +19,29 @@ from langgraph_learning.errors import Misconfigured
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any] | AsyncConnectionPool[Any]
 POOL_DEFAULTS = {"min_size": 1, "max_size": 10}
+CONNECTION_DEFAULTS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds (the last one milliseconds) after which a server that does not answer any more is given up; libpq waits for
+hours. What the URL or `pool={"kwargs": …}` says about them counts instead."""
 _SELECT_BACKEND_PID = sql.SQL("SELECT pg_backend_pid() AS pid")
+
+
+class LoopPool(NamedTuple):
+    """The pool of one event loop."""
+
+    pool: AsyncConnectionPool[Any]
+    connections: WeakSet[AsyncConnection[Any]]
+    """All connections that the pool has opened and that still exist."""
+
+    def drop(self) -> None:
+        """Close the connections of a pool whose event loop is closed, where nothing can be awaited any more."""
+        for connection in list(self.connections):
+            connection.pgconn.finish()
 
 
 class Connections:
@@ -27,10 +50,14 @@ class Connections:
     def __init__(self, source: str | AnyPool, settings: Mapping[str, Any]) -> None:
         self._source = source
         self._settings: dict[str, Any] = {**POOL_DEFAULTS, **settings}
+        if isinstance(source, str):
+            own = {**_default_parameters(source), **(self._settings.get("kwargs") or {})}
+            self._settings["kwargs"] = own
         self._lock = threading.Lock()
         self._loop = _get_running_loop() if self.async_only else None
         self._pool: ConnectionPool[Any] | None = source if isinstance(source, ConnectionPool) else None
-        self._async_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncConnectionPool[Any]] = WeakKeyDictionary()
+        # A pool holds its event loop, so weak keys would never go: pools of closed loops are dropped by `_drop_closed`.
+        self._async_pools: dict[asyncio.AbstractEventLoop, LoopPool] = {}
 
     @property
     def sync_only(self) -> bool:
@@ -77,7 +104,8 @@ class Connections:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
-        """Close the pool for threads, unless it is the caller's."""
+        """Close the pool for threads, unless it is the caller's, and what closed event loops left behind."""
+        self._drop_closed()
         with self._lock:
             if self._pool and not self.sync_only:
                 self._pool.close()
@@ -85,9 +113,9 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close the pool for this event loop and the one for threads, unless they are the caller's."""
-        pool = self._async_pools.pop(asyncio.get_running_loop(), None)
-        if pool:
-            await pool.close()
+        own = self._async_pools.pop(asyncio.get_running_loop(), None)
+        if own:
+            await own.pool.close()
         await asyncio.to_thread(self.close)
 
     def _open_pool(self) -> ConnectionPool[Any]:
@@ -108,16 +136,43 @@ class Connections:
             return self._source
         loop = asyncio.get_running_loop()
         if loop not in self._async_pools:
+            self._drop_closed()
+            connections: WeakSet[AsyncConnection[Any]] = WeakSet()
+
+            async def configure(connection: AsyncConnection[Any]) -> None:
+                connections.add(connection)
+                await _aconfigure_connection(connection)
+
             pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
                 str(self._source),
                 open=False,
                 check=_acheck_connection,
-                configure=_aconfigure_connection,
+                configure=configure,
                 **self._settings,
             )
-            self._async_pools[loop] = pool
+            with self._lock:
+                self._async_pools[loop] = LoopPool(pool, connections)
             await pool.open()
-        return self._async_pools[loop]
+        return self._async_pools[loop].pool
+
+    def _drop_closed(self) -> None:
+        """Drop the pools of closed event loops with their connections: one loop per request would use up all."""
+        with self._lock:
+            closed = [loop for loop in self._async_pools if loop.is_closed()]
+            dropped = [self._async_pools.pop(loop) for loop in closed]
+        for own in dropped:
+            own.drop()
+
+
+def _default_parameters(url: str) -> dict[str, Any]:
+    """Return the defaults of connections that a URL says nothing about. Raises `Misconfigured` if it is none."""
+    try:
+        in_url = conninfo_to_dict(url)
+    except ProgrammingError:  # its message has the URL, and so the password
+        raise Misconfigured(
+            "The URL of the database cannot be read: write it as postgresql://user:password@host:5432/name."
+        ) from None
+    return {name: value for name, value in CONNECTION_DEFAULTS.items() if name not in in_url}
 
 
 def _get_running_loop() -> asyncio.AbstractEventLoop | None:

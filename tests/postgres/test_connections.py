@@ -1,15 +1,18 @@
 """Connections: pools for threads and event loops, embedding without a connection, pools of the caller's own."""
 
 import asyncio
+import gc
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from langgraph.store.base import GetOp, PutOp, SearchOp
 from letter_embeddings import DIMS, INDEX, Counting, letters
@@ -118,6 +121,65 @@ def test_each_event_loop_has_its_own_connections(database):
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(lambda n: asyncio.run(use(store, n)), range(4)))
     assert found == [["0"], ["1"], ["2"], ["3"]]
+
+
+def test_event_loops_that_came_and_went_leave_no_connections(database):
+    """A request in an event loop of its own, again and again, needs no more connections than the last one."""
+    with HybridPostgresStore.from_conn_string(database, index=INDEX) as store, psycopg.connect(database) as other:
+        for number in range(60):
+            asyncio.run(store.aput(("a",), str(number), {"text": "abc"}))
+            assert _count_connections(other) <= 3
+
+        store.close()
+
+        assert 0 == _count_connections(other)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_event_loop_that_was_closed_with_work_to_do_leaves_no_connections(database):
+    """Its tasks were never cancelled, so nothing could give its connections back."""
+    with HybridPostgresStore.from_conn_string(database, index=INDEX) as store, psycopg.connect(database) as other:
+        for _ in range(5):
+            loop = asyncio.new_event_loop()
+            loop.set_exception_handler(lambda *_: None)  # of its tasks that are destroyed
+            loop.run_until_complete(asyncio.wait_for(store.aget(("a",), "k"), 30))
+            loop.close()
+
+        asyncio.run(store.aget(("a",), "k"))
+        gc.collect()  # asyncio complains here about what was left in those loops, and not in another test
+
+        assert _count_connections(other) <= 3
+
+
+async def test_a_loop_keeps_its_connections_when_another_one_is_closed(database):
+    """Only the pools of closed loops are dropped."""
+    async with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
+        await store.aput(("a",), "k", {"text": "abc"})
+        for _ in range(3):
+            await asyncio.to_thread(asyncio.run, store.aget(("a",), "k"))
+
+        assert {"text": "abc"} == (await store.aget(("a",), "k")).value
+
+
+def test_a_url_that_cannot_be_read_is_refused_at_once():
+    """The error does not repeat the password."""
+    with pytest.raises(Misconfigured) as error:
+        HybridPostgresStore("postgresq://me:secret@host/name")
+
+    assert "secret" not in str(error.value)
+
+
+def _count_connections(other):
+    """Return the number of connections to a database beside this one, once those that were closed have ended."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    query += " AND backend_type = 'client backend'"
+    other.rollback()
+    before, now = None, other.execute(query).fetchone()[0]
+    while now != before:
+        time.sleep(0.05)
+        other.rollback()
+        before, now = now, other.execute(query).fetchone()[0]
+    return now
 
 
 async def test_tasks_do_not_fail_for_one_another(database):

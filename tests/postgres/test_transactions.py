@@ -4,11 +4,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from random import Random
+from types import MappingProxyType
 
 import psycopg
 import pytest
 from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 
+from langgraph_learning.core.learning import Source
 from langgraph_learning.core.store_protocol import Expected, TransactionalStore, version_of
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres import HybridPostgresStore, batch
@@ -217,3 +219,33 @@ def test_a_batch_of_reads_plans_no_writes(store, monkeypatch):
 
     store.batch([GetOp(("a",), "k"), PutOp(("a",), "k", {"text": "abc"})])
     assert [1] == planned
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"),
+    [
+        ({"en", "de"}, ["de", "en"]),
+        (frozenset(), []),
+        ({("a", 1)}, [["a", 1]]),
+        ({"ab": 1, "cd": 2}.keys(), ["ab", "cd"]),
+        ({2, "a"}, [2, "a"]),
+        ([{"deep": {"xy"}}], [{"deep": ["xy"]}]),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+        (Source(channel="user", user="alex"), {"channel": "user", "user": "alex"}),
+    ],
+)
+def test_a_set_is_stored_as_a_list_and_a_model_as_an_object(store, value, stored):
+    """Nothing that JSON does not have is turned into something that only looks like it."""
+    store.put(("a",), "k", {"value": value})
+
+    found = store.get(("a",), "k").value["value"]
+    assert stored == (found if not isinstance(stored, dict) else {key: found[key] for key in stored})
+
+
+@pytest.mark.parametrize("value", [datetime(2025, 1, 1), zip("ab", "cd", strict=True), iter([("a", 1)]), object(), 1j])
+def test_what_is_not_json_is_refused_by_the_name_of_its_type(store, value):
+    """Nothing is written, and the error says what to do."""
+    with pytest.raises(TypeError, match=f"{type(value).__name__} cannot be stored.*Convert it"):
+        store.batch([PutOp(("a",), "k", {"value": [value]}), PutOp(("a",), "other", {"n": 1})])
+
+    assert [] == store.search(("a",))
