@@ -213,9 +213,13 @@ class LearningStore:
     def rank(self, items: Iterable[Item], namespaces: Sequence[Namespace], request: Request) -> list[Learning]:
         """Return the learnings worth showing: valid now, one per subject, most relevant or newest first."""
         valid = [learning for learning in read_learnings(items, namespaces) if learning.is_valid(request.now)]
-        best = rank_learnings(valid, self.subject)[: self.limit]
+        # An extraction updates what is known in the namespace of its edit, so there nothing hides what others know.
+        best = rank_learnings(valid, self._subject_by_owner if request.for_extraction else self.subject)[: self.limit]
         # A stable part grows at its end, so that the prompt before it stays byte-identical.
         return sorted(best, key=lambda learning: (learning.learned_at, learning.key)) if self.stable else best
+
+    def _subject_by_owner(self, learning: Learning) -> str:
+        return "/".join((*learning.namespace, self.subject(learning)))
 
     def _search(self, request: Request) -> Flow[list[Learning]]:
         namespaces = list(request.caller.readable_namespaces(self.scope, self.name))

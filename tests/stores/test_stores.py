@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain.agents import create_agent
 from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
@@ -471,3 +472,22 @@ def test_a_record_with_an_identity_is_there_once(names: list[str]):
     active = [learning.data["name"].casefold() for learning in table.values() if learning.status is Status.ACTIVE]
 
     assert sorted({name.casefold() for name in names}) == sorted(active)
+
+
+def test_a_private_copy_does_not_hide_the_teams_from_an_extraction(store: BaseStore):
+    """Once the agent read it in a tool, which made it private; said by the user again and again it is one for the team."""
+    rule = "Deploys are frozen on Fridays"
+    from_tool = [
+        HumanMessage("Look it up", id="1"),
+        AIMessage("", tool_calls=[{"name": "look", "args": {}, "id": "c"}], id="2"),
+        ToolMessage(rule, tool_call_id="c", id="3"),
+    ]
+    learning = machine(lambda shown: edits(observation(rule)), [UserMemory(scope=Scope.TEAM)], store=store)
+    agent = learning.wrap(lambda state: {"messages": [AIMessage("Good to know")]}, checkpointer=InMemorySaver())
+    agent.invoke({"messages": from_tool}, thread("tool"), context=ALEX)
+    for number in range(4):
+        agent.invoke(said(rule), thread(str(number)), context=ALEX)
+
+    copies = [known for known in learning.learnings(ALEX) if known.text == rule]
+    assert ["team", "user"] == sorted(known.scope.name for known in copies)
+    assert 4 == next(len(known.sources) for known in copies if known.scope == Scope.TEAM)
