@@ -384,8 +384,9 @@ def _check_settings(stores: Sequence[LearningStore], context_budget: int, extrac
         raise Misconfigured(
             f"Two learning stores share the name {repeated!r}: give one of them another name and record."
         )
+    budgets = (context_budget, extraction_budget)
+    if not all(isinstance(budget, int) for budget in budgets) or context_budget < 100 or extraction_budget < 1_000:
+        raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")
     instructions = [store.render_developer_sections() for store in stores if isinstance(store, SelfImprovement)]
     if any(count_tokens(text) > context_budget for text in instructions):
         raise Misconfigured("The sections of SelfImprovement do not fit: give the machine a larger context_budget.")
-    if context_budget < 100 or extraction_budget < 1_000:
-        raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")

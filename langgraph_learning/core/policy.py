@@ -23,7 +23,7 @@ class Sharing:
     @classmethod
     def after(cls, users: int) -> "Sharing":
         """Return the policy to share what this many different users said. Raises `Misconfigured` below 2."""
-        if users < 2:
+        if not isinstance(users, int) or users < 2:
             raise Misconfigured("Sharing.after(n) needs at least two users; for one, use Sharing.AT_ONCE.")
         return cls(users)
 

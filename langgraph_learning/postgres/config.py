@@ -7,6 +7,8 @@ from typing import Any, Literal, TypedDict
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import TTLConfig, ensure_embeddings, get_text_at_path, tokenize_path
 from pgvector import HalfVector, Vector
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 
 from langgraph_learning.errors import Misconfigured
 
@@ -117,6 +119,8 @@ def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mod
         raise Misconfigured(
             "index needs both 'embed' and 'dims'. With search_mode='hybrid' leave out both to search by words only."
         )
+    if dims < 0:
+        raise Misconfigured(f"index: dims is the length of the embedding model's vectors, not {dims}.")
     ann = dict(given.get("ann_index_config") or {})
     return IndexConfig(
         embeddings=ensure_embeddings(embed) if embed is not None else None,
@@ -129,6 +133,17 @@ def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mod
         sequence=given.get("sequence"),
         exact_below=int(given.get("exact_below") or EXACT_BELOW_DEFAULT),
     )
+
+
+def check_url(url: str) -> None:
+    """Raise `Misconfigured` for a text that is no connection string. The error leaves it out, for its password."""
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:
+        raise Misconfigured(
+            "The database URL cannot be read. Write it as postgresql://user:password@host:port/database, with special "
+            "characters in the password as %XX."
+        ) from None
 
 
 def parse_ttl_settings(settings: TTLConfig | Mapping[str, Any] | None) -> TTLConfig | None:

@@ -11,7 +11,13 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool
 from langgraph_learning.core.store_protocol import Change, Expected
 from langgraph_learning.postgres.batch import ChangeValue, run_batch, update_item
 from langgraph_learning.postgres.coalescing import CallCoalescer
-from langgraph_learning.postgres.config import IndexSettings, SearchMode, parse_index_settings, parse_ttl_settings
+from langgraph_learning.postgres.config import (
+    IndexSettings,
+    SearchMode,
+    check_url,
+    parse_index_settings,
+    parse_ttl_settings,
+)
 from langgraph_learning.postgres.connections import Connections
 from langgraph_learning.postgres.executor import Plan, aexecute_plan, execute_plan
 from langgraph_learning.postgres.maintenance import (
@@ -59,6 +65,8 @@ class HybridPostgresStore(BaseStore):
         `pool` holds settings for `psycopg_pool`; `language` names one of Postgres' text search configurations.
         """
         super().__init__()
+        if isinstance(source, str):
+            check_url(source)
         self.index_config = dict(index) if index else None
         self.ttl_config = parse_ttl_settings(ttl)
         self._index = parse_index_settings(index, search_mode)

@@ -30,6 +30,9 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.ranking import OVERFETCH, rank_learnings, search_active
 from langgraph_learning.stores.rendering import load_prompt, render_bullet
 
+MAX_LIMIT = 1_000
+"""Largest `limit` of a learning store: more would fit into no context."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -124,7 +127,7 @@ class LearningStore:
         self.records = (record,) if record else self.records
         self.model_kinds = {kind_of(record): record for record in self.records}
         self.kinds = {**self.model_kinds, **{kind_of(record): record for record in self.observed_records}}
-        self.limit = limit or self.limit
+        self.limit = self.limit if limit is None else limit
         self.keep = self.keep if keep is None else keep
         self.title = self.title or self.name.replace("_", " ").capitalize()
         self.instructions = instructions or self._own_prompt() or self._default_instructions()
@@ -234,7 +237,14 @@ class LearningStore:
     def _default_instructions(self) -> str:
         return "\n\n".join(inspect.cleandoc(record.__doc__ or "") for record in self.records)
 
+    def _check_limits(self) -> None:
+        if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LIMIT:
+            raise Misconfigured(f"{self.name}: `limit` must be a number from 1 to {MAX_LIMIT}, not {self.limit!r}.")
+        if self.keep is not None and not (isinstance(self.keep, timedelta) and self.keep > timedelta()):
+            raise Misconfigured(f"{self.name}: `keep` must be a timedelta above zero, not {self.keep!r}.")
+
     def _check(self) -> None:
+        self._check_limits()
         if not self.name.isidentifier():
             raise Misconfigured(
                 f"{type(self).__name__} needs a name of letters, digits and underscores, not {self.name!r}."
@@ -243,8 +253,6 @@ class LearningStore:
             raise Misconfigured(f"{self.name} needs a record: a pydantic model of one learning.")
         if self.name in RESERVED_NAMES:
             raise Misconfigured(f"The name {self.name!r} is reserved: choose another one.")
-        if self.keep is not None and not (isinstance(self.keep, timedelta) and self.keep > timedelta()):
-            raise Misconfigured(f"{self.name}: `keep` must be a timedelta above zero, not {self.keep!r}.")
         if self.mode not in self.modes:
             possible = ", ".join(sorted(self.modes))
             raise Misconfigured(f"{self.name} cannot have the mode {self.mode.value!r}; it can have {possible}.")

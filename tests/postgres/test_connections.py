@@ -279,3 +279,19 @@ def test_a_connection_may_speak_another_encoding(database):
         store.put(("a",), "é", {"n": 1})
 
         assert [item.key for item in store.search(("a",))] == ["é"]
+
+
+@pytest.mark.parametrize("url", ["postgresq://u:s3cretPW@h/x", "postgresql://u:s3cretPW@h/x?hots=1", "s3cretPW"])
+def test_a_mistyped_url_is_an_error_at_once_that_tells_no_password(url: str, caplog: pytest.LogCaptureFixture):
+    """A pool would log it whole, again and again."""
+    with pytest.raises(Misconfigured, match="cannot be read") as caught:
+        HybridPostgresStore(url)
+
+    assert "s3cretPW" not in f"{caught.value} {caplog.text}"
+    assert caught.value.__cause__ is None
+
+
+def test_the_length_of_vectors_is_no_negative_number():
+    """It is the embedding model's."""
+    with pytest.raises(Misconfigured, match="dims"):
+        HybridPostgresStore("dbname=x", index={**INDEX, "dims": -1})

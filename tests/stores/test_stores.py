@@ -47,6 +47,7 @@ from langgraph_learning import (
 )
 from langgraph_learning.core.flow import Flow, batch
 from langgraph_learning.core.learning import Learning, Source, Status
+from langgraph_learning.core.policy import Sharing
 from langgraph_learning.core.records import Edit
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Misconfigured
@@ -351,6 +352,12 @@ async def test_methods_may_be_plain_async_or_flows(kind: type[LearningStore], ex
         (lambda: machine([], [UserMemory(), UserMemory()]), "share the name"),
         (lambda: machine([], [UserMemory(), LearningStore(name="other", record=Observation)]), "share the name"),
         (lambda: machine([], five_stores(), context_budget=1), "Budgets"),
+        (lambda: machine([], five_stores(), context_budget=None), "Budgets"),
+        (lambda: UserMemory(limit=0), "from 1 to 1000"),
+        (lambda: UserMemory(limit=-1), "from 1 to 1000"),
+        (lambda: UserMemory(limit=10**9), "from 1 to 1000"),
+        (lambda: UserMemory(limit="x"), "from 1 to 1000"),
+        (lambda: Sharing.after("2"), "at least two users"),
         (lambda: UserProfile(type("Empty", (BaseModel,), {})), "no fields"),
     ],
 )
