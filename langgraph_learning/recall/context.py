@@ -4,19 +4,24 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.core.flow import Flow, as_flow
 from langgraph_learning.core.keys import INSTRUCTIONS_BLOCK
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import ItemRef
-from langgraph_learning.core.transcript import count_tokens
+from langgraph_learning.core.text import truncate
+from langgraph_learning.core.transcript import CHARS_PER_TOKEN, count_tokens
 from langgraph_learning.stores.base import LearningStore, Request
 
 DATA_PREAMBLE, INSTRUCTIONS_PREAMBLE = (
     part.strip() for part in Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n")
 )
 """Texts that tell the model how to use data and instructions, at the start of their blocks."""
+LONG_TEXT = 800
+"""Characters of a text that may be shortened so that no other learning has to be left out."""
+SHORTEST_TEXT = 100
+"""Characters below which no text is shortened."""
 DATA_BLOCK, RELEVANT_BLOCK = "learned", "learned_for_this_question"
 # Only the tags of our blocks are escaped here. Our stores have escaped stored texts already, and a custom store may
 # render markup of its own.
@@ -75,19 +80,80 @@ def build_agent_context(
 
 
 def _render_within(
-    store: LearningStore, found: Sequence[Learning], request: Request, budget: int
+    store: LearningStore, recalled: Sequence[Learning], request: Request, budget: int
 ) -> Flow[tuple[str, Sequence[Learning]]]:
-    """Render as many of the best learnings as fit a budget of tokens, with a note on how many were left out."""
-    remaining = list(found)
+    """Render as many of the best learnings as fit a budget of tokens, with a note on how many were left out.
+
+    Long texts are shortened before any learning is left out, and a text that does not fit hides no other learning.
+    """
+    text, rendered = yield from _render_best(store, recalled, request, budget, total=len(recalled))
+    if len(rendered) == len(recalled):
+        return text, rendered
+    limit = max(LONG_TEXT, budget * CHARS_PER_TOKEN // len(recalled))
+    while limit >= SHORTEST_TEXT:
+        shortened = [_shorten(store, learning, limit) for learning in recalled]
+        candidates = yield from _leave_out_oversized(store, shortened, request, budget)
+        text, rendered = yield from _render_best(store, candidates, request, budget, total=len(recalled))
+        if rendered:
+            return text, rendered
+        limit //= 2
+    return "", []
+
+
+def _leave_out_oversized(
+    store: LearningStore, candidates: Sequence[Learning], request: Request, budget: int
+) -> Flow[Sequence[Learning]]:
+    """Leave out learnings that take more than half of the budget by themselves, unless all of them do."""
+    small = []
+    for learning in candidates:
+        text = yield from as_flow(store.build_context([learning], request))
+        if count_tokens(text) <= budget // 2:
+            small.append(learning)
+    return small or candidates
+
+
+def _render_best(
+    store: LearningStore, candidates: Sequence[Learning], request: Request, budget: int, *, total: int
+) -> Flow[tuple[str, Sequence[Learning]]]:
+    """Render the candidates, leaving out the least useful ones until the rest fits; nothing if no learning fits."""
+    remaining = list(candidates)
     while remaining:
         text = yield from as_flow(store.build_context(remaining, request))
-        if missing := len(found) - len(remaining):
+        if missing := total - len(remaining):
             text = f"{text}\n[… {missing} more not shown]"
         tokens = count_tokens(text)
         if tokens <= budget:
             return text, remaining
-        remaining = remaining[: min(len(remaining) - 1, len(remaining) * budget // tokens)]
+        count = min(len(remaining) - 1, len(remaining) * budget // tokens)
+        remaining = remaining[:count] if _best_index(store) == 0 else remaining[len(remaining) - count :]
     return "", []
+
+
+def _best_index(store: LearningStore) -> int:
+    """Return the index of the learning to keep longest: a stable part ends with the newest, others begin with the best.
+
+    Instructions are in the order of their sections.
+    """
+    return -1 if store.stable and not store.instructs else 0
+
+
+def _shorten(store: LearningStore, learning: Learning, limit: int) -> Learning:
+    """Return a copy of a learning with texts of about `limit` characters, or the learning itself if none is longer.
+
+    Instructions stay whole, because half of one could say the opposite.
+    """
+    if store.instructs:
+        return learning
+    data = {name: truncate(value, limit) if isinstance(value, str) else value for name, value in learning.data.items()}
+    text = truncate(learning.text, limit)
+    if text == learning.text and data == learning.data:
+        return learning
+    shortened = learning.model_copy(update={"text": text, "data": data})
+    try:
+        store.record_of(shortened)
+    except (KeyError, ValidationError):  # the record takes no shorter value
+        return learning.model_copy(update={"text": text})
+    return shortened
 
 
 def _choose_block(store: LearningStore) -> str:
