@@ -1,17 +1,18 @@
 """Errors of this package.
 
 LearningError
-├── Misconfigured       a machine, a learning store or a database is set up in a way that cannot work
-│   ├── MissingExtra    an optional part of the package is not installed
-│   └── NotSetUp        the tables are missing
-├── MissingOwner        the run does not name the owner of a learning
-├── NotAllowed          the caller may not do this
-├── NotFound            nothing that the caller may see has this key
-├── InvalidFilter       a store cannot understand the filter of a search
-├── InvalidFields       the values do not fit the fields of a record
-├── InvalidEdit         an edit cannot be carried out; its message goes to the model
-├── UnreadableAnswer    the model's answer is not a list of edits
-└── Conflict            an item has changed since it was read; nothing was written
+├── Misconfigured        a machine, a learning store or a database is set up in a way that cannot work
+│   ├── MissingExtra     an optional part of the package is not installed
+│   ├── NotSetUp         the tables are missing
+│   └── WrongDimensions  an embedding model returns vectors of another length than the index has
+├── MissingOwner         the run does not name the owner of a learning
+├── NotAllowed           the caller may not do this
+├── NotFound             nothing that the caller may see has this key
+├── InvalidFilter        a store cannot understand the filter of a search
+├── InvalidFields        the values do not fit the fields of a record
+├── InvalidEdit          an edit cannot be carried out; its message goes to the model
+├── UnreadableAnswer     the model's answer is not a list of edits
+└── Conflict             an item has changed since it was read; nothing was written
 
 Errors that the caller of a run can correct (Misconfigured, MissingOwner, NotAllowed, InvalidFilter) are ValueErrors
 too: LangGraph's server passes on their messages, and hides those of other errors from its clients.
@@ -40,6 +41,10 @@ class MissingExtra(Misconfigured):
 
 class NotSetUp(Misconfigured):
     """The tables are missing. Call `store.setup()` once before the first use."""
+
+
+class WrongDimensions(Misconfigured):
+    """The embedding model returns vectors of another length. Set `dims` to it, and call `store.reembed()`."""
 
 
 class MissingOwner(LearningError, ValueError):

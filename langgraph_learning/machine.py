@@ -51,9 +51,12 @@ class LearningMachine(Facade):
     extraction: method of structured output; "auto" tries a JSON schema and falls back to tools.
     context_budget: maximum number of tokens of learnings that the agent sees.
     extraction_budget: maximum number of tokens of conversation that one extraction reads.
-    on_error: "report" keeps the answer and reports a failed extraction in state and stream; "raise" is for tests.
+    on_error: "report" keeps the answer and reports a failed recall or extraction in state and stream; "raise" is for
+        tests.
     shadow: learn without showing the agent any learning.
     four_eyes: nobody can approve a proposal that rests on their own words.
+    store_timeout: seconds that a turn waits for the store and its embedding model in all, before it answers without
+        memory and leaves learning to the next turn; None: as long as they take.
 
     Raises `Misconfigured` for anything that could only fail later.
     """
@@ -71,8 +74,11 @@ class LearningMachine(Facade):
         on_error: OnError = "report",
         shadow: bool = False,
         four_eyes: bool = False,
+        store_timeout: float | None = 10.0,
     ) -> None:
         _check_settings(stores, context_budget, extraction_budget)
+        if store_timeout is not None and store_timeout <= 0:
+            raise Misconfigured("store_timeout is a number of seconds above zero, or None.")
         super().__init__(self._require_store)
         self.stores = tuple(stores)
         self.store = store
@@ -86,6 +92,7 @@ class LearningMachine(Facade):
             budget=context_budget,
             shadow=shadow,
             four_eyes=four_eyes,
+            store_timeout=store_timeout,
         )
         self._toolbox = Toolbox(self._loop)
         self._toolbox.tools()  # raises now for a record that tools cannot take

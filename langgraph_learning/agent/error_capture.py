@@ -7,7 +7,7 @@ from langgraph.errors import GraphBubbleUp
 
 from langgraph_learning.agent.run_context import RunContext
 from langgraph_learning.agent.steps import GraphState, Loop
-from langgraph_learning.core.flow import Flow, adrive, as_flow, drive
+from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, limit_store_waiting
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.extract.extraction import process_edits
@@ -41,10 +41,14 @@ async def arecord_errors(loop: Loop, state: GraphState, run: RunContext) -> Asyn
 
 def _record_error(loop: Loop, state: GraphState, run: RunContext, error: Exception) -> Flow[None]:
     try:
-        learnings = (yield from _learnings_from_error(loop, state, run, error)) if run.caller.learn else []
-        yield from write_learnings(loop.stores, run.caller, learnings, at=run.now)
+        yield from limit_store_waiting(_learn_from_error(loop, state, run, error), run.start.waiting)
     except Exception as failure:  # noqa: BLE001 - the agent's own error is raised in any case, and reports this one
         error.add_note(f"It could not be recorded as a learning, either: {type(failure).__name__}: {failure}")
+
+
+def _learn_from_error(loop: Loop, state: GraphState, run: RunContext, error: Exception) -> Flow[None]:
+    learnings = (yield from _learnings_from_error(loop, state, run, error)) if run.caller.learn else []
+    yield from write_learnings(loop.stores, run.caller, learnings, at=run.now)
 
 
 def _learnings_from_error(loop: Loop, state: GraphState, run: RunContext, error: Exception) -> Flow[list[Learning]]:

@@ -73,7 +73,9 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
 def _add_context_to_response(response: ModelResponse[Any], context: AgentContext, run: RunContext) -> Any:
     """Return a response with the context where an interrupt lost it: votes on the answer need it."""
     update = add_context({}, context, run.config)
-    return ExtendedModelResponse(response, Command(update=update)) if update else response
+    if not update:
+        return response
+    return ExtendedModelResponse(response, Command(update={**update, "learning_turn": run.start}))
 
 
 def _inject_context(request: ModelRequest[Any], context: AgentContext) -> ModelRequest[Any]:

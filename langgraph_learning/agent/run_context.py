@@ -1,16 +1,18 @@
 """The run in progress: its caller, thread, store, clock and stream."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 from pydantic import ValidationError
 
+from langgraph_learning.core.flow import WaitingTime
 from langgraph_learning.core.langgraph_compat import read_channel
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import ROOT, Caller, LearningContext, Scope, apply_authentication, escape
@@ -23,12 +25,46 @@ ContextFrom = Callable[[Any], LearningContext]
 TURN_CHANNEL = "learning_turn"
 
 
+@dataclass
+class SeenMessages:
+    """The messages of a thread during one turn, with those that something removed meanwhile, such as a summary."""
+
+    messages: tuple[AnyMessage, ...] = ()
+
+    def add(self, present: Sequence[AnyMessage]) -> tuple[AnyMessage, ...]:
+        """Add the messages that the thread has now, each in its place; return all of them.
+
+        A message that was seen before counts as it is now.
+        """
+        rest = {_identity(message): message for message in present}
+        merged: list[AnyMessage] = []
+        for message in self.messages:
+            if _identity(message) not in rest:
+                if _identity(message) not in map(_identity, merged):
+                    merged.append(message)  # removed meanwhile
+                continue
+            for key in list(rest):
+                merged.append(rest.pop(key))
+                if key == _identity(message):
+                    break
+        self.messages = (*merged, *rest.values())
+        return self.messages
+
+
+def _identity(message: AnyMessage) -> str | int:
+    return message.id or id(message)
+
+
 @dataclass(frozen=True)
 class TurnStart:
     """Caller and time of a turn: read once, and handed from step to step in a channel that is never saved."""
 
     caller: Caller
     now: datetime
+    waiting: WaitingTime
+    """What the steps of this turn have waited for the store, and may wait."""
+    seen: SeenMessages = field(default_factory=SeenMessages)
+    """The messages of the thread, with those that were removed from it during this turn."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +89,9 @@ class RunContext:
         return self.start.now
 
     @classmethod
-    def current(cls, default_store: BaseStore | None, context_from: ContextFrom | None) -> "RunContext":
+    def current(
+        cls, default_store: BaseStore | None, context_from: ContextFrom | None, store_timeout: float | None
+    ) -> "RunContext":
         """Return the run in progress.
 
         Raises `MissingOwner` or `NotAllowed` if the caller is not clear, `Misconfigured` if there is no store.
@@ -67,7 +105,7 @@ class RunContext:
         start = read_channel(config, TURN_CHANNEL)
         # A client can write anything into the state, but no object of ours. After an interrupt the channel is empty.
         if not isinstance(start, TurnStart):
-            start = _start_turn(runtime, config, context_from)
+            start = _start_turn(runtime, config, context_from, store_timeout)
         return cls(
             start=start,
             store=store,
@@ -81,8 +119,8 @@ class RunContext:
         return replace(self, start=replace(self.start, now=datetime.now(UTC)))
 
     def turn(self, state: Mapping[str, Any]) -> Turn:
-        """Return the turn to learn from."""
-        messages = tuple(state.get("messages") or ())
+        """Return the turn to learn from, with the messages that were removed from the thread since it began."""
+        messages = self.start.seen.add(state.get("messages") or ())
         return Turn(self.caller, messages, self.now, self.id, read_session(state, self.caller))
 
     def request(self, state: Mapping[str, Any]) -> Request:
@@ -117,12 +155,14 @@ def is_authorized(permission: str) -> bool:
     return user is None or (permission in user and bool(user[permission]))
 
 
-def _start_turn(runtime: Runtime[Any], config: RunnableConfig, context_from: ContextFrom | None) -> TurnStart:
+def _start_turn(
+    runtime: Runtime[Any], config: RunnableConfig, context_from: ContextFrom | None, store_timeout: float | None
+) -> TurnStart:
     thread = config["configurable"].get("thread_id")
     caller = Caller.of(_resolve_context(runtime, context_from), str(thread) if thread is not None else None)
     if current_trial():
         caller = replace(caller, learn=False)
-    return TurnStart(caller, datetime.now(UTC))
+    return TurnStart(caller, datetime.now(UTC), WaitingTime(store_timeout))
 
 
 def _resolve_context(runtime: Runtime[Any], context_from: ContextFrom | None) -> LearningContext:

@@ -9,11 +9,11 @@ from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_learning.agent.run_context import ContextFrom, RunContext
 from langgraph_learning.agent.state import LearningState
-from langgraph_learning.core.flow import Flow, adrive, drive
+from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
-from langgraph_learning.errors import Conflict
+from langgraph_learning.errors import Conflict, Misconfigured, MissingOwner, NotAllowed, WrongDimensions
 from langgraph_learning.extract.extraction import Extraction, ExtractionResult
 from langgraph_learning.recall.context import AgentContext, build_agent_context
 from langgraph_learning.recall.injection import read_context
@@ -45,6 +45,7 @@ class Loop:
         budget: int,
         shadow: bool,
         four_eyes: bool = False,
+        store_timeout: float | None = None,
     ) -> None:
         self.stores = tuple(stores)
         self.store = store
@@ -54,15 +55,16 @@ class Loop:
         self._extraction = extraction
         self._budget = budget
         self._shadow = shadow
+        self._store_timeout = store_timeout
 
     def run(self) -> RunContext:
         """Return the run in progress."""
-        return RunContext.current(self.store, self.context_from)
+        return RunContext.current(self.store, self.context_from, self._store_timeout)
 
     def recall(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
-        """Read from all learning stores in one batch."""
-        recalled = yield from self._recall(state, run)
-        return {"learning_turn": run.start, "learning_recalled": recalled, **_keep_session(recalled, state)}
+        """Read from all learning stores in one batch. If that fails the agent answers without memory."""
+        recalled, errors = yield from self._recall(state, run)
+        return {**_start_of_turn(state, run, recalled, errors), "learning_recalled": recalled}
 
     def build_context(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Render what was recalled within the budget."""
@@ -71,27 +73,31 @@ class Loop:
 
     def recall_and_build(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Do both in one step, for the middleware."""
-        recalled = yield from self._recall(state, run)
+        recalled, errors = yield from self._recall(state, run)
         context = yield from self._build(recalled, run.request(state))
-        return {"learning_turn": run.start, "learning_context": context, **_keep_session(recalled, state)}
+        return {**_start_of_turn(state, run, recalled, errors), "learning_context": context}
 
     def context_for_agent(self, state: GraphState, run: RunContext) -> Flow[AgentContext]:
         """Return the context that was built in this run. After an interrupt it is lost, so it is built again."""
+        run.start.seen.add(state.get("messages") or ())
         context = read_context(run.config)
         if context is None:
-            request = run.request(state)
-            recalled = yield from recall_learnings(self.stores, request)
-            context = yield from self._build(recalled, request)
+            recalled, _ = yield from self._recall_or_report(state, run)
+            context = yield from self._build(recalled, run.request(state))
         return context
 
     def extract(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Extract learnings from the messages that were not learnt from yet."""
         if current_trial():
             return {"learning_lesson": ExtractionResult()}
-        return {"learning_lesson": (yield from self._extract(state, run))}
+        result = yield from limit_store_waiting(self._extract(state, run), run.start.waiting)
+        return {"learning_lesson": result}
 
     def update(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Write the learnings and the cursor in one batch, all or nothing."""
+        return (yield from limit_store_waiting(self._update(state, run), run.start.waiting))
+
+    def _update(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         result = state.get("learning_lesson")
         # A client can write anything into the state, but no object of ours: only the extraction of this run counts.
         if not isinstance(result, ExtractionResult):
@@ -127,16 +133,36 @@ class Loop:
                     raise
                 message = f"{step.__name__} failed, the next turn tries again: {type(error).__name__}: {error}"
                 run.emit({"error": message})
-                return {"learning_errors": [message]}
+                return {"learning_errors": [*_errors_in(state), message]}
 
         return tolerant_step
 
-    def _recall(self, state: GraphState, run: RunContext) -> Flow[Recalled]:
+    def _recall(self, state: GraphState, run: RunContext) -> Flow[tuple[Recalled, list[str]]]:
         for store in self.stores:
             run.caller.namespace(store.scope, store.name)  # a missing owner is an error before any model call
-        recalled = yield from recall_learnings(self.stores, run.request(state))
+        run.start.seen.add(state.get("messages") or ())
+        recalled, errors = yield from self._recall_or_report(state, run)
         run.emit({"recalled": [learning_event(found) for learnings in recalled.values() for found in learnings]})
-        return recalled
+        return recalled, errors
+
+    def _recall_or_report(self, state: GraphState, run: RunContext) -> Flow[tuple[Recalled, list[str]]]:
+        """Return what was recalled; if the store or its embedding model fails, only what the developer wrote, and why.
+
+        Errors that the caller can correct are raised.
+        """
+        request = run.request(state)
+        try:
+            return (yield from limit_waiting(recall_learnings(self.stores, request), run.start.waiting)), []
+        except (GraphBubbleUp, MissingOwner, NotAllowed):
+            raise
+        except Exception as error:
+            if self.on_error == "raise" or (
+                isinstance(error, Misconfigured) and not isinstance(error, WrongDimensions)
+            ):
+                raise
+            message = f"recall failed, the agent answers without memory: {type(error).__name__}: {error}"
+            run.emit({"error": message})
+            return developer_learnings(self.stores, request.now), [message]
 
     def _build(self, recalled: Mapping[str, Sequence[Learning]], request: Request) -> Flow[AgentContext]:
         shown = developer_learnings(self.stores, request.now) if self._shadow else recalled
@@ -176,7 +202,7 @@ class Loop:
         # A candidate that waits for other users is of no concern to this conversation.
         proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]
         return {
-            "learning_errors": [*(state.get("learning_errors") or ()), *result.errors],
+            "learning_errors": [*_errors_in(state), *result.errors],
             "learning_session": session or list(state.get("learning_session") or ()),
             "learning_proposed": [learning.key for learning in proposed],
         }
@@ -218,10 +244,21 @@ def _is_session(learning: Learning) -> bool:
     return learning.scope == Scope.THREAD
 
 
-def _keep_session(recalled: Recalled, state: GraphState) -> dict[str, Any]:
-    """Return the session for the thread's state, so that a fork of the thread has the session as it was there."""
+def _errors_in(state: GraphState) -> list[str]:
+    return list(state.get("learning_errors") or ())
+
+
+def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, errors: list[str]) -> dict[str, Any]:
+    """Return the channels with which a turn begins.
+
+    The session goes into the thread's state, so that a fork of the thread has the session as it was there.
+    """
     session = [_to_json(found) for learnings in recalled.values() for found in learnings if _is_session(found)]
-    return {"learning_session": session or list(state.get("learning_session") or ()), "learning_errors": []}
+    return {
+        "learning_turn": run.start,
+        "learning_session": session or list(state.get("learning_session") or ()),
+        "learning_errors": errors,
+    }
 
 
 def _to_json(learning: Learning) -> dict[str, Any]:

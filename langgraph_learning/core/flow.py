@@ -3,9 +3,14 @@
 A flow does no I/O itself, so the same lines serve `invoke` and `ainvoke`.
 """
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from concurrent.futures import Future, wait
+from contextvars import copy_context
 from dataclasses import dataclass
+from threading import Thread
 from types import GeneratorType
 from typing import Any, TypeVar
 
@@ -19,6 +24,8 @@ from langgraph_learning.errors import Misconfigured
 
 T = TypeVar("T")
 R = TypeVar("R")
+SHORTEST_WAIT = 0.5
+"""Seconds that a request to the store is given in any case."""
 PAGE_SIZE = 500
 """Items per search when all items are read."""
 
@@ -61,8 +68,34 @@ class ReadChanges:
     limit: int
 
 
-Effect = Batch | Invoke | Await | ReadChanges
+@dataclass(frozen=True)
+class Within:
+    """Request for the result of a flow within a number of seconds.
+
+    The answer is a `TimeoutError` if it takes longer. Nothing can stop a call that blocks, so it goes on by itself and
+    its result is dropped.
+    """
+
+    flow: "Flow[Any]"
+    seconds: float
+
+
+Effect = Batch | Invoke | Await | ReadChanges | Within
 Flow = Generator[Effect, Any, T]
+
+
+@dataclass
+class WaitingTime:
+    """The time that the steps of a turn may wait for the store, with its embedding model, in all."""
+
+    limit: float | None
+    """Seconds; None: as long as it takes."""
+    spent: float = 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left; never quite none, because a store that recovers should be noticed."""
+        return None if self.limit is None else max(self.limit - self.spent, SHORTEST_WAIT)
 
 
 def batch(
@@ -99,6 +132,42 @@ def read_changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> 
     """Read the store's change log. Raises `Misconfigured` for a store without one."""
     found: list[Change] = yield ReadChanges(namespace, key, limit)
     return found
+
+
+def limit_waiting(flow: Flow[T], waiting: WaitingTime) -> Flow[T]:
+    """Run a flow within the time that is left to wait, whatever it waits for. Raises `TimeoutError`."""
+    seconds = waiting.left
+    if seconds is None:
+        return (yield from flow)
+    started = time.monotonic()
+    try:
+        result: T = yield Within(flow, seconds)
+        return result
+    finally:
+        waiting.spent += time.monotonic() - started
+
+
+def limit_store_waiting(flow: Flow[T], waiting: WaitingTime) -> Flow[T]:
+    """Run a flow whose requests to the store share the time that is left to wait; its models have limits of their own.
+
+    `TimeoutError` is raised inside the flow, which may handle it.
+    """
+    try:
+        request = next(flow)
+        while True:
+            limited = isinstance(request, Batch | ReadChanges)
+            try:
+                answer = (yield from limit_waiting(_ask(request), waiting)) if limited else (yield request)
+            except Exception as error:  # noqa: BLE001 - raised inside the flow, and from there unless it is handled
+                request = flow.throw(error)
+            else:
+                request = flow.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+
+
+def _ask(request: Effect) -> Flow[Any]:
+    return (yield request)
 
 
 def invoke(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
@@ -191,6 +260,8 @@ def _perform(request: Effect, store: BaseStore, config: RunnableConfig | None) -
         return [result for part in _split_batch(store, ops) for result in store.batch(part)]
     if isinstance(request, Invoke):
         return request.runnable.invoke(request.input, _add_tags(config, request.tags))
+    if isinstance(request, Within):
+        return _call_within(request.seconds, lambda: drive(request.flow, store, config))
     if isinstance(request, ReadChanges):
         return _require_log(store).history(request.namespace, request.key, limit=request.limit)
     if inspect.iscoroutine(request.awaitable):
@@ -206,6 +277,8 @@ async def _aperform(request: Effect, store: BaseStore, config: RunnableConfig | 
         return [result for part in _split_batch(store, ops) for result in await store.abatch(part)]
     if isinstance(request, Invoke):
         return await request.runnable.ainvoke(request.input, _add_tags(config, request.tags))
+    if isinstance(request, Within):
+        return await _await_within(request.seconds, adrive(request.flow, store, config))
     if isinstance(request, ReadChanges):
         return await _require_log(store).ahistory(request.namespace, request.key, limit=request.limit)
     return await request.awaitable
@@ -227,6 +300,55 @@ def _split_batch(store: BaseStore, ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:
 def _add_tags(config: RunnableConfig | None, tags: tuple[str, ...]) -> RunnableConfig:
     config = config or {}
     return {**config, "tags": [*(config.get("tags") or []), *tags]}
+
+
+def _call_within(seconds: float, function: Callable[[], T]) -> T:
+    """Return the result of a function. Raises `TimeoutError` if it takes longer; then its thread is left alone."""
+    result: Future[T] = Future()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            result.set_result(context.run(function))
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            result.set_exception(error)
+
+    # A daemon: a call that never ends must not keep the process from ending.
+    Thread(target=run, name="langgraph-learning", daemon=True).start()
+    if not wait([result], timeout=seconds).done:
+        raise TimeoutError(_no_answer(seconds))
+    return result.result()
+
+
+async def _await_within(seconds: float, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine. Raises `TimeoutError` if it takes longer; then its task is left alone.
+
+    Its cancellation might wait as well: psycopg asks the server to cancel the query, and waits for the answer.
+    """
+    task = asyncio.ensure_future(coroutine)
+    _unfinished.add(task)
+    task.add_done_callback(_finish)
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        raise TimeoutError(_no_answer(seconds))
+    return task.result()
+
+
+_unfinished: set["asyncio.Future[Any]"] = set()
+
+
+def _finish(task: "asyncio.Future[Any]") -> None:
+    _unfinished.discard(task)
+    if not task.cancelled():
+        task.exception()  # nobody may be left to ask for it
+
+
+def _no_answer(seconds: float) -> str:
+    return f"there was no answer within {seconds:.3g} seconds"
 
 
 class Facade:

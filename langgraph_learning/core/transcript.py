@@ -71,7 +71,9 @@ def is_readable(message: AnyMessage) -> bool:
 
 def last_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     """Return the user's last message and those after it; all messages if there is none."""
-    starts = [index for index, message in enumerate(messages) if isinstance(message, HumanMessage)]
+    starts = [
+        index for index, message in enumerate(messages) if isinstance(message, HumanMessage) and is_readable(message)
+    ]
     return messages[starts[-1] :] if starts else messages
 
 

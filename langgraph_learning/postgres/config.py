@@ -10,7 +10,7 @@ from pgvector import HalfVector, Vector
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.errors import Misconfigured, WrongDimensions
 
 SearchMode = Literal["vector", "hybrid"]
 DISTANCES = {"cosine": ("<=>", 1.0), "l2": ("<->", 0.0), "inner_product": ("<#>", 0.0)}
@@ -91,9 +91,9 @@ class IndexConfig:
         return vector_class(list(self.check_dims(numbers)))
 
     def check_dims(self, numbers: Sequence[float]) -> Sequence[float]:
-        """Return a vector of the configured length unchanged. Raises `Misconfigured` for any other."""
+        """Return a vector of the configured length unchanged. Raises `WrongDimensions` for any other."""
         if len(numbers) != self.dims:
-            raise Misconfigured(
+            raise WrongDimensions(
                 f"The embedding model returns {len(numbers)} dimensions; the index settings say {self.dims}."
             )
         return numbers
