@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar
 from urllib.parse import quote, unquote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 
@@ -70,6 +72,20 @@ class LearningContext(BaseModel):
     """False: nothing is learnt from this run."""
     recall: bool = True
     """False: the agent is shown no learnings."""
+    timezone: str = "UTC"
+    """Name of the user's time zone, such as "America/Los_Angeles". It decides which day "today" is for them."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError, ZoneInfoNotFoundError) as error:
+            raise ValueError(
+                f"there is no time zone {name!r}: give a name such as 'Europe/Rome' (where the system has no time "
+                "zones, pip install tzdata)"
+            ) from error
+        return name
 
 
 @dataclass(frozen=True)
@@ -84,6 +100,7 @@ class Caller:
     thread: str | None = None
     learn: bool = True
     recall: bool = True
+    timezone: str = "UTC"
 
     @classmethod
     def of(cls, context: LearningContext, thread: str | None = None) -> "Caller":
@@ -105,7 +122,12 @@ class Caller:
             thread=thread,
             learn=context.learn,
             recall=context.recall,
+            timezone=context.timezone,
         )
+
+    def local(self, moment: datetime) -> datetime:
+        """Return a moment as the clock of the user shows it."""
+        return moment.astimezone(ZoneInfo(self.timezone))
 
     def owners_of(self, scope: Scope) -> tuple[str, ...]:
         """Return the owners in a scope whose learnings the caller may read; new learnings belong to the first one."""

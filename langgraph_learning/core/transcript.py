@@ -1,8 +1,9 @@
 """Messages as an extraction reads them: numbered lines with speakers, cut to a limit and split by a token budget."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
@@ -13,6 +14,10 @@ from langgraph_learning.core.text import escape_line, escape_markup, truncate
 
 CHARS_PER_TOKEN = 4
 """The usual rule of thumb: a budget limits cost and need not be exact."""
+TIME_KEYS = ("timestamp", "created_at", "sent_at", "created", "date")
+"""Names under which messages carry their time."""
+EARLIEST_MILLISECONDS = 100_000_000_000
+"""Numbers above are milliseconds: as seconds they would be in the year 5138 and later."""
 MESSAGE_TOKENS = {"human": 4_000, "ai": 2_000, "tool": 500}
 """Tokens of one message that are read at most, by message type."""
 MAX_QUERY_TOKENS = 500
@@ -77,11 +82,17 @@ def last_turn(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     return messages[starts[-1] :] if starts else messages
 
 
-def transcript_lines(messages: Sequence[AnyMessage], user: str, hidden: Collection[str] = ()) -> list[Line]:
+def transcript_lines(
+    messages: Sequence[AnyMessage],
+    user: str,
+    hidden: Collection[str] = (),
+    day_of: Callable[[AnyMessage], str] = lambda message: "",
+) -> list[Line]:
     """Return messages as numbered lines, each with the channel that follows from its role.
 
     An agent's message after a tool result in the same turn has the channel "tool".
     hidden: names of tools whose calls and results are left out.
+    day_of: returns the day to show after the speaker, if any.
     """
     lines: list[Line] = []
     tool_in_turn = False
@@ -98,8 +109,37 @@ def transcript_lines(messages: Sequence[AnyMessage], user: str, hidden: Collecti
         # Continued lines are indented, so that no text in a message can pose as the start of another message.
         text = escape_markup(_limit_text(message, hidden)).replace("\n", "\n    ")
         number = len(lines) + 1
-        lines.append(Line(number, message, f"[{number}] {escape_line(speaker)}: {text}", channel))
+        day = f" ({day_of(message)})" if day_of(message) else ""
+        lines.append(Line(number, message, f"[{number}] {escape_line(speaker)}{day}: {text}", channel))
     return lines
+
+
+def message_time(message: AnyMessage) -> datetime | None:
+    """Return the time that a message carries, in `additional_kwargs` or `response_metadata`; None if it has none.
+
+    It may be a datetime, ISO 8601, or seconds or milliseconds since 1970; without a time zone it is taken for UTC.
+    """
+    for carried in (message.additional_kwargs, message.response_metadata):
+        for name in TIME_KEYS:
+            time = _parse_time(carried.get(name))
+            if time is not None:
+                return time
+    return None
+
+
+def _parse_time(value: Any) -> datetime | None:
+    try:
+        if isinstance(value, str):
+            value = float(value) if value.replace(".", "", 1).isdigit() else datetime.fromisoformat(value.strip())
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = datetime.fromtimestamp(value / 1_000 if value > EARLIEST_MILLISECONDS else value, UTC)
+        # A day on either side leaves room for every time zone.
+        in_range = isinstance(value, datetime) and 1 < value.year < MAXYEAR
+    except (ValueError, OverflowError, OSError):
+        return None
+    if not in_range:
+        return None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)  # type: ignore[no-any-return]  # a datetime by now
 
 
 def split_chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:

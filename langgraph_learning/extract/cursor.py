@@ -53,9 +53,12 @@ class Unread:
 
     def mark_read(self, left: Collection[AnyMessage] = ()) -> tuple[list[ItemWrite], list[Expected]]:
         """Return what marks these messages as read, but for those that are left for the next turn."""
+        return self.cursor.advance(self.fingerprints_without(left))
+
+    def fingerprints_without(self, left: Collection[AnyMessage]) -> tuple[tuple[str, ...], ...]:
+        """Return the fingerprints of each of these messages, but for those that are left for the next turn."""
         left_ids = {id(message) for message in left}
-        read = [self.fingerprints[id(message)] for message in self.messages if id(message) not in left_ids]
-        return self.cursor.advance(read)
+        return tuple(self.fingerprints[id(message)] for message in self.messages if id(message) not in left_ids)
 
 
 def read_cursor(caller: Caller) -> Flow[Cursor]:

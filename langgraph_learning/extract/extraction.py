@@ -1,13 +1,14 @@
 """Extraction: one structured model call for all learning stores, whose answer is a list of edits."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 from langgraph.store.base import SearchOp
 from pydantic import ValidationError
 
@@ -22,6 +23,7 @@ from langgraph_learning.core.transcript import (
     Line,
     count_tokens,
     last_question,
+    message_time,
     split_chunks,
     transcript_lines,
 )
@@ -54,6 +56,8 @@ class ExtractionResult:
     """Items that must not have changed since they were read."""
     voted: tuple[ItemRef, ...] = ()
     """The learnings that the conversation votes on."""
+    read: tuple[tuple[str, ...], ...] = ()
+    """Fingerprints of the messages that it marks as read."""
 
 
 class Background(NamedTuple):
@@ -105,14 +109,31 @@ class Extraction:
         unread, background = yield from self._read(turn)
         if not any(isinstance(message, HumanMessage) for message in unread.messages):
             return ExtractionResult()
-        chunks = split_chunks(transcript_lines(unread.messages, turn.caller.user, self._own_tools), self._budget)
+        lines = transcript_lines(unread.messages, turn.caller.user, self._own_tools, partial(_earlier_day, turn))
+        chunks = split_chunks(lines, self._budget)
         now, later = chunks[:MAX_CHUNKS], chunks[MAX_CHUNKS:]
         edits, errors = yield from self._extract_edits(turn, unread, now, background)
         observed = yield from self._observe(turn, [line for chunk in now for line in chunk], background.opted_out)
         learnings = yield from self._process([*edits, *observed], background.known)
         votes, voted = yield from votes_in_edits(self._all_stores, turn, edits)
-        writes, expected = unread.mark_read(left=[line.message for chunk in later for line in chunk])
-        return ExtractionResult(tuple(learnings), tuple(errors), (*writes, *votes), tuple(expected), voted)
+        left = [line.message for chunk in later for line in chunk]
+        writes, expected = unread.mark_read(left)
+        read = unread.fingerprints_without(left)
+        return ExtractionResult(tuple(learnings), tuple(errors), (*writes, *votes), tuple(expected), voted, read)
+
+    def renew_cursor(self, caller: Caller, result: ExtractionResult) -> Flow[ExtractionResult | None]:
+        """Return a result that depends on the cursor as it is now: other runs of the thread read other messages.
+
+        None if they read some of these messages too, or if the cursor has not changed: then the messages have to be
+        read again.
+        """
+        cursor = yield from read_cursor(caller)
+        read_already = any(cursor.has_read(fingerprints) for fingerprints in result.read)
+        writes, expected = cursor.advance(result.read)
+        if read_already or not expected or list(result.expected) == expected:
+            return None
+        others = [write for write in result.writes if write[:2] != cursor.ref]
+        return replace(result, writes=(*writes, *others), expected=tuple(expected))
 
     def skip(self, turn: Turn) -> Flow[ExtractionResult]:
         """Mark the new messages as read without learning from them, now or later."""
@@ -215,7 +236,7 @@ class Extraction:
         kinds = "\n\n".join(
             f"## {', '.join(store.model_kinds)}\n{store.instructions}" for store in stores if store.model_kinds
         )
-        system = PROMPT.substitute(today=f"{turn.now:%Y-%m-%d}", stores=kinds)
+        system = PROMPT.substitute(today=f"{turn.caller.local(turn.now):%Y-%m-%d}", stores=kinds)
         proposed = [learning for learning in closed if _is_proposed(learning)]
         forgotten = [learning for learning in closed if not _is_proposed(learning)]
         small = self._budget // 16
@@ -306,6 +327,13 @@ def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequenc
         return said_anew or normalize(text) not in forgotten_before
 
     return [edit for edit in edits if is_wanted(edit)]
+
+
+def _earlier_day(turn: Turn, message: AnyMessage) -> str:
+    """Return the day of a message in the user's time zone, if it knows its time and the day is not today."""
+    time = message_time(message)
+    day = f"{turn.caller.local(time):%Y-%m-%d}" if time else ""
+    return "" if day == f"{turn.caller.local(turn.now):%Y-%m-%d}" else day
 
 
 def _render_known(learning: Learning) -> str:

@@ -15,7 +15,7 @@ from langgraph_learning.core.records import Edit, Record, reject_replaced
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ItemRef, Scope
 from langgraph_learning.core.text import escape_line, truncate
-from langgraph_learning.core.transcript import Line, last_turn, utterance
+from langgraph_learning.core.transcript import Line, last_turn, message_time, utterance
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore, Note, Request, Turn
 from langgraph_learning.stores.ranking import OVERFETCH, search_active
@@ -150,7 +150,7 @@ class Episodes(LearningStore):
 
 def _make_episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
     speaker = turn.caller.user if line.channel == "user" else "agent"
-    said, day = utterance(line.message), f"{turn.now:%Y-%m-%d}"
+    said, day = utterance(line.message), f"{turn.caller.local(message_time(line.message) or turn.now):%Y-%m-%d}"
     return Episode(speaker=speaker, on=day, said=said, thread=turn.caller.thread, position=position, follows=follows)
 
 

@@ -21,7 +21,7 @@ def render_bullet(learning: Learning, caller: Caller) -> str:
 
 def render_provenance(learning: Learning, caller: Caller) -> str:
     """Render the date of a learning and its first source; the source is left out if it is the caller's own words."""
-    date = f"{learning.learned_at:%Y-%m-%d}"
+    date = f"{caller.local(learning.learned_at):%Y-%m-%d}"
     if not learning.sources:
         return f" ({date})"
     source = learning.sources[0]
