@@ -1,5 +1,6 @@
 """The steps of the loop, recall, build_context, extract and update, as flows; and the node that runs a step."""
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from langgraph.store.base import BaseStore, PutOp
 
 from langgraph_learning.agent.run_context import ContextFrom, RunContext
 from langgraph_learning.agent.state import LearningState
-from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
+from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting, pause
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
@@ -26,6 +27,10 @@ from langgraph_learning.update.write_policy import write_learnings
 GraphState = Mapping[str, Any]
 UPDATE_ATTEMPTS = 3
 """How often a turn is learnt from while others change at the same time what it depends on."""
+WRITE_ATTEMPTS = 40
+"""How often its learnings are written while other runs of the same thread are quicker."""
+LONGEST_PAUSE = 0.3
+"""Seconds before another attempt at most."""
 
 OnError = Literal["report", "raise"]
 StepFunction = Callable[[GraphState, RunContext], Flow[dict[str, Any]]]
@@ -102,15 +107,24 @@ class Loop:
         # A client can write anything into the state, but no object of ours: only the extraction of this run counts.
         if not isinstance(result, ExtractionResult):
             result = ExtractionResult()
-        for attempt in range(UPDATE_ATTEMPTS):
-            if attempt:  # another extraction of this thread was quicker, or what it changes has changed meanwhile
-                result = yield from self._extract(state, run)
+        extractions = 1
+        for attempt in range(WRITE_ATTEMPTS):
             try:
                 learnings = yield from self._write(result, state, run)
             except Conflict:
-                continue
-            return (yield from self._report(result, learnings, state, run))
-        return {"learning_proposed": []}  # the cursor stays, so the next turn reads the messages
+                # Random, so that runs of one thread that were in conflict do not try again at the same moment.
+                yield from pause(random.uniform(0, min(0.01 * 2**attempt, LONGEST_PAUSE)))
+            else:
+                return (yield from self._report(result, learnings, state, run))
+            # Another run of this thread learnt from other messages, or what this one changes has changed meanwhile.
+            current = yield from self._extraction.renew_cursor(run.caller, result)
+            if current is None:
+                if extractions == UPDATE_ATTEMPTS:
+                    break
+                extractions += 1
+                current = yield from self._extract(state, run)
+            result = current
+        raise Conflict("Others changed what this turn depends on at the same time, again and again.")
 
     def extract_and_update(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Do both in one step, for the middleware."""

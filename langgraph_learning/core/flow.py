@@ -80,7 +80,14 @@ class Within:
     seconds: float
 
 
-Effect = Batch | Invoke | Await | ReadChanges | Within
+@dataclass(frozen=True)
+class Pause:
+    """Request to wait a number of seconds. The answer is None."""
+
+    seconds: float
+
+
+Effect = Batch | Invoke | Await | ReadChanges | Within | Pause
 Flow = Generator[Effect, Any, T]
 
 
@@ -168,6 +175,11 @@ def limit_store_waiting(flow: Flow[T], waiting: WaitingTime) -> Flow[T]:
 
 def _ask(request: Effect) -> Flow[Any]:
     return (yield request)
+
+
+def pause(seconds: float) -> Flow[None]:
+    """Wait a number of seconds."""
+    yield Pause(seconds)
 
 
 def invoke(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
@@ -262,6 +274,8 @@ def _perform(request: Effect, store: BaseStore, config: RunnableConfig | None) -
         return request.runnable.invoke(request.input, _add_tags(config, request.tags))
     if isinstance(request, Within):
         return _call_within(request.seconds, lambda: drive(request.flow, store, config))
+    if isinstance(request, Pause):
+        return time.sleep(request.seconds)
     if isinstance(request, ReadChanges):
         return _require_log(store).history(request.namespace, request.key, limit=request.limit)
     if inspect.iscoroutine(request.awaitable):
@@ -279,6 +293,8 @@ async def _aperform(request: Effect, store: BaseStore, config: RunnableConfig | 
         return await request.runnable.ainvoke(request.input, _add_tags(config, request.tags))
     if isinstance(request, Within):
         return await _await_within(request.seconds, adrive(request.flow, store, config))
+    if isinstance(request, Pause):
+        return await asyncio.sleep(request.seconds)
     if isinstance(request, ReadChanges):
         return await _require_log(store).ahistory(request.namespace, request.key, limit=request.limit)
     return await request.awaitable

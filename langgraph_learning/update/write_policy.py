@@ -20,6 +20,7 @@ from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
+from langgraph_learning.update.concurrent_subjects import settle_subjects
 from langgraph_learning.update.opt_out import opt_out_namespace, read_opt_outs
 from langgraph_learning.update.promotion import count_supporters, is_unsupported, write_candidate
 from langgraph_learning.update.proposals import drop_answered, is_rejected, make_proposals
@@ -60,6 +61,7 @@ def write_learnings(
             if not (yield from _have_versions(expected)):
                 raise
         else:
+            yield from settle_subjects(stores, caller, allowed.learnings)
             return allowed.learnings
     raise Conflict
 
