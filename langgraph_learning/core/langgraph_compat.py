@@ -8,7 +8,9 @@ from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
 
-_MOVED = "This version of LangGraph has no {name} any more, which langgraph-learning needs. Install langgraph>=1.2,<2."
+_MOVED = (
+    "This version of LangGraph has no {name} any more, which langgraph-learning needs. Install langgraph>=1.2.11,<2."
+)
 
 try:
     # langchain_core's RunnableLambda also serves sync and async code, but it adds a child run to every trace, and a

@@ -81,7 +81,7 @@ def test_a_langgraph_that_moved_a_private_name_is_named(module: str, name: str):
 
     assert 1 == result.returncode
     assert f"has no {module}.{name} any more" in result.stderr
-    assert "langgraph>=1.2,<2" in result.stderr
+    assert "langgraph>=1.2.11,<2" in result.stderr
 
 
 def _events(graph: Any) -> list[Any]:
