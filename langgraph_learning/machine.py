@@ -15,7 +15,7 @@ from langgraph.types import Checkpointer
 
 from langgraph_learning.agent.middleware import LearningMiddleware
 from langgraph_learning.agent.nodes import Nodes
-from langgraph_learning.agent.run_context import ContextFrom
+from langgraph_learning.agent.run_context import ContextFrom, make_context_reader
 from langgraph_learning.agent.steps import Loop, OnError
 from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
@@ -47,7 +47,8 @@ class LearningMachine(Facade):
         no learning store needs one.
     stores: the learning stores, in the order in which the agent sees them.
     store: the store for graphs that are compiled without one, and for methods that are called outside a run.
-    context_from: returns a `LearningContext` for the agent's own context, for agents that have one.
+    context_from: returns a `LearningContext` for the agent's own context, for agents that have one; a function of the
+        context, or of the context and the run's config.
     extraction: method of structured output; "auto" tries a JSON schema and falls back to tools.
     context_budget: maximum number of tokens of learnings that the agent sees.
     extraction_budget: maximum number of tokens of conversation that one extraction reads.
@@ -83,6 +84,7 @@ class LearningMachine(Facade):
         self.stores = tuple(stores)
         self.store = store
         chat_model = init_chat_model(model) if isinstance(model, str) else model
+        make_context_reader(context_from)  # raises for a function that takes neither one argument nor two
         self._loop = Loop(
             self.stores,
             Extraction(self.stores, chat_model, extraction, extraction_budget),

@@ -50,7 +50,7 @@ def told(learning: LearningMachine, *turns: Any, user: LearningContext = ALEX) -
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
     threads = [thread(f"talk {next(TALKS)}") for _ in turns]
     states = [agent.invoke(said(f"Too long {n}"), where, context=user) for n, where in enumerate(threads)]
-    return [error for state in states for error in state["learning_errors"]]
+    return [error for state in states for error in state.get("learning_errors", ())]
 
 
 def proposed(learning: LearningMachine, section: str, text: str, **more: Any) -> str:

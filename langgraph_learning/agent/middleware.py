@@ -14,8 +14,23 @@ from langgraph_learning.agent.run_context import RunContext
 from langgraph_learning.agent.state import LearningAgentState
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import Flow, adrive, drive
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.recall.context import AgentContext
 from langgraph_learning.recall.injection import add_context, inject
+
+
+class _MachineName(str):
+    """Name of a middleware. LangChain compares the names, and says nothing helpful if two are equal."""
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, _MachineName) and other is not self:
+            raise Misconfigured(
+                "An agent learns with one machine: two would overwrite each other's context, and a message that one "
+                "has read the other would never read. Give one machine the learning stores of both."
+            )
+        return str.__eq__(self, other)
 
 
 class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
@@ -27,6 +42,12 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         super().__init__()
         self.tools = tools
         self._loop = loop
+        self._name = _MachineName(type(self).__name__)
+
+    @property
+    def name(self) -> str:
+        """Name of the middleware, and the beginning of the names of its nodes."""
+        return self._name
 
     def before_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Recall, and build the context."""

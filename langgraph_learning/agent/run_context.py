@@ -1,9 +1,11 @@
 """The run in progress: its caller, thread, store, clock and stream."""
 
+import contextlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import RunnableConfig
@@ -11,17 +13,29 @@ from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 from pydantic import ValidationError
+from typing_extensions import TypedDict  # pydantic, for the schema that Studio shows, asks for this one
 
 from langgraph_learning.core.flow import WaitingTime
 from langgraph_learning.core.langgraph_compat import read_channel
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import ROOT, Caller, LearningContext, Scope, apply_authentication, escape
 from langgraph_learning.core.transcript import last_question
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.errors import Misconfigured, MissingOwner
 from langgraph_learning.recall.trial import current_trial
 from langgraph_learning.stores.base import Request, Turn
 
-ContextFrom = Callable[[Any], LearningContext]
+ContextFrom = Callable[[Any], LearningContext] | Callable[[Any, RunnableConfig], LearningContext]
+"""Makes a `LearningContext` of the agent's own context, and of the run's config if it takes two arguments."""
+ContextReader = Callable[[Any, RunnableConfig], Any]
+CONTEXT_KEYS: Any = TypedDict(  # type: ignore[misc]  # made at run time
+    "LearningContext",
+    {name: Annotated[field.annotation, field] for name, field in LearningContext.model_fields.items()},
+    total=False,
+)
+"""The fields of a `LearningContext` as a schema of dicts, for agents without a context of their own.
+
+LangGraph makes no object of a dict for it, so the agent's nodes find the dict with all its keys.
+"""
 TURN_CHANNEL = "learning_turn"
 
 
@@ -159,22 +173,77 @@ def _start_turn(
     runtime: Runtime[Any], config: RunnableConfig, context_from: ContextFrom | None, store_timeout: float | None
 ) -> TurnStart:
     thread = config["configurable"].get("thread_id")
-    caller = Caller.of(_resolve_context(runtime, context_from), str(thread) if thread is not None else None)
+    caller = Caller.of(_resolve_context(runtime, config, context_from), str(thread) if thread is not None else None)
     if current_trial():
         caller = replace(caller, learn=False)
     return TurnStart(caller, datetime.now(UTC), WaitingTime(store_timeout))
 
 
-def _resolve_context(runtime: Runtime[Any], context_from: ContextFrom | None) -> LearningContext:
-    context = context_from(runtime.context) if context_from else runtime.context
-    if context is None:
-        context = LearningContext()
-    elif isinstance(context, Mapping):
-        context = LearningContext.model_validate(context)
-    if not isinstance(context, LearningContext):
-        raise Misconfigured(
-            f"The run's context is a {type(context).__name__}, not a LearningContext: give the machine "
-            "context_from=, a function that makes the one of the other."
-        )
+def make_context_reader(context_from: ContextFrom | None) -> ContextReader:
+    """Return a function of a run's context and config that returns the context to read the caller from.
+
+    Raises `Misconfigured` if `context_from` takes neither one argument nor two.
+    """
+    if context_from is None:
+        return lambda context, config: context
+    if _accepts(context_from, 2):
+        return context_from  # type: ignore[return-value]  # just checked
+    if _accepts(context_from, 1):
+        return lambda context, config: context_from(context)  # type: ignore[call-arg]  # just checked
+    raise Misconfigured(
+        "context_from= has to be a function of the agent's context, or of the context and the run's config: "
+        "lambda context, config: LearningContext(user_id=…)."
+    )
+
+
+def has_user_id(context_schema: Any) -> bool:
+    """Return True if contexts of this schema name the user, so that no `context_from` is needed."""
+    classes = context_schema.__mro__ if inspect.isclass(context_schema) else ()
+    return any("user_id" in inspect.get_annotations(base) for base in classes) or hasattr(context_schema, "user_id")
+
+
+def _accepts(function: Callable[..., Any], count: int) -> bool:
+    """Return True if a function can be called with this many arguments by position."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions of C have none
+        return count == 1
+    required = [parameter for parameter in signature.parameters.values() if parameter.default is parameter.empty]
+    with contextlib.suppress(TypeError):
+        signature.bind(*[None] * count)
+        # A second parameter with a default is the function's own affair, unless it is called config.
+        return count == 1 or "config" in signature.parameters or len(required) == count
+    return False
+
+
+def _resolve_context(
+    runtime: Runtime[Any], config: RunnableConfig, context_from: ContextFrom | None
+) -> LearningContext:
+    context = make_context_reader(context_from)(runtime.context, config)
+    if context_from and not isinstance(context, LearningContext | Mapping):
+        raise Misconfigured(f"context_from= returned a {type(context).__name__}: it has to return a LearningContext.")
+    resolved = LearningContext.read(context)
     server = runtime.server_info
-    return apply_authentication(context, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping
+    authenticated = apply_authentication(resolved, server.user if server else None)  # type: ignore[arg-type]  # a BaseUser is read like a mapping
+    if authenticated.user_id is None:
+        raise MissingOwner(_explain_missing_user(runtime.context, config, context_from))
+    return authenticated
+
+
+def _explain_missing_user(context: Any, config: RunnableConfig, context_from: ContextFrom | None) -> str:
+    """Return the line to write for a run that names no user, made for how the run was started."""
+    if context_from is not None:
+        return "context_from= returned a LearningContext without a user_id: nobody was named who could learn."
+    if "user_id" in config["configurable"]:
+        return (
+            "The user_id is in the run's configurable, not in its context: give the machine context_from=lambda "
+            'context, config: LearningContext(user_id=config["configurable"]["user_id"]).'
+        )
+    if context is None or isinstance(context, LearningContext):
+        return inspect.cleandoc(MissingOwner.__doc__ or "")
+    keys = context if isinstance(context, Mapping) else getattr(context, "__dict__", {})
+    has_names = f"has {', '.join(map(str, keys))}" if keys else "is empty"
+    return (
+        f"The run's context names no user_id: it {has_names}. Add user_id=…, or give the machine "
+        "context_from=lambda context: LearningContext(user_id=…), which takes the user from where it is."
+    )

@@ -1,15 +1,36 @@
 """The channels that the loop adds to a graph's state."""
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, Any, NotRequired, Self, TypedDict
 
 from langchain.agents.middleware.types import AgentState, OmitFromInput, PrivateStateAttr
 from langchain_core.messages import AnyMessage
-from langgraph.channels import UntrackedValue
+from langgraph.channels import LastValue, UntrackedValue
 
 from langgraph_learning.agent.run_context import TurnStart
 from langgraph_learning.extract.extraction import ExtractionResult
 from langgraph_learning.recall.context import AgentContext
 from langgraph_learning.recall.recall import Recalled
+
+
+class LastNonEmpty(LastValue[list[str]]):
+    """A channel that an empty list empties, so that its key is in the state only if there is something to report."""
+
+    def from_checkpoint(self, checkpoint: list[str]) -> Self:
+        """Return the channel of a saved thread."""
+        channel = super().from_checkpoint(checkpoint)
+        channel._drop_empty_list()
+        return channel
+
+    def update(self, values: Sequence[list[str]]) -> bool:
+        """Take the value of a step."""
+        changed = super().update(values)
+        self._drop_empty_list()
+        return changed
+
+    def _drop_empty_list(self) -> None:
+        if self.is_available() and not self.value:
+            self.value = type(self)(self.typ, self.key).value
 
 
 class LearningState(TypedDict, total=False):
@@ -25,7 +46,7 @@ class LearningState(TypedDict, total=False):
     learning_context: Annotated[AgentContext, UntrackedValue]
     learning_lesson: Annotated[ExtractionResult, UntrackedValue]
     learning_session: list[dict[str, Any]]
-    learning_errors: list[str]
+    learning_errors: Annotated[list[str], LastNonEmpty]
     learning_proposed: list[str]
 
 
@@ -35,4 +56,4 @@ class LearningAgentState(AgentState[Any]):
     learning_turn: NotRequired[Annotated[TurnStart, UntrackedValue, PrivateStateAttr]]
     learning_context: NotRequired[Annotated[AgentContext, UntrackedValue, PrivateStateAttr]]
     learning_session: NotRequired[Annotated[list[dict[str, Any]], PrivateStateAttr]]
-    learning_errors: NotRequired[Annotated[list[str], OmitFromInput]]
+    learning_errors: NotRequired[Annotated[list[str], LastNonEmpty, OmitFromInput]]

@@ -4,7 +4,7 @@ import inspect
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NotRequired, get_type_hints, is_typeddict
+from typing import Annotated, Any, NotRequired, get_type_hints, is_typeddict
 
 from langchain_core.messages import AnyMessage, BaseMessage, RemoveMessage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -23,6 +23,8 @@ from typing_extensions import TypedDict  # pydantic, for the schemas that Studio
 
 from langgraph_learning.agent.error_capture import arecord_errors, record_errors
 from langgraph_learning.agent.nodes import ContextView, Nodes
+from langgraph_learning.agent.run_context import CONTEXT_KEYS, has_user_id
+from langgraph_learning.agent.state import LastNonEmpty
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.langgraph_compat import make_node
@@ -41,7 +43,7 @@ def wrap(
     if isinstance(agent, CompiledStateGraph):
         inner = _check_agent(agent, loop)
         store, checkpointer = store or inner.store, checkpointer or inner.checkpointer
-        name, context_schema = name or inner.name, inner.context_schema
+        name, context_schema = name or inner.name, inner.context_schema or (None if loop.context_from else CONTEXT_KEYS)
         shown = _show_context_to_models(inner) if inject else _accept_full_state(inner)
         state_schema, node = _full_schema(inner), _agent_node(loop, shown)
         input_schema, output_schema = inner.builder.input_schema, inner.builder.output_schema
@@ -50,11 +52,9 @@ def wrap(
             f"A {type(agent).__name__} cannot be wrapped: compile it, or call it from a function and wrap that."
         )
     else:
-        context_schema = None
+        context_schema = None if loop.context_from else LearningContext
         state_schema, node = _state_of(agent), Nodes(loop).agent(agent, inject=inject)
         input_schema = output_schema = state_schema
-    if not loop.context_from:
-        context_schema = LearningContext
     builder = StateGraph(
         state_schema, context_schema, input_schema=input_schema, output_schema=_add_error_channel(output_schema)
     )
@@ -121,10 +121,12 @@ def _check_agent(agent: Graph, loop: Loop) -> Graph:
     if agent.checkpointer is True:
         raise Misconfigured("Compile the agent without checkpointer=True: the graph around it keeps its state.")
     schema = agent.context_schema
-    if schema and not loop.context_from and not (inspect.isclass(schema) and issubclass(schema, LearningContext)):
+    if schema and not loop.context_from and not has_user_id(schema):
         raise Misconfigured(
-            f"The agent has a context of its own, {schema.__name__}: give the machine context_from=, a function "
-            "that makes a LearningContext of it."
+            f"The agent has a context of its own, {getattr(schema, '__name__', schema)}, without a user_id: give the "
+            "machine context_from=lambda context: LearningContext(user_id=context.…). If it is a config_schema, "
+            'context_from=lambda context, config: LearningContext(user_id=config["configurable"]["user_id"]), or '
+            "context_from=lambda context: context for runs with context=LearningContext(…)."
         )
     return agent
 
@@ -144,7 +146,7 @@ def _full_schema(inner: Graph) -> type[Any]:
 def _add_error_channel(output: type[Any]) -> type[Any]:
     """Return the schema of an agent's answer with the errors of learning from it."""
     hints = get_type_hints(output, include_extras=True)
-    return TypedDict("Output", {**hints, "learning_errors": NotRequired[list[str]]})  # type: ignore[operator,no-any-return]
+    return TypedDict("Output", {**hints, "learning_errors": NotRequired[Annotated[list[str], LastNonEmpty]]})  # type: ignore[operator,no-any-return]
 
 
 def _state_of(agent: Any) -> type[Any]:

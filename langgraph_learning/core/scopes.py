@@ -1,17 +1,20 @@
 """Scopes, LearningContext and Caller, and the namespaces they lead to."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, unquote
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 
 ROOT = "learnings"
+MAX_LABEL_BYTES = 1_000
+"""Longest id, in bytes of its namespace label: a database takes keys of up to some 2,700 bytes in an index."""
 
 Namespace = tuple[str, ...]
 ItemRef = tuple[Namespace, str]
@@ -53,20 +56,45 @@ Scope.AGENT = Scope("agent")
 Scope.GLOBAL = Scope("global")
 
 
+def _read_id(value: Any) -> Any:
+    """Return an id as text if it is an int or a UUID; leave anything else to the validation."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if is_number or isinstance(value, UUID) else value
+
+
+def _read_teams(value: Any) -> Any:
+    """Return teams as a tuple; one id is one team. The teams of a set, which has no order, are sorted."""
+    if value is None:
+        return ()
+    if isinstance(value, str | int | UUID):
+        return (value,)
+    return tuple(sorted(map(str, value))) if isinstance(value, set | frozenset) else value
+
+
+def _read_owners(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Id = Annotated[str, BeforeValidator(_read_id)]
+
+
 class LearningContext(BaseModel):
-    """The user of a run with their teams, and switches for learning and recall. Pass it to every run as `context=`."""
+    """The user of a run with their teams, and switches for learning and recall. Pass it to every run as `context=`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    A dict with these keys does as well; other keys in it are the agent's own. Ids may also be ints or UUIDs.
+    """
 
-    user_id: str | None = None
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    user_id: Id | None = None
     """Id of the user. Required, except on a server with authentication, which sets it to the authenticated user."""
-    team_ids: tuple[str, ...] = ()
+    team_ids: Annotated[tuple[Id, ...], BeforeValidator(_read_teams)] = ()
     """The user's teams. New team learnings belong to the first one; those of all teams are recalled."""
-    agent_id: str | None = None
+    agent_id: Id | None = None
     """Id of the agent. Required if something is learnt for one agent."""
-    tenant_id: str = "default"
+    tenant_id: Id = "default"
     """Id of the tenant. Nothing is ever recalled across tenants."""
-    owners: Mapping[str, str] = Field(default_factory=dict)
+    owners: Annotated[Mapping[str, Id], BeforeValidator(_read_owners)] = Field(default_factory=dict)
     """Owners of open scopes, such as {"project": "apollo"}."""
     learn: bool = True
     """False: nothing is learnt from this run."""
@@ -87,6 +115,39 @@ class LearningContext(BaseModel):
             ) from error
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_misspelt_tenant(cls, values: Any) -> Any:
+        """Refuse a tenant under another name. Any other missing id is an error later; this one has a default."""
+        if isinstance(values, Mapping) and "tenant_id" not in values:
+            for key in values:
+                if isinstance(key, str) and key.lower().replace("_", "").replace("-", "") == "tenantid":
+                    raise ValueError(f"the tenant is called tenant_id, not {key}: without it, tenants would be mixed")
+        return values
+
+    @classmethod
+    def read(cls, context: object) -> "LearningContext":
+        """Return the context of a run: a `LearningContext`, a mapping or an object with the same names, or None.
+
+        Raises `Misconfigured` for a value that cannot be read.
+        """
+        if isinstance(context, cls):
+            return context
+        values: Mapping[str, Any]
+        if context is None:
+            values = {}
+        elif isinstance(context, Mapping):
+            values = {key: value for key, value in context.items() if isinstance(key, str)}
+        else:
+            values = {name: getattr(context, name) for name in cls.model_fields if hasattr(context, name)}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise Misconfigured(
+                f"The run's context cannot be read: {_describe(error)}. If that key has a meaning of its own in your "
+                "agent, give the machine context_from=lambda context: LearningContext(user_id=…)."
+            ) from error
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -104,15 +165,14 @@ class Caller:
 
     @classmethod
     def of(cls, context: LearningContext, thread: str | None = None) -> "Caller":
-        """Return the caller of a context. Raises `MissingOwner` if the user is missing or any id is empty."""
+        """Return the caller of a context.
+
+        Raises `MissingOwner` if the user is missing or an id is empty, too long or not storable.
+        """
         if context.user_id is None:
             raise MissingOwner()
-        ids = [context.user_id, context.tenant_id, *context.team_ids, *context.owners.values()]
-        ids += [id_ for id_ in (context.agent_id, thread) if id_ is not None]
-        if not all(id_.strip() for id_ in ids):
-            raise MissingOwner(
-                "An id of the LearningContext or of the thread is empty. Leave out the ids that you do not have."
-            )
+        ids = [context.user_id, context.tenant_id, *context.team_ids, *context.owners, *context.owners.values()]
+        _check_ids([*ids, *(id_ for id_ in (context.agent_id, thread) if id_ is not None)])
         return cls(
             user=context.user_id,
             tenant=context.tenant_id,
@@ -191,9 +251,7 @@ def apply_authentication(context: LearningContext, user: Mapping[str, object] | 
     if user is None:
         return context
     identity = str(user["identity"])
-    authenticated = LearningContext.model_validate(
-        {key: user[key] for key in ("tenant_id", "team_ids", "owners") if key in user}
-    )
+    authenticated = LearningContext.read({key: user[key] for key in ("tenant_id", "team_ids", "owners") if key in user})
     if context.user_id not in (None, identity):
         raise NotAllowed(f"This run is authenticated as {identity!r}: leave user_id out or set it to that.")
     if not set(context.team_ids) <= set(authenticated.team_ids):
@@ -209,6 +267,30 @@ def apply_authentication(context: LearningContext, user: Mapping[str, object] | 
             "team_ids": context.team_ids or authenticated.team_ids,
             "owners": context.owners or authenticated.owners,
         }
+    )
+
+
+def _check_ids(ids: Iterable[str]) -> None:
+    """Raise `MissingOwner` for an id that is empty or that no database can store."""
+    for id_ in ids:
+        if not id_.strip():
+            raise MissingOwner(
+                "An id of the LearningContext or of the thread is empty. Leave out the ids that you do not have."
+            )
+        if "\0" in id_:
+            raise MissingOwner(f"The id {id_!r} contains the character NUL, which no database stores: leave it out.")
+        if (length := len(escape(id_))) > MAX_LABEL_BYTES:
+            raise MissingOwner(
+                f"The id {id_[:40]!r}… is too long: {length:,} bytes, of at most {MAX_LABEL_BYTES:,} (a letter outside "
+                "ASCII takes up to 12). Use a shorter id, such as a hash of this one."
+            )
+
+
+def _describe(error: ValidationError) -> str:
+    """Return what does not fit, without the values."""
+    problems = error.errors(include_url=False, include_input=False)
+    return "; ".join(
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"]))) for problem in problems
     )
 
 

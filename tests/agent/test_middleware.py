@@ -10,6 +10,7 @@ from langgraph.store.memory import InMemoryStore
 from people import ALEX, NOTHING, echo, edit, edits, machine, notes_what_users_say, observation, prompt, said, thread
 
 from langgraph_learning import LearningContext, LearningMachine, UserMemory, UserProfile
+from langgraph_learning.agent.state import LastNonEmpty
 from langgraph_learning.testing import ScriptedModel
 
 ROLE = edit("profile_field", field="role", value="CTO")
@@ -78,7 +79,7 @@ def test_the_saved_conversation_is_what_was_said():
     result = agent.invoke(said("tea?"), thread("a"), context=ALEX)
 
     assert ["I like tea", "You said: I like tea", "tea?", "You said: tea?"] == [m.text for m in result["messages"]]
-    assert {"messages", "learning_errors"} == set(result)
+    assert {"messages"} == set(result)
 
 
 def test_tokens_stream_as_without_us():
@@ -126,3 +127,24 @@ def test_two_machines_may_serve_one_store():
     agent_of(machine([NOTHING], store=store), talk, store).invoke(said("tea?"), thread("b"), context=ALEX)
 
     assert "Likes tea" in prompt(talk.shown[-1])
+
+
+def test_a_thread_of_an_earlier_release_shows_no_empty_list():
+    """There an empty list of errors was saved after every turn."""
+    channel = LastNonEmpty(list[str], "learning_errors")
+
+    assert not channel.from_checkpoint([]).is_available()
+    assert ["x"] == channel.from_checkpoint(["x"]).get()
+    assert not channel.from_checkpoint(channel.checkpoint()).is_available()
+
+
+def test_errors_are_gone_from_the_state_after_the_next_turn():
+    """The key is there as long as there is something to read under it."""
+    store = InMemoryStore()
+    agent = agent_of(machine([ConnectionError("down"), NOTHING], store=store, on_error="report"), echo(), store)
+    agent.invoke(said("hi"), thread("a"), context=ALEX)
+    saved = agent.get_state(thread("a")).values
+    agent.invoke(said("hi"), thread("a"), context=ALEX)
+
+    assert "ConnectionError" in saved["learning_errors"][0]
+    assert "learning_errors" not in agent.get_state(thread("a")).values

@@ -1,5 +1,8 @@
 """Scopes, callers and the namespaces that they may read and write."""
 
+from typing import Any
+from uuid import UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +12,9 @@ from langgraph_learning import LearningContext, Scope
 from langgraph_learning.core.scopes import Caller, apply_authentication, escape, unescape
 from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed
 
-IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=80).filter(
+    str.strip
+)
 
 
 @given(IDS)
@@ -117,3 +122,66 @@ def test_everything_private_to_a_user_is_under_one_namespace():
     assert alex.owner_namespace(Scope.TEAM) == alex.namespace(Scope.TEAM, "facts")[:-1]
     with pytest.raises(MissingOwner, match="names none"):
         alex.owner_namespace(Scope.AGENT)
+
+
+@pytest.mark.parametrize("number", [7, UUID(int=7)])
+def test_ids_may_be_numbers(number: Any):
+    """They are read as text, in every place."""
+    context = LearningContext(
+        user_id=number, team_ids=[number], agent_id=number, tenant_id=number, owners={"project": number}
+    )
+    text = str(number)
+
+    assert (
+        LearningContext(user_id=text, team_ids=(text,), agent_id=text, tenant_id=text, owners={"project": text})
+        == context
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "teams"),
+    [("acme", ("acme",)), (7, ("7",)), (["b", "a"], ("b", "a")), ({"b", "a"}, ("a", "b")), (None, ()), ((), ())],
+)
+def test_one_team_is_one_team(given: Any, teams: tuple[str, ...]):
+    """A text is never read as a team for each of its letters, and a set has the same order everywhere."""
+    assert teams == LearningContext(user_id="u", team_ids=given).team_ids
+
+
+@pytest.mark.parametrize("value", [True, 3.5, ["alex"], {}])
+def test_what_is_no_id_is_refused(value: Any):
+    """Nothing is guessed."""
+    with pytest.raises(Misconfigured, match="user_id: "):
+        LearningContext.read({"user_id": value})
+
+
+@pytest.mark.parametrize("key", ["tenantId", "tenant-id", "TENANT_ID", "tenantid"])
+def test_a_misspelt_tenant_is_refused(key: str):
+    """Every other misspelt id is missed later, but a missing tenant would be the default one."""
+    with pytest.raises(Misconfigured, match=f"tenant_id, not {key}"):
+        LearningContext.read({"user_id": "alex", key: "t1"})
+
+
+NOT_STORABLE = ["a\0b", "\ud800", "a" * 1_001, "長" * 112, "." * 334]
+
+
+@pytest.mark.parametrize("id_", NOT_STORABLE)
+@pytest.mark.parametrize("place", ["user_id", "team_ids", "agent_id", "tenant_id", "owner", "scope", "thread"])
+def test_an_id_that_no_database_stores_is_refused_at_once(id_: str, place: str):
+    """Before anything is recalled or a model is paid."""
+    fields: dict[str, Any] = {"user_id": "u"}
+    if place in ("owner", "scope"):
+        fields["owners"] = {"project": id_} if place == "owner" else {id_: "apollo"}
+    elif place != "thread":
+        fields[place] = [id_] if place == "team_ids" else id_
+    context = LearningContext.model_construct(**{**LearningContext().__dict__, **fields})
+
+    with pytest.raises(MissingOwner, match=r"NUL|Unicode|too long"):
+        Caller.of(context, id_ if place == "thread" else None)
+
+
+def test_the_longest_ids_are_stored(store):
+    """A tenant and a user of the greatest length fit into an index together."""
+    caller = Caller.of(LearningContext(user_id="é." * 111, tenant_id="長" * 111))
+    store.put(caller.namespace(Scope.USER, "behavioral_feedback"), "k" * 64, {"text": "Likes tea"})
+
+    assert "Likes tea" == store.get(caller.namespace(Scope.USER, "behavioral_feedback"), "k" * 64).value["text"]
