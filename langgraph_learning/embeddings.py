@@ -8,13 +8,39 @@ from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
-from langgraph_learning.errors import MissingExtra
+from langgraph_learning.errors import Misconfigured, MissingExtra
 
 if TYPE_CHECKING:
     from fastembed import TextEmbedding
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 TOKENIZER = "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json"
+
+
+def load_embeddings(name: str = "local") -> Embeddings | None:
+    """Return an embedding model by its name.
+
+    name: "local" for `LocalEmbeddings`, "none" for no model, or a name for `init_embeddings` such as
+        "openai:text-embedding-3-small".
+
+    Raises `MissingExtra` if the local model is not installed, `Misconfigured` for any other name that cannot be used.
+    """
+    if name == "none":
+        return None
+    if name == "local":
+        return LocalEmbeddings()
+    from langchain.embeddings import init_embeddings
+
+    try:
+        return init_embeddings(name)
+    except (ImportError, ValueError) as error:
+        raise Misconfigured(f"The embedding model {name} cannot be used: {error}") from error
+
+
+def count_dims(embeddings: Embeddings) -> int:
+    """Return the number of dimensions of a model's vectors; asks the model unless it says so itself."""
+    dims = getattr(embeddings, "dims", None)
+    return dims if isinstance(dims, int) else len(embeddings.embed_query("dimensions"))
 
 
 class LocalEmbeddings(Embeddings):

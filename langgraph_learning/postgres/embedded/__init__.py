@@ -24,6 +24,8 @@ from langgraph_learning.errors import Misconfigured, MissingExtra
 
 SYSTEM_ACCOUNT = "langgraph-learning"
 """Postgres refuses to run as root. If root starts it, it runs as this system account."""
+EMBEDDED = "embedded"
+"""Value of `DATABASE_URL` that names the embedded server."""
 VECTOR_PROBE = "SELECT '[1,2,3]'::vector <=> '[4,5,6]'::vector"
 """Runs the CPU instructions that the wheel's pgvector was built for."""
 MAX_SOCKET_PATH = 100
@@ -41,19 +43,41 @@ _shared_server_lock = threading.Lock()
 
 
 def database_url() -> str:
-    """Return `DATABASE_URL` or, if it is not set, the URL of an embedded server, which is started on first use.
+    """Return the URL of the database to learn into.
 
-    The embedded server runs until this process ends, and longer if another process uses it too.
+    It is `DATABASE_URL` or, if that is not set, the database of LangGraph's server (`POSTGRES_URI`, `DATABASE_URI`).
+    Otherwise, or with `DATABASE_URL=embedded`, it is an embedded server, which is started on first use and runs until
+    this process ends, and longer if another process uses it too.
+    Raises `Misconfigured` in an image of LangGraph's server if none of these is set.
     """
     global _shared_server
-    if url := os.environ.get("DATABASE_URL"):
+    url = os.environ.get("DATABASE_URL") or _server_database_url()
+    if url and url != EMBEDDED:
         return url
+    if not url and _is_server_image():
+        raise Misconfigured(
+            "There is no database: in an image of LangGraph's server, an embedded Postgres would be deleted with its "
+            "container. Set DATABASE_URL to a Postgres with pgvector, or POSTGRES_URI, which the server uses as well. "
+            f"If you want the embedded one nevertheless, set DATABASE_URL={EMBEDDED}."
+        )
     with _shared_server_lock:
         if _shared_server is None:
             server = EmbeddedPostgres()
             server.open()
             _shared_server = server
     return _shared_server.url
+
+
+def _server_database_url() -> str | None:
+    """Return the URL of the Postgres of LangGraph's server; `langgraph dev` has none, and says ":memory:"."""
+    urls = (os.environ.get(name, "") for name in ("POSTGRES_URI", "DATABASE_URI"))
+    return next((url for url in urls if url.startswith(("postgresql://", "postgres://"))), None)
+
+
+def _is_server_image() -> bool:
+    """Return True in a container that was built by `langgraph build` or from what `langgraph dockerfile` writes."""
+    is_server = "LANGSERVE_GRAPHS" in os.environ or Path("/api/langgraph_api").exists()
+    return is_server and os.environ.get("LANGGRAPH_RUNTIME_EDITION") != "inmem"  # that is `langgraph dev`
 
 
 def default_folder() -> Path:
