@@ -79,6 +79,8 @@ class TurnStart:
     """What the steps of this turn have waited for the store, and may wait."""
     seen: SeenMessages = field(default_factory=SeenMessages)
     """The messages of the thread, with those that were removed from it during this turn."""
+    problems: list[str] = field(default_factory=list)
+    """What failed in the middle of the turn, where the state cannot be changed; its last step reports it there."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ class RunContext:
     def at_present(self) -> "RunContext":
         """Return the run with the present time, for what happens in the middle of a turn."""
         return replace(self, start=replace(self.start, now=datetime.now(UTC)))
+
+    def report(self, problem: str) -> None:
+        """Report a problem to the stream at once, and to the state at the end of the turn."""
+        self.start.problems.append(problem)
+        self.emit({"error": problem})
 
     def turn(self, state: Mapping[str, Any]) -> Turn:
         """Return the turn to learn from, with the messages that were removed from the thread since it began."""

@@ -147,7 +147,7 @@ class Loop:
                     raise
                 message = f"{step.__name__} failed, the next turn tries again: {type(error).__name__}: {error}"
                 run.emit({"error": message})
-                return {"learning_errors": [*_errors_in(state), message]}
+                return {"learning_errors": [*_errors_in(state, run), message]}
 
         return tolerant_step
 
@@ -175,7 +175,7 @@ class Loop:
             ):
                 raise
             message = f"recall failed, the agent answers without memory: {type(error).__name__}: {error}"
-            run.emit({"error": message})
+            run.report(message)
             return developer_learnings(self.stores, request.now), [message]
 
     def _build(self, recalled: Mapping[str, Sequence[Learning]], request: Request) -> Flow[AgentContext]:
@@ -216,7 +216,7 @@ class Loop:
         # A candidate that waits for other users is of no concern to this conversation.
         proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]
         return {
-            "learning_errors": [*_errors_in(state), *result.errors],
+            "learning_errors": [*_errors_in(state, run), *result.errors],
             "learning_session": session or list(state.get("learning_session") or ()),
             "learning_proposed": [learning.key for learning in proposed],
         }
@@ -258,8 +258,9 @@ def _is_session(learning: Learning) -> bool:
     return learning.scope == Scope.THREAD
 
 
-def _errors_in(state: GraphState) -> list[str]:
-    return list(state.get("learning_errors") or ())
+def _errors_in(state: GraphState, run: RunContext) -> list[str]:
+    """Return what failed in this turn until now: as the steps reported it to the state, and in between."""
+    return list(dict.fromkeys((*(state.get("learning_errors") or ()), *run.start.problems)))
 
 
 def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, errors: list[str]) -> dict[str, Any]:

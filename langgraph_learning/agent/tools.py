@@ -13,6 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langgraph.errors import GraphBubbleUp
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode, ToolRuntime
 from langgraph.store.base import PutOp
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from langgraph_learning.agent.run_context import RunContext
 from langgraph_learning.agent.steps import UPDATE_ATTEMPTS, Loop
-from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, gather
+from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, gather, limit_store_waiting
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool_name
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.policy import Mode
@@ -29,7 +30,7 @@ from langgraph_learning.core.repository import find
 from langgraph_learning.core.scopes import ROOT
 from langgraph_learning.core.text import escape_line, truncate
 from langgraph_learning.core.transcript import Line, transcript_lines
-from langgraph_learning.errors import Conflict, InvalidEdit, Misconfigured
+from langgraph_learning.errors import Conflict, InvalidEdit, Misconfigured, MissingOwner, NotAllowed
 from langgraph_learning.extract.extraction import drop_forgotten, process_edits, read_closed
 from langgraph_learning.extract.schema import field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
@@ -216,16 +217,33 @@ class Toolbox:
         description = text.substitute(purpose=_describe_purpose(store, record))
         return self._make_tool(save_tool_name(kind), description, fields, partial(self.save, kind))
 
+    def _tolerate_errors(self, name: str, step: ToolStep) -> ToolStep:
+        """Return a step whose failure the agent is told, so that it answers without memory. It is reported as well."""
+
+        def tolerant_step(arguments: Mapping[str, Any], call: ToolCallContext) -> Flow[str]:
+            try:
+                return (yield from limit_store_waiting(step(arguments, call), call.run.start.waiting))
+            except (GraphBubbleUp, ToolException, Misconfigured, MissingOwner, NotAllowed):
+                raise
+            except Exception as error:
+                if self._loop.on_error == "raise":
+                    raise
+                call.run.report(f"{name} failed: {type(error).__name__}: {error}")
+                raise ToolException(_TEXTS["failed"].substitute()) from error
+
+        return tolerant_step
+
     def _make_tool(self, name: str, description: str, fields: Mapping[str, Any], step: ToolStep) -> BaseTool:
         loop = self._loop
+        tolerant_step = self._tolerate_errors(name, step)
 
         def call(runtime: ToolRuntime[Any, Any], **arguments: Any) -> str:
             run = loop.run()
-            return drive(step(arguments, ToolCallContext.of(run, runtime)), run.store, runtime.config)
+            return drive(tolerant_step(arguments, ToolCallContext.of(run, runtime)), run.store, runtime.config)
 
         async def acall(runtime: ToolRuntime[Any, Any], **arguments: Any) -> str:
             run = loop.run()
-            return await adrive(step(arguments, ToolCallContext.of(run, runtime)), run.store, runtime.config)
+            return await adrive(tolerant_step(arguments, ToolCallContext.of(run, runtime)), run.store, runtime.config)
 
         return StructuredTool(
             name=name,

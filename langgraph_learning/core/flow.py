@@ -20,7 +20,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning.core.store_protocol import Change, Expected, TransactionalStore
 from langgraph_learning.core.text import strip_unstorable
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.errors import LearningError, Misconfigured
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -269,7 +269,7 @@ def _perform(request: Effect, store: BaseStore, config: RunnableConfig | None) -
         ops = strip_unstorable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
             return store.transact(ops, expected=request.expected, by=request.by, erase=request.erase)
-        return [result for part in _split_batch(store, ops) for result in store.batch(part)]
+        return _check_results(store, ops, [result for part in _split_batch(store, ops) for result in store.batch(part)])
     if isinstance(request, Invoke):
         return request.runnable.invoke(request.input, _add_tags(config, request.tags))
     if isinstance(request, Within):
@@ -288,7 +288,9 @@ async def _aperform(request: Effect, store: BaseStore, config: RunnableConfig | 
         ops = strip_unstorable(request.ops)
         if (request.expected or request.by) and isinstance(store, TransactionalStore):
             return await store.atransact(ops, expected=request.expected, by=request.by, erase=request.erase)
-        return [result for part in _split_batch(store, ops) for result in await store.abatch(part)]
+        return _check_results(
+            store, ops, [result for part in _split_batch(store, ops) for result in await store.abatch(part)]
+        )
     if isinstance(request, Invoke):
         return await request.runnable.ainvoke(request.input, _add_tags(config, request.tags))
     if isinstance(request, Within):
@@ -365,6 +367,12 @@ def _finish(task: "asyncio.Future[Any]") -> None:
 
 def _no_answer(seconds: float) -> str:
     return f"there was no answer within {seconds:.3g} seconds"
+
+
+def _check_results(store: BaseStore, ops: Sequence[Op], results: list[Result]) -> list[Result]:
+    if len(results) != len(ops) and not all(isinstance(op, PutOp) for op in ops):
+        raise LearningError(f"{type(store).__name__} returned {len(results)} results for {len(ops)} operations.")
+    return results
 
 
 class Facade:

@@ -15,7 +15,7 @@ from langgraph.store.base import Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, echo, machine, notes_what_users_say, said, thread
 
-from langgraph_learning import Episodes, LearningContext, LearningMachine, SelfImprovement, UserMemory
+from langgraph_learning import Episodes, LearningContext, LearningMachine, Mode, SelfImprovement, UserMemory
 from langgraph_learning.agent.run_context import SeenMessages
 from langgraph_learning.errors import Misconfigured, MissingOwner
 from langgraph_learning.postgres import HybridPostgresStore
@@ -225,6 +225,30 @@ def test_a_limit_of_nothing_is_refused(limit):
     """None is how to wait as long as it takes."""
     with pytest.raises(Misconfigured, match="store_timeout"):
         machine(notes_what_users_say, store_timeout=limit)
+
+
+@pytest.mark.parametrize("world", ["sync", "async"])
+@pytest.mark.parametrize(
+    "call",
+    [("search_learnings", {"query": "tea"}), ("save_observation", {"observation": "Likes tea.", "replaces": None})],
+)
+async def test_a_tool_that_fails_says_so_and_the_agent_answers(call, world):
+    """State and stream report it as well."""
+    store, (name, arguments) = Outage(), call
+    learning = machine(None, [UserMemory(mode=Mode.AGENTIC)], store=store, on_error="report")
+    request = AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": "c1"}])
+
+    def answer(messages: Any) -> Any:
+        if messages[-1].type == "tool":
+            return str(messages[-1].content)
+        store.error = ConnectionError("refused")
+        return request
+
+    agent = create_agent(ScriptedModel(answer), [], middleware=[learning.middleware()], store=store)
+    result = await ask(agent, "I like tea", world)
+
+    assert "cannot be reached right now" in result["messages"][-1].text
+    assert any(f"{name} failed: ConnectionError: refused" == error for error in result["learning_errors"])
 
 
 # Messages that something removed in the middle of the turn

@@ -7,8 +7,8 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.store.base import GetOp, PutOp
 from langgraph.store.memory import InMemoryStore
 
-from langgraph_learning.core.flow import Batch, Flow, adrive, as_flow, batch, drive, gather, invoke
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.core.flow import Batch, Flow, adrive, as_flow, batch, drive, gather, get_item, invoke
+from langgraph_learning.errors import LearningError, Misconfigured
 
 READ_A, READ_B = GetOp(("a",), "k"), GetOp(("b",), "k")
 
@@ -102,3 +102,23 @@ async def test_a_method_may_be_plain_async_or_a_flow():
         return 3
 
     assert [1, 2, 3] == [await adrive(as_flow(x), InMemoryStore()) for x in (1, waits(), asks())]
+
+
+class Forgetful(InMemoryStore):
+    """A store that answers nothing."""
+
+    def batch(self, ops: Any) -> Any:
+        """Return too few results."""
+        return []
+
+    async def abatch(self, ops: Any) -> Any:
+        """Return too few results."""
+        return []
+
+
+async def test_a_store_that_answers_too_little_is_named():
+    """Nobody could tell which of the answers are missing."""
+    with pytest.raises(LearningError, match="Forgetful returned 0 results for 2"):
+        drive(gather([get_item(("a",), "1"), get_item(("a",), "2")]), Forgetful())
+    with pytest.raises(LearningError, match="Forgetful returned 0 results for 2"):
+        await adrive(gather([get_item(("a",), "1"), get_item(("a",), "2")]), Forgetful())
