@@ -130,7 +130,10 @@ def message_time(message: AnyMessage) -> datetime | None:
 def _parse_time(value: Any) -> datetime | None:
     try:
         if isinstance(value, str):
-            value = float(value) if value.replace(".", "", 1).isdigit() else datetime.fromisoformat(value.strip())
+            text = value.strip()
+            value = float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text)
+            if len(text) == len("2023-05-01") and isinstance(value, datetime):
+                value = value.replace(hour=12)  # a day without a time is that day in almost every time zone
         if isinstance(value, int | float) and not isinstance(value, bool):
             value = datetime.fromtimestamp(value / 1_000 if value > EARLIEST_MILLISECONDS else value, UTC)
         # A day on either side leaves room for every time zone.
