@@ -31,6 +31,14 @@ _CLAUSE_END = re.compile(
 _INVISIBLE = re.compile(
     "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e007f]"
 )
+_TYPOGRAPHY = {
+    **dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u02bc\u02b9\u2032\u00b4\u0060\u055a\ua78c"), "'"),
+    **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\u300c\u300d"), '"'),
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-"),
+}
+_VARIATION_SELECTORS = frozenset(map(chr, [0x034F, *range(0xFE00, 0xFE10)]))
+_FULL_STOPS = " .!\u3002\uff61\u0964\u0965\u06d4\u0589\u1362\u104a\u104b\u17d4\u17d5\u1803\u1809\ua4ff\u2e3c"
+"""Full stops and exclamation marks of many scripts, as NFKC leaves them."""
 _QUOTATION = re.compile(
     r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"\u201c\u201e\u00ab].*?(?:[\"\u201d\u201c\u00bb]|\Z))", re.MULTILINE
 )
@@ -39,8 +47,16 @@ _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0
 
 
 def normalize(text: str) -> str:
-    """Return a text for comparison: Unicode form, case, spaces and a final full stop make no difference."""
-    return " ".join(normalize_unicode("NFKC", text).casefold().split()).rstrip(".!")
+    """Return a text for comparison: spelling in Unicode, case, spaces and a final full stop make no difference.
+
+    Spelling in Unicode is composition and width, typographic quotation marks and dashes, and invisible characters.
+    """
+    spelled = normalize_unicode("NFKC", text).casefold()
+    if not spelled.isascii():
+        # Case folding decomposes some characters.
+        plain = normalize_unicode("NFKC", spelled.translate(_TYPOGRAPHY))
+        spelled = "".join(char for char in plain if category(char) != "Cf" and char not in _VARIATION_SELECTORS)
+    return " ".join(spelled.split()).rstrip(_FULL_STOPS)
 
 
 def tokenize(text: str) -> list[str]:

@@ -147,3 +147,34 @@ def test_invisible_characters_are_not_stored(hidden: str):
 def test_characters_that_scripts_need_are_stored(text: str):
     """Joiners of Persian and of emoji, combining marks and punctuation."""
     assert text == strip_unstorable(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("用户喜欢喝茶", "用户喜欢喝茶。"),
+        ("चाय पसंद है", "चाय पसंद है।"),
+        ("وہ چائے پیتا ہے", "وہ چائے پیتا ہے۔"),
+        ("Mag Café", "Mag Cafe\u0301"),
+        ("Uses AWS.", "Uses ＡＷＳ．"),
+        ("Doesn't drink", "Doesn’t drink!"),
+        ('Says "no"', "Says “no”"),
+        ("9-17 h", "9–17 h"),
+        ("Owns two dogs", "Owns two\u200b dogs\ufeff"),
+        ("Owns\u00a0two dogs", "Owns two  dogs"),
+        ("Loves ❤️", "Loves ❤"),
+        ("STRASSE", "Straße"),
+        ("İstanbul", "i\u0307stanbul"),
+    ],
+)
+def test_one_statement_in_two_spellings_compares_as_equal(text: str, other: str):
+    """Scripts, composition, width, typography and invisible characters make no other statement."""
+    assert normalize(text) == normalize(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"), [("Is 5", "Is -5"), ("Is it so", "Is it so?"), ("a b", "ab"), ("resume", "résumé")]
+)
+def test_other_words_compare_as_different(text: str, other: str):
+    """What changes the meaning stays."""
+    assert normalize(text) != normalize(other)
