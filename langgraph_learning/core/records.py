@@ -4,16 +4,19 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self, get_origin
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.core.learning import Learning, Source, Status
+from langgraph_learning.core.repair import input_name
 from langgraph_learning.core.scopes import Namespace
 from langgraph_learning.core.text import normalize
 
 SubjectOf = Callable[[Learning], str]
+
+R = TypeVar("R", bound=BaseModel)
 
 FORGET = "forget"
 
@@ -87,7 +90,7 @@ class Edit:
             key=self.key,
             kind=self.kind,
             text=record_text(self.record),
-            data=self.record.model_dump(mode="json"),
+            data=record_data(self.record),
             sources=(self.source, *self.support),
             quote=self.quote,
             learned_at=self.at,
@@ -114,7 +117,8 @@ def has_identity(record: type[BaseModel]) -> bool:
 
 def links_of(record: BaseModel) -> tuple[str, ...]:
     """Return the keys of the learnings that a record links to."""
-    return raw_links({name: getattr(record, name, None) for name in type(record).model_fields}, type(record))
+    names = record.links if isinstance(record, Record) else ()
+    return raw_links({name: getattr(record, name, None) for name in names}, type(record))
 
 
 def raw_links(raw: Mapping[str, Any], record: type[BaseModel]) -> tuple[str, ...]:
@@ -146,6 +150,22 @@ def verdict_of(record: BaseModel | None) -> bool | None:
     return record.verdict() if isinstance(record, Record) else None
 
 
+def record_data(record: BaseModel) -> dict[str, Any]:
+    """Return the validated values of a record by field name, as JSON: what is stored, and what `read_record` reads."""
+    return record.model_dump(mode="json", by_alias=False, round_trip=True)
+
+
+def read_record(kind: type[R], data: Mapping[str, Any]) -> R:
+    """Return the record with stored values. Raises pydantic's `ValidationError` if its fields have changed since.
+
+    Values are JSON, so a strict record takes a date as text here; computed fields that were stored are left out.
+    """
+    names = {name: input_name(name, field) for name, field in kind.model_fields.items()}
+    computed = kind.model_computed_fields.keys() - names.keys()
+    values = {names.get(name, name): value for name, value in data.items() if name not in computed}
+    return kind.model_validate(values, strict=False)
+
+
 def record_text(record: BaseModel) -> str:
     """Return the text of a record: its own `as_text`, or all field values for other pydantic models."""
     return record.as_text() if isinstance(record, Record) else field_text(record)
@@ -156,18 +176,27 @@ def field_text(record: BaseModel, choices: bool = True) -> str:
     choice_fields = {
         name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal
     }
-    parts = []
-    for name, value in own_values(record).items():
-        if value in (None, "", []) or (name in choice_fields and not choices):
-            continue
-        parts.append(", ".join(map(str, value)) if isinstance(value, list) else str(value))
-    return " · ".join(parts)
+    given = [value for name, value in own_values(record).items() if choices or name not in choice_fields]
+    return " · ".join(text for text in map(value_text, given) if text)
+
+
+def value_text(value: Any) -> str:
+    """Return a value of a field as text: the parts of a list, or the names and values of an object."""
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        named = {name: value_text(part) for name, part in value.items()}
+        return ", ".join(f"{name}: {text}" for name, text in named.items() if text)
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(part, Mapping) for part in value)
+        return ("; " if nested else ", ").join(text for text in map(value_text, value) if text)
+    return str(value)
 
 
 def own_values(record: BaseModel) -> dict[str, Any]:
     """Return the field values of a record, without links and copies of linked learnings."""
     links = record.links if isinstance(record, Record) else ()
-    return record.model_dump(mode="json", exclude={*link_snapshot_fields(type(record)), *links})
+    return record.model_dump(mode="json", by_alias=False, exclude={*link_snapshot_fields(type(record)), *links})
 
 
 def link_snapshot_fields(record: type[BaseModel]) -> set[str]:
@@ -227,7 +256,7 @@ def _apply_edit(edit: Edit, known: Sequence[Learning], subject_of: SubjectOf) ->
         if normalize(learning.text) == normalize(new.text):
             return _confirm(learning, edit)
     replaced = {learning.key: learning for learning in same_subject}
-    if edit.replaces and edit.replaces.namespace == new.namespace:
+    if edit.replaces and edit.replaces.namespace == new.namespace and edit.replaces.key != new.key:
         replaced[edit.replaces.key] = edit.replaces
     retired = {"status": Status.SUPERSEDED, "valid_to": edit.at}
     superseded = [learning.model_copy(update=retired) for learning in replaced.values()]

@@ -6,13 +6,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from langgraph_learning.core.records import FORGET
+from langgraph_learning.core.repair import PAIR, validate_leniently
 from langgraph_learning.errors import Misconfigured
 
 EDIT_FIELDS = ("edit", "message", "replaces")
-_KEYWORDS = frozenset({"type", "description", "enum", "const", "anyOf", "items", "properties", "required"})
-_IGNORED = frozenset(
-    {"title", "default", "additionalProperties", "$defs", "format", "maxLength", "minLength", "pattern"}
+_TYPES = frozenset({"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"})
+"""Keywords that say which values a field takes."""
+_UNKNOWN_TO_PROVIDERS = frozenset(
+    {"prefixItems", "patternProperties", "not", "if", "contains", "dependentSchemas", "unevaluatedProperties"}
 )
+"""Keywords that change which values a field takes, and that strict providers refuse."""
+# All other keywords are limits, which validation checks, or annotations without effect: they are left out.
 _MESSAGE_SCHEMA = {"type": "integer", "description": "Number of the message that this rests on."}
 
 
@@ -64,15 +68,8 @@ def field_schemas(record: type[BaseModel], taken: Sequence[str]) -> dict[str, An
 
 
 def parse_record(raw: Mapping[str, Any], record: type[BaseModel]) -> BaseModel:
-    """Return the record in an edit that a model sent. Null for a field with a default means that default.
-
-    Raises pydantic's `ValidationError`.
-    """
-    given = {name: value for name, value in raw.items() if name not in EDIT_FIELDS}
-    optional = {name for name, field in record.model_fields.items() if not field.is_required()}
-    return record.model_validate(
-        {name: value for name, value in given.items() if value is not None or name not in optional}
-    )
+    """Return the record in an edit that a model sent. Raises pydantic's `ValidationError`."""
+    return validate_leniently(record, {name: value for name, value in raw.items() if name not in EDIT_FIELDS})
 
 
 def object_schema(properties: Mapping[str, Any], description: str = "") -> dict[str, Any]:
@@ -85,7 +82,7 @@ def _strict_schema(
     schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Return a schema in the dialect that strict providers share: no references, no defaults, every field required."""
-    if schema == {} or set(schema) <= {"title", "default", "description"}:
+    if not _TYPES & set(schema):
         raise Misconfigured(f"{where}: a field needs a type; Any cannot be asked of a model.")
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
@@ -93,13 +90,17 @@ def _strict_schema(
             raise Misconfigured(f"{where}: a record cannot contain itself.")
         found = _strict_schema(definitions[name], definitions, where, (*inside, name))
         return {**found, "description": schema["description"]} if "description" in schema else found
-    if unknown := set(schema) - _KEYWORDS - _IGNORED:
+    if len(schema.get("allOf", ())) == 1:  # a reference with a description or a default beside it
+        found = _strict_schema(schema["allOf"][0], definitions, where, inside)
+        return {**found, "description": schema["description"]} if "description" in schema else found
+    if unknown := (_UNKNOWN_TO_PROVIDERS | {"allOf"}) & set(schema):
         raise Misconfigured(
             f"{where}: JSON schema's {sorted(unknown)[0]!r} is not taken by every provider; use a plainer type."
         )
     strict: dict[str, Any] = {key: schema[key] for key in ("type", "description", "enum", "const") if key in schema}
-    if "anyOf" in schema:
-        strict["anyOf"] = [_strict_schema(branch, definitions, where, inside) for branch in schema["anyOf"]]
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            strict["anyOf"] = [_strict_schema(branch, definitions, where, inside) for branch in schema[union]]
     if schema.get("type") == "array":
         strict["items"] = _strict_schema(schema.get("items", {}), definitions, f"{where}[]", inside)
     if schema.get("type") == "object":
@@ -109,13 +110,24 @@ def _strict_schema(
 
 def _strict_object(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str]) -> dict[str, Any]:
     if "properties" not in schema:
-        raise Misconfigured(f"{where}: a dict has no fixed fields; use a list of records with a name and a value.")
+        return _pairs_schema(schema, definitions, where, inside)
     required = schema.get("required", ())
     properties = {}
     for name, field in schema["properties"].items():
         strict = _strict_schema(field, definitions, f"{where}.{name}", inside)
         properties[name] = strict if name in required else _make_nullable(strict)
     return object_schema(properties, " ".join(schema.get("description", "").split()))
+
+
+def _pairs_schema(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of a dict as a list of pairs: strict providers take only objects whose fields are known."""
+    values = schema.get("additionalProperties")
+    if not isinstance(values, dict):
+        raise Misconfigured(f"{where}: a dict needs types, such as dict[str, str].")
+    name, value = PAIR
+    pair = object_schema({name: {"type": "string"}, value: _strict_schema(values, definitions, where, inside)})
+    description = {"description": schema["description"]} if "description" in schema else {}
+    return {"type": "array", "items": pair, **description}
 
 
 def _make_nullable(schema: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from langgraph_learning.core.records import (
     identity_of,
     kind_of,
     link_snapshot_fields,
+    read_record,
+    record_data,
     record_text,
 )
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
@@ -187,7 +189,7 @@ class LearningStore:
 
     def record_of(self, learning: Learning) -> BaseModel:
         """Return the record of a learning of this store."""
-        return self.kinds[learning.kind].model_validate(dict(learning.data))
+        return read_record(self.kinds[learning.kind], learning.data)
 
     def subject(self, learning: Learning) -> str:
         """Return the subject of a learning: of two learnings with the same subject, the later replaces the earlier."""
@@ -210,8 +212,8 @@ class LearningStore:
 
     def with_fields(self, learning: Learning, fields: Mapping[str, Any]) -> Learning:
         """Return a learning with other values in some fields of its record. Raises pydantic's `ValidationError`."""
-        record = self.kinds[learning.kind].model_validate({**learning.data, **fields})
-        return learning.model_copy(update={"data": record.model_dump(mode="json"), "text": record_text(record)})
+        record = read_record(self.kinds[learning.kind], {**learning.data, **fields})
+        return learning.model_copy(update={"data": record_data(record), "text": record_text(record)})
 
     def rank(self, items: Iterable[Item], namespaces: Sequence[Namespace], request: Request) -> list[Learning]:
         """Return the learnings worth showing: valid now, one per subject, most relevant or newest first."""

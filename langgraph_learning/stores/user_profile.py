@@ -1,14 +1,26 @@
 """UserProfile: typed fields about the user, each corrected or cleared on its own."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainValidator,
+    ValidationError,
+    create_model,
+    field_serializer,
+    field_validator,
+)
+from pydantic_core import to_jsonable_python
 
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.records import Record, explain_error
+from langgraph_learning.core.records import Record, explain_error, value_text
+from langgraph_learning.core.repair import validate_leniently
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore
+
+_NO_METADATA = "a field of a profile"  # Annotated wants something beside the type
 
 
 class Profile(BaseModel):
@@ -68,33 +80,74 @@ class _Field(Record):
 
     def as_text(self) -> str:
         value = self.value  # type: ignore[attr-defined]  # the schema's types make the value's type
-        return f"{self.identity()}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        return f"{self.identity()}: {value_text(to_jsonable_python(value))}"
 
 
 def _make_field_record(schema: type[BaseModel]) -> type[Record]:
     """Return a record of one field of a profile: the field's name, and a value of one of the profile's types."""
     names = tuple(schema.model_fields)
-    blank = schema.model_construct()
     types = {_without_none(field.annotation) for field in schema.model_fields.values()}
+    models = {name: _make_field_model(schema, name) for name in names}
 
     class ProfileField(_Field):
         __doc__ = _Field.__doc__
 
         def model_post_init(self, context: Any, /) -> None:
-            """Validate the value against the field's type in the schema."""
+            """Replace the value by what the field's type and validators in the schema make of it."""
             name = self.identity()
             try:
-                schema.__pydantic_validator__.validate_assignment(blank.model_copy(), name, self.value)  # type: ignore[attr-defined]
+                validated = validate_leniently(models[name], {name: self.value})  # type: ignore[attr-defined]
             except ValidationError as error:
                 raise ValueError(explain_error(error)) from error
+            except Exception as error:
+                raise ValueError(f"{name}: {type(error).__name__}: {error}") from error
+            value = getattr(validated, name)
+            if value is None:
+                raise ValueError(f"{name}: null is no value; a field is cleared by forgetting it")
+            self.__dict__["value"] = value
+
+        @field_serializer("value", mode="plain", check_fields=False)
+        def _value_as_json(self, value: Any) -> Any:
+            return to_jsonable_python(value, by_alias=False, round_trip=True)
 
     return create_model(
         "ProfileField",
         __base__=ProfileField,
         __doc__=_Field.__doc__,
         field=(_make_literal(names), ...),
-        value=(_make_union(sorted(types, key=str)), ...),
+        # The schema's field validates the value; a union of all types would change it before.
+        value=(_make_unvalidated(_make_union(sorted(types, key=str))), ...),
     )
+
+
+def _make_field_model(schema: type[BaseModel], name: str) -> type[BaseModel]:
+    """Return a model of one field of a schema, with the field's type, limits and validators.
+
+    The profile is learnt field by field, so that validators of the whole schema, which see several fields, cannot be
+    asked; and a field that is frozen in the schema may get its first value.
+    """
+    original = schema.model_fields[name]
+    decorators = schema.__pydantic_decorators__.field_validators.items()
+    validators: dict[str, Any] = {
+        f"{attribute}_of_field": field_validator(name, mode=decorator.info.mode)(staticmethod(decorator.func))
+        for attribute, decorator in decorators
+        if name in decorator.info.fields or "*" in decorator.info.fields
+    }
+    inherited = (
+        "arbitrary_types_allowed",
+        "str_strip_whitespace",
+        "str_to_lower",
+        "str_to_upper",
+        "use_enum_values",
+        "str_min_length",
+        "str_max_length",
+        "allow_inf_nan",
+        "coerce_numbers_to_str",
+    )
+    config: Any = {option: value for option, value in schema.model_config.items() if option in inherited}
+    field: Any = {name: (Annotated[(original.annotation, *original.metadata, _NO_METADATA)], ...)}
+    model: type[BaseModel] = create_model(schema.__name__, __config__=config, __validators__=validators, **field)
+    return model
 
 
 def _without_none(annotation: Any) -> Any:
@@ -103,6 +156,11 @@ def _without_none(annotation: Any) -> Any:
     if type(None) not in args:
         return annotation
     return _make_union([arg for arg in args if arg is not type(None)])
+
+
+def _make_unvalidated(annotation: Any) -> Any:
+    """Return a type with the JSON schema of another one, that takes any value as it is."""
+    return Annotated[Any, PlainValidator(lambda value: value, json_schema_input_type=annotation)]
 
 
 # Types known only at run time, which a type checker cannot follow.
