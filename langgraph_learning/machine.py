@@ -29,7 +29,7 @@ from langgraph_learning.curate.report import Report
 from langgraph_learning.curate.run import UNUSED_AFTER, CurationSettings, OnProgress, curate
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.extraction import Extraction
-from langgraph_learning.extract.structured_output import ExtractionMethod
+from langgraph_learning.extract.structured_output import TIMEOUT, ExtractionMethod
 from langgraph_learning.review import feedback
 from langgraph_learning.review.api import Review
 from langgraph_learning.review.feedback import OutcomeResult
@@ -52,6 +52,9 @@ class LearningMachine(Facade):
     extraction: method of structured output; "auto" tries a JSON schema and falls back to tools.
     context_budget: maximum number of tokens of learnings that the agent sees.
     extraction_budget: maximum number of tokens of conversation that one extraction reads.
+    extraction_timeout: maximum number of seconds that the extraction of a turn waits for the model; None: no limit.
+    extraction_max_tokens: maximum number of tokens of one answer of the extraction model; None: the model's own limit
+        or, for a model without one, 8,000.
     on_error: "report" keeps the answer and reports a failed recall or extraction in state and stream; "raise" is for
         tests.
     shadow: learn without showing the agent any learning.
@@ -72,6 +75,8 @@ class LearningMachine(Facade):
         extraction: ExtractionMethod = "auto",
         context_budget: int = 2_000,
         extraction_budget: int = 12_000,
+        extraction_timeout: float | None = TIMEOUT,
+        extraction_max_tokens: int | None = None,
         on_error: OnError = "report",
         shadow: bool = False,
         four_eyes: bool = False,
@@ -80,6 +85,7 @@ class LearningMachine(Facade):
         _check_settings(stores, context_budget, extraction_budget)
         if store_timeout is not None and store_timeout <= 0:
             raise Misconfigured("store_timeout is a number of seconds above zero, or None.")
+        _check_limits(extraction_timeout, extraction_max_tokens)
         super().__init__(self._require_store)
         self.stores = tuple(stores)
         self.store = store
@@ -87,7 +93,9 @@ class LearningMachine(Facade):
         make_context_reader(context_from)  # raises for a function that takes neither one argument nor two
         self._loop = Loop(
             self.stores,
-            Extraction(self.stores, chat_model, extraction, extraction_budget),
+            Extraction(
+                self.stores, chat_model, extraction, extraction_budget, extraction_timeout, extraction_max_tokens
+            ),
             store=store,
             context_from=context_from,
             on_error=on_error,
@@ -382,6 +390,13 @@ class LearningMachine(Facade):
 
 def _caller(context: LearningContext, thread_id: str | None = None) -> Caller:
     return Caller.of(context, thread_id)
+
+
+def _check_limits(timeout: float | None, max_tokens: int | None) -> None:
+    if timeout is not None and not timeout > 0:
+        raise Misconfigured(f"extraction_timeout is in seconds, above zero, or None for no limit; not {timeout!r}.")
+    if max_tokens is not None and not max_tokens > 0:
+        raise Misconfigured(f"extraction_max_tokens is above zero, or None for the model's own; not {max_tokens!r}.")
 
 
 def _check_settings(stores: Sequence[LearningStore], context_budget: int, extraction_budget: int) -> None:

@@ -183,8 +183,16 @@ class Loop:
         return (yield from build_agent_context(self.stores, shown, request, self._budget))
 
     def _extract(self, state: GraphState, run: RunContext) -> Flow[ExtractionResult]:
+        """Extract, and report a failure of the model; what it could be asked about before counts."""
         turn = run.turn(state)
-        return (yield from (self._extraction.extract(turn) if run.caller.learn else self._extraction.skip(turn)))
+        if not run.caller.learn:
+            return (yield from self._extraction.skip(turn))
+        result = yield from self._extraction.extract(turn)
+        if result.failure is not None and self.on_error == "raise":
+            raise result.failure
+        for message in result.errors:
+            run.emit({"error": message})
+        return result
 
     def _write(self, result: ExtractionResult, state: GraphState, run: RunContext) -> Flow[tuple[Learning, ...]]:
         """Write a result; return the learnings that the policy allowed. Raises `Conflict` if nothing was written."""

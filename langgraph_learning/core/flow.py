@@ -15,9 +15,11 @@ from types import GeneratorType
 from typing import Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.constants import TAG_NOSTREAM
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, SearchOp
 from langgraph.store.memory import InMemoryStore
 
+from langgraph_learning.core.langgraph_compat import remove_streaming_handlers
 from langgraph_learning.core.store_protocol import Change, Expected, TransactionalStore
 from langgraph_learning.core.text import strip_unstorable
 from langgraph_learning.errors import LearningError, Misconfigured
@@ -182,9 +184,12 @@ def pause(seconds: float) -> Flow[None]:
     yield Pause(seconds)
 
 
-def invoke(runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = ()) -> Flow[Any]:
-    """Return the answer of a model or a retriever."""
-    return (yield Invoke(runnable, input, tags))
+def invoke(
+    runnable: Runnable[Any, Any], input: Any, tags: tuple[str, ...] = (), timeout: float | None = None
+) -> Flow[Any]:
+    """Return the answer of a model or a retriever. Raises `TimeoutError` if it takes more than `timeout` seconds."""
+    request = Invoke(runnable, input, tags)
+    return (yield request if timeout is None else Within(_ask(request), timeout))
 
 
 def as_flow(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
@@ -317,7 +322,8 @@ def _split_batch(store: BaseStore, ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:
 
 def _add_tags(config: RunnableConfig | None, tags: tuple[str, ...]) -> RunnableConfig:
     config = config or {}
-    return {**config, "tags": [*(config.get("tags") or []), *tags]}
+    config = {**config, "tags": [*(config.get("tags") or []), *tags]}
+    return remove_streaming_handlers(config) if TAG_NOSTREAM in tags else config
 
 
 def _call_within(seconds: float, function: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ An upgrade of LangGraph that moves one of them breaks this module and no other; 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig
 
 _MOVED = (
@@ -39,3 +40,24 @@ def read_channel(config: RunnableConfig, channel: str) -> Any:
         return config["configurable"][CONFIG_KEY_READ](channel)
     except KeyError:
         return None
+
+
+def remove_streaming_handlers(config: RunnableConfig) -> RunnableConfig:
+    """Return a config without the callback handlers that stream tokens and events to whoever called the graph.
+
+    The tag "nostream" silences the graph's own streams, but not `astream_events`. The handlers' base class is private,
+    so they are told by its name. Tracers and all other handlers stay.
+    """
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager):
+        quiet: Any = callbacks.copy()
+        for handler in [*quiet.handlers, *quiet.inheritable_handlers]:
+            if _is_streaming(handler):
+                quiet.remove_handler(handler)
+    else:
+        quiet = [handler for handler in callbacks or () if not _is_streaming(handler)]
+    return {**config, "callbacks": quiet}
+
+
+def _is_streaming(handler: object) -> bool:
+    return any(base.__name__.endswith("StreamingCallbackHandler") for base in type(handler).__mro__)

@@ -1,12 +1,13 @@
 """Messages as an extraction reads them: numbered lines with speakers, cut to a limit and split by a token budget."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import MAXYEAR, UTC, datetime
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 
 from langgraph_learning.core.keys import fingerprint, prefix_fingerprints
 from langgraph_learning.core.learning import Channel
@@ -20,6 +21,16 @@ EARLIEST_MILLISECONDS = 100_000_000_000
 """Numbers above are milliseconds: as seconds they would be in the year 5138 and later."""
 MESSAGE_TOKENS = {"human": 4_000, "ai": 2_000, "tool": 500}
 """Tokens of one message that are read at most, by message type."""
+_TWO_PER_TOKEN = re.compile("[\u0370-\u08ff]+")
+"""Greek, Cyrillic, Hebrew, Arabic and others: about two characters a token."""
+_ONE_PER_TOKEN = re.compile("[\u0900-\u1fff\u2e80-\uffff]+")
+"""Scripts of India and South East Asia, Chinese, Japanese and Korean: about one character a token."""
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]+")
+"""Emoji and rare characters: about two tokens each."""
+_REASONING = re.compile(r"(?<!`)<(think|thinking|thought|reasoning|reflection)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_REASONING_START = re.compile(r"^\s*<(?:think|thinking|thought|reasoning|reflection)>.*\Z", re.DOTALL | re.IGNORECASE)
+_REASONING_END = re.compile(r"^.*</(?:think|thinking|thought|reasoning|reflection)>", re.DOTALL | re.IGNORECASE)
+_ATTACHMENTS = frozenset({"image", "audio", "video", "file", "document", "media", "pdf"})
 MAX_QUERY_TOKENS = 500
 """Tokens of the user's last message that are used as a search query at most."""
 
@@ -32,6 +43,8 @@ class Line:
     message: AnyMessage
     text: str
     channel: Channel
+    revision: str = ""
+    """Fingerprint of the message's text, if the message was edited after it was learnt from."""
 
     @property
     def id(self) -> str:
@@ -47,7 +60,20 @@ class Line:
 def count_tokens(text: str) -> int:
     """Return the approximate number of tokens in a text."""
     # LangChain's `count_tokens_approximately` counts messages: it adds tokens for the role and for the message itself.
-    return len(text) // CHARS_PER_TOKEN + 1
+    if text.isascii():
+        return len(text) // CHARS_PER_TOKEN + 1
+    halves, whole, pairs = (sum(map(len, script.findall(text))) for script in (_TWO_PER_TOKEN, _ONE_PER_TOKEN, _ASTRAL))
+    return (len(text) + halves + 3 * whole + 7 * pairs) // CHARS_PER_TOKEN + 1
+
+
+def truncate_to_tokens(text: str, tokens: int) -> str:
+    """Shorten a text to about this many tokens, with a mark where something was cut."""
+    return truncate(text, _chars_within(text, tokens))
+
+
+def _chars_within(text: str, tokens: int) -> int:
+    """Return how many characters of a text have about this many tokens."""
+    return tokens * CHARS_PER_TOKEN if text.isascii() else len(text) * tokens // count_tokens(text)
 
 
 def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
@@ -57,7 +83,7 @@ def fingerprints(messages: Sequence[AnyMessage]) -> list[tuple[str, ...]]:
     that are not read have none.
     """
     readable = [message for message in messages if is_readable(message)]
-    text_fingerprints = prefix_fingerprints(f"{message.type}\0{message_text(message)}" for message in readable)
+    text_fingerprints = prefix_fingerprints(f"{message.type}\0{fingerprint_text(message)}" for message in readable)
     found: list[tuple[str, ...]] = []
     for message in messages:
         if not is_readable(message):
@@ -145,6 +171,14 @@ def _parse_time(value: Any) -> datetime | None:
     return value if value.tzinfo else value.replace(tzinfo=UTC)  # type: ignore[no-any-return]  # a datetime by now
 
 
+def renumber_lines(lines: Sequence[Line]) -> list[Line]:
+    """Return lines numbered from 1: a model that is shown a part of a transcript counts what it sees."""
+    return [
+        replace(line, number=number, text=f"[{number}]{line.text.removeprefix(f'[{line.number}]')}")
+        for number, line in enumerate(lines, start=1)
+    ]
+
+
 def split_chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
     """Split a transcript into chunks of at most `budget` tokens, oldest first; a longer message is a chunk alone."""
     chunks: list[list[Line]] = []
@@ -161,15 +195,44 @@ def split_chunks(lines: Sequence[Line], budget: int) -> list[list[Line]]:
 def message_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     """Return a message as text: its words, a word in brackets for every image or file, and its tool calls.
 
+    An agent's reasoning and what its provider does beside it, such as a search of its own, are left out.
     hidden: names of tools whose calls are left out.
     """
     blocks = message.content if isinstance(message.content, list) else [message.content]
     parts = [_block_text(block) for block in blocks]
-    for call in message.tool_calls if isinstance(message, AIMessage) else ():
-        if call["name"] not in hidden:
-            args = json.dumps(call["args"], ensure_ascii=False, default=str)
-            parts.append(f"(calls {call['name']} with {args})")
+    calls: Sequence[ToolCall] = ()
+    if isinstance(message, AIMessage):
+        parts = [strip_reasoning(part).strip() if "<" in part else part for part in parts]
+        if not any(parts):
+            parts.append(str(message.additional_kwargs.get("refusal") or ""))
+        calls = message.tool_calls
+    parts += [_call_text(call) for call in calls if call["name"] not in hidden]
     return "\n".join(part for part in parts if part)
+
+
+def fingerprint_text(message: AnyMessage) -> str:
+    """Return a message as the text of which fingerprints are made. Databases hold them, so this never changes."""
+    blocks = message.content if isinstance(message.content, list) else [message.content]
+    parts = []
+    for block in blocks:
+        kind = block if isinstance(block, str) else str(block.get("type") or "")
+        if isinstance(block, str):
+            parts.append(block)
+        elif kind in ("text", "input_text", "output_text"):
+            parts.append(str(block.get("text", "")))
+        elif kind not in ("tool_use", "tool_call", "reasoning", "thinking"):
+            parts.append(f"[{kind.removesuffix('_url') or 'attachment'}]")
+    parts += [_call_text(call) for call in (message.tool_calls if isinstance(message, AIMessage) else ())]
+    return "\n".join(part for part in parts if part)
+
+
+def strip_reasoning(text: str, closing_only: bool = False) -> str:
+    """Return a text without the reasoning that a model wrote into it between tags such as `<think>`.
+
+    closing_only: True if a closing tag alone ends reasoning, too: some servers leave the opening one in the prompt.
+    """
+    stripped = _REASONING_START.sub("", _REASONING.sub("", text))
+    return _REASONING_END.sub("", stripped) if closing_only else stripped
 
 
 def utterance(message: AnyMessage) -> str:
@@ -184,19 +247,29 @@ def last_question(messages: Sequence[AnyMessage]) -> str:
     """Return the user's last message as a search query; an empty text if there is none."""
     for message in reversed(messages):
         if isinstance(message, HumanMessage) and is_readable(message):
-            return message_text(message)[: MAX_QUERY_TOKENS * CHARS_PER_TOKEN]
+            text = message_text(message)
+            return text[: _chars_within(text, MAX_QUERY_TOKENS)]
     return ""
 
 
+def _call_text(call: ToolCall) -> str:
+    return f"(calls {call['name']} with {json.dumps(call['args'], ensure_ascii=False, default=str)})"
+
+
 def _block_text(block: Any) -> str:
+    """Return the words in a content block, a word in brackets for an attachment, and nothing for other blocks."""
     if isinstance(block, str):
         return block
-    kind = block.get("type", "")
-    if kind in ("text", "input_text", "output_text"):
-        return str(block.get("text", ""))
-    if kind in ("tool_use", "tool_call", "reasoning", "thinking"):
+    if not isinstance(block, Mapping):
         return ""
-    return f"[{kind.removesuffix('_url') or 'attachment'}]"
+    kind = str(block.get("type") or "")
+    if kind in ("text", "input_text", "output_text") or (not kind and "text" in block):
+        text = block.get("text") or ""
+        return str(text.get("value", "") if isinstance(text, Mapping) else text)
+    if kind == "refusal":
+        return str(block.get("refusal") or block.get("text") or "")
+    name = kind.removeprefix("input_").removesuffix("_url")
+    return f"[{name}]" if name in _ATTACHMENTS else ""
 
 
 def _is_hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
@@ -208,4 +281,4 @@ def _is_hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
 
 
 def _limit_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
-    return truncate(message_text(message, hidden), MESSAGE_TOKENS.get(message.type, 500) * CHARS_PER_TOKEN)
+    return truncate_to_tokens(message_text(message, hidden), MESSAGE_TOKENS.get(message.type, 500))

@@ -12,6 +12,7 @@ from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.text import escape_line
 from langgraph_learning.errors import UnreadableAnswer
+from langgraph_learning.extract.answers import parse_number
 from langgraph_learning.extract.schema import object_schema
 from langgraph_learning.extract.structured_output import StructuredModel
 
@@ -38,7 +39,7 @@ class Judge:
     @classmethod
     def of(cls, model: BaseChatModel, most_calls: int) -> "Judge":
         """Return a judge that asks this model. Raises `Misconfigured` if the model supports no structured output."""
-        return cls(StructuredModel(model, _build_schema(), list_field="opinions"), most_calls)
+        return cls(StructuredModel(model, _build_schema(), list_field="opinions", tag_field="pair"), most_calls)
 
     @property
     def is_exhausted(self) -> bool:
@@ -59,17 +60,18 @@ class Judge:
         )
         prompt = [SystemMessage(PROMPT), HumanMessage(f"<pairs>\n{rendered}\n</pairs>")]
         try:
-            answer, _ = yield from self.model.ask(prompt)
+            answer = yield from self.model.ask(prompt)
         except UnreadableAnswer:  # counted in the report; the next run asks about these pairs again
             self.unread += 1
             return []
-        opinions = {entry.get("pair"): entry.get("opinion") for entry in answer}
+        opinions = {parse_number(entry.get("pair")): entry.get("opinion") for entry in answer.entries}
         return [(pair, _parse_judgement(opinions.get(number))) for number, pair in enumerate(pairs, start=1)]
 
 
 def _parse_judgement(opinion: object) -> Judgement:
     """Return the judgement that an opinion is; a missing or unknown one counts as "different"."""
-    return opinion if opinion in ("same", "contradiction") else "different"
+    word = opinion.strip().casefold() if isinstance(opinion, str) else opinion
+    return word if word in ("same", "contradiction") else "different"
 
 
 def _build_schema() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Extraction: one structured model call for all learning stores, whose answer is a list of edits."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -9,13 +10,15 @@ from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
+from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import SearchOp
 from pydantic import ValidationError
 
 from langgraph_learning.core.flow import Flow, as_flow, gather, search
 from langgraph_learning.core.learning import Learning, Status, messages_of, read_learnings
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.core.records import Edit, explain_error
+from langgraph_learning.core.records import Edit, explain_error, identity_of
+from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Scope
 from langgraph_learning.core.store_protocol import Expected, ItemWrite
 from langgraph_learning.core.text import content_words, escape_line, normalize
@@ -24,15 +27,17 @@ from langgraph_learning.core.transcript import (
     count_tokens,
     last_question,
     message_time,
+    renumber_lines,
     split_chunks,
     transcript_lines,
 )
-from langgraph_learning.errors import InvalidEdit, Misconfigured
-from langgraph_learning.extract.cursor import Cursor, Unread, find_unread, read_cursor
+from langgraph_learning.errors import InvalidEdit, LearningError, Misconfigured
+from langgraph_learning.extract.cursor import MAX_ATTEMPTS, Attempts, Cursor, Progress, Unread, find_unread, read_cursor
+from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.schema import answer_schema
-from langgraph_learning.extract.structured_output import ExtractionMethod, StructuredModel
+from langgraph_learning.extract.structured_output import TIMEOUT, ExtractionMethod, StructuredModel
 from langgraph_learning.extract.tool_dedup import SavedStatement, find_saved, repeats_saved, tool_names
-from langgraph_learning.extract.validation import EditValidator, edit_from_note
+from langgraph_learning.extract.validation import EditValidator, edit_from_note, edit_key
 from langgraph_learning.stores.base import LearningStore, Request, Turn
 from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import votes_in_edits
@@ -41,6 +46,8 @@ PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(enc
 """The system prompt, and the question after the conversation: small models heed most what they read last."""
 MAX_CHUNKS = 4
 """How many parts of a long conversation are read in one turn. The next turn continues where this one stopped."""
+MAX_EDITS_OF_MESSAGE = 24
+"""How many edits of an answer are looked for when a message was edited."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +56,17 @@ class ExtractionResult:
 
     learnings: tuple[Learning, ...] = ()
     errors: tuple[str, ...] = ()
-    """Edits that were dropped, and why."""
+    """What was lost: edits that were dropped, messages that were set aside or could not be read yet; and why."""
+    failure: Exception | None = None
+    """The error of the model, if it left messages to be read by the next turn."""
     writes: tuple[ItemWrite, ...] = ()
     """The advanced cursor, and votes."""
     expected: tuple[Expected, ...] = ()
     """Items that must not have changed since they were read."""
     voted: tuple[ItemRef, ...] = ()
     """The learnings that the conversation votes on."""
-    read: tuple[tuple[str, ...], ...] = ()
-    """Fingerprints of the messages that it marks as read."""
+    progress: Progress = field(default_factory=Progress)
+    """What the cursor notes of the messages that were read."""
 
 
 class Background(NamedTuple):
@@ -78,6 +87,20 @@ class InvalidAnswer(NamedTuple):
     reason: str
 
 
+@dataclass
+class Reading:
+    """The outcome of asking the model about a turn, chunk by chunk."""
+
+    edits: list[Edit] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    read: list[Line] = field(default_factory=list)
+    """The messages that were learnt from or set aside."""
+    set_aside: list[Line] = field(default_factory=list)
+    attempts: dict[int, Attempts] = field(default_factory=dict)
+    """Attempts on the messages that were not read, by the identity of each message."""
+    failure: Exception | None = None
+
+
 class Extraction:
     """Learns from conversations, for several learning stores at once."""
 
@@ -85,7 +108,13 @@ class Extraction:
     """Asks the model. Missing if no learning store needs a model."""
 
     def __init__(
-        self, stores: Sequence[LearningStore], model: BaseChatModel | None, method: ExtractionMethod, budget: int
+        self,
+        stores: Sequence[LearningStore],
+        model: BaseChatModel | None,
+        method: ExtractionMethod,
+        budget: int,
+        timeout: float | None = TIMEOUT,
+        max_tokens: int | None = None,
     ) -> None:
         """Raise `Misconfigured` for records or models that cannot be used."""
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
@@ -97,7 +126,9 @@ class Extraction:
         }
         self._budget = budget
         if model is not None:
-            self.questioner = StructuredModel(model, answer_schema(self._validator.records), method)
+            self.questioner = StructuredModel(
+                model, answer_schema(self._validator.records), method, timeout=timeout, max_tokens=max_tokens
+            )
         elif self._validator.kinds:
             name = next(iter(self._validator.kinds.values())).name
             raise Misconfigured(f"{name} learns by a model: give the machine one, model=….")
@@ -110,16 +141,27 @@ class Extraction:
         if not any(isinstance(message, HumanMessage) for message in unread.messages):
             return ExtractionResult()
         lines = transcript_lines(unread.messages, turn.caller.user, self._own_tools, partial(_earlier_day, turn))
-        chunks = split_chunks(lines, self._budget)
+        lines = [replace(line, revision=unread.revision_of(line.message)) for line in lines]
+        chunks = split_by_attempts(lines, unread, self._budget)
         now, later = chunks[:MAX_CHUNKS], chunks[MAX_CHUNKS:]
-        edits, errors = yield from self._extract_edits(turn, unread, now, background)
-        observed = yield from self._observe(turn, [line for chunk in now for line in chunk], background.opted_out)
-        learnings = yield from self._process([*edits, *observed], background.known)
-        votes, voted = yield from votes_in_edits(self._all_stores, turn, edits)
-        left = [line.message for chunk in later for line in chunk]
-        writes, expected = unread.mark_read(left)
-        read = unread.fingerprints_without(left)
-        return ExtractionResult(tuple(learnings), tuple(errors), (*writes, *votes), tuple(expected), voted, read)
+        reading = yield from self._read_chunks(turn, unread, now, background)
+        read = {id(line.message) for line in reading.read}
+        observed = yield from self._observe(turn, reading.read, background.opted_out)
+        learnings = yield from self._process([*reading.edits, *observed], background.known)
+        learnings += yield from self._find_outdated(turn, unread, reading.read, learnings)
+        votes, voted = yield from votes_in_edits(self._all_stores, turn, reading.edits)
+        left = [line.message for chunk in (*now, *later) for line in chunk if id(line.message) not in read]
+        progress = unread.progress(left, reading.attempts, [line.message for line in reading.set_aside])
+        writes, expected = unread.cursor.advance(progress)
+        return ExtractionResult(
+            tuple(learnings),
+            tuple(reading.errors),
+            reading.failure,
+            (*writes, *votes),
+            tuple(expected),
+            voted,
+            progress,
+        )
 
     def renew_cursor(self, caller: Caller, result: ExtractionResult) -> Flow[ExtractionResult | None]:
         """Return a result that depends on the cursor as it is now: other runs of the thread read other messages.
@@ -128,8 +170,8 @@ class Extraction:
         read again.
         """
         cursor = yield from read_cursor(caller)
-        read_already = any(cursor.has_read(fingerprints) for fingerprints in result.read)
-        writes, expected = cursor.advance(result.read)
+        read_already = any(cursor.has_read(message) for message in result.progress.read)
+        writes, expected = cursor.advance(result.progress)
         if read_already or not expected or list(result.expected) == expected:
             return None
         others = [write for write in result.writes if write[:2] != cursor.ref]
@@ -161,25 +203,57 @@ class Extraction:
             known += [found for found in learnings if found.namespace[0] == ROOT and found.status is Status.ACTIVE]
         return find_unread(turn, cursor), Background(known, closed, opted_out)
 
-    def _extract_edits(
+    def _read_chunks(
         self, turn: Turn, unread: Unread, chunks: Sequence[Sequence[Line]], background: Background
-    ) -> Flow[tuple[list[Edit], list[str]]]:
-        """Ask the model chunk by chunk, unless the user opted out of every store that needs it."""
+    ) -> Flow[Reading]:
+        """Ask the model chunk by chunk, oldest first; what it cannot be asked about is left for the next turn.
+
+        While the model cannot be reached, no message is set aside. It can be reached if it answers for another chunk.
+        """
+        reading = Reading()
         if not any(store.model_kinds and store.name not in background.opted_out for store in self.stores):
-            return [], []
+            reading.read = [line for chunk in chunks for line in chunk]
+            return reading
         saved = find_saved(unread.messages, self._records_of_tools)
-        edits: list[Edit] = []
-        errors: list[str] = []
+        failed: list[tuple[Sequence[Line], Exception]] = []
+        reached = False
+        started = time.monotonic()
         for chunk in chunks:
-            learnt = [edit.learning() for edit in edits if edit.record is not None]
-            known = [*background.known, *learnt]
-            valid, dropped = yield from self._ask(turn, chunk, known, background.closed, saved)
+            try:
+                answer = yield from self._ask(
+                    turn, chunk, reading.edits, background, saved, self._time_for(started, chunk, unread)
+                )
+            except GraphBubbleUp:
+                raise
+            except Exception as error:  # noqa: BLE001 - counted, reported, and raised if the machine shall
+                failed.append((chunk, error))
+                reading.failure = error
+                if blames_input(error):
+                    reached = True
+                elif not _is_suspect(chunk, unread):
+                    break  # it is down: neither this chunk nor those after it
+                continue
+            reached = True
+            valid, dropped = answer
             for edit in valid:
                 wanted = edit.record is None or self._store_name(edit) not in background.opted_out
                 if wanted and not repeats_saved(edit, saved, unread.messages):
-                    edits.append(edit)
-            errors += dropped
-        return edits, errors
+                    reading.edits.append(edit)
+            reading.errors += dropped
+            reading.read += chunk
+        for chunk, failure in failed:
+            _count_attempt(reading, chunk, unread, failure, reached)
+        return reading
+
+    def _time_for(self, started: float, chunk: Sequence[Line], unread: Unread) -> float | None:
+        """Return the seconds that the model may take for a chunk, so that all of a turn together stay in the limit.
+
+        A chunk that failed before leaves half of the time to those after it.
+        """
+        if self.questioner.timeout is None:
+            return None
+        left = max(0.001, self.questioner.timeout - (time.monotonic() - started))
+        return left / 2 if _is_suspect(chunk, unread) else left
 
     def _store_name(self, edit: Edit) -> str:
         return self._validator.store_of_kind[edit.kind].name
@@ -201,27 +275,43 @@ class Extraction:
         self,
         turn: Turn,
         chunk: Sequence[Line],
-        known: Sequence[Learning],
-        closed: Sequence[Learning],
+        edits: Sequence[Edit],
+        background: Background,
         saved: Sequence[SavedStatement],
+        timeout: float | None,
     ) -> Flow[tuple[list[Edit], list[str]]]:
-        """Ask about one chunk. Invalid edits are sent back once, then dropped and reported."""
-        keys = {f"k{number}": learning for number, learning in enumerate(known, start=1)}
-        prompt = self._render_prompt(turn, chunk, keys, closed, saved)
-        raw_edits, answer = yield from self.questioner.ask(prompt)
-        edits, invalid = self._validate(turn, chunk, keys, raw_edits)
-        if not invalid:
-            return drop_forgotten(edits, chunk, closed), []
-        complaint = HumanMessage(
-            "These edits are not valid:\n"
-            + "\n".join(f"- {raw}: {reason}" for raw, reason in invalid)
-            + "\nAnswer with corrected versions of these only; leave out what cannot be corrected."
-        )
-        first_answer = AIMessage(answer.text or str(raw_edits))
-        raw_edits, _ = yield from self.questioner.ask([*prompt, first_answer, complaint])
-        corrected, dropped = self._validate(turn, chunk, keys, raw_edits, first=len(edits))
-        errors = [f"dropped {raw}: {reason}" for raw, reason in dropped]
-        return drop_forgotten([*edits, *corrected], chunk, closed), errors
+        """Ask about one chunk. Invalid edits are sent back once, then dropped and reported.
+
+        edits: those of the chunks before.
+        timeout: seconds for both calls together.
+        """
+        chunk = renumber_lines(chunk)
+        learnt = [edit.learning() for edit in edits if edit.record is not None]
+        keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt), start=1)}
+        prompt = self._render_prompt(turn, chunk, keys, background.closed, saved)
+        started = time.monotonic()
+        answer = yield from self.questioner.ask(prompt, timeout)
+        errors = list(answer.problems)
+        valid, invalid = self._validate(turn, chunk, keys, answer.entries)
+        if invalid:
+            complaint = HumanMessage(
+                "These edits are not valid:\n"
+                + "\n".join(f"- {raw}: {reason}" for raw, reason in invalid)
+                + "\nAnswer with corrected versions of these only; leave out what cannot be corrected."
+            )
+            try:
+                left = None if timeout is None else max(0.001, timeout - (time.monotonic() - started))
+                corrected = yield from self.questioner.ask([*prompt, AIMessage(answer.text), complaint], left)
+            except GraphBubbleUp:
+                raise
+            except Exception as error:  # noqa: BLE001 - reported; the valid edits count all the same
+                errors += [f"dropped {raw}: {reason}" for raw, reason in invalid]
+                errors.append(f"invalid edits could not be corrected: {type(error).__name__}: {error}")
+            else:
+                more, dropped = self._validate(turn, chunk, keys, corrected.entries, first=len(valid))
+                valid += more
+                errors += [*corrected.problems, *(f"dropped {raw}: {reason}" for raw, reason in dropped)]
+        return drop_forgotten(valid, chunk, background.closed), errors
 
     def _render_prompt(
         self,
@@ -261,12 +351,56 @@ class Extraction:
         edits, invalid = [], []
         for number, raw in enumerate(raw_edits, start=first):
             try:
-                edits.append(self._validator.extracted_edit(turn, chunk, keys, raw, number))
+                edit = self._validator.extracted_edit(turn, chunk, keys, raw, number)
+                if edit.record is not None:
+                    edit.learning(), identity_of(edit.record)
             except ValidationError as error:
                 invalid.append(InvalidAnswer(raw, explain_error(error)))
             except InvalidEdit as error:
                 invalid.append(InvalidAnswer(raw, str(error)))
+            except LearningError:
+                raise
+            except Exception as error:  # noqa: BLE001 - of a record's own code, such as a validator that assumes
+                invalid.append(InvalidAnswer(raw, f"{type(error).__name__}: {error}"))
+            else:
+                edits.append(edit)
         return edits, invalid
+
+    def _find_outdated(
+        self, turn: Turn, unread: Unread, lines: Sequence[Line], learnings: Sequence[Learning]
+    ) -> Flow[list[Learning]]:
+        """Return what rests on the earlier text of edited messages alone, as superseded."""
+        refs = []
+        for line in lines:
+            earlier = ["", *unread.earlier_revisions(line.message)] if line.revision else []
+            refs += [
+                (
+                    turn.caller.namespace(scope, store.name),
+                    edit_key(turn.caller.thread, line.id, kind, number, revision),
+                )
+                for revision in earlier
+                for store in self.stores
+                for scope in dict.fromkeys((store.scope, Scope.USER))
+                for kind in store.model_kinds
+                for number in range(MAX_EDITS_OF_MESSAGE)
+            ]
+        if not refs:
+            return []
+        found, _ = yield from get_many(refs)
+        changed = {learning.ref for learning in learnings}
+        edited = {line.id for line in lines if line.revision}
+        outdated = [
+            learning
+            for ref, learning in found.items()
+            if ref not in changed and learning.status in (Status.ACTIVE, Status.PROPOSED)
+            if all(
+                source.thread == turn.caller.thread and edited.issuperset(source.messages)
+                for source in learning.sources
+            )
+        ]
+        return [
+            learning.model_copy(update={"status": Status.SUPERSEDED, "valid_to": turn.now}) for learning in outdated
+        ]
 
     def _process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
         """Let each store turn its own edits into learnings."""
@@ -277,6 +411,30 @@ class Extraction:
                 flows.append(process_edits(store, own_edits, known))
         learnings_of_stores = yield from gather(flows)
         return [learning for learnings in learnings_of_stores for learning in learnings]
+
+
+def split_by_attempts(lines: Sequence[Line], unread: Unread, budget: int) -> list[list[Line]]:
+    """Split a transcript into chunks, so that a message that cannot be read holds up no others.
+
+    What was never read in vain stays together. What was once is asked about turn by turn, and after that message by
+    message. What only the model's absence held up is asked about by itself after some turns.
+    """
+    groups: list[list[Line]] = []
+    previous: object = None
+    for line in lines:
+        attempts = unread.attempts_on(line.message)
+        if attempts.failed > 1:
+            group: object = id(line.message)
+        elif attempts.failed == 1:
+            starts_turn = line.channel == "user" or not isinstance(previous, tuple)
+            group = ("turn", line.number) if starts_turn else previous
+        else:
+            group = "absent" if attempts.unreachable >= MAX_ATTEMPTS else "new"
+        if group != previous:
+            groups.append([])
+        groups[-1].append(line)
+        previous = group
+    return [chunk for group in groups for chunk in split_chunks(group, budget)]
 
 
 def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
@@ -334,6 +492,32 @@ def _earlier_day(turn: Turn, message: AnyMessage) -> str:
     time = message_time(message)
     day = f"{turn.caller.local(time):%Y-%m-%d}" if time else ""
     return "" if day == f"{turn.caller.local(turn.now):%Y-%m-%d}" else day
+
+
+def _is_suspect(chunk: Sequence[Line], unread: Unread) -> bool:
+    """Return True if a chunk was read in vain before, and is asked about by itself."""
+    attempts = unread.attempts_on(chunk[0].message)
+    return attempts.failed > 0 or attempts.unreachable >= MAX_ATTEMPTS
+
+
+def _count_attempt(reading: Reading, chunk: Sequence[Line], unread: Unread, error: Exception, reached: bool) -> None:
+    """Count a failed attempt on the messages of a chunk, and set aside those with too many."""
+    described = f"{type(error).__name__}: {error}"
+    set_aside = []
+    for line in chunk:
+        before = unread.attempts_on(line.message)
+        counted = Attempts(before.failed + reached, before.unreachable + (not reached))
+        if counted.failed >= MAX_ATTEMPTS:
+            set_aside.append(line)
+        else:
+            reading.attempts[id(line.message)] = counted
+    reading.set_aside += set_aside
+    reading.read += set_aside
+    if set_aside:
+        names = ", ".join(line.id or f"number {line.number}" for line in set_aside)
+        reading.errors.append(f"set aside after {MAX_ATTEMPTS} attempts, not learnt from: message {names}: {described}")
+    if len(set_aside) < len(chunk):
+        reading.errors.append(f"extract failed, the next turn tries again: {described}")
 
 
 def _render_known(learning: Learning) -> str:

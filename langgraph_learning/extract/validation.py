@@ -1,5 +1,6 @@
 """Validation of the edits that a model sends: fields, keys, provenance, target namespace and key of each."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import cut
 from langgraph_learning.core.transcript import Line, message_text
 from langgraph_learning.errors import InvalidEdit
+from langgraph_learning.extract.answers import parse_number
 from langgraph_learning.extract.attribution import (
     agent_channel,
     find_mentioning_message,
@@ -65,17 +67,21 @@ class EditValidator:
 
         keys: the learnings that the prompt showed, by the keys that it gave them.
         number: position of the edit in the answer.
+
+        A key that the prompt did not show stands for no replacement, but nothing can be forgotten by it.
         """
-        line = next((line for line in chunk if line.number == raw.get("message")), None)
+        raw = {**raw, "edit": self._tag(raw)}
+        message_number = parse_number(raw.get("message"))
+        line = next((line for line in chunk if line.number == message_number), None)
         if line is None:
             raise InvalidEdit(f"message: there is no message {raw.get('message')!r}")
-        replaces = keys.get(raw.get("replaces") or "")
-        if raw.get("replaces") and replaces is None:
-            raise InvalidEdit(f"replaces: nothing known has the key {raw['replaces']!r}")
+        replaces = keys.get(parse_key(raw.get("replaces")))
+        if raw["edit"] == FORGET and replaces is None:
+            raise InvalidEdit(f"replaces: nothing known has the key {raw.get('replaces')!r}")
         kind = self._kind(raw, replaces)
         record = None if raw.get("edit") == FORGET else self._parse(kind, raw, keys)
         source = self._source_of(turn, chunk, line, record)
-        key = message_key(turn.caller.thread, line.id, kind, str(number))
+        key = edit_key(turn.caller.thread, line.id, kind, number, line.revision)
         edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
@@ -111,6 +117,13 @@ class EditValidator:
         edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
         return self._vet(replace(edit, quote=_quote_message(evidence) if evidence else None), raw, keys)
 
+    def _tag(self, raw: Mapping[str, Any]) -> str:
+        """Return the kind in an edit, in whichever case and form the model wrote it."""
+        tag = str(raw.get("edit")).strip()
+        plain = re.sub(r"[^a-z0-9]+", "", tag.casefold()).removeprefix("save")
+        names = {name.replace("_", ""): name for name in (*self.kinds, FORGET)}
+        return tag if tag in self.kinds else names.get(plain, tag)
+
     def _kind(self, raw: Mapping[str, Any], replaces: Learning | None) -> str:
         """Return the kind of an edit: of a forget the kind of what is forgotten."""
         forgets = raw.get("edit") == FORGET and replaces is not None
@@ -145,6 +158,31 @@ class EditValidator:
         """Let the learning store check the edit. Raises `InvalidEdit`."""
         links = raw_links(raw, self.records[edit.kind]) if edit.record else ()
         return self.store_of_kind[edit.kind].vet(edit, [keys[key] for key in links])
+
+
+def edit_key(thread: str | None, message: str, kind: str, number: int, revision: str = "") -> str:
+    """Return the key of what an edit of an extraction learns.
+
+    number: position of the edit in the answer.
+    revision: fingerprint of the message's text, if the message was edited after it was learnt from.
+    """
+    return message_key(thread, message, kind, str(number), *([revision] if revision else []))
+
+
+def parse_key(value: object) -> str:
+    """Return the key that a model means: "k1", "[k1]", ["k1"] or {"key": "k1"}; an empty string if it means none.
+
+    Raises `InvalidEdit` for several keys.
+    """
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        named = [key for key in map(parse_key, value) if key]
+        if len(named) > 1:
+            raise InvalidEdit("replaces: name one key, and make an edit for each other one")
+        return named[0] if named else ""
+    found = re.findall(r"\bk\d+\b", str(value).casefold()) if isinstance(value, str) else []
+    return found[0] if found else ""
 
 
 def edit_from_note(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:

@@ -122,13 +122,21 @@ class Episodes(LearningStore):
         return notes
 
     def process(self, edits: Sequence[Edit], known: Sequence[Learning]) -> Flow[list[Learning]]:
-        """Add messages that are not stored yet, and link them from the messages before; no words are changed."""
+        """Add messages that are not stored yet, link them from the messages before, and replace edited ones."""
         rejected = [learning for edit in edits if edit.record is None for learning in reject_replaced(edit)]
         new = [edit.learning() for edit in edits if edit.record is not None]
         predecessors = [(episode.namespace, episode.data["follows"]) for episode in new if episode.data["follows"]]
         stored, _ = yield from get_many([*(episode.ref for episode in new), *predecessors])
         added = [episode for episode in new if episode.ref not in stored]
-        return [*_link_successors(list(stored.values()), added), *rejected]
+        edited = [
+            _replace_words(stored[episode.ref], episode)
+            for episode in new
+            if episode.ref in stored and stored[episode.ref].data["said"] != episode.data["said"]
+        ]
+        stored |= {episode.ref: episode for episode in edited}
+        linked = _link_successors(list(stored.values()), added)
+        changed = {episode.ref: episode for episode in (*edited, *linked)}
+        return [*changed.values(), *rejected]
 
     def _find_predecessor(self, turn: Turn, first: AnyMessage) -> Flow[tuple[str | None, int]]:
         """Return the key of the message before the first new one, if it is stored, and the position of the new one."""
@@ -178,6 +186,12 @@ def _keys_in_branch(request: Request) -> set[str]:
     return (
         {note_key(thread, message_id, Episode.kind) for message_id in request.branch if message_id} if thread else set()
     )
+
+
+def _replace_words(stored: Learning, new: Learning) -> Learning:
+    """Return a stored message with the words that an edited message has now; its links stay."""
+    data = {**stored.data, "said": new.data["said"]}
+    return stored.model_copy(update={"data": data, "text": new.text, "quote": new.quote})
 
 
 def _link_successors(stored: Sequence[Learning], added: Sequence[Learning]) -> list[Learning]:

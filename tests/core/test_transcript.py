@@ -1,14 +1,19 @@
 """Transcripts: the lines in which an extraction reads a conversation."""
 
+from typing import Any
+
+import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langgraph_learning.core.transcript import (
+    count_tokens,
     fingerprints,
     is_readable,
     last_question,
     last_turn,
     split_chunks,
     transcript_lines,
+    utterance,
 )
 
 
@@ -113,3 +118,63 @@ def test_hidden_tools_leave_no_line():
     ]
 
     assert ["[1] user u: hi", "[2] agent: Well."] == [line.text for line in transcript_lines(messages, "u", {"save"})]
+
+
+BLOCKS = {
+    "redacted thinking": {"type": "redacted_thinking", "data": "x"},
+    "reasoning content": {"type": "reasoning_content", "reasoning_content": {"text": "x"}},
+    "reasoning": {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x"}]},
+    "a search of the provider": {"type": "web_search_call", "id": "w", "action": {"query": "x"}},
+    "its result": {"type": "web_search_tool_result", "content": [{"text": "x"}]},
+    "a call": {"type": "function_call", "name": "f", "arguments": "{}"},
+    "a server's tool": {"type": "server_tool_use", "name": "code", "input": {}},
+    "code": {"type": "executable_code", "code": "1+1"},
+    "a block of tomorrow": {"type": "something_new", "data": "x"},
+    "a block without a type": {"type": None, "data": "x"},
+}
+
+
+@pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS.keys())
+def test_blocks_of_providers_are_no_words_of_the_agent(block: dict[str, Any]):
+    """Only what it said is read, and kept."""
+    assert "hi" == utterance(AIMessage([block, {"type": "text", "text": "hi"}]))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("<think>the user is odd</think>hi", "hi"),
+        ("<thinking>a\nb</thinking>\n\nhi", "hi"),
+        ("hi <think>or not</think>there", "hi there"),
+        ("<think>cut off", ""),
+        ("Write `<think>x</think>` around it", "Write `<think>x</think>` around it"),
+        ([{"type": "refusal", "refusal": "I cannot do that"}], "I cannot do that"),
+        ([{"text": "hi"}], "hi"),
+        ([{"type": "text", "text": {"value": "hi", "annotations": []}}], "hi"),
+        (["hi", {"type": "image", "data": "x"}], "hi\n[image]"),
+    ],
+)
+def test_reasoning_is_left_out_and_a_refusal_is_kept(content: Any, expected: str):
+    """An agent says the one and thinks the other."""
+    assert expected == utterance(AIMessage(content))
+
+
+def test_a_refusal_beside_an_empty_text_is_what_the_agent_said():
+    """OpenAI's chat completions send it so."""
+    assert "No." == utterance(AIMessage("", additional_kwargs={"refusal": "No."}))
+
+
+def test_a_user_may_write_about_tags():
+    """Only agents reason in them."""
+    assert "<think>me too</think> hi" == utterance(HumanMessage("<think>me too</think> hi"))
+
+
+@pytest.mark.parametrize(
+    "text", ["budget and time ", "预算和时间", "бюджет ", "ميزانية ", "예산과 시간 ", "งบประมาณ", "🦊🍵"]
+)
+def test_a_message_is_cut_by_tokens_in_every_script(text: str):
+    """An embedding model that takes 8,192 tokens takes all that is kept of a message."""
+    kept = utterance(HumanMessage(text * 20_000))
+
+    assert count_tokens(kept) <= 4_050
+    assert "characters cut" in kept

@@ -209,7 +209,7 @@ class Person(BaseModel):
 def learn(learning: LearningMachine, text: str, name: str = "a") -> list[str]:
     """Say it, and return what was lost."""
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
-    errors: list[str] = agent.invoke(said(text), thread(name), context=ALEX)["learning_errors"]
+    errors: list[str] = agent.invoke(said(text), thread(name), context=ALEX).get("learning_errors", [])
     return errors
 
 
