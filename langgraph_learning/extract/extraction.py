@@ -4,36 +4,34 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import SearchOp
 from pydantic import ValidationError
 
 from langgraph_learning.core.flow import Flow, as_flow, gather, search
-from langgraph_learning.core.learning import Learning, Status, messages_of, read_learnings
+from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, explain_error, identity_of
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Scope
 from langgraph_learning.core.store_protocol import Expected, ItemWrite
-from langgraph_learning.core.text import content_words, escape_line, normalize
+from langgraph_learning.core.text import content_words, normalize
 from langgraph_learning.core.transcript import (
     Line,
-    count_tokens,
     last_question,
     message_time,
     renumber_lines,
-    split_chunks,
     transcript_lines,
 )
 from langgraph_learning.errors import InvalidEdit, LearningError, Misconfigured
-from langgraph_learning.extract.cursor import MAX_ATTEMPTS, Attempts, Cursor, Progress, Unread, find_unread, read_cursor
+from langgraph_learning.extract.attempts import Reading, count_attempt, is_suspect, split_by_attempts
+from langgraph_learning.extract.cursor import Cursor, Progress, Unread, find_unread, read_cursor
 from langgraph_learning.extract.failures import blames_input
+from langgraph_learning.extract.prompt import render_prompt
 from langgraph_learning.extract.schema import answer_schema
 from langgraph_learning.extract.structured_output import TIMEOUT, ExtractionMethod, StructuredModel
 from langgraph_learning.extract.tool_dedup import SavedStatement, find_saved, repeats_saved, tool_names
@@ -42,8 +40,6 @@ from langgraph_learning.stores.base import LearningStore, Request, Turn
 from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import votes_in_edits
 
-PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
-"""The system prompt, and the question after the conversation: small models heed most what they read last."""
 MAX_CHUNKS = 4
 """How many parts of a long conversation are read in one turn. The next turn continues where this one stopped."""
 MAX_EDITS_OF_MESSAGE = 24
@@ -85,20 +81,6 @@ class InvalidAnswer(NamedTuple):
 
     raw: dict[str, Any]
     reason: str
-
-
-@dataclass
-class Reading:
-    """The outcome of asking the model about a turn, chunk by chunk."""
-
-    edits: list[Edit] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    read: list[Line] = field(default_factory=list)
-    """The messages that were learnt from or set aside."""
-    set_aside: list[Line] = field(default_factory=list)
-    attempts: dict[int, Attempts] = field(default_factory=dict)
-    """Attempts on the messages that were not read, by the identity of each message."""
-    failure: Exception | None = None
 
 
 class Extraction:
@@ -230,7 +212,7 @@ class Extraction:
                 reading.failure = error
                 if blames_input(error):
                     reached = True
-                elif not _is_suspect(chunk, unread):
+                elif not is_suspect(chunk, unread):
                     break  # it is down: neither this chunk nor those after it
                 continue
             reached = True
@@ -242,7 +224,7 @@ class Extraction:
             reading.errors += dropped
             reading.read += chunk
         for chunk, failure in failed:
-            _count_attempt(reading, chunk, unread, failure, reached)
+            count_attempt(reading, chunk, unread, failure, reached)
         return reading
 
     def _time_for(self, started: float, chunk: Sequence[Line], unread: Unread) -> float | None:
@@ -253,7 +235,7 @@ class Extraction:
         if self.questioner.timeout is None:
             return None
         left = max(0.001, self.questioner.timeout - (time.monotonic() - started))
-        return left / 2 if _is_suspect(chunk, unread) else left
+        return left / 2 if is_suspect(chunk, unread) else left
 
     def _store_name(self, edit: Edit) -> str:
         return self._validator.store_of_kind[edit.kind].name
@@ -288,7 +270,7 @@ class Extraction:
         chunk = renumber_lines(chunk)
         learnt = [edit.learning() for edit in edits if edit.record is not None]
         keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt), start=1)}
-        prompt = self._render_prompt(turn, chunk, keys, background.closed, saved)
+        prompt = render_prompt(self.stores, self._budget, turn, chunk, keys, background.closed, saved)
         started = time.monotonic()
         answer = yield from self.questioner.ask(prompt, timeout)
         errors = list(answer.problems)
@@ -312,33 +294,6 @@ class Extraction:
                 valid += more
                 errors += [*corrected.problems, *(f"dropped {raw}: {reason}" for raw, reason in dropped)]
         return drop_forgotten(valid, chunk, background.closed), errors
-
-    def _render_prompt(
-        self,
-        turn: Turn,
-        chunk: Sequence[Line],
-        keys: Mapping[str, Learning],
-        closed: Sequence[Learning],
-        saved: Sequence[SavedStatement],
-    ) -> list[BaseMessage]:
-        # A profile's list of fields tempts small models to fill in a form: it comes last.
-        stores = sorted(self.stores, key=lambda store: store.stable)
-        kinds = "\n\n".join(
-            f"## {', '.join(store.model_kinds)}\n{store.instructions}" for store in stores if store.model_kinds
-        )
-        system = PROMPT.substitute(today=f"{turn.caller.local(turn.now):%Y-%m-%d}", stores=kinds)
-        proposed = [learning for learning in closed if _is_proposed(learning)]
-        forgotten = [learning for learning in closed if not _is_proposed(learning)]
-        small = self._budget // 16
-        blocks = {
-            "known": _take_rows(self._budget // 4, [f"{key}: {_render_known(known)}" for key, known in keys.items()]),
-            "forgotten": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in forgotten]),
-            "proposed": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in proposed]),
-            "saved": _take_rows(small, [f"- {statement.kind} · {escape_line(statement.text)}" for statement in saved]),
-            "conversation": [line.text for line in chunk],
-        }
-        rendered = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
-        return [SystemMessage(system), HumanMessage(f"{rendered}\n\n{QUESTION.substitute().strip()}")]
 
     def _validate(
         self,
@@ -413,30 +368,6 @@ class Extraction:
         return [learning for learnings in learnings_of_stores for learning in learnings]
 
 
-def split_by_attempts(lines: Sequence[Line], unread: Unread, budget: int) -> list[list[Line]]:
-    """Split a transcript into chunks, so that a message that cannot be read holds up no others.
-
-    What was never read in vain stays together. What was once is asked about turn by turn, and after that message by
-    message. What only the model's absence held up is asked about by itself after some turns.
-    """
-    groups: list[list[Line]] = []
-    previous: object = None
-    for line in lines:
-        attempts = unread.attempts_on(line.message)
-        if attempts.failed > 1:
-            group: object = id(line.message)
-        elif attempts.failed == 1:
-            starts_turn = line.channel == "user" or not isinstance(previous, tuple)
-            group = ("turn", line.number) if starts_turn else previous
-        else:
-            group = "absent" if attempts.unreachable >= MAX_ATTEMPTS else "new"
-        if group != previous:
-            groups.append([])
-        groups[-1].append(line)
-        previous = group
-    return [chunk for group in groups for chunk in split_chunks(group, budget)]
-
-
 def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
     """Return the learnings that must not be learnt again: forgotten, rejected, or proposed already."""
     searches = []
@@ -492,50 +423,3 @@ def _earlier_day(turn: Turn, message: AnyMessage) -> str:
     time = message_time(message)
     day = f"{turn.caller.local(time):%Y-%m-%d}" if time else ""
     return "" if day == f"{turn.caller.local(turn.now):%Y-%m-%d}" else day
-
-
-def _is_suspect(chunk: Sequence[Line], unread: Unread) -> bool:
-    """Return True if a chunk was read in vain before, and is asked about by itself."""
-    attempts = unread.attempts_on(chunk[0].message)
-    return attempts.failed > 0 or attempts.unreachable >= MAX_ATTEMPTS
-
-
-def _count_attempt(reading: Reading, chunk: Sequence[Line], unread: Unread, error: Exception, reached: bool) -> None:
-    """Count a failed attempt on the messages of a chunk, and set aside those with too many."""
-    described = f"{type(error).__name__}: {error}"
-    set_aside = []
-    for line in chunk:
-        before = unread.attempts_on(line.message)
-        counted = Attempts(before.failed + reached, before.unreachable + (not reached))
-        if counted.failed >= MAX_ATTEMPTS:
-            set_aside.append(line)
-        else:
-            reading.attempts[id(line.message)] = counted
-    reading.set_aside += set_aside
-    reading.read += set_aside
-    if set_aside:
-        names = ", ".join(line.id or f"number {line.number}" for line in set_aside)
-        reading.errors.append(f"set aside after {MAX_ATTEMPTS} attempts, not learnt from: message {names}: {described}")
-    if len(set_aside) < len(chunk):
-        reading.errors.append(f"extract failed, the next turn tries again: {described}")
-
-
-def _render_known(learning: Learning) -> str:
-    """Render a known learning for the prompt, with the number of messages that support it."""
-    count = len(messages_of(learning.sources))
-    return f"{learning.kind} · {escape_line(learning.text)}{f' (said {count} times)' if count > 1 else ''}"
-
-
-def _is_proposed(learning: Learning) -> bool:
-    return learning.status is Status.PROPOSED and not learning.retires
-
-
-def _take_rows(budget: int, rows: Sequence[str]) -> list[str]:
-    """Return the first rows that fit a budget of tokens."""
-    taken: list[str] = []
-    for row in rows:
-        budget -= count_tokens(row)
-        if budget < 0:
-            break
-        taken.append(row)
-    return taken

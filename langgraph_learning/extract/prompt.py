@@ -1,0 +1,73 @@
+"""Prompt of the extraction: the stores' instructions, what is known, and the conversation. Its words: prompt.md."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+from langgraph_learning.core.learning import Learning, Status, messages_of
+from langgraph_learning.core.text import escape_line
+from langgraph_learning.core.transcript import Line, count_tokens
+from langgraph_learning.extract.tool_dedup import SavedStatement
+from langgraph_learning.stores.base import LearningStore, Turn
+
+PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
+"""The system prompt, and the question after the conversation: small models heed most what they read last."""
+
+
+def render_prompt(
+    stores: Sequence[LearningStore],
+    budget: int,
+    turn: Turn,
+    chunk: Sequence[Line],
+    keys: Mapping[str, Learning],
+    closed: Sequence[Learning],
+    saved: Sequence[SavedStatement],
+) -> list[BaseMessage]:
+    """Render the messages for one chunk of a conversation.
+
+    budget: tokens of conversation per extraction; what is known gets a share of that beside it.
+    keys: the known learnings, by the keys that an edit names them with.
+    closed: learnings that must not be learnt again.
+    saved: what the agent's tools have saved in these messages.
+    """
+    # A profile's list of fields tempts small models to fill in a form: it comes last.
+    ordered = sorted(stores, key=lambda store: store.stable)
+    kinds = "\n\n".join(
+        f"## {', '.join(store.model_kinds)}\n{store.instructions}" for store in ordered if store.model_kinds
+    )
+    system = PROMPT.substitute(today=f"{turn.caller.local(turn.now):%Y-%m-%d}", stores=kinds)
+    proposed = [learning for learning in closed if _is_proposed(learning)]
+    forgotten = [learning for learning in closed if not _is_proposed(learning)]
+    small = budget // 16
+    blocks = {
+        "known": _take_rows(budget // 4, [f"{key}: {_render_known(known)}" for key, known in keys.items()]),
+        "forgotten": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in forgotten]),
+        "proposed": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in proposed]),
+        "saved": _take_rows(small, [f"- {statement.kind} · {escape_line(statement.text)}" for statement in saved]),
+        "conversation": [line.text for line in chunk],
+    }
+    rendered = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
+    return [SystemMessage(system), HumanMessage(f"{rendered}\n\n{QUESTION.substitute().strip()}")]
+
+
+def _render_known(learning: Learning) -> str:
+    """Render a known learning for the prompt, with the number of messages that support it."""
+    count = len(messages_of(learning.sources))
+    return f"{learning.kind} · {escape_line(learning.text)}{f' (said {count} times)' if count > 1 else ''}"
+
+
+def _is_proposed(learning: Learning) -> bool:
+    return learning.status is Status.PROPOSED and not learning.retires
+
+
+def _take_rows(budget: int, rows: Sequence[str]) -> list[str]:
+    """Return the first rows that fit a budget of tokens."""
+    taken: list[str] = []
+    for row in rows:
+        budget -= count_tokens(row)
+        if budget < 0:
+            break
+        taken.append(row)
+    return taken
