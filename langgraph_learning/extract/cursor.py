@@ -37,7 +37,7 @@ class Fingerprints(NamedTuple):
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What a cursor holds of a message that was read.
+        """Fingerprints by which a cursor recognises a message that was read.
 
         The id with the text survives trimming and summarising; the prefix a client that sends the history again without
         ids.
@@ -47,7 +47,7 @@ class Fingerprints(NamedTuple):
 
 @dataclass(frozen=True)
 class Attempts:
-    """How often one message was read in vain."""
+    """Number of failed attempts to read one message."""
 
     failed: int = 0
     """Times that the model refused it, or gave no readable answer, while it could be reached."""
@@ -57,7 +57,7 @@ class Attempts:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a turn adds to the cursor."""
+    """Change of the cursor by one turn."""
 
     read: tuple[Fingerprints, ...] = ()
     """Messages that were learnt from."""
