@@ -18,7 +18,9 @@ from langgraph_learning.errors import Misconfigured
 
 T = TypeVar("T")
 AnyPool = ConnectionPool[Any] | AsyncConnectionPool[Any]
-POOL_DEFAULTS = {"min_size": 1, "max_size": 10}
+# With a minimum, the first call would start a second connection beside the pool's own. An event loop that ends then
+# may wait for it forever on Python 3.11, where a task that is connecting can lose its cancellation.
+POOL_DEFAULTS = {"min_size": 0, "max_size": 10}
 CONNECTION_DEFAULTS = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
