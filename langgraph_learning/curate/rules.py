@@ -8,8 +8,8 @@ from langgraph_learning.core.learning import Learning, Status, Votes
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import has_identity
 from langgraph_learning.core.scopes import ItemRef, Scope
-from langgraph_learning.curate.similarity.candidates import group_duplicates
-from langgraph_learning.curate.similarity.rules import find_difference
+from langgraph_learning.core.similarity.candidates import group_duplicates
+from langgraph_learning.core.similarity.rules import find_difference
 from langgraph_learning.curate.snapshot import PlannedAction, Snapshot
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import drop_answered, make_proposals

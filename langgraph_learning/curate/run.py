@@ -15,12 +15,12 @@ from langgraph_learning.core.flow import Flow, batch, gather, search_all
 from langgraph_learning.core.keys import SHOWN
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import ROOT, ItemRef, Namespace, Scope, escape
+from langgraph_learning.core.similarity.candidates import find_similar_pairs
+from langgraph_learning.core.similarity.rules import find_difference
 from langgraph_learning.curate import rules
 from langgraph_learning.curate.judge import MOST_CALLS, PAIRS_PER_CALL, Judge, Judgement, Pair
 from langgraph_learning.curate.report import Action, LookAlike, Report, report_action
 from langgraph_learning.curate.rules import Cluster, Criteria
-from langgraph_learning.curate.similarity.candidates import find_similar_pairs
-from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.curate.snapshot import PlannedAction, Snapshot, apply_actions, read_snapshots
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore

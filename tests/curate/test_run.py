@@ -31,9 +31,9 @@ from langgraph_learning import (
 )
 from langgraph_learning.core.learning import Learning, ReviewDecision, Source, Status, Votes
 from langgraph_learning.core.scopes import Caller
+from langgraph_learning.core.similarity.rules import find_difference
 from langgraph_learning.core.text import normalize
 from langgraph_learning.curate.report import Report
-from langgraph_learning.curate.similarity.rules import find_difference
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.testing import ScriptedModel
 from langgraph_learning.update.votes import Vote, votes_namespace

@@ -7,8 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from unicodedata import normalize
 
-from langgraph_learning.core.text import NEGATIONS, stem_word
-from langgraph_learning.curate.similarity.lexicon import (
+from langgraph_learning.core.similarity.lexicon import (
     ARTICLES,
     AUXILIARIES,
     CONJUNCTIONS,
@@ -24,7 +23,8 @@ from langgraph_learning.curate.similarity.lexicon import (
     SYNONYMS,
     UNITS,
 )
-from langgraph_learning.curate.similarity.numbers import MINUS, NUMBER, find_quantities, write_in_digits
+from langgraph_learning.core.similarity.numbers import MINUS, NUMBER, find_quantities, write_in_digits
+from langgraph_learning.core.text import NEGATIONS, stem_word
 
 _SIGNS = {
     "\u2019": "'",

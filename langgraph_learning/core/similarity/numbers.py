@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from langgraph_learning.curate.similarity.lexicon import COUNT_WORDS, MULTIPLIERS, NUMBERS, SYNONYMS, UNITS
+from langgraph_learning.core.similarity.lexicon import COUNT_WORDS, MULTIPLIERS, NUMBERS, SYNONYMS, UNITS
 
 NUMBER = re.compile(r"v?(\d[\d.,:/-]*\d|\d)([^\W\d_]*|%|°)", re.IGNORECASE)
 MINUS = "minus"

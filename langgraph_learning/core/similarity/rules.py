@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import lru_cache
 
+from langgraph_learning.core.similarity.lexicon import CONJUNCTIONS, DATES, LINKS, OPENERS, OPPOSITES, PREFIXES
+from langgraph_learning.core.similarity.parsing import ParsedStatement, singularize
 from langgraph_learning.core.text import normalize, stem_word
-from langgraph_learning.curate.similarity.lexicon import CONJUNCTIONS, DATES, LINKS, OPENERS, OPPOSITES, PREFIXES
-from langgraph_learning.curate.similarity.parsing import ParsedStatement, singularize
 
 WINDOW = 2
 """Number of words before and after a word that it may relate to each other."""

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from similar_statements import ALIKE, FREEZE, FREEZES, NEAR_MISSES, PARAPHRASES
 
-from langgraph_learning.curate.similarity.candidates import find_similar_pairs, group_duplicates
-from langgraph_learning.curate.similarity.rules import are_equivalent, find_difference
+from langgraph_learning.core.similarity.candidates import find_similar_pairs, group_duplicates
+from langgraph_learning.core.similarity.rules import are_equivalent, find_difference
 
 STATEMENTS = sorted({text for pair in (*NEAR_MISSES, *ALIKE, *PARAPHRASES) for text in pair} | {FREEZE, *FREEZES})
 REWORDED = [*PARAPHRASES, *((FREEZE, text) for text in FREEZES)]

@@ -6,8 +6,8 @@ from itertools import combinations
 from math import log
 from typing import NamedTuple
 
+from langgraph_learning.core.similarity.rules import are_equivalent, grouping_key
 from langgraph_learning.core.text import content_stems
-from langgraph_learning.curate.similarity.rules import are_equivalent, grouping_key
 
 MAX_BLOCK = 30
 """Statements that share a word are compared only if at most this many share it: a more common word tells nothing."""
