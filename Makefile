@@ -6,6 +6,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 VENV ?= .venv
 MODEL ?=
+WORKERS ?= 2
 IN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -20,7 +21,8 @@ help:
 	@echo "make format         put the code into shape"
 	@echo "make eval MODEL=…   measure what a model learns from our conversations"
 	@echo "make clean          remove the environment and all caches"
-	@echo "PYTHON=python3.12 chooses a Python, DATABASE_URL=… a Postgres with pgvector of your own."
+	@echo "PYTHON=python3.12 chooses a Python, DATABASE_URL=… a Postgres with pgvector of your own,"
+	@echo "WORKERS=4 the number of processes that run the tests (2 unless told; each starts a Postgres of its own)."
 
 demo: $(READY)
 	@echo "==> Running examples/three_sessions.py"
@@ -28,7 +30,7 @@ demo: $(READY)
 
 test: $(READY)
 	@echo "==> Running the tests, on a real Postgres"
-	@$(IN)/python -m pytest -m "not long"
+	@$(IN)/python -m pytest -m "not long" --numprocesses $(WORKERS) --dist loadfile
 
 test-long: $(READY)
 	@echo "==> Running all tests, on a real Postgres"
