@@ -71,8 +71,11 @@ class LocalEmbeddings(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of a question."""
-        [vector] = self._model.query_embed(text)
-        return vector.tolist()  # type: ignore[no-any-return]  # numpy's tolist() is untyped
+        return self.embed_queries([text])[0]
+
+    def embed_queries(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector per question, in one call of the model."""
+        return [vector.tolist() for vector in self._model.query_embed(texts)]
 
 
 def _load_minilm(kind: "type[TextEmbedding]", threads: int | None) -> "TextEmbedding":

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar, cast
 
 from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import ContextThreadPoolExecutor
+from langgraph.store.base.embed import EmbeddingsLambda
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, errors, sql
 from psycopg.rows import dict_row
 
@@ -109,7 +111,7 @@ def _perform_request(request: PlanRequest, connections: Connections, embeddings:
             with _translate_errors(request):
                 return _run(request, connections)
         case EmbedQueries(texts):
-            return [_require_model(embeddings).embed_query(text) for text in texts]
+            return _embed_queries(_require_model(embeddings), texts)
         case EmbedDocuments(texts):
             return _require_model(embeddings).embed_documents(list(texts))
         case Pause(seconds):
@@ -122,11 +124,38 @@ async def _aperform_request(request: PlanRequest, connections: Connections, embe
             with _translate_errors(request):
                 return await _arun(request, connections)
         case EmbedQueries(texts):
-            return await asyncio.gather(*(_require_model(embeddings).aembed_query(text) for text in texts))
+            return await _aembed_queries(_require_model(embeddings), texts)
         case EmbedDocuments(texts):
             return await _require_model(embeddings).aembed_documents(list(texts))
         case Pause(seconds):
             return await asyncio.sleep(seconds)
+
+
+def _embed_queries(embeddings: Embeddings, texts: Sequence[str]) -> Sequence[list[float]]:
+    """Return the vectors of query texts, in one call if the model has one for them, else in concurrent calls."""
+    embed = _one_call_of(embeddings)
+    if len(texts) == 1:
+        return [embeddings.embed_query(texts[0])]
+    if embed:
+        return embed(list(texts))
+    with ContextThreadPoolExecutor(len(texts)) as threads:
+        return list(threads.map(embeddings.embed_query, texts))
+
+
+async def _aembed_queries(embeddings: Embeddings, texts: Sequence[str]) -> Sequence[list[float]]:
+    """Return the same, from async code."""
+    if len(texts) > 1 and isinstance(embeddings, EmbeddingsLambda):
+        return await embeddings.aembed_documents(list(texts))
+    if len(texts) > 1 and (embed := _one_call_of(embeddings)):
+        return await asyncio.to_thread(embed, list(texts))
+    return await asyncio.gather(*(embeddings.aembed_query(text) for text in texts))
+
+
+def _one_call_of(embeddings: Embeddings) -> Callable[[list[str]], list[list[float]]] | None:
+    """Return the method that embeds several queries, None if there is none: many models embed documents differently."""
+    if isinstance(embeddings, EmbeddingsLambda):
+        return embeddings.embed_documents
+    return getattr(embeddings, "embed_queries", None)
 
 
 def _require_model(embeddings: Embeddings | None) -> Embeddings:

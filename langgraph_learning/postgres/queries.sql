@@ -186,7 +186,10 @@ lifted AS (
       FROM fused
 )
 SELECT ranked.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
-       item.id, item.ttl_minutes, ranked.score
+       item.id, item.ttl_minutes, item.indexed, ranked.score,
+       ARRAY(SELECT (SELECT max({each_similarity}) FROM learning_texts text WHERE text.item = ranked.item)
+               FROM unnest(%(vectors)s::text[]::{vector_type}[]) WITH ORDINALITY AS query (vector, nth)
+              ORDER BY query.nth) AS similarities
   FROM (SELECT nth, item, score, row_number() OVER (PARTITION BY nth ORDER BY score DESC, item) AS rank
           FROM lifted WHERE score > 0 OR {has_vectors}) ranked
   JOIN op USING (nth)

@@ -11,6 +11,8 @@ from pgvector.psycopg.vector import VectorBinaryDumper
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
 
+from langgraph_learning.core.store_protocol import Scores
+
 _AFTER_ALL_NAMESPACES = ".".join(["\U0010ffff"] * 8)
 
 
@@ -23,11 +25,13 @@ class VersionedItem(Item):
 
 
 class VersionedSearchItem(SearchItem):
-    """A search result with the version to expect when writing it back."""
+    """A search result with the version to expect when writing it back and, of a hybrid search, its scores."""
 
-    __slots__ = ("version",)
+    __slots__ = ("scores", "version")
     version: int
     """1 when the key was first written; it grows with every change of the key."""
+    scores: tuple[Scores, ...]
+    """Scores for each query text of a hybrid search."""
 
 
 def to_item(row: Mapping[str, Any]) -> VersionedItem:
@@ -56,6 +60,7 @@ def to_search_item(row: Mapping[str, Any]) -> VersionedSearchItem:
         score=0.0 if score is not None and score != score else score,
     )
     item.version = row["version"]
+    item.scores = ()
     return item
 
 

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 from langgraph.store.base import SearchOp
 from pgvector import HalfVector, Vector
 
+from langgraph_learning.core.store_protocol import FurtherQuery, MultiSearchOp, Scores
+from langgraph_learning.core.text import mentions_exactly, share_of_words
 from langgraph_learning.errors import InvalidFilter
 from langgraph_learning.postgres.config import DISTANCES, IndexConfig
 from langgraph_learning.postgres.executor import Plan, embed_queries
-from langgraph_learning.postgres.rows import prefix_bounds, to_search_item
+from langgraph_learning.postgres.rows import VersionedSearchItem, prefix_bounds, to_search_item
 from langgraph_learning.postgres.statements import PlanContext, PlannedRead, Rows, Statement
 
 _NEIGHBOUR_WEIGHT = 0.3
@@ -39,25 +41,38 @@ class PlannedSearches(NamedTuple):
 
 
 def plan_searches(context: PlanContext, groups: Sequence[tuple[list[int], SearchOp]]) -> Plan[PlannedSearches]:
-    """Plan the searches of a batch, given with their positions in it. Each query text is embedded once."""
+    """Plan the searches of a batch, given with their positions in it. All query texts are embedded in one call."""
     index = context.index
-    queries = list(dict.fromkeys(op.query for _, op in groups if op.query)) if index else []
+    texts = [text for _, op in groups for text in _query_texts(context, op)]
     vectors: dict[str, Vector | HalfVector] = {}
     if index and index.embeddings:
-        embeddings = yield from embed_queries(queries)
-        vectors = {query: index.encode(numbers) for query, numbers in zip(queries, embeddings, strict=True)}
+        embeddings = yield from embed_queries(list(dict.fromkeys(texts)))
+        vectors = {text: index.encode(numbers) for text, numbers in zip(dict.fromkeys(texts), embeddings, strict=True)}
     reads = []
+    hybrid: dict[tuple[FurtherQuery, ...], list[tuple[int, SearchOp]]] = {}
     for positions, op in groups:
         if not (op.query and index):
             reads.append(_plan_search(context, positions, op, "search by filter", {}))
         elif not context.hybrid:
             parameters = _vector_parameters(context, index, op, vectors[op.query])
             reads.append(_plan_search(context, positions, op, "search by vector", parameters))
-    if context.hybrid:
-        for query in queries:
-            searches = [(position, op) for positions, op in groups if op.query == query for position in positions]
-            reads.append(_plan_hybrid_search(context, sorted(searches, key=itemgetter(0)), vectors.get(query)))
-    return PlannedSearches([_search_settings(context, index)] if queries and index else [], reads)
+        else:
+            hybrid.setdefault(_queries_of(op), []).extend((position, op) for position in positions)
+    for queries, searches in hybrid.items():
+        reads += _plan_hybrid_searches(context, queries, sorted(searches, key=itemgetter(0)), vectors)
+    return PlannedSearches([_search_settings(context, index)] if texts and index else [], reads)
+
+
+def _queries_of(op: SearchOp) -> tuple[FurtherQuery, ...]:
+    """Return the query texts of a search with their penalties."""
+    further = op.further if isinstance(op, MultiSearchOp) else ()
+    return (FurtherQuery(op.query or ""), *further)
+
+
+def _query_texts(context: PlanContext, op: SearchOp) -> list[str]:
+    if not (op.query and context.index):
+        return []
+    return [query.text for query in _queries_of(op)] if context.hybrid else [op.query]
 
 
 def _plan_search(
@@ -102,34 +117,70 @@ def _vector_parameters(
     }
 
 
-def _plan_hybrid_search(
-    context: PlanContext, searches: Sequence[tuple[int, SearchOp]], vector: Vector | HalfVector | None
-) -> PlannedRead:
-    """Plan all searches of a batch with the same query as one statement, so that their scores are comparable."""
+def _plan_hybrid_searches(
+    context: PlanContext,
+    queries: Sequence[FurtherQuery],
+    searches: Sequence[tuple[int, SearchOp]],
+    vectors: Mapping[str, Vector | HalfVector],
+) -> list[PlannedRead]:
+    """Plan all searches of a batch with the same query texts, one statement for each text."""
+    found: list[dict[tuple[tuple[str, ...], str], VersionedSearchItem]] = [{} for _ in searches]
+
+    def plan(query: FurtherQuery) -> PlannedRead:
+        def assign(rows: Rows, results: list[Any]) -> None:
+            for row in rows:
+                item = to_search_item(row)
+                item.score = (item.score or 0.0) - query.penalty
+                item.scores = _score_words(context, row, queries)
+                best = found[row["nth"] - 1]
+                address = (item.namespace, item.key)
+                if address not in best or (best[address].score or 0.0) < item.score:
+                    best[address] = item
+            if query is queries[-1]:
+                for (position, op), best in zip(searches, found, strict=True):
+                    ranked = sorted(best.values(), key=lambda item: -(item.score or 0.0))
+                    results[position] = deepcopy(ranked[op.offset : op.offset + op.limit])
+
+        return PlannedRead(_hybrid_statement(context, query, queries, searches, vectors), assign)
+
+    return [plan(query) for query in queries]
+
+
+def _score_words(context: PlanContext, row: Mapping[str, Any], queries: Sequence[FurtherQuery]) -> tuple[Scores, ...]:
+    texts = [text for _, text in context.index.extract_texts(row["value"], row["indexed"])] if context.index else []
+    return tuple(
+        Scores(
+            None if similarity is None or similarity != similarity else similarity,
+            max((share_of_words(query.text, text) for text in texts), default=0.0),
+            any(mentions_exactly(text, query.text) for text in texts),
+        )
+        for query, similarity in zip(queries, row["similarities"], strict=True)
+    )
+
+
+def _hybrid_statement(
+    context: PlanContext,
+    query: FurtherQuery,
+    queries: Sequence[FurtherQuery],
+    searches: Sequence[tuple[int, SearchOp]],
+    vectors: Mapping[str, Vector | HalfVector],
+) -> Statement:
     bounds = [prefix_bounds(op.namespace_prefix) for _, op in searches]
-
-    def assign(rows: Rows, results: list[Any]) -> None:
-        for position, _ in searches:
-            results[position] = []
-        for row in rows:
-            position, _ = searches[row["nth"] - 1]
-            results[position].append(to_search_item(row))
-
-    query = context.statements(
+    return context.statements(
         "hybrid search",
         firsts=[first for first, _ in bounds],
         ends=[end for _, end in bounds],
         filters=[to_jsonpath(op.filter) for _, op in searches],
-        limits=[op.limit for _, op in searches],
-        offsets=[op.offset for _, op in searches],
-        query=(searches[0][1].query or "").replace("\x00", " "),
+        limits=[op.limit + op.offset for _, op in searches],
+        offsets=[0 for _ in searches],
+        query=query.text.replace("\x00", " "),
         language=context.language,
         include_expired=context.include_expired,
-        vector=vector,
+        vector=vectors.get(query.text),
+        vectors=[vectors[each.text].to_text() if vectors else None for each in queries],
         lift=_NEIGHBOUR_WEIGHT if context.index and context.index.sequence else 0.0,
         exact_below=_SCORE_ALL_BELOW,
     )
-    return PlannedRead(query, assign)
 
 
 def _search_settings(context: PlanContext, index: IndexConfig) -> Statement:

@@ -83,6 +83,7 @@ _PARTS_WITHOUT_VECTORS: dict[str, sql.Composable] = {
     "has_vectors": sql.SQL("false"),
     "has_embedding": sql.SQL("true"),
     "similarity": sql.SQL("NULL::float8"),
+    "each_similarity": sql.SQL("NULL::float8"),
     "index_distance": sql.SQL("text.item"),
     "word_weight": sql.Literal(1.0),
 }
@@ -112,6 +113,9 @@ def _compose_parts(index: IndexConfig | None) -> dict[str, sql.Composable]:
         "has_embedding": sql.SQL("text.embedding IS NOT NULL"),
         "vector_send": sql.SQL(f"{index.vector_type}_send"),
         "similarity": sql.SQL(_SIMILARITIES[index.distance]).format(exact_distance),
+        "each_similarity": sql.SQL(_SIMILARITIES[index.distance]).format(
+            sql.SQL("text.embedding {} query.vector").format(distance)
+        ),
         "index_distance": sql.SQL("text.embedding::{} {} %(vector)s::{}").format(halfvec, distance, halfvec),
         "word_weight": sql.Literal(_WORD_WEIGHT),
         "operators": sql.SQL(operators[index.distance]),

@@ -221,6 +221,10 @@ class HashEmbeddings(Embeddings):
         """Return one vector per text."""
         return [self.embed_query(text) for text in texts]
 
+    def embed_queries(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector per text."""
+        return self.embed_documents(texts)
+
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of one text."""
         vector = [0.0] * self.dims
