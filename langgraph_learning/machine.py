@@ -1,12 +1,13 @@
 """LearningMachine: the learning stores, the extraction model and the policy together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import MessageLikeRepresentation
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
@@ -19,6 +20,7 @@ from langgraph_learning.agent.run_context import ContextFrom, make_context_reade
 from langgraph_learning.agent.steps import Loop, OnError
 from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
+from langgraph_learning.background.learner import Learner, LearningResult, make_turn
 from langgraph_learning.core.flow import Facade, Flow
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
@@ -113,6 +115,11 @@ class LearningMachine(Facade):
         return Nodes(self._loop)
 
     @property
+    def learner(self) -> Learner:
+        """What learns from conversations, in a run or outside of one."""
+        return self._loop.learner
+
+    @property
     def review(self) -> Review:
         """Pending proposals: list, show, approve and reject them."""
         return Review(self.stores, self._require_store, four_eyes=self._loop.four_eyes)
@@ -191,6 +198,50 @@ class LearningMachine(Facade):
         """
         agent = equip_agent(agent, self.tools(), self.stores)
         return wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
+
+    def learn(
+        self,
+        messages: Iterable[MessageLikeRepresentation],
+        context: LearningContext,
+        *,
+        thread_id: str | None = None,
+    ) -> LearningResult:
+        """Learn from a conversation outside of a run, such as an old one. Messages are learnt from once only.
+
+        thread_id: the thread of the conversation; by default it is named by its messages. Give it if the conversation
+            may grow.
+        """
+        return self._run(self._loop.learner.learn(make_turn(messages, context, thread_id, datetime.now(UTC))))
+
+    async def alearn(
+        self,
+        messages: Iterable[MessageLikeRepresentation],
+        context: LearningContext,
+        *,
+        thread_id: str | None = None,
+    ) -> LearningResult:
+        """Do as `learn` in async code."""
+        return await self._arun(self._loop.learner.learn(make_turn(messages, context, thread_id, datetime.now(UTC))))
+
+    def preview(
+        self,
+        messages: Iterable[MessageLikeRepresentation],
+        context: LearningContext,
+        *,
+        thread_id: str | None = None,
+    ) -> LearningResult:
+        """Return what `learn` would write, and write nothing. The model is asked, so it costs as much."""
+        return self._run(self._loop.learner.preview(make_turn(messages, context, thread_id, datetime.now(UTC))))
+
+    async def apreview(
+        self,
+        messages: Iterable[MessageLikeRepresentation],
+        context: LearningContext,
+        *,
+        thread_id: str | None = None,
+    ) -> LearningResult:
+        """Do as `preview` in async code."""
+        return await self._arun(self._loop.learner.preview(make_turn(messages, context, thread_id, datetime.now(UTC))))
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """Return all learnings that this caller may see, by kind, newest first; with a thread, its session too."""

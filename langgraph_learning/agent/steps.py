@@ -1,37 +1,29 @@
 """The steps of the loop, recall, build_context, extract and update, as flows; and the node that runs a step."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.errors import GraphBubbleUp
-from langgraph.store.base import BaseStore, PutOp
+from langgraph.store.base import BaseStore
 
 from langgraph_learning.agent.run_context import ContextFrom, RunContext
 from langgraph_learning.agent.state import LearningState
-from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting, pause
+from langgraph_learning.background.learner import Learner
+from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
-from langgraph_learning.errors import Conflict, Misconfigured, MissingOwner, NotAllowed, WrongDimensions
+from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed, WrongDimensions
 from langgraph_learning.extract.extraction import Extraction, ExtractionResult
 from langgraph_learning.recall.context import AgentContext, build_agent_context
 from langgraph_learning.recall.injection import read_context
 from langgraph_learning.recall.recall import Recalled, developer_learnings, learning_event, recall_learnings
 from langgraph_learning.recall.trial import current_trial
 from langgraph_learning.stores.base import LearningStore, Request
-from langgraph_learning.update.votes import context_writes, last_answer_id, update_totals
-from langgraph_learning.update.write_policy import write_learnings
+from langgraph_learning.update.votes import context_writes, last_answer_id
 
 GraphState = Mapping[str, Any]
-UPDATE_ATTEMPTS = 3
-"""How often a turn is learnt from while others change at the same time what it depends on."""
-WRITE_ATTEMPTS = 40
-"""How often its learnings are written while other runs of the same thread are quicker."""
-LONGEST_PAUSE = 0.3
-"""Seconds before another attempt at most."""
-
 OnError = Literal["report", "raise"]
 StepFunction = Callable[[GraphState, RunContext], Flow[dict[str, Any]]]
 
@@ -58,6 +50,7 @@ class Loop:
         self.on_error = on_error
         self.four_eyes = four_eyes
         self._extraction = extraction
+        self.learner = Learner(stores, extraction)
         self._budget = budget
         self._shadow = shadow
         self._store_timeout = store_timeout
@@ -107,24 +100,12 @@ class Loop:
         # A client can write anything into the state, but no object of ours: only the extraction of this run counts.
         if not isinstance(result, ExtractionResult):
             result = ExtractionResult()
-        extractions = 1
-        for attempt in range(WRITE_ATTEMPTS):
-            try:
-                learnings = yield from self._write(result, state, run)
-            except Conflict:
-                # Random, so that runs of one thread that were in conflict do not try again at the same moment.
-                yield from pause(random.uniform(0, min(0.01 * 2**attempt, LONGEST_PAUSE)))
-            else:
-                return (yield from self._report(result, learnings, state, run))
-            # Another run of this thread learnt from other messages, or what this one changes has changed meanwhile.
-            current = yield from self._extraction.renew_cursor(run.caller, result)
-            if current is None:
-                if extractions == UPDATE_ATTEMPTS:
-                    break
-                extractions += 1
-                current = yield from self._extract(state, run)
-            result = current
-        raise Conflict("Others changed what this turn depends on at the same time, again and again.")
+        written, learnings = yield from self.learner.write(run.turn(state), result, self._context_writes(state, run))
+        if written.failure is not None and self.on_error == "raise":
+            raise written.failure
+        for message in written.errors if written is not result else ():
+            run.emit({"error": message})
+        return self._report(written, learnings, state, run)
 
     def extract_and_update(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Do both in one step, for the middleware."""
@@ -184,24 +165,12 @@ class Loop:
 
     def _extract(self, state: GraphState, run: RunContext) -> Flow[ExtractionResult]:
         """Extract, and report a failure of the model; what it could be asked about before counts."""
-        turn = run.turn(state)
-        if not run.caller.learn:
-            return (yield from self._extraction.skip(turn))
-        result = yield from self._extraction.extract(turn)
+        result = yield from self.learner.extract(run.turn(state))
         if result.failure is not None and self.on_error == "raise":
             raise result.failure
         for message in result.errors:
             run.emit({"error": message})
         return result
-
-    def _write(self, result: ExtractionResult, state: GraphState, run: RunContext) -> Flow[tuple[Learning, ...]]:
-        """Write a result; return the learnings that the policy allowed. Raises `Conflict` if nothing was written."""
-        puts = [PutOp(*write, index=False) for write in (*result.writes, *self._context_writes(state, run))]
-        return (
-            yield from write_learnings(
-                self.stores, run.caller, result.learnings, *puts, expected=result.expected, at=run.now
-            )
-        )
 
     def _context_writes(self, state: GraphState, run: RunContext) -> Sequence[ItemWrite]:
         """Return what records the learnings in the answer's context, so that votes on the answer count for them."""
@@ -214,9 +183,8 @@ class Loop:
 
     def _report(
         self, result: ExtractionResult, learnings: Sequence[Learning], state: GraphState, run: RunContext
-    ) -> Flow[dict[str, Any]]:
-        """Update the totals of the votes in what was written, and report it to the stream and the state."""
-        yield from update_totals(result.voted, run.caller.user)
+    ) -> dict[str, Any]:
+        """Report what was written to the stream and the state."""
         verbatim = {store.name for store in self.stores if store.verbatim}
         # The messages themselves are in the stream already.
         run.emit({"learnt": [learning_event(learnt) for learnt in learnings if learnt.store_name not in verbatim]})

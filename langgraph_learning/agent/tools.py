@@ -20,7 +20,8 @@ from langgraph.store.base import PutOp
 from pydantic import BaseModel, ValidationError
 
 from langgraph_learning.agent.run_context import RunContext
-from langgraph_learning.agent.steps import UPDATE_ATTEMPTS, Loop
+from langgraph_learning.agent.steps import Loop
+from langgraph_learning.background.learner import UPDATE_ATTEMPTS
 from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, gather, limit_store_waiting
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool_name
 from langgraph_learning.core.learning import Learning, Status

@@ -5,25 +5,45 @@ import sys
 import typer
 from psycopg import OperationalError
 
+from langgraph_learning.cli.application import open_application
+from langgraph_learning.cli.conversations import (
+    estimate_conversations,
+    learn_from,
+    print_estimate,
+    print_result,
+    read_file,
+    read_threads,
+)
 from langgraph_learning.cli.curation import load_model, print_report, run_curation
 from langgraph_learning.cli.database import open_store
 from langgraph_learning.cli.options import (
+    AgentOption,
     ApproveOption,
     AskOption,
     ChangeOption,
+    CheckpointsOption,
     CompareOption,
+    DefaultUserOption,
     DryRunOption,
     EmbedOption,
+    FileArgument,
     JsonOption,
     KeyArgument,
     KeysArgument,
+    LimitOption,
+    MachineOption,
+    PreviewOption,
+    PriceOption,
     ProposalArgument,
     QueryArgument,
     RejectOption,
     RollbackOption,
+    TeamsOption,
     TenantOption,
+    ThreadsOption,
     UrlOption,
     WhyOption,
+    YesOption,
     spread_options,
 )
 from langgraph_learning.cli.printing import (
@@ -37,8 +57,10 @@ from langgraph_learning.cli.printing import (
     print_versions,
 )
 from langgraph_learning.cli.session import EmbeddingViewOptions, ViewOptions, find_by_key
+from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
+from langgraph_learning.postgres.embedded import database_url
 from langgraph_learning.review import decisions
 from langgraph_learning.review.instructions import compare_versions, list_versions, roll_back
 from langgraph_learning.update import forgetting
@@ -145,6 +167,40 @@ def manage_instructions(
     if as_json:
         return print_json({"diff": diff})
     return print_line("\n".join(map(make_printable, diff.splitlines())) or "No differences.")
+
+
+@app.command("learn")
+def learn_conversations(
+    machine: MachineOption,
+    file: FileArgument = None,
+    threads: ThreadsOption = False,
+    user: DefaultUserOption = None,
+    team: TeamsOption = None,
+    agent: AgentOption = None,
+    tenant: TenantOption = "default",
+    dry_run: PreviewOption = False,
+    limit: LimitOption = None,
+    yes: YesOption = False,
+    price: PriceOption = None,
+    url: UrlOption = None,
+    checkpoints: CheckpointsOption = None,
+    embed: EmbedOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Learn from old conversations, of a file or of a checkpointer. What was learnt from is not read again."""
+    if (file is None) is not threads:
+        raise typer.BadParameter("Name a file or give --threads.")
+    if file and not file.is_file():
+        raise typer.BadParameter(f"There is no file {file}.")
+    defaults = LearningContext(user_id=user, team_ids=tuple(team or ()), agent_id=agent, tenant_id=tenant)
+    found = read_file(file, defaults) if file else read_threads(checkpoints or url or database_url(), defaults)
+    with open_application(machine, url, embed) as application:
+        unread, estimate = estimate_conversations(application, found.turns, limit)
+        print_estimate(found, unread, estimate, price)
+        if not unread or not (yes or typer.confirm("Go on?", err=True)):
+            return
+        result = learn_from(application, unread, dry_run=dry_run, bar=not as_json)
+    print_result(result, as_json, dry_run=dry_run)
 
 
 @app.command("curate")

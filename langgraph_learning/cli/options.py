@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,6 +43,26 @@ AskOption = Annotated[
         "--ask",
         help="A model that judges whether similar statements say the same, such as openai:gpt-5-mini. Default: none.",
     ),
+]
+
+MachineOption = Annotated[
+    str,
+    typer.Option("--machine", help="The machine of your application, such as app.main:machine."),
+]
+FileArgument = Annotated[Path | None, typer.Argument(help="A file with one conversation per line, as a JSON object.")]
+ThreadsOption = Annotated[bool, typer.Option("--threads", help="Learn from the threads of the checkpointer instead.")]
+CheckpointsOption = Annotated[
+    str | None, typer.Option("--checkpoints", help="The database URL of the checkpointer. Default: that of the store.")
+]
+DefaultUserOption = Annotated[
+    str | None, typer.Option("--user", help="The user of conversations that do not name theirs.")
+]
+PreviewOption = Annotated[bool, typer.Option("--dry-run", help="Ask the model, show what it learns, write nothing.")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="The number of conversations to learn from.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before the model is called.")]
+PriceOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--price", help="Prices of a million tokens, read and written, to print the estimate in money."),
 ]
 
 

@@ -76,6 +76,11 @@ def print_error(text: str) -> None:
     Console(stderr=True).print(Text(text, style="red"))
 
 
+def print_note(text: str) -> None:
+    """Print a sentence beside the output, on stderr."""
+    Console(stderr=True).print(Text(text))
+
+
 def make_printable(value: Any) -> str:
     """Return a stored value as one line without characters that colour or steer a terminal."""
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)

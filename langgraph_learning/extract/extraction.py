@@ -31,6 +31,7 @@ from langgraph_learning.errors import InvalidEdit, LearningError, Misconfigured
 from langgraph_learning.extract.attempts import Reading, count_attempt, is_suspect, split_by_attempts
 from langgraph_learning.extract.cursor import Cursor, Progress, Unread, find_unread, read_cursor
 from langgraph_learning.extract.failures import blames_input
+from langgraph_learning.extract.metrics import DroppedEdit, ExtractionMetrics
 from langgraph_learning.extract.prompt import render_prompt
 from langgraph_learning.extract.schema import answer_schema
 from langgraph_learning.extract.structured_output import TIMEOUT, ExtractionMethod, StructuredModel
@@ -63,6 +64,8 @@ class ExtractionResult:
     """The learnings that the conversation votes on."""
     progress: Progress = field(default_factory=Progress)
     """What the cursor notes of the messages that were read."""
+    left: int = 0
+    """How many messages are left to be read."""
 
 
 class Background(NamedTuple):
@@ -106,7 +109,7 @@ class Extraction:
         self._records_of_tools = {
             kind: record for store in stores if store.tools for kind, record in store.model_kinds.items()
         }
-        self._budget = budget
+        self.budget = budget
         if model is not None:
             self.questioner = StructuredModel(
                 model, answer_schema(self._validator.records), method, timeout=timeout, max_tokens=max_tokens
@@ -115,8 +118,17 @@ class Extraction:
             name = next(iter(self._validator.kinds.values())).name
             raise Misconfigured(f"{name} learns by a model: give the machine one, model=….")
 
-    def extract(self, turn: Turn) -> Flow[ExtractionResult]:
-        """Read the messages that were not learnt from yet, and return what is to be written."""
+    @property
+    def asks_model(self) -> bool:
+        """True if a learning store needs a model."""
+        return any(store.model_kinds for store in self.stores)
+
+    def extract(self, turn: Turn, metrics: ExtractionMetrics | None = None) -> Flow[ExtractionResult]:
+        """Read the messages that were not learnt from yet, and return what is to be written.
+
+        metrics: counts what it costs.
+        """
+        metrics = metrics or ExtractionMetrics()
         if not self.stores:
             return ExtractionResult()
         unread, background = yield from self._read(turn)
@@ -124,9 +136,9 @@ class Extraction:
             return ExtractionResult()
         lines = transcript_lines(unread.messages, turn.caller.user, self._own_tools, partial(_earlier_day, turn))
         lines = [replace(line, revision=unread.revision_of(line.message)) for line in lines]
-        chunks = split_by_attempts(lines, unread, self._budget)
+        chunks = split_by_attempts(lines, unread, self.budget)
         now, later = chunks[:MAX_CHUNKS], chunks[MAX_CHUNKS:]
-        reading = yield from self._read_chunks(turn, unread, now, background)
+        reading = yield from self._read_chunks(turn, unread, now, background, metrics)
         read = {id(line.message) for line in reading.read}
         observed = yield from self._observe(turn, reading.read, background.opted_out)
         learnings = yield from self._process([*reading.edits, *observed], background.known)
@@ -143,6 +155,7 @@ class Extraction:
             tuple(expected),
             voted,
             progress,
+            len(left),
         )
 
     def renew_cursor(self, caller: Caller, result: ExtractionResult) -> Flow[ExtractionResult | None]:
@@ -186,7 +199,12 @@ class Extraction:
         return find_unread(turn, cursor), Background(known, closed, opted_out)
 
     def _read_chunks(
-        self, turn: Turn, unread: Unread, chunks: Sequence[Sequence[Line]], background: Background
+        self,
+        turn: Turn,
+        unread: Unread,
+        chunks: Sequence[Sequence[Line]],
+        background: Background,
+        metrics: ExtractionMetrics,
     ) -> Flow[Reading]:
         """Ask the model chunk by chunk, oldest first; what it cannot be asked about is left for the next turn.
 
@@ -202,9 +220,8 @@ class Extraction:
         started = time.monotonic()
         for chunk in chunks:
             try:
-                answer = yield from self._ask(
-                    turn, chunk, reading.edits, background, saved, self._time_for(started, chunk, unread)
-                )
+                timeout = self._time_for(started, chunk, unread)
+                answer = yield from self._ask(turn, chunk, reading.edits, background, saved, timeout, metrics)
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 - counted, reported, and raised if the machine shall
@@ -240,6 +257,10 @@ class Extraction:
     def _store_name(self, edit: Edit) -> str:
         return self._validator.store_of_kind[edit.kind].name
 
+    def _describe_dropped(self, invalid: InvalidAnswer) -> DroppedEdit:
+        store = self._validator.store_of_kind.get(str(invalid.raw.get("edit")))
+        return DroppedEdit(store.name if store else "", invalid.reason)
+
     def _observe(self, turn: Turn, lines: Sequence[Line], opted_out: Collection[str]) -> Flow[list[Edit]]:
         """Return the edits that learning stores make of the messages without a model."""
         stores = [store for store in self.stores if store.name not in opted_out]
@@ -261,6 +282,7 @@ class Extraction:
         background: Background,
         saved: Sequence[SavedStatement],
         timeout: float | None,
+        metrics: ExtractionMetrics,
     ) -> Flow[tuple[list[Edit], list[str]]]:
         """Ask about one chunk. Invalid edits are sent back once, then dropped and reported.
 
@@ -270,9 +292,9 @@ class Extraction:
         chunk = renumber_lines(chunk)
         learnt = [edit.learning() for edit in edits if edit.record is not None]
         keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt), start=1)}
-        prompt = render_prompt(self.stores, self._budget, turn, chunk, keys, background.closed, saved)
+        prompt = render_prompt(self.stores, self.budget, turn, chunk, keys, background.closed, saved)
         started = time.monotonic()
-        answer = yield from self.questioner.ask(prompt, timeout)
+        answer = yield from self.questioner.ask(prompt, timeout, metrics)
         errors = list(answer.problems)
         valid, invalid = self._validate(turn, chunk, keys, answer.entries)
         if invalid:
@@ -283,15 +305,18 @@ class Extraction:
             )
             try:
                 left = None if timeout is None else max(0.001, timeout - (time.monotonic() - started))
-                corrected = yield from self.questioner.ask([*prompt, AIMessage(answer.text), complaint], left)
+                again = [*prompt, AIMessage(answer.text), complaint]
+                corrected = yield from self.questioner.ask(again, left, metrics)
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 - reported; the valid edits count all the same
+                metrics.dropped += map(self._describe_dropped, invalid)
                 errors += [f"dropped {raw}: {reason}" for raw, reason in invalid]
                 errors.append(f"invalid edits could not be corrected: {type(error).__name__}: {error}")
             else:
                 more, dropped = self._validate(turn, chunk, keys, corrected.entries, first=len(valid))
                 valid += more
+                metrics.dropped += map(self._describe_dropped, dropped)
                 errors += [*corrected.problems, *(f"dropped {raw}: {reason}" for raw, reason in dropped)]
         return drop_forgotten(valid, chunk, background.closed), errors
 

@@ -15,6 +15,7 @@ from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.answers import Answer, read_answer
 from langgraph_learning.extract.failures import blames_method, partial_answer, tells_missing_method
+from langgraph_learning.extract.metrics import ExtractionMetrics
 
 ExtractionMethod = Literal["auto", "json_schema", "tools"]
 _METHODS: Mapping[ExtractionMethod, tuple[str, ...]] = {
@@ -62,19 +63,23 @@ class StructuredModel:
                 "machine a chat model of LangChain, without retries or fallbacks around it."
             )
 
-    def ask(self, messages: Sequence[BaseMessage], timeout: float | None = None) -> Flow[Answer]:
+    def ask(
+        self, messages: Sequence[BaseMessage], timeout: float | None = None, metrics: ExtractionMetrics | None = None
+    ) -> Flow[Answer]:
         """Return the list in the model's answer.
 
         If the model cannot be asked in one way, or its answer cannot be read, it is asked in the other way. Raises the
         first error if no way works: `UnreadableAnswer`, `TimeoutError`, or the error of the model.
 
         timeout: seconds for this call, if less than the model may take.
+        metrics: counts the calls.
         """
+        metrics = metrics or ExtractionMetrics()
         deadline = None if self.timeout is None else time.monotonic() + min(self.timeout, timeout or self.timeout)
         first_error: Exception | None = None
         for runnable in self._in_order():
             try:
-                answer = yield from self._ask(runnable, messages, deadline)
+                answer = yield from self._ask(runnable, messages, deadline, metrics)
             except Exception as error:
                 if first_error is not None:
                     break
@@ -89,16 +94,24 @@ class StructuredModel:
         raise first_error
 
     def _ask(
-        self, runnable: Runnable[Any, Any], messages: Sequence[BaseMessage], deadline: float | None
+        self,
+        runnable: Runnable[Any, Any],
+        messages: Sequence[BaseMessage],
+        deadline: float | None,
+        metrics: ExtractionMetrics,
     ) -> Flow[Answer]:
-        seconds = None if deadline is None else max(0.001, deadline - time.monotonic())
+        started = time.monotonic()
+        seconds = None if deadline is None else max(0.001, deadline - started)
         try:
             answer = yield from invoke(runnable, list(messages), (TAG_NOSTREAM,), timeout=seconds)
         except Exception as error:
             raw = partial_answer(error)
             if raw is None:
+                metrics.count_failure(messages, time.monotonic() - started)
                 raise
+            metrics.count_answer(messages, raw, time.monotonic() - started)
             return self._read(raw, None)
+        metrics.count_answer(messages, answer["raw"], time.monotonic() - started)
         return self._read(answer["raw"], answer["parsed"])
 
     def _read(self, raw: BaseMessage, parsed: Any) -> Answer:
