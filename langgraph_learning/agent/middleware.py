@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest, ModelResponse
-from langchain_core.messages import SystemMessage
+from langchain.agents.middleware.types import ToolCallRequest
+from langchain_core.messages import SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Command
@@ -77,18 +78,46 @@ class LearningMiddleware(AgentMiddleware[Any, Any, Any]):
         async with arecord_errors(self._loop, request.state, run):
             return _add_context_to_response(await handler(_inject_context(request, context)), context, run)
 
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        """Learn from the turn before a tool hands it over to another agent: `after_agent` does not run then."""
+        result = handler(request)
+        if _hands_over(result):
+            self._learn_now(request.state)
+        return result
+
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """Learn from the turn before a tool hands it over to another agent: `after_agent` does not run then."""
+        result = await handler(request)
+        if _hands_over(result):
+            await self._alearn_now(request.state)
+        return result
+
     def after_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Learn from the turn. If that fails the user keeps the answer, and the next turn tries again."""
-        run = self._loop.run()
-        return drive(self._learn(state, run), run.store, run.config)
+        return self._learn_now(state)
 
     async def aafter_agent(self, state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         """Learn from the turn. If that fails the user keeps the answer, and the next turn tries again."""
+        return await self._alearn_now(state)
+
+    def _learn_now(self, state: Any) -> dict[str, Any]:
+        run = self._loop.run()
+        return drive(self._learn(state, run), run.store, run.config)
+
+    async def _alearn_now(self, state: Any) -> dict[str, Any]:
         run = self._loop.run()
         return await adrive(self._learn(state, run), run.store, run.config)
 
     def _learn(self, state: Any, run: RunContext) -> Flow[dict[str, Any]]:
         return (yield from self._loop.tolerate_errors(self._loop.extract_and_update)(state, run))
+
+
+def _hands_over(result: object) -> bool:
+    return isinstance(result, Command) and result.graph == Command.PARENT
 
 
 def _add_context_to_response(response: ModelResponse[Any], context: AgentContext, run: RunContext) -> Any:

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schema that Studio shows, asks for this one
 
 from langgraph_learning.core.flow import WaitingTime
-from langgraph_learning.core.langgraph_compat import read_channel
+from langgraph_learning.core.langgraph_compat import is_part_of_tool, read_channel
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import ROOT, Caller, LearningContext, Scope, apply_authentication, escape
+from langgraph_learning.core.speakers import Arrivals, Origin, read_arrivals, record_arrivals
 from langgraph_learning.core.transcript import last_question
 from langgraph_learning.errors import Misconfigured, MissingOwner
 from langgraph_learning.recall.trial import current_trial
@@ -37,6 +38,8 @@ CONTEXT_KEYS: Any = TypedDict(  # type: ignore[misc]  # made at run time
 LangGraph makes no object of a dict for it, so the agent's nodes find the dict with all its keys.
 """
 TURN_CHANNEL = "learning_turn"
+ORIGIN_CHANNEL = "learning_origin"
+ARRIVALS_CHANNEL = "learning_speakers"
 
 
 @dataclass
@@ -79,6 +82,8 @@ class TurnStart:
     """What the steps of this turn have waited for the store, and may wait."""
     seen: SeenMessages = field(default_factory=SeenMessages)
     """The messages of the thread, with those that were removed from it during this turn."""
+    arrivals: Arrivals | None = None
+    """How the user's messages came in, as the step for recall saw it at the start of the run."""
     problems: list[str] = field(default_factory=list)
     """What failed in the middle of the turn, where the state cannot be changed; its last step reports it there."""
 
@@ -142,7 +147,18 @@ class RunContext:
     def turn(self, state: Mapping[str, Any]) -> Turn:
         """Return the turn to learn from, with the messages that were removed from the thread since it began."""
         messages = self.start.seen.add(state.get("messages") or ())
-        return Turn(self.caller, messages, self.now, self.id, read_session(state, self.caller))
+        arrivals = self.start.arrivals or Arrivals(read_arrivals(state.get(ARRIVALS_CHANNEL)))
+        return Turn(self.caller, messages, self.now, self.id, read_session(state, self.caller), arrivals)
+
+    def record_arrivals(self, state: Mapping[str, Any]) -> "RunContext":
+        """Return the run with what its start tells about whose words the messages are."""
+        origin = read_channel(self.config, ORIGIN_CHANNEL)
+        if is_part_of_tool(self.config):
+            origin = Origin()  # the run around has no user of its own, either
+        known = read_arrivals(state.get(ARRIVALS_CHANNEL))
+        around = origin if isinstance(origin, Origin) else None
+        arrivals = record_arrivals(state.get("messages") or (), self.caller.user, known, around)
+        return replace(self, start=replace(self.start, arrivals=arrivals))
 
     def request(self, state: Mapping[str, Any]) -> Request:
         """Return the request to recall for."""

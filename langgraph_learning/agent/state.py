@@ -8,6 +8,8 @@ from langchain_core.messages import AnyMessage
 from langgraph.channels import LastValue, UntrackedValue
 
 from langgraph_learning.agent.run_context import TurnStart
+from langgraph_learning.core.langgraph_compat import read_surrounding_channels
+from langgraph_learning.core.speakers import Origin, find_origin
 from langgraph_learning.extract.extraction import ExtractionResult
 from langgraph_learning.recall.context import AgentContext
 from langgraph_learning.recall.recall import Recalled
@@ -33,6 +35,21 @@ class LastNonEmpty(LastValue[list[str]]):
             self.value = type(self)(self.typ, self.key).value
 
 
+class OriginChannel(UntrackedValue[Origin]):
+    """A channel that holds the user's messages in the run around a nested one; empty in an outermost run.
+
+    It is filled when a run starts: then the graph around is still within reach, which no node of the run reaches.
+    """
+
+    def from_checkpoint(self, checkpoint: Origin) -> Self:
+        """Return the channel of a run that starts."""
+        channel = super().from_checkpoint(checkpoint)
+        surrounding = read_surrounding_channels()
+        if surrounding is not None:
+            channel.value = find_origin(surrounding)
+        return channel
+
+
 class LearningState(TypedDict, total=False):
     """The channels of the loop. LangGraph adds them to a graph's state when the nodes are added.
 
@@ -42,10 +59,12 @@ class LearningState(TypedDict, total=False):
     # A plain channel gives way to the reducer that the graph itself declares for its messages.
     messages: list[AnyMessage]
     learning_turn: Annotated[TurnStart, UntrackedValue]
+    learning_origin: Annotated[Origin, OriginChannel]
     learning_recalled: Annotated[Recalled, UntrackedValue]
     learning_context: Annotated[AgentContext, UntrackedValue]
     learning_lesson: Annotated[ExtractionResult, UntrackedValue]
     learning_session: list[dict[str, Any]]
+    learning_speakers: dict[str, str | None]
     learning_errors: Annotated[list[str], LastNonEmpty]
     learning_proposed: list[str]
 
@@ -54,6 +73,8 @@ class LearningAgentState(AgentState[Any]):
     """The same channels for an agent made by `create_agent`: private to the middleware, except for the errors."""
 
     learning_turn: NotRequired[Annotated[TurnStart, UntrackedValue, PrivateStateAttr]]
+    learning_origin: NotRequired[Annotated[Origin, OriginChannel, PrivateStateAttr]]
     learning_context: NotRequired[Annotated[AgentContext, UntrackedValue, PrivateStateAttr]]
     learning_session: NotRequired[Annotated[list[dict[str, Any]], PrivateStateAttr]]
+    learning_speakers: NotRequired[Annotated[dict[str, str | None], PrivateStateAttr]]
     learning_errors: NotRequired[Annotated[list[str], LastNonEmpty, OmitFromInput]]

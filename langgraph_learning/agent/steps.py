@@ -245,8 +245,10 @@ def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, error
     The session goes into the thread's state, so that a fork of the thread has the session as it was there.
     """
     session = [_to_json(found) for learnings in recalled.values() for found in learnings if _is_session(found)]
+    start = run.record_arrivals(state).start
     return {
-        "learning_turn": run.start,
+        "learning_turn": start,
+        "learning_speakers": start.arrivals.saved if start.arrivals else {},
         "learning_session": session or list(state.get("learning_session") or ()),
         "learning_errors": errors,
     }

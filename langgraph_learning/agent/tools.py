@@ -30,8 +30,9 @@ from langgraph_learning.core.records import FORGET, Edit, explain_error, raw_lin
 from langgraph_learning.core.repository import find
 from langgraph_learning.core.scopes import ROOT
 from langgraph_learning.core.text import escape_line, truncate
-from langgraph_learning.core.transcript import Line, transcript_lines
+from langgraph_learning.core.transcript import Line, Speaker, transcript_lines
 from langgraph_learning.errors import Conflict, InvalidEdit, Misconfigured, MissingOwner, NotAllowed
+from langgraph_learning.extract.cursor import find_speakers, read_cursor
 from langgraph_learning.extract.extraction import drop_forgotten, process_edits, read_closed
 from langgraph_learning.extract.schema import field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
@@ -151,7 +152,7 @@ class Toolbox:
             raise ToolException("Nothing is saved or forgotten in this conversation. Answer without it.")
         replaces = (yield from self._find_active(str(key), call)) if key else None
         linked = yield from self._read_links(raw, call)
-        lines = transcript_lines(call.turn.messages, caller.user, self._hidden_tools)
+        lines = yield from self._read_lines(call)
         edit = self._validate(call, lines, raw, replaces, linked)
         store = self._validator.store_of_kind[edit.kind]
         if edit.record is not None and store.name in (yield from read_opt_outs(caller)):
@@ -166,6 +167,15 @@ class Toolbox:
         yield from update_totals(voted, caller.user)
         call.run.emit({"learnt": [learning_event(learning) for learning in written]})
         return _describe_outcome(edit, written, known, store)
+
+    def _read_lines(self, call: ToolCallContext) -> Flow[list[Line]]:
+        """Return the conversation, without the turns of other users of the thread."""
+        turn = call.turn
+        speakers = find_speakers(turn, (yield from read_cursor(turn.caller)))
+        own = [message for message in turn.messages if speakers[id(message)] is not Speaker.ABSENT]
+        return transcript_lines(
+            own, turn.caller.user, self._hidden_tools, speaker_of=lambda message: speakers[id(message)]
+        )
 
     def _find_active(self, key: str, call: ToolCallContext) -> Flow[Learning]:
         namespaces = readable_namespaces(self._stores, call.turn.caller)

@@ -3,11 +3,13 @@
 An upgrade of LangGraph that moves one of them breaks this module and no other; its test names what broke.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackManager
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.channels.base import BaseChannel
+from langgraph.config import get_config
 
 _MOVED = (
     "This version of LangGraph has no {name} any more, which langgraph-learning needs. Install langgraph>=1.2.11,<2."
@@ -40,6 +42,32 @@ def read_channel(config: RunnableConfig, channel: str) -> Any:
         return config["configurable"][CONFIG_KEY_READ](channel)
     except KeyError:
         return None
+
+
+def read_surrounding_channels() -> dict[str, Any] | None:
+    """Return the values of all channels of the graph around the one that starts here; None if there is none.
+
+    A graph that starts inside a node finds the config of that node. Its own nodes do not: there it is replaced.
+    """
+    try:
+        read = get_config()["configurable"].get(CONFIG_KEY_READ)
+    except RuntimeError:  # nothing runs
+        return None
+    if read is None:
+        return None
+    # The reader is a partial function that holds the channels. A LangGraph that made another one would still read.
+    names = next((list(part) for part in getattr(read, "args", ()) if _is_channels(part)), ["messages"])
+    return dict(read(names))
+
+
+def is_part_of_tool(config: RunnableConfig) -> bool:
+    """Return True if the running graph is a part of another one that a tool of a prebuilt agent started."""
+    nodes = [segment.partition(":")[0] for segment in config["configurable"].get("checkpoint_ns", "").split("|")]
+    return "tools" in nodes[:-2]  # the last is the running node, the one before it the node that started its graph
+
+
+def _is_channels(part: object) -> bool:
+    return isinstance(part, Mapping) and all(isinstance(channel, BaseChannel) for channel in part.values())
 
 
 def remove_streaming_handlers(config: RunnableConfig) -> RunnableConfig:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import MAXYEAR, UTC, datetime
+from enum import Enum
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
@@ -35,6 +36,19 @@ MAX_QUERY_TOKENS = 500
 """Tokens of the user's last message that are used as a search query at most."""
 
 
+class Speaker(Enum):
+    """The author of a message, as seen from the user of a run."""
+
+    USER = "user"
+    """The user themself."""
+    AGENT = "agent"
+    """An agent, a tool or a node that made a message in the user's role."""
+    OTHER = "other"
+    """Another person, whom the message names. It is shown to the extraction, but nothing is learnt from it."""
+    ABSENT = "absent"
+    """Another user, in a turn of their own: that turn is theirs to be learnt from."""
+
+
 @dataclass(frozen=True)
 class Line:
     """One message of a transcript."""
@@ -45,6 +59,8 @@ class Line:
     channel: Channel
     revision: str = ""
     """Fingerprint of the message's text, if the message was edited after it was learnt from."""
+    other: str = ""
+    """Name of another person who said it. It is shown, but nothing of the user's rests on it."""
 
     @property
     def id(self) -> str:
@@ -113,12 +129,14 @@ def transcript_lines(
     user: str,
     hidden: Collection[str] = (),
     day_of: Callable[[AnyMessage], str] = lambda message: "",
+    speaker_of: Callable[[AnyMessage], Speaker] = lambda message: Speaker.USER,
 ) -> list[Line]:
     """Return messages as numbered lines, each with the channel that follows from its role.
 
     An agent's message after a tool result in the same turn has the channel "tool".
     hidden: names of tools whose calls and results are left out.
     day_of: returns the day to show after the speaker, if any.
+    speaker_of: tells whose words a message in the user's role is.
     """
     lines: list[Line] = []
     tool_in_turn = False
@@ -126,8 +144,13 @@ def transcript_lines(
         if _is_hidden(message, hidden):
             continue
         channel: Channel
-        if isinstance(message, HumanMessage):
+        other = ""
+        author = speaker_of(message) if isinstance(message, HumanMessage) else Speaker.AGENT
+        if author is Speaker.USER:
             tool_in_turn, channel, speaker = False, "user", f"user {user}"
+        elif author is Speaker.OTHER:
+            channel, speaker = "import", f"another person, {message.name}"
+            other = message.name or ""
         elif isinstance(message, ToolMessage):
             tool_in_turn, channel, speaker = True, "tool", "tool"
         else:
@@ -136,7 +159,8 @@ def transcript_lines(
         text = escape_markup(_limit_text(message, hidden)).replace("\n", "\n    ")
         number = len(lines) + 1
         day = f" ({day_of(message)})" if day_of(message) else ""
-        lines.append(Line(number, message, f"[{number}] {escape_line(speaker)}{day}: {text}", channel))
+        rendered = f"[{number}] {escape_line(speaker)}{day}: {text}"
+        lines.append(Line(number, message, rendered, channel, other=other))
     return lines
 
 

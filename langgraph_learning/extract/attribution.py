@@ -70,7 +70,8 @@ def _own_texts(lines: Sequence[Line]) -> dict[int, str]:
 
 
 def _tool_texts(lines: Sequence[Line]) -> list[str]:
-    return [line.text for line in lines if isinstance(line.message, ToolMessage)]
+    """Return the texts of tools, and of other people."""
+    return [line.text for line in lines if isinstance(line.message, ToolMessage) or line.other]
 
 
 def _contains_words(text: str, statement: str) -> bool:

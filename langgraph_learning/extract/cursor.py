@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 
 from langgraph_learning.core.flow import Flow
-from langgraph_learning.core.keys import CURSOR, fingerprint
+from langgraph_learning.core.keys import CURSOR, fingerprint, user_hash
 from langgraph_learning.core.repository import get_items
 from langgraph_learning.core.scopes import Caller, ItemRef, Scope
+from langgraph_learning.core.speakers import arrival_key, find_latest, names_another
 from langgraph_learning.core.store_protocol import Expected, ItemWrite, version_of
-from langgraph_learning.core.transcript import fingerprint_text, fingerprints, is_readable, last_turn
+from langgraph_learning.core.transcript import Speaker, fingerprint_text, fingerprints, is_readable, last_turn
 from langgraph_learning.stores.base import Turn
 
 CURSOR_SIZE = 4_000
@@ -59,6 +61,9 @@ class Attempts:
 class Progress:
     """Change of the cursor by one turn."""
 
+    left: tuple[Fingerprints, ...] = ()
+    """Messages that are left for the next turn."""
+
     read: tuple[Fingerprints, ...] = ()
     """Messages that were learnt from."""
     failed: Mapping[str, Attempts] = field(default_factory=dict)
@@ -69,7 +74,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Fingerprints of the messages of one thread that were learnt from, as they were read from the store."""
+    """Fingerprints of the messages of one thread that a user's turns learnt from, as they were read from the store.
+
+    Each user of a thread has messages of their own: those of their turns.
+    """
 
     ref: ItemRef | None = None
     """Namespace and key of the cursor; None without a thread, where nothing is remembered."""
@@ -79,16 +87,43 @@ class Cursor:
     """By fingerprint: messages that could not be learnt from yet."""
     set_aside: tuple[str, ...] = ()
     """Fingerprints of messages that are not learnt from, because too many attempts failed."""
+    left: tuple[str, ...] = ()
+    """Fingerprints of messages that were left for the next turn."""
+    reader: str = ""
+    """Pseudonym of the user."""
+    others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The same for the other users of the thread, as it is stored."""
+    of_anybody: tuple[str, ...] = ()
+    """Fingerprints that an earlier version of this package noted without a user."""
+
+    def is_of_caller(self, message: Fingerprints) -> bool:
+        """Return True if this message, with the text that it has now, was in a turn of the user."""
+        known = (self.fingerprints, self.attempts, self.set_aside, self.left)
+        return any(mark in marks for mark in (*message.marks, message.id) for marks in known)
+
+    def is_of_another(self, message: Fingerprints) -> bool:
+        """Return True if this message was in a turn of another user of the thread."""
+        return not self._marks_of_others.isdisjoint(message.marks)
+
+    @cached_property
+    def _marks_of_others(self) -> set[str]:
+        parts = ("marks", "attempts", "set_aside", "left")
+        return {mark for other in self.others.values() for part in parts for mark in other.get(part) or ()}
 
     def has_read(self, message: Fingerprints) -> bool:
         """Return True if this message was learnt from, with the text that it has now."""
         # Cursors of earlier versions hold the id alone.
-        return not {*self.fingerprints}.isdisjoint((*message.marks, message.id))
+        return not self._marks.isdisjoint((*message.marks, message.id))
+
+    @cached_property
+    def _marks(self) -> set[str]:
+        return {*self.fingerprints, *self.of_anybody}
 
     def earlier_revisions(self, message: Fingerprints) -> tuple[str, ...]:
         """Return the fingerprints of the texts with which this message was learnt from before it was edited."""
         prefix = f"{message.id}:"
-        return tuple(mark.removeprefix(prefix) for mark in self.fingerprints if message.id and mark.startswith(prefix))
+        marks = (*self.of_anybody, *self.fingerprints) if message.id else ()
+        return tuple(mark.removeprefix(prefix) for mark in marks if mark.startswith(prefix))
 
     def advance(self, progress: Progress) -> tuple[list[ItemWrite], list[Expected]]:
         """Return the write that notes the progress of a turn, and the condition that it depends on.
@@ -108,7 +143,12 @@ class Cursor:
             value["attempts"] = dict(list(counts.items())[-CURSOR_SIZE:])
         if given_up:
             value["set_aside"] = list(given_up[-CURSOR_SIZE:])
-        return [(*self.ref, value)], [Expected(*self.ref, self.version)]
+        if progress.left:
+            value["left"] = [message.key for message in progress.left][-CURSOR_SIZE:]
+        stored: dict[str, object] = {"readers": {**self.others, self.reader: value}}
+        if self.of_anybody:
+            stored["marks"] = list(self.of_anybody)
+        return [(*self.ref, stored)], [Expected(*self.ref, self.version)]
 
 
 @dataclass(frozen=True)
@@ -119,6 +159,12 @@ class Unread:
     fingerprints: Mapping[int, Fingerprints]
     """By the identity of each message object: ids may be missing."""
     cursor: Cursor
+    speakers: Mapping[int, Speaker] = field(default_factory=dict)
+    """Whose words each message is, by the identity of the message object."""
+
+    def speaker_of(self, message: AnyMessage) -> Speaker:
+        """Return whose words a message is."""
+        return self.speakers[id(message)]
 
     def attempts_on(self, message: AnyMessage) -> Attempts:
         """Return how often a message was read in vain."""
@@ -144,9 +190,10 @@ class Unread:
         """
         kept = {id(message) for message in (*left, *set_aside)}
         return Progress(
-            tuple(self.fingerprints[id(message)] for message in self.messages if id(message) not in kept),
-            {self.fingerprints[message].key: count for message, count in (failed or {}).items()},
-            tuple(self.fingerprints[id(message)] for message in set_aside),
+            read=tuple(self.fingerprints[id(message)] for message in self.messages if id(message) not in kept),
+            left=tuple(self.fingerprints[id(message)] for message in left),
+            failed={self.fingerprints[message].key: count for message, count in (failed or {}).items()},
+            set_aside=tuple(self.fingerprints[id(message)] for message in set_aside),
         )
 
     def mark_read(self) -> tuple[list[ItemWrite], list[Expected]]:
@@ -155,30 +202,98 @@ class Unread:
 
 
 def read_cursor(caller: Caller) -> Flow[Cursor]:
-    """Read the cursor of the caller's thread."""
+    """Read the cursor of the caller in their thread."""
     if not caller.thread:
         return Cursor()
     ref = caller.namespace(Scope.THREAD, CURSOR), "read"
     item = (yield from get_items([ref])).get(ref)
-    if item is None:
-        return Cursor(ref, version=version_of(item))
-    attempts = {key: Attempts(*counts) for key, counts in (item.value.get("attempts") or {}).items()}
-    set_aside = tuple(item.value.get("set_aside") or ())
-    return Cursor(ref, tuple(item.value["marks"]), version_of(item), attempts, set_aside)
+    reader, value = user_hash(caller, CURSOR), item.value if item else {}
+    readers = dict(value.get("readers") or {})
+    own = readers.pop(reader, {})
+    # Cursors of earlier versions name no user.
+    attempts = {**(value.get("attempts") or {}), **(own.get("attempts") or {})}
+    return Cursor(
+        ref,
+        tuple(own.get("marks") or ()),
+        version_of(item),
+        {key: Attempts(*counts) for key, counts in attempts.items()},
+        (*(value.get("set_aside") or ()), *(own.get("set_aside") or ())),
+        tuple(own.get("left") or ()),
+        reader,
+        readers,
+        tuple(value.get("marks") or ()),
+    )
 
 
 def find_unread(turn: Turn, cursor: Cursor) -> Unread:
-    """Return the messages of a turn that the cursor does not know. Without a thread only the last turn is read."""
+    """Return the messages of the user's turns that the cursor does not know. Without a thread that is the last turn."""
     messages = turn.messages if turn.caller.thread else tuple(last_turn(turn.messages))
-    by_message = {id(message): prints for message, prints in zip(messages, _fingerprints_of(messages), strict=True)}
-    unread = [message for message in messages if is_readable(message) and not cursor.has_read(by_message[id(message)])]
-    return Unread(tuple(unread), by_message, cursor)
+    by_message = _fingerprints_by_identity(messages)
+    speakers = _find_speakers(messages, turn, cursor, by_message)
+    unread = [
+        message
+        for message in messages
+        if is_readable(message)
+        and not cursor.has_read(by_message[id(message)])
+        and speakers[id(message)] is not Speaker.ABSENT
+    ]
+    return Unread(tuple(unread), by_message, cursor, speakers)
 
 
-def _fingerprints_of(messages: Sequence[AnyMessage]) -> list[Fingerprints]:
-    found = []
+def find_speakers(turn: Turn, cursor: Cursor) -> dict[int, Speaker]:
+    """Return whose words the messages of a thread are, by the identity of each."""
+    return _find_speakers(turn.messages, turn, cursor, _fingerprints_by_identity(turn.messages))
+
+
+def _find_speakers(
+    messages: Sequence[AnyMessage], turn: Turn, cursor: Cursor, fingerprints: Mapping[int, Fingerprints]
+) -> dict[int, Speaker]:
+    """Return whose words some messages of a turn are. What follows a message belongs to the turn that it began."""
+    latest = {id(message) for message in find_latest(messages)}
+    speakers: dict[int, Speaker] = {}
+    whose_turn: Speaker | None = None
+    for message in messages:
+        prints = fingerprints[id(message)]
+        author = Speaker.AGENT
+        if isinstance(message, HumanMessage) and is_readable(message):
+            author = _find_author(message, turn, cursor, prints, is_latest=id(message) in latest)
+        if author is not Speaker.AGENT:
+            whose_turn = Speaker.ABSENT if author is Speaker.ABSENT else Speaker.USER
+        elif whose_turn is Speaker.ABSENT or (whose_turn is None and cursor.is_of_another(prints)):
+            author = Speaker.ABSENT
+        speakers[id(message)] = author
+    return speakers
+
+
+def _find_author(message: AnyMessage, turn: Turn, cursor: Cursor, prints: Fingerprints, *, is_latest: bool) -> Speaker:
+    """Return whose words a message in the user's role is.
+
+    The thread's state knows with whose run it came in. Where it does not, the cursor knows in whose turn it was. Where
+    neither does, it is the user's, unless it could be an earlier one of another user of this thread.
+    """
+    arrivals, user, key = turn.arrivals, turn.caller.user, arrival_key(message)
+    if arrivals.present is not None:
+        is_latest = key in arrivals.latest
+    if key in arrivals.users:
+        by = arrivals.users[key]
+        if by is None:
+            return Speaker.AGENT
+        is_own = by == user
+    elif arrivals.present is not None and key not in arrivals.present:
+        return Speaker.AGENT  # made since the run began
+    elif cursor.is_of_caller(prints) or is_latest or (arrivals.users and arrivals.present is None):
+        is_own = True
+    else:
+        is_own = not (cursor.is_of_another(prints) or cursor.others or arrivals.names_others(user))
+    if not is_own:
+        return Speaker.ABSENT
+    return Speaker.OTHER if names_another(message, user) else Speaker.USER
+
+
+def _fingerprints_by_identity(messages: Sequence[AnyMessage]) -> dict[int, Fingerprints]:
+    found = {}
     for message, prints in zip(messages, fingerprints(messages), strict=True):
         *of_id, prefix = prints or ("",)
         text = fingerprint_text(message).encode("utf-8", "replace").decode()
-        found.append(Fingerprints(of_id[0] if of_id else "", fingerprint(text), prefix))
+        found[id(message)] = Fingerprints(of_id[0] if of_id else "", fingerprint(text), prefix)
     return found

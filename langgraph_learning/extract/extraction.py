@@ -134,13 +134,18 @@ class Extraction:
         unread, background = yield from self._read(turn)
         if not any(isinstance(message, HumanMessage) for message in unread.messages):
             return ExtractionResult()
-        lines = transcript_lines(unread.messages, turn.caller.user, self._own_tools, partial(_earlier_day, turn))
+        lines = transcript_lines(
+            unread.messages, turn.caller.user, self._own_tools, partial(_earlier_day, turn), unread.speaker_of
+        )
         lines = [replace(line, revision=unread.revision_of(line.message)) for line in lines]
+        if all(line.channel != "user" for line in lines) and any(line.other for line in lines):
+            return _skip_others(turn, unread, lines)
         chunks = split_by_attempts(lines, unread, self.budget)
         now, later = chunks[:MAX_CHUNKS], chunks[MAX_CHUNKS:]
         reading = yield from self._read_chunks(turn, unread, now, background, metrics)
         read = {id(line.message) for line in reading.read}
-        observed = yield from self._observe(turn, reading.read, background.opted_out)
+        own_lines = [line for line in reading.read if not line.other]
+        observed = yield from self._observe(turn, own_lines, background.opted_out)
         learnings = yield from self._process([*reading.edits, *observed], background.known)
         learnings += yield from self._find_outdated(turn, unread, reading.read, learnings)
         votes, voted = yield from votes_in_edits(self._all_stores, turn, reading.edits)
@@ -391,6 +396,18 @@ class Extraction:
                 flows.append(process_edits(store, own_edits, known))
         learnings_of_stores = yield from gather(flows)
         return [learning for learnings in learnings_of_stores for learning in learnings]
+
+
+def _skip_others(turn: Turn, unread: Unread, lines: Sequence[Line]) -> ExtractionResult:
+    """Mark messages as read in which other people alone speak, and report it: it may be a mistake."""
+    names = ", ".join(sorted({line.other for line in lines if line.other}))
+    user = turn.caller.user
+    error = (
+        f"nothing is learnt from what {names} said in a run of {user}: run the agent as its speaker or, if {names} is "
+        f"{user}, leave the message's `name` out or set it to the user_id"
+    )
+    writes, expected = unread.mark_read()
+    return ExtractionResult(errors=(error,), writes=tuple(writes), expected=tuple(expected), progress=unread.progress())
 
 
 def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:

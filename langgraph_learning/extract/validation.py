@@ -75,6 +75,8 @@ class EditValidator:
         line = next((line for line in chunk if line.number == message_number), None)
         if line is None:
             raise InvalidEdit(f"message: there is no message {raw.get('message')!r}")
+        if line.other:
+            raise InvalidEdit(f"message: {line.other} said it, not the user: leave it out")
         replaces = keys.get(parse_key(raw.get("replaces")))
         if raw["edit"] == FORGET and replaces is None:
             raise InvalidEdit(f"replaces: nothing known has the key {raw.get('replaces')!r}")

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,6 +26,7 @@ from langgraph_learning.core.records import (
     record_text,
 )
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
+from langgraph_learning.core.speakers import Arrivals
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import Misconfigured
@@ -60,6 +61,8 @@ class Turn:
     now: datetime
     run: str | None = None
     session: tuple[Learning, ...] = ()
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    """How the messages in the user's role came in: they are not all the user's words."""
 
 
 class Note(NamedTuple):

@@ -9,7 +9,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, StateGraph
 
 from langgraph_learning.core import langgraph_compat
-from langgraph_learning.core.langgraph_compat import make_node, read_channel
+from langgraph_learning.core.langgraph_compat import (
+    is_part_of_tool,
+    make_node,
+    read_channel,
+    read_surrounding_channels,
+)
 
 
 class State(TypedDict, total=False):
@@ -48,6 +53,30 @@ def test_a_node_adds_no_run_to_the_trace():
     names = [event["name"] for event in _events(graph)]
 
     assert 1 == names.count("node")
+
+
+def test_the_channels_of_the_graph_around_are_read_where_a_graph_starts():
+    """Outside of a graph there are none."""
+    seen: list[Any] = []
+
+    def node(state: Any) -> Any:
+        seen.append(read_surrounding_channels())
+        return {}
+
+    graph_of(make_node(node, name="node")).invoke({"question": "?"})
+
+    assert read_surrounding_channels() is None
+    assert ("?", "from before") == (seen[0]["question"], seen[0]["answer"])
+
+
+@pytest.mark.parametrize(
+    ("namespace", "is_part"),
+    [("", False), ("recall:1", False), ("tools:1|recall:2", False), ("tools:1|agent:2|recall:3", True),
+     ("agent:1|tools:2|team:3|agent:4|recall:5", True), ("team:1|agent:2|recall:3", False)],
+)  # fmt: skip
+def test_a_graph_inside_a_tools_graph_is_told_by_its_namespace(namespace: str, is_part: bool):
+    """The node that started the graph itself is looked into, so only those around it are told by their name."""
+    assert is_part is is_part_of_tool({"configurable": {"checkpoint_ns": namespace}})
 
 
 def test_a_channel_outside_the_nodes_schema_can_be_read():

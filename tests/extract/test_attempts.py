@@ -30,6 +30,8 @@ from langgraph_learning import Episodes, LearningMachine, UserMemory
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.testing import ModelCall, ScriptedModel
 
+CURSOR_OF_THREAD_A = ("learnings", "default", "thread", "a", "cursor")
+
 
 class Refused(Exception):
     """What a provider raises for a request that it does not take."""
@@ -53,6 +55,12 @@ def talk(learning: LearningMachine, *texts: str, name: str = "a") -> list[list[s
     """Say all of it in one thread, and return the errors of each turn."""
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
     return [agent.invoke(said(text), thread(name), context=ALEX).get("learning_errors", []) for text in texts]
+
+
+def cursor_of_thread_a(store: BaseStore) -> dict[str, Any]:
+    item = store.get(CURSOR_OF_THREAD_A, "read")
+    assert item is not None
+    return item.value
 
 
 def texts_of(learning: LearningMachine) -> set[str]:
@@ -90,11 +98,11 @@ def test_what_is_set_aside_is_told_from_what_was_learnt_from(store: BaseStore):
     stores = [UserMemory(), Episodes()]
     learning = machine(refuses("BAD", Refused(400, "content_filter"), calls), stores, store=store, on_error="report")
     talk(learning, "BAD thing", "I like tea", "I own a mug")
-    (cursor,) = [item for item in store.search((), limit=100) if "marks" in item.value]
+    (cursor,) = cursor_of_thread_a(store)["readers"].values()
 
     assert "I like tea" in texts_of(learning)
-    assert 2 == len(cursor.value["set_aside"]), "the message, and the agent's answer that repeats it"
-    assert "attempts" not in cursor.value
+    assert 2 == len(cursor["set_aside"]), "the message, and the agent's answer that repeats it"
+    assert "attempts" not in cursor
     assert any("BAD thing" in text for text in texts_of(learning))
 
 
@@ -339,9 +347,9 @@ def test_a_cursor_of_an_earlier_version_is_read(postgres_store: BaseStore):
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
     messages = [HumanMessage("I like tea", id="m1"), AIMessage("Good", id="m2")]
     agent.invoke({"messages": messages}, thread("a"), context=ALEX)
-    (item,) = [i for i in postgres_store.search((), limit=100) if "marks" in i.value and i.key == "read"]
-    marks = [mark.split(":")[0] for mark in item.value["marks"] if ":" in mark]
-    postgres_store.put(item.namespace, item.key, {"marks": marks}, index=False)
+    (cursor,) = cursor_of_thread_a(postgres_store)["readers"].values()
+    marks = [mark.split(":")[0] for mark in cursor["marks"] if ":" in mark]
+    postgres_store.put(CURSOR_OF_THREAD_A, "read", {"marks": marks}, index=False)
     agent.invoke(said("I own a mug"), thread("a"), context=ALEX)
 
     shown = learning._loop._extraction.questioner.model.calls[-1].messages  # type: ignore[attr-defined]
