@@ -1,7 +1,7 @@
 """LearningMachine: the learning stores, the extraction model and the policy together."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware
@@ -21,6 +21,7 @@ from langgraph_learning.agent.steps import Loop, OnError
 from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
 from langgraph_learning.background.learner import Learner, LearningResult, make_turn
+from langgraph_learning.background.usage import UsageReport, read_report
 from langgraph_learning.core.flow import Facade, Flow
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
@@ -379,6 +380,32 @@ class LearningMachine(Facade):
         """Do as `outcome` in async code."""
         caller = _caller(context, thread_id)
         return await self._arun(feedback.record_outcome(self.stores, caller, outcome, message_id, decision, comment))
+
+    def usage(
+        self,
+        *,
+        tenant_id: str = "default",
+        user_id: str | None = None,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> UsageReport:
+        """Return what extractions cost and what came of them: in all, by user and by day. This is for the operator.
+
+        user_id: one user; None: all users of the tenant.
+        since, until: the first and the last day, in UTC.
+        """
+        return self._run(read_report(tenant_id, user_id, since, until))
+
+    async def ausage(
+        self,
+        *,
+        tenant_id: str = "default",
+        user_id: str | None = None,
+        since: date | None = None,
+        until: date | None = None,
+    ) -> UsageReport:
+        """Do as `usage` in async code."""
+        return await self._arun(read_report(tenant_id, user_id, since, until))
 
     def curate(
         self,

@@ -4,13 +4,15 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import AnyMessage, MessageLikeRepresentation, convert_to_messages
 from langgraph.store.base import PutOp
 
 from langgraph_learning.background.dry_run import dry_run
-from langgraph_learning.core.flow import Flow, pause
+from langgraph_learning.background.usage import measure, usage_writes
+from langgraph_learning.core.flow import Flow, batch, pause
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
@@ -65,19 +67,27 @@ class Learner:
     def __init__(self, stores: Sequence[LearningStore], extraction: Extraction) -> None:
         self.stores = tuple(stores)
         self.extraction = extraction
+        self._verbatim = {store.name for store in stores if store.verbatim}
 
     def extract(self, turn: Turn, metrics: ExtractionMetrics | None = None) -> Flow[ExtractionResult]:
-        """Return what is to be written; if the user learns nothing in this run, only that the messages were read."""
+        """Return what is to be written; if the user learns nothing in this run, only that the messages were read.
+
+        metrics: counts what it costs, in addition to what was counted before.
+        """
         if not turn.caller.learn:
             return (yield from self.extraction.skip(turn))
-        return (yield from self.extraction.extract(turn, metrics))
+        metrics = metrics or ExtractionMetrics()
+        try:
+            return (yield from self.extraction.extract(turn, metrics))
+        except Exception as error:
+            yield from batch(*self._count(turn, ExtractionResult(failure=error, metrics=metrics), ()))
+            raise
 
     def learn_once(self, turn: Turn) -> Flow[LearningResult]:
         """Learn from the unread messages of a conversation, as many as one extraction reads."""
-        metrics = ExtractionMetrics()
-        extracted = yield from self.extract(turn, metrics)
-        result, learnings = yield from self.write(turn, extracted, metrics=metrics)
-        return LearningResult(learnings, result.errors, result.failure, result.left, metrics)
+        extracted = yield from self.extract(turn)
+        result, learnings = yield from self.write(turn, extracted)
+        return LearningResult(learnings, result.errors, result.failure, result.left, result.metrics)
 
     def learn(self, turn: Turn) -> Flow[LearningResult]:
         """Learn from all unread messages of a conversation, in as many extractions as it takes.
@@ -98,23 +108,25 @@ class Learner:
         return dry_run(self.learn(turn))
 
     def write(
-        self,
-        turn: Turn,
-        result: ExtractionResult,
-        others: Iterable[ItemWrite] = (),
-        metrics: ExtractionMetrics | None = None,
+        self, turn: Turn, result: ExtractionResult, others: Iterable[ItemWrite] = ()
     ) -> Flow[tuple[ExtractionResult, tuple[Learning, ...]]]:
         """Write the result of an extraction, all or nothing; return the result that counts and what was written.
 
         If others changed meanwhile what it depends on, the messages are read again. Raises `Conflict`, having written
         nothing, if that happens again and again.
         """
-        extractions = 1
+        extractions, others = 1, list(others)
         for attempt in range(WRITE_ATTEMPTS):
             puts = [PutOp(*write, index=False) for write in (*result.writes, *others)]
             try:
                 learnings = yield from write_learnings(
-                    self.stores, turn.caller, result.learnings, *puts, expected=result.expected, at=turn.now
+                    self.stores,
+                    turn.caller,
+                    result.learnings,
+                    *puts,
+                    expected=result.expected,
+                    at=turn.now,
+                    report=partial(self._count, turn, result),
                 )
             except Conflict:
                 # Random, so that runs of one thread that were in conflict do not try again at the same moment.
@@ -128,9 +140,19 @@ class Learner:
                 if extractions == UPDATE_ATTEMPTS:
                     break
                 extractions += 1
-                renewed = yield from self.extract(turn, metrics)
+                renewed = yield from self.extract(turn, result.metrics)
             result = renewed
+        yield from batch(*self._count(turn, result, ()))
         raise Conflict("Others changed what this turn depends on at the same time, again and again.")
+
+    def _count(self, turn: Turn, result: ExtractionResult, learnings: Sequence[Learning]) -> list[PutOp]:
+        """Return what counts an extraction; nothing if no model was asked."""
+        if not result.metrics.calls:
+            return []
+        # A message that is kept word for word was not found by the model.
+        found = [learning for learning in learnings if learning.store_name not in self._verbatim]
+        usage = measure(result, found)
+        return [PutOp(*write, index=False) for write in usage_writes(turn.caller, usage, turn.now)]
 
 
 def identify_messages(messages: Sequence[AnyMessage], thread: str) -> tuple[AnyMessage, ...]:

@@ -5,6 +5,7 @@ import sys
 import typer
 from psycopg import OperationalError
 
+from langgraph_learning.background.usage import read_report
 from langgraph_learning.cli.application import open_application
 from langgraph_learning.cli.conversations import (
     estimate_conversations,
@@ -32,15 +33,18 @@ from langgraph_learning.cli.options import (
     KeysArgument,
     LimitOption,
     MachineOption,
+    OneUserOption,
     PreviewOption,
     PriceOption,
     ProposalArgument,
     QueryArgument,
     RejectOption,
     RollbackOption,
+    SinceOption,
     TeamsOption,
     TenantOption,
     ThreadsOption,
+    UntilOption,
     UrlOption,
     WhyOption,
     YesOption,
@@ -54,9 +58,11 @@ from langgraph_learning.cli.printing import (
     print_json,
     print_learnings,
     print_line,
+    print_usage,
     print_versions,
 )
 from langgraph_learning.cli.session import EmbeddingViewOptions, ViewOptions, find_by_key
+from langgraph_learning.core.flow import drive
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
@@ -201,6 +207,21 @@ def learn_conversations(
             return
         result = learn_from(application, unread, dry_run=dry_run, bar=not as_json)
     print_result(result, as_json, dry_run=dry_run)
+
+
+@app.command("usage")
+def show_usage(
+    tenant: TenantOption = "default",
+    user: OneUserOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what extractions cost and what came of them: by user, by day and by learning store."""
+    with open_store(url, "none") as store:
+        report = drive(read_report(tenant, user, since and since.date(), until and until.date()), store)
+    print_usage(report, as_json)
 
 
 @app.command("curate")

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,6 +65,12 @@ PriceOption = Annotated[
     tuple[float, float] | None,
     typer.Option("--price", help="Prices of a million tokens, read and written, to print the estimate in money."),
 ]
+
+OneUserOption = Annotated[str | None, typer.Option("--user", help="One user. Default: all users of the tenant.")]
+SinceOption = Annotated[
+    datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="The first day, as 2026-11-28, in UTC.")
+]
+UntilOption = Annotated[datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="The last day, in UTC.")]
 
 
 def spread_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,7 +1,7 @@
 """Output of the command line: tables for people, JSON for programs, and no control characters from stored text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from langgraph_learning.background.usage import Usage, UsageReport
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.review.instructions import Version
@@ -47,6 +48,33 @@ def print_evidence(evidence: BaseModel, as_json: bool) -> None:
         return print_json(evidence)
     fields = evidence.model_dump(mode="json").items()
     return print_table(("", ""), [(name, make_printable(value)) for name, value in fields if value])
+
+
+def print_usage(report: UsageReport, as_json: bool) -> None:
+    """Print usage by user and by day, then the outcomes by learning store, then the reasons of what went wrong."""
+    if as_json:
+        return print_json(report)
+    columns = ("extractions", "calls", "tokens read", "written", "seconds", "outcomes")
+    if len(report.users) > 1:
+        print_table(("user", *columns), [_usage_row(name, usage) for name, usage in report.users.items()])
+    if report.days:
+        days = [_usage_row(day, usage) for day, usage in report.days.items()]
+        print_table(("day", *columns), [*days, _usage_row("all", report.total)])
+    stores = report.total.stores.items()
+    print_table(("learning store", "outcomes"), [(name, _describe_counts(counts)) for name, counts in stores])
+    if report.total.reasons:
+        print_table(("reason", "times"), [(reason, str(times)) for reason, times in report.total.reasons.items()])
+    if report.total.estimated_calls:
+        print_note(f"The tokens of {report.total.estimated_calls} calls are estimated: the model did not say.")
+
+
+def _usage_row(name: str, usage: Usage) -> tuple[str, ...]:
+    numbers = (usage.extractions, usage.calls, usage.input_tokens, usage.output_tokens, round(usage.seconds))
+    return (name, *(f"{number:,}" for number in numbers), _describe_counts(usage.outcomes))
+
+
+def _describe_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items())
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

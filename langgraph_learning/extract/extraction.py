@@ -66,6 +66,8 @@ class ExtractionResult:
     """What the cursor notes of the messages that were read."""
     left: int = 0
     """How many messages are left to be read."""
+    metrics: ExtractionMetrics = field(default_factory=ExtractionMetrics)
+    """What the extraction cost."""
 
 
 class Background(NamedTuple):
@@ -161,6 +163,7 @@ class Extraction:
             voted,
             progress,
             len(left),
+            metrics,
         )
 
     def renew_cursor(self, caller: Caller, result: ExtractionResult) -> Flow[ExtractionResult | None]:

@@ -3,7 +3,7 @@
 Extraction, tools, feedback and error capture all write through `write_learnings`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,16 +44,19 @@ def write_learnings(
     *others: PutOp,
     expected: Sequence[Expected] = (),
     at: datetime,
+    report: Callable[[Sequence[Learning]], Sequence[PutOp]] = lambda allowed: (),
 ) -> Flow[tuple[Learning, ...]]:
     """Write the requested learnings that the policy allows, together with other items; return the learnings written.
 
     The batch is written as a whole or not at all. If an item changed that only the policy had read, the policy is
     applied again. Raises `Conflict`, having written nothing, if an item is not in the version that the caller expects,
     or if a learning that was to be changed has a different text, data or status by now.
+
+    report: returns items to write as well, for the learnings that are written.
     """
     for _ in range(WRITE_ATTEMPTS):
         allowed = yield from apply_policy(stores, caller, requested, at)
-        ops = [*(write_candidate(learning) for learning in allowed.learnings), *others]
+        ops = [*(write_candidate(learning) for learning in allowed.learnings), *others, *report(allowed.learnings)]
         erase = any(is_unsupported(learning) for learning in allowed.learnings)
         try:
             yield from batch(*ops, expected=[*expected, *allowed.expected], by=caller.user, erase=erase)

@@ -98,6 +98,20 @@ def test_prices_make_the_estimate_money(file, learning):
     assert "At these prices: " in run(file, "--price", 1_000_000, 1_000_000, answer="n\n").stderr
 
 
+def test_usage_shows_what_it_cost(file, learning, database_url):
+    """By user and by day, as a table or as JSON."""
+    run(file, "--yes")
+
+    def usage(*words):
+        return CliRunner().invoke(app, ["usage", "--url", database_url, *words], env={"COLUMNS": "120"}).stdout
+
+    assert {"alex", "sam"} == set(json.loads(usage("--json"))["users"])
+    assert "1 learnt" in usage()
+    assert "user_memory     2 learnt" in usage()
+    assert {"alex"} == set(json.loads(usage("--json", "--user", "alex"))["users"])
+    assert "Nothing." == usage("--until", "2020-01-01").strip()
+
+
 @pytest.mark.parametrize("path", ["shop", "nowhere:machine", "shop:nothing", "json:loads"])
 def test_a_wrong_path_is_told(file, learning, path):
     """Before anything is read."""

@@ -1,0 +1,192 @@
+"""Usage: cost and outcomes of extractions per learning store, user, tenant and day, counted as items of the store.
+
+Every extraction adds items of its own, so that no two of them can overwrite each other's count. The items of a day are
+added up when they are read.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import uuid4
+
+from langgraph.store.base import Item, PutOp
+from pydantic import BaseModel, ConfigDict
+
+from langgraph_learning.core.flow import Flow, batch, search_all
+from langgraph_learning.core.learning import Learning, Status
+from langgraph_learning.core.scopes import Caller, Namespace, escape, unescape
+from langgraph_learning.core.store_protocol import Expected, ItemWrite, version_of
+from langgraph_learning.errors import Conflict
+from langgraph_learning.extract.extraction import ExtractionResult
+from langgraph_learning.extract.failures import blames_input
+
+ROOT = "learning_usage"
+"""First label of the namespaces with usage, which are apart from those of learnings."""
+MAX_ITEMS_OF_A_DAY = 50
+"""How many items a user or tenant has for a day before they are replaced by their sum."""
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+"""What a reason quotes may be somebody's words."""
+
+
+class Usage(BaseModel):
+    """What extractions cost, and what came of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    extractions: int = 0
+    calls: int = 0
+    """Calls of the model, those that failed too."""
+    failed_calls: int = 0
+    estimated_calls: int = 0
+    """Calls whose tokens are estimated, because the model did not say."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0
+    """Time that the model took."""
+    outcomes: Mapping[str, int] = {}
+    """Number of extractions by outcome.
+
+    "learnt"; "nothing", a readable answer without anything to learn; "dropped", an answer of which no edit was valid;
+    "unreadable", an answer that makes no sense, or a refusal; "failed", no answer.
+    """
+    stores: Mapping[str, Mapping[str, int]] = {}
+    """By learning store: how many learnings were "learnt", "proposed" or "retired", and how many edits "dropped".
+
+    One call serves all learning stores, so that its tokens belong to none of them.
+    """
+    reasons: Mapping[str, int] = {}
+    """Why edits were dropped and calls failed, without anybody's words."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were sent and received."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return the sum of both."""
+        return Usage.model_validate(_add(self.model_dump(), other.model_dump()))
+
+
+class UsageReport(BaseModel):
+    """Usage of a tenant."""
+
+    model_config = ConfigDict(frozen=True)
+
+    total: Usage
+    users: Mapping[str, Usage]
+    days: Mapping[str, Usage]
+    """By day in UTC, as 2026-11-28."""
+
+
+def measure(result: ExtractionResult, learnings: Sequence[Learning]) -> Usage:
+    """Return the usage of one extraction."""
+    metrics = result.metrics
+    stores: dict[str, Counter[str]] = {}
+    for learning in learnings:
+        stores.setdefault(learning.store_name, Counter())[_change(learning)] += 1
+    for dropped in metrics.dropped:
+        stores.setdefault(dropped.store or "unknown", Counter())["dropped"] += 1
+    reasons = [_QUOTED.sub("…", dropped.reason)[:100] for dropped in metrics.dropped]
+    if result.failure is not None:
+        reasons.append(type(result.failure).__name__)
+    return Usage(
+        extractions=1,
+        calls=metrics.calls,
+        failed_calls=metrics.failed_calls,
+        estimated_calls=metrics.estimated_calls,
+        input_tokens=metrics.input_tokens,
+        output_tokens=metrics.output_tokens,
+        seconds=round(metrics.seconds, 3),
+        outcomes=Counter(_outcomes(result, learnings)),
+        stores=stores,
+        reasons=Counter(reasons),
+    )
+
+
+def _outcomes(result: ExtractionResult, learnings: Sequence[Learning]) -> Iterable[str]:
+    """Yield the outcomes of an extraction: one, or two if a part of the messages failed."""
+    if learnings:
+        yield "learnt"
+    if result.failure is not None and not blames_input(result.failure):
+        yield "failed"
+    elif result.failure is not None:
+        yield "unreadable"
+    elif not learnings:
+        yield "dropped" if result.errors else "nothing"
+
+
+def _change(learning: Learning) -> str:
+    if learning.status is Status.PROPOSED:
+        return "proposed"
+    return "learnt" if learning.status is Status.ACTIVE else "retired"
+
+
+def usage_writes(caller: Caller, usage: Usage, at: datetime) -> list[ItemWrite]:
+    """Return what counts an extraction, for its user and for the tenant."""
+    value = {**usage.model_dump(mode="json"), "day": f"{at:%Y-%m-%d}"}
+    key = uuid4().hex
+    return [(user_namespace(caller.tenant, caller.user), key, value), (tenant_namespace(caller.tenant), key, value)]
+
+
+def user_namespace(tenant: str, user: str) -> Namespace:
+    """Return the namespace of a user's usage."""
+    return (*_users_namespace(tenant), escape(user))
+
+
+def tenant_namespace(tenant: str) -> Namespace:
+    """Return the namespace of the usage of all users of a tenant together."""
+    return (ROOT, escape(tenant), "total")
+
+
+def _users_namespace(tenant: str) -> Namespace:
+    return (ROOT, escape(tenant), "users")
+
+
+def read_report(tenant: str, user: str | None, since: date | None, until: date | None) -> Flow[UsageReport]:
+    """Return the usage of a tenant or of one of its users, from one day to another, both included."""
+    prefix = user_namespace(tenant, user) if user else _users_namespace(tenant)
+    users: dict[str, Usage] = {}
+    days: dict[str, Usage] = {}
+    total = Usage()
+    for item in (yield from search_all(prefix)):
+        day = item.value["day"]
+        if (since and day < since.isoformat()) or (until and day > until.isoformat()):
+            continue
+        usage, name = Usage.model_validate(item.value), unescape(item.namespace[3])
+        total += usage
+        users[name] = users.get(name, Usage()) + usage
+        days[day] = days.get(day, Usage()) + usage
+    return UsageReport(total=total, users=users, days=dict(sorted(days.items())))
+
+
+def read_day(namespace: Namespace, day: date) -> Flow[Usage]:
+    """Return the usage in a namespace on one day. Many items are replaced by their sum."""
+    items = yield from search_all(namespace, {"day": day.isoformat()})
+    total = Usage()
+    for item in items:
+        total += Usage.model_validate(item.value)
+    if len(items) > MAX_ITEMS_OF_A_DAY and all(version_of(item) for item in items):
+        yield from _replace_by_sum(items, total, day)
+    return total
+
+
+def _replace_by_sum(items: Sequence[Item], total: Usage, day: date) -> Flow[None]:
+    namespace = items[0].namespace
+    value = {**total.model_dump(mode="json"), "day": day.isoformat()}
+    puts = [PutOp(namespace, uuid4().hex, value, index=False)]
+    puts += [PutOp(item.namespace, item.key, None) for item in items]
+    expected = [Expected(item.namespace, item.key, version_of(item)) for item in items]
+    try:
+        yield from batch(*puts, expected=expected, by=ROOT, erase=True)
+    except Conflict:
+        return  # another process has added them up
+
+
+def _add(one: Any, other: Any) -> Any:
+    if isinstance(one, Mapping):
+        return {key: _add(one.get(key, type(value)()), value) for key, value in other.items()} | {
+            key: value for key, value in one.items() if key not in other
+        }
+    return one + other
