@@ -22,8 +22,8 @@ from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.errors import LearningError, Misconfigured
 from langgraph_learning.stores.base import Turn
 
-OWNER_KEYS = ("user_id", "langgraph_auth_user_id")
-"""Names under which the metadata of a checkpoint may hold the user."""
+OWNER_KEYS = ("langgraph_auth_user_id", "user_id")
+"""Names under which the metadata of a checkpoint may hold the user; one that a server authenticated counts first."""
 
 
 class Conversations(NamedTuple):

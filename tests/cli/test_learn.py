@@ -93,6 +93,20 @@ def test_threads_of_the_checkpointer_are_learnt(learning, database_url):
     assert ["I like coffee"] == [learning.text for learning in learning.learnings(SAM)]
 
 
+def test_the_authenticated_user_of_a_thread_counts_first(learning, database_url):
+    """A caller of a server can put any `user_id` beside it."""
+    from langchain.agents import create_agent
+
+    who = {"user_id": "alex", "langgraph_auth_user_id": "sam"}
+    with PostgresSaver.from_conn_string(database_url) as saver:
+        agent = create_agent(echo(), [], checkpointer=saver)
+        agent.invoke(said("I like tea"), {"configurable": {"thread_id": "a", **who}})
+    run("--threads", "--yes", "--url", database_url, "--embed", "none")
+
+    assert ["I like tea"] == [learning.text for learning in learning.learnings(SAM)]
+    assert [] == learning.learnings(ALEX)
+
+
 def test_prices_make_the_estimate_money(file, learning):
     """Per million tokens, read and written."""
     assert "At these prices: " in run(file, "--price", 1_000_000, 1_000_000, answer="n\n").stderr
