@@ -364,7 +364,7 @@ class Extraction:
             refs += [
                 (
                     turn.caller.namespace(scope, store.name),
-                    edit_key(turn.caller.thread, line.id, kind, number, revision),
+                    edit_key(turn.caller, line.id, kind, number, revision),
                 )
                 for revision in earlier
                 for store in self.stores

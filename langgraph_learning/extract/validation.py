@@ -22,7 +22,7 @@ from langgraph_learning.core.records import (
     raw_links,
     resolve_links,
 )
-from langgraph_learning.core.scopes import Scope
+from langgraph_learning.core.scopes import Caller, Scope
 from langgraph_learning.core.text import cut
 from langgraph_learning.core.transcript import Line, message_text
 from langgraph_learning.errors import InvalidEdit
@@ -83,7 +83,7 @@ class EditValidator:
         kind = self._kind(raw, replaces)
         record = None if raw.get("edit") == FORGET else self._parse(kind, raw, keys)
         source = self._source_of(turn, chunk, line, record)
-        key = edit_key(turn.caller.thread, line.id, kind, number, line.revision)
+        key = edit_key(turn.caller, line.id, kind, number, line.revision)
         edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
@@ -162,13 +162,14 @@ class EditValidator:
         return self.store_of_kind[edit.kind].vet(edit, [keys[key] for key in links])
 
 
-def edit_key(thread: str | None, message: str, kind: str, number: int, revision: str = "") -> str:
+def edit_key(caller: Caller, message: str, kind: str, number: int, revision: str = "") -> str:
     """Return the key of what an edit of an extraction learns.
 
+    Clients choose the ids of threads and messages, so only the user keeps the keys of two of them apart.
     number: position of the edit in the answer.
     revision: fingerprint of the message's text, if the message was edited after it was learnt from.
     """
-    return message_key(thread, message, kind, str(number), *([revision] if revision else []))
+    return message_key(caller.thread, message, caller.user, kind, str(number), *([revision] if revision else []))
 
 
 def parse_key(value: object) -> str:

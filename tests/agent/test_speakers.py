@@ -29,7 +29,7 @@ from people import (
     thread,
 )
 
-from langgraph_learning import Episodes, LearningContext, LearningMachine, Mode, UserMemory
+from langgraph_learning import Episodes, LearningContext, LearningMachine, Mode, Scope, UserMemory
 from langgraph_learning.testing import ScriptedModel
 
 
@@ -404,3 +404,13 @@ def test_two_users_of_one_thread_id_both_learn(reducer: Any, same_ids: bool):
         assert {"I like tea", f"I am {context.user_id}"} == {t for t in texts(learning, context) if "(" not in t}
         spoken = [learnt for learnt in learning.learnings(context) if learnt.kind == "episode"]
         assert 6 == len(spoken), "every message once, though the client sends its history again"
+
+
+def test_two_users_of_one_thread_and_message_id_overwrite_nothing_of_each_other():
+    """Clients choose the ids, and what both teach goes to their team."""
+    learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM)], store=InMemoryStore())
+    agent = learning.wrap(lambda state: {"messages": [AIMessage("Good")]})
+    for context, text in ((ALEX, "We deploy on Mondays"), (SAM, "We test on Tuesdays")):
+        agent.invoke({"messages": [HumanMessage(text, id="1")]}, thread("main"), context=context)
+
+    assert {"We deploy on Mondays", "We test on Tuesdays"} == {learnt.text for learnt in learning.learnings(ALEX)}
