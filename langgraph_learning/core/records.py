@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.core.learning import Learning, Source, Status
+from langgraph_learning.core.limits import MAX_DATA_CHARS, MAX_TEXT_CHARS
 from langgraph_learning.core.repair import input_name
 from langgraph_learning.core.scopes import Namespace
 from langgraph_learning.core.text import normalize
@@ -210,6 +211,15 @@ def link_snapshot_fields(record: type[BaseModel]) -> set[str]:
 
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def find_excess(record: BaseModel) -> str | None:
+    """Return why a record that a person or a model made is too long to be stored; None if it is not."""
+    if (length := len(record_text(record))) > MAX_TEXT_CHARS:
+        return f"too long: {length:,} characters, of at most {MAX_TEXT_CHARS:,}. Keep to what matters"
+    if (length := len(record.model_dump_json())) > MAX_DATA_CHARS:
+        return f"too long: {length:,} characters in all fields, of at most {MAX_DATA_CHARS:,}. Keep to what matters"
+    return None
 
 
 def explain_error(error: ValidationError) -> str:

@@ -45,7 +45,8 @@ class _Found:
     """True if the list does not end, or is not valid JSON."""
 
     def add(self, other: "_Found") -> None:
-        self.entries += [entry for entry in other.entries if entry not in self.entries]
+        known = {repr(entry) for entry in self.entries} if self.entries else set()
+        self.entries += [entry for entry in other.entries if repr(entry) not in known]
         self.leftovers += other.leftovers
         self.readable |= other.readable
         self.damaged |= other.damaged

@@ -9,6 +9,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import CURSOR, fingerprint, user_hash
+from langgraph_learning.core.limits import MAX_FINGERPRINTS
 from langgraph_learning.core.repository import get_items
 from langgraph_learning.core.scopes import Caller, ItemRef, Scope
 from langgraph_learning.core.speakers import arrival_key, find_latest, names_another
@@ -16,8 +17,6 @@ from langgraph_learning.core.store_protocol import Expected, ItemWrite, version_
 from langgraph_learning.core.transcript import Speaker, fingerprint_text, fingerprints, is_readable, last_turn
 from langgraph_learning.stores.base import Turn
 
-CURSOR_SIZE = 4_000
-"""How many fingerprints a cursor holds at most. The oldest are dropped, long after a client would resend them."""
 MAX_ATTEMPTS = 3
 """How often a message is read that the model refuses or gives no readable answer to. Then it is set aside."""
 
@@ -70,6 +69,8 @@ class Progress:
     """Attempts on messages that could not be learnt from, by fingerprint."""
     set_aside: tuple[Fingerprints, ...] = ()
     """Messages that are given up."""
+    complete: str = ""
+    """Fingerprint of the whole conversation, if nothing of it is left to be read."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class Cursor:
     """Fingerprints of messages that are not learnt from, because too many attempts failed."""
     left: tuple[str, ...] = ()
     """Fingerprints of messages that were left for the next turn."""
+    complete: str = ""
+    """Fingerprint of the conversation up to the last message before which nothing was left to be read."""
     reader: str = ""
     """Pseudonym of the user."""
     others: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -98,8 +101,11 @@ class Cursor:
 
     def is_of_caller(self, message: Fingerprints) -> bool:
         """Return True if this message, with the text that it has now, was in a turn of the user."""
-        known = (self.fingerprints, self.attempts, self.set_aside, self.left)
-        return any(mark in marks for mark in (*message.marks, message.id) for marks in known)
+        return not self._marks_of_caller.isdisjoint((*message.marks, message.id))
+
+    @cached_property
+    def _marks_of_caller(self) -> set[str]:
+        return {*self.fingerprints, *self.attempts, *self.set_aside, *self.left}
 
     def is_of_another(self, message: Fingerprints) -> bool:
         """Return True if this message was in a turn of another user of the thread."""
@@ -137,14 +143,16 @@ class Cursor:
         done = {message.key for message in (*read, *set_aside)}
         attempts = {key: count for key, count in {**self.attempts, **failed}.items() if key not in done}
         given_up = (*self.set_aside, *(message.key for message in set_aside))
-        value: dict[str, object] = {"marks": [*self.fingerprints, *added][-CURSOR_SIZE:]}
+        value: dict[str, object] = {"marks": [*self.fingerprints, *added][-MAX_FINGERPRINTS:]}
         if attempts:
             counts = {key: [count.failed, count.unreachable] for key, count in attempts.items()}
-            value["attempts"] = dict(list(counts.items())[-CURSOR_SIZE:])
+            value["attempts"] = dict(list(counts.items())[-MAX_FINGERPRINTS:])
         if given_up:
-            value["set_aside"] = list(given_up[-CURSOR_SIZE:])
+            value["set_aside"] = list(given_up[-MAX_FINGERPRINTS:])
+        if complete := progress.complete or self.complete:
+            value["complete"] = complete
         if progress.left:
-            value["left"] = [message.key for message in progress.left][-CURSOR_SIZE:]
+            value["left"] = [message.key for message in progress.left][-MAX_FINGERPRINTS:]
         stored: dict[str, object] = {"readers": {**self.others, self.reader: value}}
         if self.of_anybody:
             stored["marks"] = list(self.of_anybody)
@@ -161,6 +169,8 @@ class Unread:
     cursor: Cursor
     speakers: Mapping[int, Speaker] = field(default_factory=dict)
     """Whose words each message is, by the identity of the message object."""
+    prefixes: tuple[str, ...] = ()
+    """Fingerprints of the conversation up to each message that can be read."""
 
     def speaker_of(self, message: AnyMessage) -> Speaker:
         """Return whose words a message is."""
@@ -194,6 +204,7 @@ class Unread:
             left=tuple(self.fingerprints[id(message)] for message in left),
             failed={self.fingerprints[message].key: count for message, count in (failed or {}).items()},
             set_aside=tuple(self.fingerprints[id(message)] for message in set_aside),
+            complete="" if left or failed else next(reversed(self.prefixes), ""),
         )
 
     def mark_read(self) -> tuple[list[ItemWrite], list[Expected]]:
@@ -219,6 +230,7 @@ def read_cursor(caller: Caller) -> Flow[Cursor]:
         {key: Attempts(*counts) for key, counts in attempts.items()},
         (*(value.get("set_aside") or ()), *(own.get("set_aside") or ())),
         tuple(own.get("left") or ()),
+        str(own.get("complete") or ""),
         reader,
         readers,
         tuple(value.get("marks") or ()),
@@ -230,14 +242,17 @@ def find_unread(turn: Turn, cursor: Cursor) -> Unread:
     messages = turn.messages if turn.caller.thread else tuple(last_turn(turn.messages))
     by_message = _fingerprints_by_identity(messages)
     speakers = _find_speakers(messages, turn, cursor, by_message)
+    prefixes = [prefix for prints in by_message.values() if (prefix := prints.prefix)]
+    read_before = {*prefixes[: prefixes.index(cursor.complete) + 1]} if cursor.complete in prefixes else set()
     unread = [
         message
         for message in messages
         if is_readable(message)
+        and by_message[id(message)].prefix not in read_before
         and not cursor.has_read(by_message[id(message)])
         and speakers[id(message)] is not Speaker.ABSENT
     ]
-    return Unread(tuple(unread), by_message, cursor, speakers)
+    return Unread(tuple(unread), by_message, cursor, speakers, tuple(prefixes))
 
 
 def find_speakers(turn: Turn, cursor: Cursor) -> dict[int, Speaker]:

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from langgraph_learning.core.flow import Flow, as_flow, gather, search
 from langgraph_learning.core.learning import Learning, Status, read_learnings
+from langgraph_learning.core.limits import MAX_CHUNKS, MAX_EDITS, MAX_REPORT_CHARS
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, explain_error, identity_of
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Scope
 from langgraph_learning.core.store_protocol import Expected, ItemWrite
-from langgraph_learning.core.text import content_words, normalize
+from langgraph_learning.core.text import content_words, cut, normalize
 from langgraph_learning.core.transcript import (
     Line,
     last_question,
@@ -41,8 +42,6 @@ from langgraph_learning.stores.base import LearningStore, Request, Turn
 from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import votes_in_edits
 
-MAX_CHUNKS = 4
-"""How many parts of a long conversation are read in one turn. The next turn continues where this one stopped."""
 MAX_EDITS_OF_MESSAGE = 24
 """How many edits of an answer are looked for when a message was edited."""
 
@@ -86,6 +85,9 @@ class InvalidAnswer(NamedTuple):
 
     raw: dict[str, Any]
     reason: str
+
+    def __str__(self) -> str:
+        return f"{cut(str(self.raw), MAX_REPORT_CHARS)}: {cut(self.reason, MAX_REPORT_CHARS)}"
 
 
 class Extraction:
@@ -147,7 +149,8 @@ class Extraction:
         reading = yield from self._read_chunks(turn, unread, now, background, metrics)
         read = {id(line.message) for line in reading.read}
         own_lines = [line for line in reading.read if not line.other]
-        observed = yield from self._observe(turn, own_lines, background.opted_out)
+        observed, too_long = yield from self._observe(turn, own_lines, background.opted_out)
+        reading.errors += too_long
         learnings = yield from self._process([*reading.edits, *observed], background.known)
         learnings += yield from self._find_outdated(turn, unread, reading.read, learnings)
         votes, voted = yield from votes_in_edits(self._all_stores, turn, reading.edits)
@@ -269,18 +272,23 @@ class Extraction:
         store = self._validator.store_of_kind.get(str(invalid.raw.get("edit")))
         return DroppedEdit(store.name if store else "", invalid.reason)
 
-    def _observe(self, turn: Turn, lines: Sequence[Line], opted_out: Collection[str]) -> Flow[list[Edit]]:
-        """Return the edits that learning stores make of the messages without a model."""
+    def _observe(
+        self, turn: Turn, lines: Sequence[Line], opted_out: Collection[str]
+    ) -> Flow[tuple[list[Edit], list[str]]]:
+        """Return the edits that learning stores make of the messages without a model, and why others were dropped."""
         stores = [store for store in self.stores if store.name not in opted_out]
         notes_of_stores = yield from gather(as_flow(store.observe(turn, lines)) for store in stores)
-        edits = []
+        edits, errors = [], []
         for store, notes in zip(stores, notes_of_stores, strict=True):
             notes_on_message: dict[str, int] = {}
             for note in notes:
                 number = notes_on_message.get(note.line.id, 0)
                 notes_on_message[note.line.id] = number + 1
-                edits.append(edit_from_note(store, turn, note, number))
-        return edits
+                try:
+                    edits.append(edit_from_note(store, turn, note, number))
+                except InvalidEdit as error:
+                    errors.append(f"dropped what {store.name} noted: {error}")
+        return edits, errors
 
     def _ask(
         self,
@@ -304,11 +312,14 @@ class Extraction:
         started = time.monotonic()
         answer = yield from self.questioner.ask(prompt, timeout, metrics)
         errors = list(answer.problems)
-        valid, invalid = self._validate(turn, chunk, keys, answer.entries)
+        if len(answer.entries) > MAX_EDITS:
+            errors.append(f"the answer has {len(answer.entries):,} edits: only the first {MAX_EDITS} count")
+        entries = answer.entries[:MAX_EDITS]
+        valid, invalid = self._validate(turn, chunk, keys, entries)
         if invalid:
             complaint = HumanMessage(
                 "These edits are not valid:\n"
-                + "\n".join(f"- {raw}: {reason}" for raw, reason in invalid)
+                + "\n".join(f"- {edit}" for edit in invalid)
                 + "\nAnswer with corrected versions of these only; leave out what cannot be corrected."
             )
             try:
@@ -319,13 +330,15 @@ class Extraction:
                 raise
             except Exception as error:  # noqa: BLE001 - reported; the valid edits count all the same
                 metrics.dropped += map(self._describe_dropped, invalid)
-                errors += [f"dropped {raw}: {reason}" for raw, reason in invalid]
+                errors += [f"dropped {edit}" for edit in invalid]
                 errors.append(f"invalid edits could not be corrected: {type(error).__name__}: {error}")
             else:
-                more, dropped = self._validate(turn, chunk, keys, corrected.entries, first=len(valid))
+                # Numbers, and so keys, that no edit of the first answer has.
+                second = corrected.entries[:MAX_EDITS]
+                more, dropped = self._validate(turn, chunk, keys, second, first=len(entries))
                 valid += more
                 metrics.dropped += map(self._describe_dropped, dropped)
-                errors += [*corrected.problems, *(f"dropped {raw}: {reason}" for raw, reason in dropped)]
+                errors += [*corrected.problems, *(f"dropped {edit}" for edit in dropped)]
         return drop_forgotten(valid, chunk, background.closed), errors
 
     def _validate(

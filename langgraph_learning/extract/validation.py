@@ -12,14 +12,17 @@ from pydantic import BaseModel
 
 from langgraph_learning.core.keys import hash_key, message_key, note_key
 from langgraph_learning.core.learning import Channel, Learning, Source
+from langgraph_learning.core.limits import MAX_DATA_CHARS
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
     field_text,
+    find_excess,
     kind_of,
     links_of,
     raw_links,
+    record_text,
     resolve_links,
 )
 from langgraph_learning.core.scopes import Caller, Scope
@@ -138,6 +141,8 @@ class EditValidator:
         record = parse_record(raw, self.records[kind])
         if not field_text(record).strip():
             raise InvalidEdit("an edit needs a text")
+        if excess := find_excess(record):
+            raise InvalidEdit(excess)
         try:
             return resolve_links(record, keys)
         except KeyError as error:
@@ -192,7 +197,10 @@ def edit_from_note(store: LearningStore, turn: Turn, note: Note, number: int) ->
     """Return the edit for a note that a learning store made without a model.
 
     number: counts the notes on one message, so that a note has the same key whatever else is read with it.
+    Raises `InvalidEdit` for a record that is too long.
     """
+    if (length := len(record_text(note.record))) > MAX_DATA_CHARS:
+        raise InvalidEdit(f"too long: {length:,} characters, of at most {MAX_DATA_CHARS:,}")
     kind = kind_of(type(note.record))
     source = _make_source(turn, note.line.channel, note.line.id)
     key = note_key(turn.caller.thread, note.line.id, kind, number)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.core.flow import Flow, batch, gather
 from langgraph_learning.core.learning import Learning, ReviewDecision, Status, with_step_id
-from langgraph_learning.core.records import explain_error, has_identity
+from langgraph_learning.core.records import explain_error, find_excess, has_identity
 from langgraph_learning.core.repository import StoredLearning, all_in, all_stored_in, find, get_many
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.store_protocol import Expected
@@ -250,6 +250,9 @@ def _with_changed_fields(store: LearningStore, proposal: Learning, fields: Mappi
     if proposal.retires:
         raise InvalidFields("A proposal to forget something has no fields to change.")
     try:
-        return store.with_fields(proposal, fields)
+        changed = store.with_fields(proposal, fields)
     except ValidationError as error:
         raise InvalidFields(f"The proposal was not approved: {explain_error(error)}") from error
+    if excess := find_excess(store.record_of(changed)):
+        raise InvalidFields(f"The proposal was not approved: {excess}.")
+    return changed

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from langgraph_learning.core.flow import Flow, as_flow
 from langgraph_learning.core.keys import hash_key
 from langgraph_learning.core.learning import Learning, Source, Status
-from langgraph_learning.core.records import Edit, explain_error, kind_of, record_text, resolve_links
+from langgraph_learning.core.records import Edit, explain_error, find_excess, kind_of, record_text, resolve_links
 from langgraph_learning.core.repository import find_all
 from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.transcript import Line
@@ -177,9 +177,12 @@ def _learn_from_decision(feedback: UserFeedback, key: str) -> Flow[list[Learning
 
 def _make_record(record: type[BaseModel], fields: Mapping[str, Any]) -> BaseModel:
     try:
-        return record.model_validate(fields)
+        valid = record.model_validate(fields)
     except ValidationError as error:  # a subclass of the record may require more fields
         raise InvalidFields(f"{record.__name__}: {explain_error(error)}") from error
+    if excess := find_excess(valid):
+        raise InvalidFields(f"{record.__name__}: {excess}.")
+    return valid
 
 
 def _learn_record(
