@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from langgraph.store.memory import InMemoryStore
 
-from benchmarks import learning_curve, product, turn, world
+from benchmarks import attribution, learning_curve, product, turn, world
 from benchmarks.desk import ARMS, Desk
 from benchmarks.product import advice_in, fix_in
 from benchmarks.support_agent import answer, edits, opinions
@@ -167,3 +167,32 @@ def test_learning_on_postgres_solves_more_tickets_than_not(postgres, monkeypatch
     assert solved["learning"] > solved["off"]
     assert float(cells["learning"][13].split()[0]) > 0
     assert ["0.0 ± 0.0"] * 4 == cells["off"][10:]
+
+
+def test_statements_of_others_stay_private():
+    """Every ninth of the benchmark's cases: whatever message the extraction names, no other's statement gets through."""
+    others = [*attribution.foreign_cases(), *attribution.ending_cases(own=False)][::9]
+
+    assert [] == [case for case in others if attribution.reaches_team(case)]
+
+
+def test_own_statements_reach_the_team():
+    """Every third of the benchmark's cases: beside tools and mails, and in quotation marks, own words count."""
+    own = [*attribution.own_cases(), *attribution.ending_cases(own=True)][::3]
+
+    assert [] == [case for case in own if not attribution.reaches_team(case)]
+
+
+@pytest.mark.long
+def test_attribution_is_right_nearly_always(capsys):
+    """At most two per cent of what others said reach the team, at least 95 % of what the user said."""
+    attribution.main([])
+
+    shares = {name: float(cells[1].split("(")[1].rstrip("%) ")) for name, cells in _cells(capsys.readouterr().out)}
+    assert shares["foreign"] <= 2
+    assert shares["own"] >= 95
+
+
+def _cells(printed):
+    lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith(("| foreign", "| own"))]
+    return [(name, cells) for name, *cells in lines]

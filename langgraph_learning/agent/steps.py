@@ -188,6 +188,8 @@ class Loop:
         verbatim = {store.name for store in self.stores if store.verbatim}
         # The messages themselves are in the stream already.
         run.emit({"learnt": [learning_event(learnt) for learnt in learnings if learnt.store_name not in verbatim]})
+        if result.kept_private:
+            run.emit({"kept_private": [kept._asdict() for kept in result.kept_private]})
         session = [_to_json(learning) for learning in learnings if _is_session(learning)]
         # A candidate that waits for other users is of no concern to this conversation.
         proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]

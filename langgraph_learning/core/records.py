@@ -30,6 +30,8 @@ class Record(BaseModel):
     kind: ClassVar[str]
     links: ClassVar[tuple[str, ...]] = ()
     """Names of the fields that hold the key of a known learning, or a list of such keys."""
+    explains: ClassVar[tuple[str, ...]] = ()
+    """Names of the fields in which a model says in its own words when or where the statement applies."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -81,6 +83,8 @@ class Edit:
     """Keys of the learnings that the record links to."""
     support: tuple[Source, ...] = ()
     """Sources of the linked learnings, if its store counts them as evidence."""
+    kept_private: str = ""
+    """Why it stays private to the user although its store is shared; an empty text if it does not."""
 
     def learning(self, **changes: Any) -> Learning:
         """Return the record as a new learning, with `changes` to its fields. Raises `TypeError` without a record."""
@@ -172,13 +176,25 @@ def record_text(record: BaseModel) -> str:
     return record.as_text() if isinstance(record, Record) else field_text(record)
 
 
-def field_text(record: BaseModel, choices: bool = True) -> str:
-    """Return the field values of a record as one line; with `choices=False`, without fields of a `Literal` type."""
-    choice_fields = {
-        name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal
-    }
-    given = [value for name, value in own_values(record).items() if choices or name not in choice_fields]
+def field_text(record: BaseModel) -> str:
+    """Return the field values of a record as one line."""
+    return " · ".join(text for text in map(value_text, own_values(record).values()) if text)
+
+
+def statement_text(record: BaseModel) -> str:
+    """Return a record's statement proper: its values without choices, without yes and no, and without explanations."""
+    left_out = {name for name, field in type(record).model_fields.items() if get_origin(field.annotation) is Literal}
+    left_out |= set(record.explains) if isinstance(record, Record) else set()
+    given = [
+        value for name, value in own_values(record).items() if name not in left_out and not isinstance(value, bool)
+    ]
     return " · ".join(text for text in map(value_text, given) if text)
+
+
+def explanation_text(record: BaseModel) -> str:
+    """Return the values of the fields that explain a record's statement."""
+    names = record.explains if isinstance(record, Record) else ()
+    return " · ".join(filter(None, (value_text(own_values(record).get(name)) for name in names)))
 
 
 def value_text(value: Any) -> str:

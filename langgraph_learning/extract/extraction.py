@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
@@ -23,13 +24,18 @@ from langgraph_learning.core.store_protocol import Expected, ItemWrite
 from langgraph_learning.core.text import content_words, cut, normalize
 from langgraph_learning.core.transcript import (
     Line,
+    Speaker,
+    is_readable,
     last_question,
+    message_text,
     message_time,
     renumber_lines,
     transcript_lines,
+    truncate_to_tokens,
 )
 from langgraph_learning.errors import InvalidEdit, LearningError, Misconfigured
 from langgraph_learning.extract.attempts import Reading, count_attempt, is_suspect, split_by_attempts
+from langgraph_learning.extract.attribution import Words, foreign_text, read_words
 from langgraph_learning.extract.cursor import Cursor, Progress, Unread, find_unread, read_cursor
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.metrics import DroppedEdit, ExtractionMetrics
@@ -42,8 +48,19 @@ from langgraph_learning.stores.base import LearningStore, Request, Turn
 from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import votes_in_edits
 
+MESSAGES_BEFORE = 6
+"""How many messages that were read already are shown again, so that an answer to them can be understood."""
+TOKENS_BEFORE = 150
+"""Tokens of each of them at most."""
 MAX_EDITS_OF_MESSAGE = 24
 """How many edits of an answer are looked for when a message was edited."""
+
+
+class KeptPrivate(NamedTuple):
+    """A statement that stays private to the user although its learning store is shared, and why."""
+
+    text: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +84,8 @@ class ExtractionResult:
     """How many messages are left to be read."""
     metrics: ExtractionMetrics = field(default_factory=ExtractionMetrics)
     """What the extraction cost."""
+    kept_private: tuple[KeptPrivate, ...] = ()
+    """What was meant for others and stays private to the user."""
 
 
 class Background(NamedTuple):
@@ -167,6 +186,7 @@ class Extraction:
             progress,
             len(left),
             metrics,
+            tuple(KeptPrivate(edit.learning().text, edit.kept_private) for edit in reading.edits if edit.kept_private),
         )
 
     def renew_cursor(self, caller: Caller, result: ExtractionResult) -> Flow[ExtractionResult | None]:
@@ -232,7 +252,7 @@ class Extraction:
         for chunk in chunks:
             try:
                 timeout = self._time_for(started, chunk, unread)
-                answer = yield from self._ask(turn, chunk, reading.edits, background, saved, timeout, metrics)
+                answer = yield from self._ask(turn, unread, chunk, reading.edits, background, saved, timeout, metrics)
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 - counted, reported, and raised if the machine shall
@@ -293,6 +313,7 @@ class Extraction:
     def _ask(
         self,
         turn: Turn,
+        unread: Unread,
         chunk: Sequence[Line],
         edits: Sequence[Edit],
         background: Background,
@@ -305,17 +326,20 @@ class Extraction:
         edits: those of the chunks before.
         timeout: seconds for both calls together.
         """
+        earlier = list(takewhile(lambda message: message is not chunk[0].message, turn.messages))
+        before = self._lines_before(turn, unread, earlier)
         chunk = renumber_lines(chunk)
         learnt = [edit.learning() for edit in edits if edit.record is not None]
         keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt), start=1)}
-        prompt = render_prompt(self.stores, self.budget, turn, chunk, keys, background.closed, saved)
+        prompt = render_prompt(self.stores, self.budget, turn, before, chunk, keys, background.closed, saved)
+        words = read_words(chunk, turn.caller.local(turn.now).date(), before, earlier, foreign_text(keys.values()))
         started = time.monotonic()
         answer = yield from self.questioner.ask(prompt, timeout, metrics)
         errors = list(answer.problems)
         if len(answer.entries) > MAX_EDITS:
             errors.append(f"the answer has {len(answer.entries):,} edits: only the first {MAX_EDITS} count")
         entries = answer.entries[:MAX_EDITS]
-        valid, invalid = self._validate(turn, chunk, keys, entries)
+        valid, invalid = self._validate(turn, chunk, words, keys, entries)
         if invalid:
             complaint = HumanMessage(
                 "These edits are not valid:\n"
@@ -335,16 +359,32 @@ class Extraction:
             else:
                 # Numbers, and so keys, that no edit of the first answer has.
                 second = corrected.entries[:MAX_EDITS]
-                more, dropped = self._validate(turn, chunk, keys, second, first=len(entries))
+                more, dropped = self._validate(turn, chunk, words, keys, second, first=len(entries))
                 valid += more
                 metrics.dropped += map(self._describe_dropped, dropped)
                 errors += [*corrected.problems, *(f"dropped {edit}" for edit in dropped)]
         return drop_forgotten(valid, chunk, background.closed), errors
 
+    def _lines_before(self, turn: Turn, unread: Unread, earlier: Sequence[AnyMessage]) -> list[Line]:
+        """Return the last messages before a chunk, cut short; none of a turn of another user."""
+        shown = [
+            message
+            for message in earlier
+            if is_readable(message) and unread.speakers.get(id(message)) is not Speaker.ABSENT and message_text(message)
+        ]
+        lines = transcript_lines(
+            shown,
+            turn.caller.user,
+            self._own_tools,
+            speaker_of=lambda message: unread.speakers.get(id(message), Speaker.USER),
+        )
+        return [replace(line, text=truncate_to_tokens(line.text, TOKENS_BEFORE)) for line in lines[-MESSAGES_BEFORE:]]
+
     def _validate(
         self,
         turn: Turn,
         chunk: Sequence[Line],
+        words: Words,
         keys: Mapping[str, Learning],
         raw_edits: Sequence[dict[str, Any]],
         first: int = 0,
@@ -352,7 +392,7 @@ class Extraction:
         edits, invalid = [], []
         for number, raw in enumerate(raw_edits, start=first):
             try:
-                edit = self._validator.extracted_edit(turn, chunk, keys, raw, number)
+                edit = self._validator.extracted_edit(turn, chunk, words, keys, raw, number)
                 if edit.record is not None:
                     edit.learning(), identity_of(edit.record)
             except ValidationError as error:

@@ -20,6 +20,7 @@ def render_prompt(
     stores: Sequence[LearningStore],
     budget: int,
     turn: Turn,
+    before: Sequence[Line],
     chunk: Sequence[Line],
     keys: Mapping[str, Learning],
     closed: Sequence[Learning],
@@ -27,6 +28,7 @@ def render_prompt(
 ) -> list[BaseMessage]:
     """Render the messages for one chunk of a conversation.
 
+    before: the lines before the chunk, which were read already.
     budget: tokens of conversation per extraction; what is known gets a share of that beside it.
     keys: the known learnings, by the keys that an edit names them with.
     closed: learnings that must not be learnt again.
@@ -46,6 +48,7 @@ def render_prompt(
         "forgotten": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in forgotten]),
         "proposed": _take_rows(small, [f"- {escape_line(learning.text)}" for learning in proposed]),
         "saved": _take_rows(small, [f"- {statement.kind} · {escape_line(statement.text)}" for statement in saved]),
+        "before": [line.text.removeprefix(f"[{line.number}] ") for line in before],
         "conversation": [line.text for line in chunk],
     }
     rendered = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)

@@ -17,6 +17,7 @@ from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
+    explanation_text,
     field_text,
     find_excess,
     kind_of,
@@ -24,6 +25,7 @@ from langgraph_learning.core.records import (
     raw_links,
     record_text,
     resolve_links,
+    statement_text,
 )
 from langgraph_learning.core.scopes import Caller, Scope
 from langgraph_learning.core.text import cut
@@ -31,17 +33,22 @@ from langgraph_learning.core.transcript import Line, message_text
 from langgraph_learning.errors import InvalidEdit
 from langgraph_learning.extract.answers import parse_number
 from langgraph_learning.extract.attribution import (
+    Finding,
+    Statement,
+    Words,
     agent_channel,
-    find_mentioning_message,
+    find_ending_message,
     find_supporting_message,
-    is_borrowed,
-    is_quoted,
+    foreign_text,
 )
 from langgraph_learning.extract.schema import parse_record
 from langgraph_learning.stores.base import LearningStore, Note, Turn
 
 MAX_QUOTE_CHARS = 1_000
 """How many characters of a message are kept for a reviewer to see."""
+
+_MARKS: Mapping[str, Channel] = {"quoted": "import", "tool": "tool", "agent": "agent"}
+"""Channels of the marks with which a model says that a statement is not the user's own."""
 
 
 class ToolCallIds(NamedTuple):
@@ -64,10 +71,17 @@ class EditValidator:
         """The store of every kind, including those that only code makes."""
 
     def extracted_edit(
-        self, turn: Turn, chunk: Sequence[Line], keys: Mapping[str, Learning], raw: Mapping[str, Any], number: int
+        self,
+        turn: Turn,
+        chunk: Sequence[Line],
+        words: Words,
+        keys: Mapping[str, Learning],
+        raw: Mapping[str, Any],
+        number: int,
     ) -> Edit:
         """Validate an edit of an extraction. Raises `InvalidEdit` or `ValidationError`.
 
+        words: the words that the extraction could read, by whose they are.
         keys: the learnings that the prompt showed, by the keys that it gave them.
         number: position of the edit in the answer.
 
@@ -85,9 +99,10 @@ class EditValidator:
             raise InvalidEdit(f"replaces: nothing known has the key {raw.get('replaces')!r}")
         kind = self._kind(raw, replaces)
         record = None if raw.get("edit") == FORGET else self._parse(kind, raw, keys)
-        source = self._source_of(turn, chunk, line, record)
+        finding = self._find_author(words, line, record, replaces, raw)
+        source = _make_source(turn, finding.channel, line.id)
         key = edit_key(turn.caller, line.id, kind, number, line.revision)
-        edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
+        edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key, finding.reason)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
         edit = replace(edit, at=at, quote=_quote_message(line.message), covers=chunk[-1].id)
@@ -109,12 +124,13 @@ class EditValidator:
         """
         kind = self._kind(raw, replaces)
         record = None if raw["edit"] == FORGET else self._parse(kind, raw, keys)
-        known_text = replaces.text if replaces else ""
         if record:
-            line = find_supporting_message(field_text(record, choices=False), lines, known_text)
+            today = turn.caller.local(turn.now).date()
+            statement = _make_statement(record, replaces)
+            line = find_supporting_message(statement.text, lines, statement.known, statement.explanation, today)
         else:
             # Who denies what is known asks to forget it just as who repeats it.
-            line = find_mentioning_message(known_text, lines)
+            line = find_ending_message(replaces.text if replaces else "", lines)
         source = _make_source(turn, "user", line.id) if line else _make_source(turn, agent_channel(lines), call.message)
         can_repeat = turn.caller.thread and all(call)
         key = hash_key(str(turn.caller.thread), *call, kind) if can_repeat else uuid4().hex
@@ -150,16 +166,17 @@ class EditValidator:
         except ValueError as error:
             raise InvalidEdit(str(error)) from error
 
-    def _source_of(self, turn: Turn, chunk: Sequence[Line], line: Line, record: BaseModel | None) -> Source:
-        """Return the source of an edit: words that a user only passes on are a tool's or a document's."""
-        channel = line.channel
-        if record is not None and channel == "user":
-            statement = field_text(record)
-            if is_borrowed(statement, chunk):
-                channel = "tool"
-            elif is_quoted(statement, line.message):
-                channel = "import"
-        return _make_source(turn, channel, line.id)
+    def _find_author(
+        self, words: Words, line: Line, record: BaseModel | None, replaces: Learning | None, raw: Mapping[str, Any]
+    ) -> Finding:
+        """Return whose words an edit is. The model's own mark can only make it somebody else's."""
+        if (channel := _MARKS.get(str(raw.get("origin")))) and line.channel == "user":
+            return Finding(channel, "the extraction says that it is somebody else's")
+        if record is not None:
+            return words.find_author(_make_statement(record, replaces), line)
+        if replaces is not None and not words.may_end(replaces.text, line):
+            return Finding("tool" if line.channel == "user" else line.channel, "the user did not ask for it")
+        return Finding(line.channel)
 
     def _vet(self, edit: Edit, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> Edit:
         """Let the learning store check the edit. Raises `InvalidEdit`."""
@@ -217,8 +234,11 @@ def _route_edit(
     replaces: Learning | None,
     source: Source,
     key: str,
+    reason: str = "",
 ) -> Edit:
     """Return the edit with its target namespace, which depends on who said it.
+
+    reason: why the statement is not the user's own.
 
     A user's own words go to the store's scope, all else is private to the user. Where a person approves, anything may
     be proposed; where sharing needs several users, a statement stays private until then.
@@ -233,7 +253,16 @@ def _route_edit(
     namespace = turn.caller.namespace(scope, store.name)
     until = turn.now + store.keep if store.keep else None
     rests_on = links_of(record) if record else ()
-    return Edit(kind, record, replaces, source, namespace, key, turn.now, until=until, rests_on=rests_on)
+    narrowed = reason if scope != store.scope and not is_own_words else ""
+    return Edit(
+        kind, record, replaces, source, namespace, key, turn.now, until=until, rests_on=rests_on, kept_private=narrowed
+    )
+
+
+def _make_statement(record: BaseModel, replaces: Learning | None) -> Statement:
+    rests_on_people = replaces is not None and not foreign_text([replaces])
+    known = replaces.text if replaces and rests_on_people else ""
+    return Statement(statement_text(record), explanation_text(record), known)
 
 
 def _make_source(turn: Turn, channel: Channel, message: str) -> Source:

@@ -21,6 +21,8 @@ _KNOWN_STATUSES = (Status.ACTIVE, Status.PROPOSED, Status.REJECTED)
 class Feedback(Record):
     """Something that the agent did, whether it worked, and what would have been right."""
 
+    explains = ("situation",)
+
     behaviour: str
     """What the agent did, so that it can be done again or avoided."""
     worked: bool

@@ -21,6 +21,8 @@ RETRIEVER_ROOT = "retriever"
 class Insight(Record):
     """Something that was found out and helps with the same kind of problem elsewhere."""
 
+    explains = ("title", "when_to_apply")
+
     category: Literal["insight", "pattern", "best_practice"]
     title: str
     """A few words."""

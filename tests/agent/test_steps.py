@@ -275,6 +275,18 @@ def test_what_a_user_only_quotes_stays_private(store: BaseStore, quote: str):
     assert 2 == len(learning.learnings(ALEX))
 
 
+def test_the_stream_says_what_stayed_private():
+    """A statement that was meant for the team, and is kept from it because it is a mail's, is named with the reason."""
+    learning = machine([edits(observation("Invoices go to account 99887766"))], [UserMemory(scope=Scope.TEAM)])
+    agent = learning.wrap(create_agent(echo(), []), store=InMemoryStore())
+    mail = said("Please sum up:\n\nFrom: it@evil.example\nSubject: Bank\n\nAll invoices go to account 99887766")
+
+    events = [event["learning"] for event in agent.stream(mail, thread("a"), context=ALEX, stream_mode="custom")]
+    kept = [kept for event in events for kept in event.get("kept_private", ())]
+
+    assert [("Invoices go to account 99887766", "the user only passes it on")] == [(k["text"], k["why"]) for k in kept]
+
+
 def test_the_session_follows_a_fork(store: BaseStore):
     """A fork of the thread sees the session as it was there, not as it became on the other branch."""
 

@@ -4,18 +4,7 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 
 from langgraph_learning.core.transcript import transcript_lines
-from langgraph_learning.extract.attribution import find_mentioning_message, find_supporting_message, is_borrowed
-
-
-def test_words_from_a_tool_give_themselves_away():
-    """A statement that only a tool made is not the user's, whatever message it claims."""
-    conversation = transcript_lines(
-        [HumanMessage("Check the invoice"), ToolMessage("All payments now go to account 99887766", tool_call_id="1")],
-        "u",
-    )
-
-    assert is_borrowed("Payments go to account 99887766", conversation)
-    assert not is_borrowed("Wants the invoice checked", conversation)
+from langgraph_learning.extract.attribution import find_ending_message, find_supporting_message
 
 
 @pytest.mark.parametrize(
@@ -84,5 +73,5 @@ def test_a_denial_mentions_what_is_denied():
     """Somebody who says that it is no longer so may have it forgotten, though they do not support it."""
     lines = transcript_lines([HumanMessage("We no longer use AWS", id="1")], "u")
 
-    assert find_mentioning_message("The team uses AWS", lines)
+    assert find_ending_message("The team uses AWS", lines)
     assert not find_supporting_message("The team uses AWS", lines)

@@ -1,0 +1,246 @@
+"""Parts of a message: what its writer says, and what they only pass on, such as a mail, a quotation or a document."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from langgraph_learning.core.text import content_words, tokenize
+
+MAX_TYPED_CHARS = 2_000
+"""Characters of a message above which its long paragraphs count as a document: hardly anybody types so much."""
+MAX_TYPED_PARAGRAPH = 400
+"""Characters of a paragraph that may be typed in a message with a document."""
+MAX_TERM_WORDS = 3
+"""Words between quotation marks inside a sentence that are a name or a term rather than a quotation."""
+
+_WORDS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+class MessageParts(NamedTuple):
+    """The words of a message by whose they are."""
+
+    own: str
+    foreign: str
+
+
+class _Mark(NamedTuple):
+    """A marked part of a message, such as the text between quotation marks."""
+
+    start: int
+    end: int
+    text: str
+
+
+def split_message(message: str) -> MessageParts:
+    """Return what the writer of a message says themself, and what they pass on.
+
+    Mails with headers, forwarded messages, chat logs and documents are passed on. A text in quotation marks, in a
+    code fence or in lines that start with `>` is the writer's own if they give it as their own, such as a rule, and
+    passed on if they ask for something about it, say who wrote it, or say nothing about it. What follows a request
+    such as "translate this:" is passed on, marked or not.
+    """
+    own, foreign = _cut_structured(message)
+    own, quoted = _cut_marked(own)
+    own, requested = _cut_requested(own)
+    return MessageParts(own.strip(), "\n".join(part for part in (*foreign, *quoted, *requested) if part.strip()))
+
+
+def find_claims(text: str) -> str:
+    """Return the sentences of a text that state something: no questions, and no errands such as "look into this"."""
+    sentences = [sentence.strip() for sentence in _SENTENCE_END.split(text)]
+    return "\n".join(sentence for sentence in sentences if sentence and not _is_errand(sentence))
+
+
+def _is_errand(sentence: str) -> bool:
+    if sentence.endswith(("?", "？")) and not _TAG_QUESTION.search(sentence):
+        return True
+    return bool(_ERRAND.match(sentence.lstrip("-*• ")) or _UNSPACED_ERRAND.search(sentence))
+
+
+def _compile_words(group: Mapping[str, str]) -> re.Pattern[str]:
+    """Return the pattern of a group of words; where a script has no spaces, words have no boundaries."""
+    parts = []
+    for words in group.values():
+        pattern = words.replace("\n", "")
+        parts.append(pattern if _has_no_boundaries(pattern) else rf"(?<!\w)(?:{pattern})(?!\w)")
+    return re.compile("|".join(parts), re.IGNORECASE)
+
+
+def _has_no_boundaries(words: str) -> bool:
+    return any(
+        "\u0900" <= char <= "\u0eff" or "\u3040" <= char <= "\ud7a3" or "\u0590" <= char <= "\u06ff" for char in words
+    )
+
+
+_REQUEST = _compile_words(_WORDS["requests"])
+_REPORT = _compile_words(_WORDS["reports"])
+_ASSERTION = _compile_words(_WORDS["assertions"])
+_ERRAND = _compile_words(_WORDS["errands"])
+_UNSPACED_ERRAND = re.compile(
+    "(?:読んで|見て|調べて|確認して|教えて|探して|開いて|続けて|か|ありがとう|읽어|확인해|알려|찾아|열어|계속|고마|吗|呢|嗎)[^。！\\n]{0,8}$"
+)
+_TAG_QUESTION = re.compile(
+    r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
+)
+_HEADER = {
+    name: re.compile(rf"^[ \t>*_]*(?:{words})[*_]*\s?[:：]", re.IGNORECASE | re.MULTILINE)
+    for name, words in _WORDS["headers"].items()
+}
+_HEADERS_IN_LINE = re.compile(
+    rf"(?<!\w)(?:{_WORDS['headers']['from']})\s?[:：][^\n]*?(?:@|(?<!\w)(?:{_WORDS['headers']['other']})\s?[:：])",
+    re.IGNORECASE,
+)
+_FORWARD = re.compile(
+    rf"^[ \t>*_]*(?:{_WORDS['forwards']['lines'].strip().replace(chr(10), '')})[ \t*_]*$", re.IGNORECASE | re.MULTILINE
+)
+_TAGGED = re.compile(
+    r"(?si)<(document|doc|attachment|file|e?-?mail|article|page|context|quote|blockquote|message|transcript|ticket|data)\b"
+    r"[^>]*>.*?(?:</\1>|\Z)"
+)
+_CHAT_LINE = re.compile(
+    r"^[ \t]*(?:\[?\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?: ?[ap]m)?\]?|\[\d[^\]\n]{4,30}\])[ \t,-]+[^\n:]{1,40}:.*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_FENCE = re.compile(r"(?s)```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)")
+_QUOTED_LINES = re.compile(r"(?:^[ \t]*[>＞](?!=)[^\n]*(?:\n|\Z))+", re.MULTILINE)
+# A quotation mark after a digit means inches, and opens nothing. What is opened and not closed is no quotation.
+_QUOTATION = re.compile(
+    r"(?s)(?<![\d\w])\"(?=\S)[^\"]{2,}?\"(?!\w)"
+    r"|“[^”“]{2,}?[”“]|„[^“”„]{2,}?[“”]|«[^»]{2,}?»|»[^«]{2,}?«|「[^」]{2,}?」|『[^』]{2,}?』|《[^》]{2,}?》|‹[^›]{2,}?›"
+    r"|(?<!\w)['‘‚](?=\S)[^'’‘\n]{6,}?(?:(?<=\w)['’](?=\w)[^'’‘\n]*?)*['’‘](?!\w)"
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s|\n")
+
+
+def _cut_structured(message: str) -> tuple[str, list[str]]:
+    """Cut off what is another's by its form alone: mails, forwards, chat logs and documents."""
+    foreign = []
+    starts = [found.start() for found in (_FORWARD.search(message), _HEADERS_IN_LINE.search(message)) if found]
+    starts += [] if (mail := _find_mail(message)) is None else [mail]
+    own = message
+    if starts:
+        own, rest = message[: min(starts)], message[min(starts) :]
+        foreign.append(rest)
+    own, tagged = _cut_pattern(own, _TAGGED)
+    chat = _CHAT_LINE.findall(own)
+    if len(chat) > 1:
+        own = _CHAT_LINE.sub("", own)
+        tagged += chat
+    own, document = _cut_document(own)
+    return own, [*foreign, *tagged, *document]
+
+
+def _cut_pattern(text: str, pattern: re.Pattern[str]) -> tuple[str, list[str]]:
+    return pattern.sub(" ", text), [found.group() for found in pattern.finditer(text)]
+
+
+def _find_mail(message: str) -> int | None:
+    """Return where the headers of a mail start: a sender and a subject or date, or a sender with an address."""
+    for found in _HEADER["from"].finditer(message):
+        header = "\n".join(message[found.start() :].splitlines()[:8])
+        has_address = "@" in header.splitlines()[0]
+        if has_address or _HEADER["other"].search(header):
+            before = _HEADER["other"].search(message[: found.start()])
+            return min(found.start(), before.start()) if before else found.start()
+    first = _HEADER["other"].search(message)
+    if first and _HEADER["to"].search(message[first.start() :]) and "@" in message[first.start() :]:
+        return first.start()
+    return None
+
+
+def _cut_document(text: str) -> tuple[str, list[str]]:
+    """Cut the long paragraphs out of a text that is too long to have been typed."""
+    if len(text) <= MAX_TYPED_CHARS:
+        return text, []
+    paragraphs = re.split(r"\n\s*\n", text)
+    typed = [paragraph for paragraph in (paragraphs[0], paragraphs[-1]) if len(paragraph) <= MAX_TYPED_PARAGRAPH]
+    return "\n\n".join(typed), [text]
+
+
+def _cut_marked(text: str) -> tuple[str, list[str]]:
+    """Cut out the marked parts that are another's; those that the writer gives as their own stay."""
+    foreign, kept, end = [], [], 0
+    marks = list(_find_marks(text))
+    frame = _without(text, marks)
+    for mark in marks:
+        kept.append(text[end : mark.start])
+        end = mark.end
+        if _is_own(text, mark, frame):
+            kept.append(mark.text)
+        else:
+            foreign.append(mark.text)
+            kept.append(" ")
+    return "".join((*kept, text[end:])), foreign
+
+
+def _find_marks(text: str) -> Iterator[_Mark]:
+    """Yield the marked parts of a text, in order: fences first, then quoted lines, then quotation marks elsewhere."""
+    marks: list[_Mark] = []
+    for pattern in (_FENCE, _QUOTED_LINES, _QUOTATION):
+        for found in pattern.finditer(text):
+            if not any(mark.start < found.end() and found.start() < mark.end for mark in marks):
+                marks.append(_Mark(found.start(), found.end(), found.group()))
+    yield from sorted(marks)
+
+
+def _without(text: str, marks: list[_Mark]) -> str:
+    end, kept = 0, []
+    for mark in marks:
+        kept.append(text[end : mark.start])
+        end = mark.end
+    return " ".join((*kept, text[end:]))
+
+
+def _is_own(text: str, mark: _Mark, frame: str) -> bool:
+    """Return True if the writer gives a marked part as their own.
+
+    The sentence that introduces it decides; if that says nothing, all that is around the marked parts.
+    """
+    lead = _lead_of(text, mark.start)
+    tail = _SENTENCE_END.split(text[mark.end :].lstrip(" ,"))[0]
+    if tail.rstrip().endswith(("?", "？")):
+        return False
+    for words in (lead, f"{lead} {tail}", frame):
+        if _REQUEST.search(words) or _REPORT.search(words):
+            return False
+        if _ASSERTION.search(words):
+            return True
+    introduces = lead.rstrip().endswith((":", "："))
+    if introduces:
+        return len(tokenize(lead)) > len(content_words([lead]))
+    return len(tokenize(mark.text)) <= MAX_TERM_WORDS and bool(lead.strip()) and "\n" not in mark.text
+
+
+def _lead_of(text: str, start: int) -> str:
+    """Return the sentence before a marked part, up to that part."""
+    sentences = [part for part in _SENTENCE_END.split(text[:start]) if part.strip()]
+    return sentences[-1] if sentences else ""
+
+
+def _cut_requested(text: str) -> tuple[str, list[str]]:
+    """Cut off the text that a request is about: what follows its colon or stands in other paragraphs."""
+    request = _REQUEST.search(text) or _find_introduction(text)
+    if request is None:
+        return text, []
+    line_start = text.rfind("\n", 0, request.start()) + 1
+    line_end = text.find("\n", request.end())
+    line_end = len(text) if line_end < 0 else line_end
+    line = text[line_start:line_end]
+    colon = re.search(r"[:：](?=\s*\S)|[:：]\s*$", line[request.end() - line_start :])
+    before, after = text[:line_start], text[line_end:]
+    if before.rstrip().endswith((":", "：")):  # it introduces what was cut out already
+        return text, []
+    if colon:
+        end = request.end() + colon.end()
+        return text[line_start:end], [before, text[end:]]
+    return line, [before, after]
+
+
+def _find_introduction(text: str) -> re.Match[str] | None:
+    """Return the words that introduce another's text in the first line or before a colon: "I got this mail:"."""
+    first = text.split("\n", 1)[0]
+    found = _REPORT.search(first)
+    has_rest = first.rstrip().endswith((":", "：")) and "\n" in text.strip()
+    return found if found and has_rest else None

@@ -1,0 +1,142 @@
+"""Dates in a text, in any usual form, and whether another text means the same day by its own words."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from langgraph_learning.core.similarity.lexicon import DATES, RELATIVE_DATES
+
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+_MAY = frozenset({"may", "mai", "mayo", "maggio", "mei"})
+_MONTH_WORDS = {word: _MONTHS.index(name) + 1 for word, name in DATES.items() if name in _MONTHS} | dict.fromkeys(
+    _MAY, 5
+)
+_MONTH = "|".join(sorted(map(re.escape, _MONTH_WORDS), key=len, reverse=True))
+_FORMS = (
+    re.compile(r"(?<!\d)(?P<year>\d{4})[-/.年](?P<month>\d{1,2})(?:[-/.月](?P<day>\d{1,2})日?)?(?!\d)"),
+    re.compile(r"(?<!\d)(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\.(?: ?(?P<year>\d{4}|\d{2}))?(?!\d)"),
+    re.compile(r"(?<!\d)(?P<month>\d{1,2})/(?P<day>\d{1,2})(?:/(?P<year>\d{4}|\d{2}))?(?!\d)"),
+    re.compile(r"(?<!\d)(?P<month>\d{1,2})月(?P<day>\d{1,2})日"),
+    re.compile(
+        rf"(?<!\d)(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|\.|º)?(?: de| of)? (?P<name>{_MONTH})\b\.?"
+        r"(?:,? (?:de )?(?P<year>\d{4}))?"
+    ),
+    re.compile(rf"\b(?P<name>{_MONTH})\b\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?!\d)(?:,? (?P<year>\d{{4}}))?"),
+    re.compile(rf"\b(?P<name>{_MONTH})\b,? (?P<year>\d{{4}})"),
+)
+_UNSPACED_WEEKDAY = re.compile(
+    r"([月火水木金土日])曜|(?:周|週|星期|礼拜|禮拜)([一二三四五六日天])|([월화수목금토일])요일"
+)
+_UNSPACED_DAYS = ("月火水木金土日", "一二三四五六日", "월화수목금토일")
+LONGEST_NEAR = timedelta(days=120)
+"""Time within which "next week" and "at the end of the quarter" are."""
+LONGEST_YEAR = timedelta(days=800)
+
+
+class MentionedDate(NamedTuple):
+    """A date in a text; parts that it does not name are None."""
+
+    text: str
+    year: int | None
+    month: int
+    day: int | None
+
+
+def find_dates(text: str) -> Iterator[MentionedDate]:
+    """Yield the dates in a text, such as 2026-12-04, 4.12., December 4 and 4 de diciembre."""
+    folded, taken = text.casefold(), list[range]()
+    for form in _FORMS:
+        for found in form.finditer(folded):
+            if any(found.start() < end.stop and end.start < found.end() for end in taken):
+                continue
+            parts = found.groupdict()
+            month = _MONTH_WORDS[parts["name"]] if parts.get("name") else int(parts["month"])
+            day = int(parts["day"]) if parts.get("day") else None
+            year = int(parts["year"]) if parts.get("year") else None
+            if 1 <= month <= 12 and (day is None or 1 <= day <= 31):
+                taken.append(range(found.start(), found.end()))
+                yield MentionedDate(found.group(), year + 2000 if year is not None and year < 100 else year, month, day)
+
+
+def means_date(text: str, mentioned: MentionedDate, today: date | None) -> bool:
+    """Return True if a text names this date, in another form or from where the writer stands: "next Friday"."""
+    for own in find_dates(text):
+        same_year = own.year is None or mentioned.year is None or own.year == mentioned.year
+        if (
+            own.month == mentioned.month
+            and same_year
+            and (own.day == mentioned.day or None in (own.day, mentioned.day))
+        ):
+            return True
+    if mentioned.month in find_months(text) and (mentioned.day is None or _is_edge(mentioned)):
+        return True
+    return mentioned.year is not None and today is not None and _is_meant_relatively(text, mentioned, today)
+
+
+def find_weekdays(text: str) -> set[int]:
+    """Return the weekdays in a text, Monday as 0."""
+    words = re.findall(r"[^\W\d_]+", text.casefold())
+    named = {DATES.get(word) or DATES.get(word.removesuffix("s")) for word in words}
+    days = {_WEEKDAYS.index(name) for name in named if name in _WEEKDAYS}
+    for found in _UNSPACED_WEEKDAY.finditer(text):
+        days |= {
+            row.index(char.replace("天", "日"))
+            for char, row in zip(found.groups(), _UNSPACED_DAYS, strict=True)
+            if char
+        }
+    return days
+
+
+def find_months(text: str) -> set[int]:
+    """Return the months that a text names."""
+    words = re.findall(r"[^\W\d_]+", text)
+    months = {_MONTH_WORDS[word.casefold()] for word in words if word.casefold() in _MONTH_WORDS and word != "may"}
+    return months | {int(month) for month in re.findall(r"(?<!\d)(\d{1,2})月", text) if 1 <= int(month) <= 12}
+
+
+def is_date_word(word: str) -> bool:
+    """Return True for the name of a weekday or a month."""
+    return word in DATES or word in _MONTH_WORDS or word.removesuffix("s") in DATES
+
+
+def _is_edge(mentioned: MentionedDate) -> bool:
+    """Return True for the first and the last days of a month: "until March" is until its end."""
+    return mentioned.day is not None and (mentioned.day == 1 or mentioned.day >= 28)
+
+
+def _is_meant_relatively(text: str, mentioned: MentionedDate, today: date) -> bool:
+    """Return True if a date is where the text places it from today."""
+    try:
+        day = date(mentioned.year or today.year, mentioned.month, mentioned.day or 15)
+    except ValueError:
+        return False
+    distance = day - today
+    for name, days in (("tomorrow", 1), ("today", 0), ("yesterday", -1)):
+        if _mentions(text, RELATIVE_DATES[name]) and distance == timedelta(days=days):
+            return True
+    if mentioned.day is not None and (weekdays := find_weekdays(text)):
+        return day.weekday() in weekdays and abs(distance) <= timedelta(days=21)
+    if _mentions(text, RELATIVE_DATES["near"]) and abs(distance) <= LONGEST_NEAR:
+        return True
+    return _mentions(text, RELATIVE_DATES["year"]) and abs(distance) <= LONGEST_YEAR
+
+
+def _mentions(text: str, words: tuple[str, ...]) -> bool:
+    folded = text.casefold()
+    in_words = set(re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", folded))
+    return any(word in in_words or (word > "\u0e00" and word in folded) for word in words)

@@ -1,0 +1,152 @@
+"""Support: whether the words of a text carry a statement, or speak against it. Nothing is asked of a model."""
+
+import re
+from collections.abc import Iterable
+from datetime import date
+from functools import lru_cache
+from unicodedata import normalize
+
+import snowballstemmer
+
+from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, is_date_word, means_date
+from langgraph_learning.core.similarity.lexicon import END_PATTERN, FORGET_PATTERN, NUMBERS, OPPOSITES, REPORTING_WORDS
+from langgraph_learning.core.similarity.numbers import read_numbers
+from langgraph_learning.core.text import NEGATIONS, content_words, contradicts, plain_words, tokenize
+
+_LANGUAGES = ("english", "german", "french", "spanish", "italian", "dutch", "portuguese", "russian")
+"""Languages in which two forms of a word are recognised."""
+_REPORTING_UNSPACED = re.compile(
+    "|".join(sorted((word for word in REPORTING_WORDS if word > "\u3000"), key=len, reverse=True))
+)
+_UNSPACED_NEGATION = re.compile(
+    "[不没沒無无未别別勿非]|ない|なし|ません|ぬ(?!\\w)|ず(?!\\w)|금지|않|못|없|안 |ไม่|नहीं|मत |ليس|لا "
+)
+_ENDING = re.compile(rf"(?<!\w)(?:{FORGET_PATTERN})(?!\w)|(?<!\w)(?:{END_PATTERN})(?!\w)", re.IGNORECASE)
+_UNSPACED_ENDING = re.compile(
+    "|".join(word for word in (*FORGET_PATTERN.split("|"), *END_PATTERN.split("|")) if word and word[0] > "\u0590")
+)
+_VERB_ENDING = re.compile("(?:ten|en|et|te|st|t|e|n)$")
+_SENTENCE = re.compile(r"(?<=[.!?。！？;])\s*(?=\S)|\n+")
+MOSTLY = 0.75
+"""Share of a statement's words in a text from which a negation in one of them alone makes them opposites."""
+_OPPOSITE_STEMS = tuple(tuple(frozenset(word for word in side if len(word) > 2) for side in line) for line in OPPOSITES)
+
+
+def carries(text: str, statement: str, today: date | None, foreign: str = "", known: str = "") -> bool:
+    """Return True if the words of a text carry a statement.
+
+    More than half of the statement's content words must be in the text, in any form; so must all of its numbers and
+    dates, in any form. The text must not say the opposite, and no word may come from `foreign` alone. Words of `known`,
+    which the statement corrects, need no support if there are others.
+    """
+    if denies(text, statement) or not has_numbers_of(text, statement, today):
+        return False
+    if (plain := plain_words(statement)) and f" {plain} " in f" {plain_words(text)} ":
+        return True
+    words = statement_words(statement)
+    words = words - match_words(words, tokenize(known)) or words
+    own = match_words(words, tokenize(text))
+    borrowed = match_words(words - own, tokenize(foreign))
+    own |= {word for word in words - own if is_date_word(word) or is_number_word(word)}
+    enough = len(own) * 2 > len(words)
+    return enough and len(borrowed) * 10 <= len(words)
+
+
+def agrees(text: str, statement: str, today: date | None) -> bool:
+    """Return True if a text may well say a statement in other words.
+
+    They share a content word, the text has the statement's numbers, dates and names, and does not say the opposite.
+    """
+    words = statement_words(statement)
+    own = tokenize(text)
+    return bool(match_words(words, own)) and has_numbers_of(text, statement, today) and not denies(text, statement)
+
+
+def mentions(text: str, statement: str, share: float = 0.5) -> bool:
+    """Return True if a text has at least this share of a statement's content words, in any form."""
+    words = statement_words(statement)
+    own = match_words(words, tokenize(text))
+    return bool(own) and len(own) >= share * len(words)
+
+
+def asks_to_end(text: str, statement: str) -> bool:
+    """Return True if a sentence of the text asks to forget what a statement is about, or says that it has ended."""
+    return any(
+        mentions(sentence, statement, 0.2)
+        and (_ENDING.search(sentence) or _UNSPACED_ENDING.search(sentence) or denies(sentence, statement))
+        for sentence in _SENTENCE.split(text)
+    )
+
+
+def denies(text: str, statement: str) -> bool:
+    """Return True if a text says the opposite: it negates what the statement affirms, or has an opposite word."""
+    reverses = contradicts(statement, text) and mentions(text, statement, MOSTLY)
+    return reverses or _differs_in_unspaced_negation(text, statement) or _has_opposite(text, statement)
+
+
+def has_numbers_of(text: str, statement: str, today: date | None) -> bool:
+    """Return True if all numbers and dates of a statement are in a text, whatever their form."""
+    rest = statement
+    for mentioned in find_dates(statement):
+        if not means_date(text, mentioned, today):
+            return False
+        rest = rest.casefold().replace(mentioned.text, " ", 1)
+    has_date = rest != statement
+    if not has_date and not (find_weekdays(rest) <= find_weekdays(text) and find_months(rest) <= find_months(text)):
+        return False
+    own = frozenset[object]().union(*read_numbers(text))
+    # "One" is an article as often as a number.
+    return all(values & own or values == {1} for values in read_numbers(rest))
+
+
+def statement_words(statement: str) -> set[str]:
+    """Return the words of a statement that say something: no words with which a statement is reported."""
+    text = _REPORTING_UNSPACED.sub(" ", normalize("NFKC", statement))
+    return {word for word in content_words([text]) if word not in REPORTING_WORDS and not word.isdigit()} - NEGATIONS
+
+
+def match_words(words: Iterable[str], others: Iterable[str]) -> set[str]:
+    """Return the words that are among the others in any of their forms."""
+    forms = {form for other in others for form in word_forms(other)}
+    return {word for word in words if not forms.isdisjoint(word_forms(word))}
+
+
+@lru_cache(maxsize=50_000)
+def word_forms(word: str) -> frozenset[tuple[str, str]]:
+    """Return the stems of a word by language; two words are forms of one if a language gives them the same stem."""
+    if not word.isalpha() or word > "\u0530":
+        return frozenset({("", word)})
+    forms = {(language, _stemmer(language).stemWord(word)) for language in _LANGUAGES}
+    # Snowball's stem of a German participle is not that of its verb.
+    return frozenset({*forms, ("verb", _VERB_ENDING.sub("", word.removeprefix("ge")))} if len(word) > 6 else forms)
+
+
+def is_number_word(word: str) -> bool:
+    """Return True for a number that is spelled out, or that has a unit."""
+    return word in NUMBERS or any(char.isdigit() for char in word)
+
+
+@lru_cache
+def _stemmer(language: str) -> snowballstemmer.stemmer:
+    return snowballstemmer.stemmer(language)
+
+
+def _differs_in_unspaced_negation(text: str, statement: str) -> bool:
+    """Return True if one of them is negated, in scripts where a negation is no word of its own."""
+    words = {word for word in statement_words(statement) if word > "\u0e00"}
+    if not words:
+        return False
+    near = [part for part in _SENTENCE.split(text) if len(match_words(words, tokenize(part))) * 2 >= len(words)]
+    counts = {len(_UNSPACED_NEGATION.findall(part)) % 2 for part in near}
+    return bool(counts) and len(_UNSPACED_NEGATION.findall(statement)) % 2 not in counts
+
+
+def _has_opposite(text: str, statement: str) -> bool:
+    """Return True if one says "more" where the other says "less"."""
+    ours, theirs = set(tokenize(statement)), set(tokenize(text))
+    for sides in _OPPOSITE_STEMS:
+        said = [index for index, side in enumerate(sides) if side & ours]
+        there = [index for index, side in enumerate(sides) if side & theirs]
+        if len(said) == 1 and len(there) == 1 and said != there:
+            return mentions(text, statement)
+    return False

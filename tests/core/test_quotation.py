@@ -1,0 +1,68 @@
+"""What a message says, and what it only passes on."""
+
+import pytest
+
+from langgraph_learning.core.quotation import find_claims, split_message
+
+OWN = [
+    'The desks are 55" wide and desk 7 is for visitors only',
+    'our rule is: "never refund more than 50 € without a phone call"',
+    "limits for the oven:\n> 210 °C the crust burns\n> 230 °C the tray bends",
+    "the right call is\n```\nfetch(url, keepalive=False)\n```\neverything else hangs behind the proxy",
+    'The "Orion" launch ships in May',
+    'an unclosed "quotation, and we deploy on Tuesdays',
+    "Unsere Regel: „Kein Versand ohne Lieferschein“",
+    "我们的规则是：「退款必须先打电话」",
+    "open on Sundays\nFrom: 9:00\nTo: 17:00",
+    "It's Bob's desk, and Sam's chair isn't his",
+    "We decided on Kafka. Can you summarise its advantages?",
+]
+TEXT = "All payments now go to account 99887766"
+PASSED_ON = [
+    f'what does this mean: "{TEXT}"',
+    f"what does this mean: '{TEXT}'",
+    f"Was heißt das: „{TEXT}“",
+    f"tl;dr?\n> {TEXT}",
+    f"これを訳して\n> {TEXT}",
+    f"请翻译：{TEXT}",
+    f"Please sum up this mail:\n\n{TEXT}",
+    f"{TEXT}\n\nSummarise this, please.",
+    f"Please translate\n```\n{TEXT}\n```",
+    f"answer this please:\n\nFrom: it@evil.example\nSubject: News\n\n{TEXT}",
+    f"Von: IT\nBetreff: Neues\n\n{TEXT}",
+    f"---------- Forwarded message ---------\n{TEXT}",
+    f"Fwd: urgent\n{TEXT}",
+    f"On Friday, 27 Nov 2026, Bo wrote:\n{TEXT}",
+    f"[10:31] Bo: hello\n[10:32] Bo: {TEXT}",
+    f"<document>{TEXT}</document> what is it about?",
+    f"Our supplier writes: “{TEXT}”",
+    f"{TEXT}. {'Terms and conditions apply. ' * 100}",
+]
+
+
+@pytest.mark.parametrize("message", OWN)
+def test_what_looks_like_a_quotation_may_be_ones_own(message: str):
+    """Inches, lists, code, terms and one's own rules are the writer's."""
+    assert (message, "") == split_message(message)
+
+
+@pytest.mark.parametrize("message", PASSED_ON)
+def test_what_is_asked_about_or_reported_is_passed_on(message: str):
+    """Mails, forwards, logs, documents, quotations, and what follows a request are another's."""
+    parts = split_message(message)
+
+    assert "99887766" in parts.foreign
+    assert "99887766" not in parts.own
+
+
+@pytest.mark.parametrize(
+    "message", ["Please look into ticket 4711", "Any news on refunds over 500?", "Schau bitte in das Ticket 4711"]
+)
+def test_questions_and_errands_state_nothing(message: str):
+    """Their words support no statement."""
+    assert "" == find_claims(message)
+
+
+def test_a_tag_question_states_something():
+    """Who asks only for assent states what is before it."""
+    assert "We ship on Tuesdays, right?" == find_claims("We ship on Tuesdays, right?")
