@@ -29,6 +29,8 @@ from typing import Any
 
 from langgraph_sdk import Auth
 
+from graphs.learning_agent import machine
+from graphs.store import store
 from langgraph_learning.core.scopes import Caller, LearningContext, Scope, apply_authentication
 
 TENANT = "default"
@@ -82,6 +84,19 @@ async def own_thread_updates(ctx: Auth.types.AuthContext, value: Auth.types.Thre
     """Allow all users to change the metadata of their threads and to cancel their runs, but no state of a thread."""
     if value.get("metadata") is None and value.get("action") is None:
         _require_operator(ctx, "The state of a thread is changed by runs of its graph only.")
+    return _restrict_to_owner(ctx, value)
+
+
+@auth.on.threads.delete
+async def own_thread_deletions(ctx: Auth.types.AuthContext, value: Any) -> dict[str, str]:
+    """Allow all users to delete their threads, and delete the sessions of these threads in the store as well.
+
+    The server checks whose thread it is after this; a session is deleted for a user who spoke in the thread only.
+    """
+    context = _authenticate_context({}, person(ctx.user.identity))
+    async with store() as learnings:
+        for thread in value.get("thread_ids") or [value["thread_id"]]:
+            await machine.aforget_session(context, str(thread), store=learnings)
     return _restrict_to_owner(ctx, value)
 
 

@@ -22,7 +22,7 @@ from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
 from langgraph_learning.background.learner import Learner, LearningResult, make_turn
 from langgraph_learning.background.usage import UsageReport, read_report
-from langgraph_learning.core.flow import Facade, Flow
+from langgraph_learning.core.flow import Facade, Flow, adrive, drive
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import Change
@@ -295,6 +295,20 @@ class LearningMachine(Facade):
     async def aforget_thread(self, context: LearningContext, thread_id: str) -> int:
         """Do as `forget_thread` in async code."""
         return await self._arun(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
+
+    def forget_session(self, context: LearningContext, thread_id: str, *, store: BaseStore | None = None) -> int:
+        """Delete what belongs to a thread itself, because the thread was deleted; what was taught there stays.
+
+        store: the store to delete from, where the machine has none because a server brings it.
+        Returns the number of deleted learnings: none for a thread in which this user never spoke.
+        """
+        flow = forgetting.forget_session(self.stores, _caller(context, thread_id))
+        return drive(flow, store or self._require_store())
+
+    async def aforget_session(self, context: LearningContext, thread_id: str, *, store: BaseStore | None = None) -> int:
+        """Do as `forget_session` in async code."""
+        flow = forgetting.forget_session(self.stores, _caller(context, thread_id))
+        return await adrive(flow, store or self._require_store())
 
     def history(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:
         """Return all changes of a learning, newest first: time, author, value before and after.

@@ -6,9 +6,9 @@ never be shown whole."""
 MAX_DATA_CHARS = 32_000
 """Characters of a learning's fields as JSON: what is not part of the text is stored and read with it. Also of the text
 of what code notes, such as whole messages."""
-MAX_EDITS = 100
-"""Edits of one answer. A conversation that fits into one extraction holds far fewer; more are a model that repeats
-itself, or a text that made it do so."""
+MAX_EDITS = 250
+"""Edits of one answer: one for about 50 tokens of the conversation that an extraction reads by default. More are a
+model that repeats itself, or a text that made it do so."""
 MAX_CHUNKS = 4
 """Parts of a long conversation that are read in one turn. The next turn continues where this one stopped."""
 MAX_FINGERPRINTS = 4_000

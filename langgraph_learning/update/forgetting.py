@@ -5,7 +5,8 @@ from datetime import datetime
 
 from langgraph.store.base import PutOp
 
-from langgraph_learning.core.flow import Flow, batch, gather, search_all
+from langgraph_learning.core.flow import Flow, batch, gather, get_item, search_all
+from langgraph_learning.core.keys import CURSOR, user_hash
 from langgraph_learning.core.learning import Learning, Source, Status, messages_of
 from langgraph_learning.core.repository import all_in
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
@@ -78,6 +79,25 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     return len(deleted)
 
 
+def forget_session(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
+    """Delete what belongs to a thread itself: its session, the records of its answers, and the user's cursor in it.
+
+    Return the number of deleted learnings. In a thread in which the user never spoke, nothing is deleted.
+    """
+    of_thread = [store for store in stores if store.scope == Scope.THREAD]
+    session = drop_foreign_session((yield from _read_all(readable_namespaces(of_thread, caller))), caller)
+    context_refs = yield from find_context_refs(caller)
+    cursor_changes = yield from _plan_cursor_deletion(caller)
+    yield from batch(
+        *(PutOp(*learning.ref, None) for learning in session),
+        *(PutOp(*ref, None) for ref in context_refs),
+        *cursor_changes,
+        by=caller.user,
+        erase=True,
+    )
+    return len(session)
+
+
 def opt_out(stores: Sequence[LearningStore], caller: Caller, names: Sequence[str]) -> Flow[int]:
     """Stop learning from a user in these learning stores, without names in all; delete the user's private learnings.
 
@@ -143,6 +163,17 @@ def _find_messages(
     messages = messages_of(source for learning in deleted for source in learning.sources if source.user == caller.user)
     stored_messages = [learning for learning in learnings if learning.store_name in verbatim]
     return [learning for learning in stored_messages if messages & messages_of(learning.sources)]
+
+
+def _plan_cursor_deletion(caller: Caller) -> Flow[list[PutOp]]:
+    """Return the operation that deletes the user's part of the cursor of their thread."""
+    ref = caller.namespace(Scope.THREAD, CURSOR), "read"
+    item = yield from get_item(*ref)
+    readers = dict(item.value.get("readers") or {}) if item else {}
+    if item is None or readers.pop(user_hash(caller, CURSOR), None) is None:
+        return []
+    rest = {**item.value, "readers": readers} if readers else None
+    return [PutOp(*ref, rest, index=False)]
 
 
 def _plan_vote_deletions(learnings: Sequence[Learning]) -> Flow[list[PutOp]]:

@@ -16,8 +16,11 @@ from tempfile import mkdtemp
 
 import httpx
 import pytest
+from langgraph.store.base import Item
 from langgraph_sdk import get_sync_client
 from langgraph_sdk.client import SyncLangGraphClient
+
+from langgraph_learning.postgres import HybridPostgresStore
 
 PROJECT = Path(__file__).parents[2]
 PEOPLE = "alex:acme, sam:acme, kim:rivals"
@@ -87,6 +90,20 @@ class Server:
                 os.killpg(group, signal.SIGKILL)
             process.wait()
 
+    def kill(self) -> None:
+        """End it at once, as a machine does that loses its power."""
+        while self._clients:
+            self._clients.popitem()[1].close()
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def items(self, *namespace: str) -> list[Item]:
+        """Return all items below a namespace of its database."""
+        with HybridPostgresStore.from_conn_string(self.database_url) as store:
+            return list(store.search(namespace, limit=1_000))
+
     def person(self, name: str) -> SyncLangGraphClient:
         """Return the client of somebody."""
         return self._client(Authorization=f"Bearer {name}")
@@ -121,6 +138,7 @@ class Server:
             "HTTP_PROXY": nowhere,
             "HTTPS_PROXY": nowhere,
             "NO_PROXY": "127.0.0.1,localhost",
+            **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
             **self._settings,
         }
 

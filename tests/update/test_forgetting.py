@@ -306,3 +306,24 @@ def test_an_item_that_is_no_learning_is_skipped_and_logged(caplog: pytest.LogCap
 
     assert [] == machine([], store=store).learnings(ALEX)
     assert "raw" in caplog.text
+
+
+def test_a_session_goes_with_its_thread_and_what_was_taught_stays(store: BaseStore):
+    """Of somebody else's thread nothing is deleted, and nothing of the other users of a thread."""
+    session = edit("session", summary="Talks", goal=None, plan=[], progress=None)
+    answer = lambda shown: edits(session, *notes_what_users_say(shown)["edits"])  # noqa: E731
+    learning = machine(answer, [SessionContext(), UserMemory()], store=store)
+    agent = talk_with(learning)
+    for context, text in ((ALEX, "I like tea"), (SAM, "I like milk")):
+        agent.invoke(said(text), thread("room"), context=context)
+    of_thread = ("learnings", "default", "thread", "room")
+    by_stranger = learning.forget_session(EVE, "room"), len(store.search(of_thread, limit=100))
+    by_alex = learning.forget_session(ALEX, "room"), [item.key for item in store.search(of_thread, limit=100)]
+    learning.forget_session(SAM, "room")
+
+    assert 0 == by_stranger[0] < by_stranger[1]
+    assert 0 < by_alex[0]
+    assert "read" in by_alex[1], "Sam's turns are marked as read"
+    assert [] == store.search(of_thread, limit=100)
+    assert {"I like tea"} == texts(learning)
+    assert {"I like milk"} == texts(learning, SAM)

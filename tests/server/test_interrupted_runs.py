@@ -1,0 +1,158 @@
+"""Runs on the server that end in the middle of an extraction: nothing is lost, and nothing is learnt twice."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import pytest
+from conftest import MakeServer, Server
+from langchain_core.messages import BaseMessage
+from openai_server import OpenAIServer
+from people import conversation
+
+AGENT = "learning_agent"
+ALEX = {"user_id": "alex", "team_ids": ["acme"]}
+
+
+class SlowReader:
+    """A model over the wire: it answers at once, and notes what users say when it is allowed to."""
+
+    def __init__(self) -> None:
+        self.reading, self.go_on, self.hold = threading.Event(), threading.Event(), ""
+
+    def __call__(self, messages: Sequence[BaseMessage]) -> Any:
+        """Answer, or extract; an extraction of the text in `hold` waits."""
+        if not messages[0].text.startswith("You watch a conversation"):
+            return "Good."
+        said = [(number, text) for number, speaker, text in conversation(messages) if speaker.startswith("user")]
+        if self.hold and any(self.hold in text for _, text in said):
+            self.reading.set()
+            self.go_on.wait(60)
+        return {
+            "edits": [
+                {"edit": "observation", "observation": text, "replaces": None, "message": number}
+                for number, text in said
+            ]
+        }
+
+    def pause_at(self, text: str) -> None:
+        """Wait in the extraction of this text."""
+        self.reading.clear()
+        self.go_on.clear()
+        self.hold = text
+
+    def resume(self) -> None:
+        """Wait no more."""
+        self.hold = ""
+        self.go_on.set()
+
+
+@pytest.fixture(scope="module")
+def reader() -> SlowReader:
+    """Give the model of the server."""
+    return SlowReader()
+
+
+@pytest.fixture(scope="module")
+def server(make_server: MakeServer, reader: SlowReader) -> Iterator[Server]:
+    """Give a running server without authentication, whose model is `reader`."""
+    with OpenAIServer(reader) as openai:
+        made = make_server(authenticated=False, OPENAI_BASE_URL=openai.url, OPENAI_API_KEY="none")
+        made.start()
+        yield made
+        made.stop()
+
+
+def run_of(text: str, **options: Any) -> Any:
+    return {"input": {"messages": [{"role": "user", "content": text}]}, "context": ALEX, **options}
+
+
+def learnt(server: Server, word: str) -> list[str]:
+    """What was learnt with a word in it, once for every time."""
+    items = server.items("learnings", "default", "user", "alex", "user_memory")
+    return sorted(item.value["text"] for item in items if word in item.value["text"])
+
+
+def spoken(server: Server, word: str) -> list[str]:
+    """The messages of the user with a word in them, as the verbatim store has them."""
+    items = server.items("learnings", "default", "user", "alex", "episodes")
+    texts = [item.value["data"]["said"] for item in items if item.value["data"]["speaker"] == "alex"]
+    return sorted(text for text in texts if word in text)
+
+
+def in_thread(client: Any, thread: str) -> list[str]:
+    """What the user said, as the thread has it."""
+    messages = client.threads.get_state(thread)["values"]["messages"]
+    return [message["content"] for message in messages if message["type"] == "human"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", ["reject", "enqueue", "interrupt", "rollback"])
+def test_a_second_message_in_the_middle_of_an_extraction(server: Server, reader: SlowReader, strategy: Any):
+    """With every strategy, what is in the thread afterwards is learnt, each message once, and nothing else."""
+    client = server.anybody()
+    thread = client.threads.create()["thread_id"]
+    first, second, third = (f"{strategy} {n}" for n in ("one", "two", "three"))
+    reader.pause_at(first)
+    run = client.runs.create(thread, AGENT, **run_of(first))["run_id"]
+    assert reader.reading.wait(60)
+    asked = run_of(second, multitask_strategy=strategy)
+    if strategy == "reject":
+        with pytest.raises(httpx.HTTPStatusError, match="409"):
+            client.runs.create(thread, AGENT, **asked)
+        runs = [run]
+    else:
+        other = client.runs.create(thread, AGENT, **asked)["run_id"]
+        runs = [other] if strategy == "rollback" else [run, other]
+    reader.resume()
+    for each in runs:
+        client.runs.join(thread, each)
+    client.runs.wait(thread, AGENT, **run_of(third))
+    said = in_thread(client, thread)
+
+    expected = {"reject": [first, third], "rollback": [second, third]}.get(strategy, [first, second, third])
+    assert expected == said
+    assert sorted(said) == learnt(server, strategy) == spoken(server, strategy)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("action", ["interrupt", "rollback"])
+def test_a_run_that_is_cancelled_in_the_middle_of_an_extraction(server: Server, reader: SlowReader, action: Any):
+    """The next turn learns what the cancelled one could not, unless it was taken back as a whole."""
+    client = server.anybody()
+    thread = client.threads.create()["thread_id"]
+    first, second = f"cancel {action} one", f"cancel {action} two"
+    reader.pause_at(first)
+    run = client.runs.create(thread, AGENT, **run_of(first))["run_id"]
+    assert reader.reading.wait(60)
+    client.runs.cancel(thread, run, wait=True, action=action)
+    reader.resume()
+    client.runs.wait(thread, AGENT, **run_of(second))
+    said = in_thread(client, thread)
+
+    assert ([first, second] if action == "interrupt" else [second]) == said
+    assert sorted(said) == learnt(server, f"cancel {action}") == spoken(server, f"cancel {action}")
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_in_the_middle_of_an_extraction(server: Server, reader: SlowReader):
+    """After the restart everything that the thread still has is learnt, each message once."""
+    client = server.anybody()
+    thread = client.threads.create()["thread_id"]
+    client.runs.wait(thread, AGENT, **run_of("kill one"))
+    server.stop()  # `langgraph dev` saves its threads when it stops, and every few seconds
+    server.start()
+    client = server.anybody()
+    reader.pause_at("kill two")
+    client.runs.create(thread, AGENT, **run_of("kill two"))
+    assert reader.reading.wait(60)
+    server.kill()
+    reader.resume()
+    server.start()
+    client = server.anybody()
+    client.runs.wait(thread, AGENT, **run_of("kill three", multitask_strategy="enqueue"))
+    said = in_thread(client, thread)
+
+    assert {"kill one", "kill three"} <= set(said)
+    assert sorted(said) == learnt(server, "kill") == spoken(server, "kill")
