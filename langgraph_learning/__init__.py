@@ -1,5 +1,6 @@
 """Turns any LangGraph agent into one that learns: from one person to the next, from one session to the next."""
 
+from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import Record
 from langgraph_learning.core.scopes import LearningContext, Scope
@@ -29,6 +30,7 @@ __all__ = [
     "LearningStore",
     "Mode",
     "Record",
+    "Schedule",
     "Scope",
     "SelfImprovement",
     "SessionContext",

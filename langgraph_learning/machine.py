@@ -10,6 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import MessageLikeRepresentation
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
@@ -20,9 +21,14 @@ from langgraph_learning.agent.run_context import ContextFrom, make_context_reade
 from langgraph_learning.agent.steps import Loop, OnError
 from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
+from langgraph_learning.background.chores import plan_chores
+from langgraph_learning.background.dispatch import LearnWhere
+from langgraph_learning.background.jobs import Jobs
 from langgraph_learning.background.learner import Learner, LearningResult, make_turn
+from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.usage import UsageReport, read_report
-from langgraph_learning.core.flow import Facade, Flow, adrive, drive
+from langgraph_learning.background.worker import Worker
+from langgraph_learning.core.flow import Facade, Flow, adrive, drive, require_database
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import Change
@@ -64,6 +70,9 @@ class LearningMachine(Facade):
     four_eyes: nobody can approve a proposal that rests on their own words.
     store_timeout: seconds that a turn waits for the store and its embedding model in all, before it answers without
         memory and leaves learning to the next turn; None: as long as they take.
+    learn: where it learns. "deferred": in the run, after the answer. "queue": in workers, `machine.worker()`; needs a
+        `HybridPostgresStore` and the extra `worker`.
+    schedule: when it learns, and what a day may cost; see `Schedule`.
 
     Raises `Misconfigured` for anything that could only fail later.
     """
@@ -84,6 +93,8 @@ class LearningMachine(Facade):
         shadow: bool = False,
         four_eyes: bool = False,
         store_timeout: float | None = 10.0,
+        learn: LearnWhere = "deferred",
+        schedule: Schedule | None = None,
     ) -> None:
         _check_settings(stores, context_budget, extraction_budget)
         if store_timeout is not None and store_timeout <= 0:
@@ -92,6 +103,9 @@ class LearningMachine(Facade):
         super().__init__(self._require_store)
         self.stores = tuple(stores)
         self.store = store
+        self._schedule = schedule or Schedule()
+        if learn == "queue" and store is not None:
+            require_database(store)
         chat_model = init_chat_model(model) if isinstance(model, str) else model
         make_context_reader(context_from)  # raises for a function that takes neither one argument nor two
         self._loop = Loop(
@@ -106,9 +120,50 @@ class LearningMachine(Facade):
             shadow=shadow,
             four_eyes=four_eyes,
             store_timeout=store_timeout,
+            learn=learn,
+            schedule=self._schedule,
         )
         self._toolbox = Toolbox(self._loop)
         self._toolbox.tools()  # raises now for a record that tools cannot take
+
+    @property
+    def schedule(self) -> Schedule:
+        """When it learns, and what a day may cost."""
+        return self._schedule
+
+    @property
+    def jobs(self) -> Jobs:
+        """The jobs of the queue: count, show, retry and drop them."""
+        return Jobs(self._schedule.queue, self._require_store)
+
+    def worker(
+        self,
+        *,
+        concurrency: int = 4,
+        checkpointer: BaseCheckpointSaver[Any] | str | None = None,
+        grace: float = 60.0,
+        curate: str | None = None,
+        expire: str | None = "17 * * * *",
+    ) -> Worker:
+        """Return a worker for the queue: `with machine.worker():`, `async with machine.worker():` or `.run()`.
+
+        concurrency: number of jobs at once.
+        checkpointer: the one that has the threads, or the URL of its database; by default it is in that of the store.
+        grace: seconds that jobs have to end when the worker stops; then others run them again.
+        curate: when to curate all tenants, as a cron such as "30 3 * * *" in UTC; None: never.
+        expire: when to delete expired items, as a cron; None: never.
+        """
+        store = self._require_store()
+        chores = plan_chores(self.stores, store, curate, expire)
+        return Worker(
+            self.learner,
+            self._schedule,
+            store,
+            concurrency=concurrency,
+            checkpointer=checkpointer,
+            grace=grace,
+            chores=chores,
+        )
 
     @property
     def nodes(self) -> Nodes:

@@ -9,8 +9,11 @@ from langgraph.store.base import BaseStore
 
 from langgraph_learning.agent.run_context import ContextFrom, RunContext
 from langgraph_learning.agent.state import LearningState
+from langgraph_learning.background.dispatch import LearnWhere, Work, make_dispatch
 from langgraph_learning.background.learner import Learner
+from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
+from langgraph_learning.core.langgraph_compat import find_checkpointer
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
@@ -43,6 +46,8 @@ class Loop:
         shadow: bool,
         four_eyes: bool = False,
         store_timeout: float | None = None,
+        learn: LearnWhere = "deferred",
+        schedule: Schedule | None = None,
     ) -> None:
         self.stores = tuple(stores)
         self.store = store
@@ -51,6 +56,7 @@ class Loop:
         self.four_eyes = four_eyes
         self._extraction = extraction
         self.learner = Learner(stores, extraction)
+        self.dispatch = make_dispatch(learn, self.learner, schedule or Schedule())
         self._budget = budget
         self._shadow = shadow
         self._store_timeout = store_timeout
@@ -136,6 +142,7 @@ class Loop:
         for store in self.stores:
             run.caller.namespace(store.scope, store.name)  # a missing owner is an error before any model call
         run.start.seen.add(state.get("messages") or ())
+        yield from self._announce(state, run)
         recalled, errors = yield from self._recall_or_report(state, run)
         run.emit({"recalled": [learning_event(found) for learnings in recalled.values() for found in learnings]})
         return recalled, errors
@@ -163,9 +170,26 @@ class Loop:
         shown = developer_learnings(self.stores, request.now) if self._shadow else recalled
         return (yield from build_agent_context(self.stores, shown, request, self._budget))
 
+    def _announce(self, state: GraphState, run: RunContext) -> Flow[None]:
+        """Record that there will be something to learn. If that fails, the agent answers all the same."""
+        if current_trial():
+            return
+        announced = run.record_arrivals(state)
+        work = self.dispatch.before_answer(_work_of(state, announced))
+        try:
+            yield from limit_store_waiting(work, run.start.waiting)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:
+            if self.on_error == "raise" or isinstance(error, Misconfigured):
+                raise
+            run.report(f"learning could not be queued before the answer: {type(error).__name__}: {error}")
+
     def _extract(self, state: GraphState, run: RunContext) -> Flow[ExtractionResult]:
         """Extract, and report a failure of the model; what it could be asked about before counts."""
-        result = yield from self.learner.extract(run.turn(state))
+        result, waiting = yield from self.dispatch.after_answer(_work_of(state, run))
+        if waiting:
+            run.emit({"waiting": waiting})
         if result.failure is not None and self.on_error == "raise":
             raise result.failure
         for message in result.errors:
@@ -234,6 +258,14 @@ def _recalled_in(state: GraphState) -> Recalled:
 
 def _is_session(learning: Learning) -> bool:
     return learning.scope == Scope.THREAD
+
+
+def _work_of(state: GraphState, run: RunContext) -> Work:
+    """Return what this run leaves to be learnt."""
+    turn = run.turn(state)
+    present = {id(message) for message in state.get("messages") or ()}
+    complete = all(id(message) in present for message in turn.messages)
+    return Work(turn, run.store, find_checkpointer(run.config), complete)
 
 
 def _errors_in(state: GraphState, run: RunContext) -> list[str]:

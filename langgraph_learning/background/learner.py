@@ -1,13 +1,13 @@
 """Learner: learns from a conversation, in a run or outside of one, and writes what the policy allows."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from langchain_core.messages import AnyMessage, MessageLikeRepresentation, convert_to_messages
+from langchain_core.messages import AnyMessage, HumanMessage, MessageLikeRepresentation, convert_to_messages
 from langgraph.store.base import PutOp
 
 from langgraph_learning.background.dry_run import dry_run
@@ -17,8 +17,9 @@ from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import ItemWrite
-from langgraph_learning.core.transcript import fingerprint_text, fingerprints
+from langgraph_learning.core.transcript import Speaker, fingerprint_text, fingerprints
 from langgraph_learning.errors import Conflict
+from langgraph_learning.extract.cursor import Attempts, Progress, find_unread, read_cursor
 from langgraph_learning.extract.extraction import Extraction, ExtractionResult
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.metrics import ExtractionMetrics
@@ -48,6 +49,8 @@ class LearningResult:
     """The error of the model, if it left messages unread."""
     left: int = 0
     """How many messages are left to be read."""
+    set_aside: int = 0
+    """How many messages were given up, after several attempts."""
     metrics: ExtractionMetrics = field(default_factory=ExtractionMetrics)
 
     def __add__(self, later: "LearningResult") -> "LearningResult":
@@ -57,6 +60,7 @@ class LearningResult:
             (*self.errors, *later.errors),
             later.failure,
             later.left,
+            self.set_aside + later.set_aside,
             self.metrics + later.metrics,
         )
 
@@ -66,6 +70,8 @@ class Learner:
 
     def __init__(self, stores: Sequence[LearningStore], extraction: Extraction) -> None:
         self.stores = tuple(stores)
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        """Tells the day to which usage counts; tests may set it."""
         self.extraction = extraction
         self._verbatim = {store.name for store in stores if store.verbatim}
 
@@ -87,7 +93,9 @@ class Learner:
         """Learn from the unread messages of a conversation, as many as one extraction reads."""
         extracted = yield from self.extract(turn)
         result, learnings = yield from self.write(turn, extracted)
-        return LearningResult(learnings, result.errors, result.failure, result.left, result.metrics)
+        return LearningResult(
+            learnings, result.errors, result.failure, result.left, len(result.progress.set_aside), result.metrics
+        )
 
     def learn(self, turn: Turn) -> Flow[LearningResult]:
         """Learn from all unread messages of a conversation, in as many extractions as it takes.
@@ -145,6 +153,23 @@ class Learner:
         yield from batch(*self._count(turn, result, ()))
         raise Conflict("Others changed what this turn depends on at the same time, again and again.")
 
+    def readmit(self, turn: Turn) -> Flow[None]:
+        """Let the messages of a conversation that were set aside be read again."""
+        cursor = yield from read_cursor(turn.caller)
+        prints = find_unread(turn, cursor).fingerprints.values()
+        again = [message for message in prints if message.key in cursor.set_aside]
+        progress = Progress(failed={message.key: Attempts() for message in again})
+        writes, expected = cursor.readmit(again).advance(progress)
+        yield from batch(*(PutOp(*write, index=False) for write in writes), expected=expected)
+
+    def count_unread(self, turn: Turn) -> Flow[int]:
+        """Return how many messages of the user were not learnt from yet."""
+        unread = find_unread(turn, (yield from read_cursor(turn.caller)))
+        return sum(
+            isinstance(message, HumanMessage) and unread.speaker_of(message) is Speaker.USER
+            for message in unread.messages
+        )
+
     def _count(self, turn: Turn, result: ExtractionResult, learnings: Sequence[Learning]) -> list[PutOp]:
         """Return what counts an extraction; nothing if no model was asked."""
         if not result.metrics.calls:
@@ -152,7 +177,7 @@ class Learner:
         # A message that is kept word for word was not found by the model.
         found = [learning for learning in learnings if learning.store_name not in self._verbatim]
         usage = measure(result, found)
-        return [PutOp(*write, index=False) for write in usage_writes(turn.caller, usage, turn.now)]
+        return [PutOp(*write, index=False) for write in usage_writes(turn.caller, usage, self.clock())]
 
 
 def identify_messages(messages: Sequence[AnyMessage], thread: str) -> tuple[AnyMessage, ...]:

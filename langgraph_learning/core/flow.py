@@ -6,7 +6,7 @@ A flow does no I/O itself, so the same lines serve `invoke` and `ainvoke`.
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, Sear
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning.core.langgraph_compat import remove_streaming_handlers
-from langgraph_learning.core.store_protocol import Change, Expected, TransactionalStore
+from langgraph_learning.core.store_protocol import Change, Expected, SqlStore, TransactionalStore
 from langgraph_learning.core.text import strip_unstorable
 from langgraph_learning.errors import LearningError, Misconfigured
 
@@ -71,6 +71,14 @@ class ReadChanges:
 
 
 @dataclass(frozen=True)
+class Query:
+    """A request for the rows of an SQL statement, from a store that has a database."""
+
+    statement: bytes
+    parameters: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class Within:
     """Request for the result of a flow within a number of seconds.
 
@@ -89,7 +97,7 @@ class Pause:
     seconds: float
 
 
-Effect = Batch | Invoke | Await | ReadChanges | Within | Pause
+Effect = Batch | Invoke | Await | ReadChanges | Query | Within | Pause
 Flow = Generator[Effect, Any, T]
 
 
@@ -143,6 +151,12 @@ def read_changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> 
     return found
 
 
+def run_sql(statement: bytes, parameters: Mapping[str, Any] | None = None) -> Flow[list[Mapping[str, Any]]]:
+    """Run an SQL statement in the store's database. Raises `Misconfigured` for a store without one."""
+    rows: list[Mapping[str, Any]] = yield Query(statement, parameters)
+    return rows
+
+
 def limit_waiting(flow: Flow[T], waiting: WaitingTime) -> Flow[T]:
     """Run a flow within the time that is left to wait, whatever it waits for. Raises `TimeoutError`."""
     seconds = waiting.left
@@ -164,7 +178,7 @@ def limit_store_waiting(flow: Flow[T], waiting: WaitingTime) -> Flow[T]:
     try:
         request = next(flow)
         while True:
-            limited = isinstance(request, Batch | ReadChanges)
+            limited = isinstance(request, Batch | ReadChanges | Query)
             try:
                 answer = (yield from limit_waiting(_ask(request), waiting)) if limited else (yield request)
             except Exception as error:  # noqa: BLE001 - raised inside the flow, and from there unless it is handled
@@ -283,6 +297,8 @@ def _perform(request: Effect, store: BaseStore, config: RunnableConfig | None) -
         return time.sleep(request.seconds)
     if isinstance(request, ReadChanges):
         return _require_log(store).history(request.namespace, request.key, limit=request.limit)
+    if isinstance(request, Query):
+        return require_database(store).run_sql(request.statement, request.parameters)
     if inspect.iscoroutine(request.awaitable):
         request.awaitable.close()
     raise Misconfigured("A method of a learning store is async: run the graph with ainvoke or astream.")
@@ -304,6 +320,8 @@ async def _aperform(request: Effect, store: BaseStore, config: RunnableConfig | 
         return await asyncio.sleep(request.seconds)
     if isinstance(request, ReadChanges):
         return await _require_log(store).ahistory(request.namespace, request.key, limit=request.limit)
+    if isinstance(request, Query):
+        return await require_database(store).arun_sql(request.statement, request.parameters)
     return await request.awaitable
 
 
@@ -311,6 +329,13 @@ def _require_log(store: BaseStore) -> TransactionalStore:
     if isinstance(store, TransactionalStore):
         return store
     raise Misconfigured(f"{type(store).__name__} has no change log: use HybridPostgresStore for history and undo.")
+
+
+def require_database(store: BaseStore) -> SqlStore:
+    """Return a store as one with a database. Raises `Misconfigured` for any other."""
+    if isinstance(store, SqlStore):
+        return store
+    raise Misconfigured(f"{type(store).__name__} has no database for a queue: use HybridPostgresStore.")
 
 
 def _split_batch(store: BaseStore, ops: tuple[Op, ...]) -> list[tuple[Op, ...]]:

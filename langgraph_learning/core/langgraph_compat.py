@@ -29,6 +29,13 @@ except ImportError as error:
     raise ImportError(_MOVED.format(name="langgraph._internal._constants.CONFIG_KEY_READ")) from error
 
 
+try:
+    # A run does not tell its nodes which checkpointer it has.
+    from langgraph._internal._constants import CONFIG_KEY_CHECKPOINTER
+except ImportError as error:
+    raise ImportError(_MOVED.format(name="langgraph._internal._constants.CONFIG_KEY_CHECKPOINTER")) from error
+
+
 def make_node(
     function: Callable[..., Any] | None, async_function: Callable[..., Awaitable[Any]] | None = None, *, name: str
 ) -> Runnable[Any, Any]:
@@ -42,6 +49,16 @@ def read_channel(config: RunnableConfig, channel: str) -> Any:
         return config["configurable"][CONFIG_KEY_READ](channel)
     except KeyError:
         return None
+
+
+def find_checkpointer(config: RunnableConfig) -> object:
+    """Return the checkpointer of the run, None if it has none.
+
+    Only for an outermost run: the messages of a nested one are under another name than that of the thread.
+    """
+    configurable = config["configurable"]
+    is_nested = "|" in (configurable.get("checkpoint_ns") or "")
+    return None if is_nested else configurable.get(CONFIG_KEY_CHECKPOINTER)
 
 
 def read_surrounding_channels() -> dict[str, Any] | None:

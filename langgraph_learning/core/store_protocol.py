@@ -4,7 +4,7 @@ Any other `BaseStore` works too: then the last of two concurrent writers of an i
 and a search has LangGraph's score alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
@@ -128,6 +128,28 @@ class TransactionalStore(Protocol):
 
     async def ahistory(self, namespace: tuple[str, ...], key: str | None = None, *, limit: int = 100) -> list[Change]:
         """Return the same as `history`, asynchronously."""
+        ...
+
+
+@runtime_checkable
+class SqlStore(Protocol):
+    """A store that runs SQL in its own database, for tables beside its items."""
+
+    @property
+    def conninfo(self) -> str:
+        """Connection string of the database."""
+        ...
+
+    async def aclose_loop(self) -> None:
+        """Close what was opened for this event loop, which ends."""
+        ...
+
+    def run_sql(self, query: bytes, parameters: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
+        """Run one statement in a transaction of its own, and return its rows."""
+        ...
+
+    async def arun_sql(self, query: bytes, parameters: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
+        """Perform `run_sql` asynchronously."""
         ...
 
 

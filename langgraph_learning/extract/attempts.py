@@ -26,13 +26,14 @@ def split_by_attempts(lines: Sequence[Line], unread: Unread, budget: int) -> lis
     """Split a transcript into chunks, so that a message that cannot be read holds up no others.
 
     What was never read in vain stays together. What was once is asked about turn by turn, and after that message by
-    message. What only the model's absence held up is asked about by itself after some turns.
+    message. What only the model's absence held up is asked about by itself after some turns, and in the end message by
+    message as well: one of them may be why the model does not answer.
     """
     groups: list[list[Line]] = []
     previous: object = None
     for line in lines:
         attempts = unread.attempts_on(line.message)
-        if attempts.failed > 1:
+        if attempts.failed > 1 or attempts.unreachable >= 2 * MAX_ATTEMPTS:
             group: object = id(line.message)
         elif attempts.failed == 1:
             starts_turn = line.channel == "user" or not isinstance(previous, tuple)

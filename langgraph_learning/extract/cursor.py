@@ -1,7 +1,7 @@
 """The cursor of a thread: fingerprints of the messages that were learnt from, and failed attempts on others."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -130,6 +130,16 @@ class Cursor:
         prefix = f"{message.id}:"
         marks = (*self.of_anybody, *self.fingerprints) if message.id else ()
         return tuple(mark.removeprefix(prefix) for mark in marks if mark.startswith(prefix))
+
+    def readmit(self, messages: Iterable[Fingerprints]) -> "Cursor":
+        """Return the cursor without the marks of messages that were set aside, so that they are read again."""
+        again = list(messages)
+        keys, marks = {message.key for message in again}, {mark for message in again for mark in message.marks}
+        return replace(
+            self,
+            fingerprints=tuple(mark for mark in self.fingerprints if mark not in marks),
+            set_aside=tuple(key for key in self.set_aside if key not in keys),
+        )
 
     def advance(self, progress: Progress) -> tuple[list[ItemWrite], list[Expected]]:
         """Return the write that notes the progress of a turn, and the condition that it depends on.

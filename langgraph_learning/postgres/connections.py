@@ -71,6 +71,11 @@ class Connections:
         """True if the caller passed a pool for an event loop."""
         return isinstance(self._source, AsyncConnectionPool)
 
+    @property
+    def conninfo(self) -> str:
+        """Connection string of the database."""
+        return self._source if isinstance(self._source, str) else str(self._source.conninfo)
+
     @contextmanager
     def lend(self) -> Iterator[Connection[Any]]:
         """Lend a connection of the pool for threads, in autocommit mode."""
@@ -115,10 +120,14 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close the pool for this event loop and the one for threads, unless they are the caller's."""
+        await self.close_loop()
+        await asyncio.to_thread(self.close)
+
+    async def close_loop(self) -> None:
+        """Close the pool for this event loop alone, unless it is the caller's."""
         own = self._async_pools.pop(asyncio.get_running_loop(), None)
         if own:
             await own.pool.close()
-        await asyncio.to_thread(self.close)
 
     def _open_pool(self) -> ConnectionPool[Any]:
         with self._lock:

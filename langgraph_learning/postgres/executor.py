@@ -5,7 +5,7 @@ A plan is a generator. It does no I/O itself, so one plan serves the sync and th
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -88,6 +88,12 @@ def run_statements(
 ) -> Plan[list[Rows]]:
     """Return the rows of each statement. The arguments are those of `RunStatements`."""
     return cast(list[Rows], (yield RunStatements(statements, guard, guarded, optional, repeatable)))
+
+
+def run_statement(query: bytes, parameters: Mapping[str, Any] | None) -> Plan[Rows]:
+    """Return the rows of one statement."""
+    (rows,) = yield from run_statements(Statement(query, parameters))
+    return rows
 
 
 def pause(seconds: float) -> Plan[None]:

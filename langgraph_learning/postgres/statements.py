@@ -1,19 +1,16 @@
 """Named SQL statements of `queries.sql` and `vectors.sql`, and the context in which plans use them."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
+from langgraph_learning.core.sql import read_statements
 from langgraph_learning.postgres.config import DISTANCES, IndexConfig
 
 Row = Mapping[str, Any]
 Rows = list[Row]
-_STATEMENT_NAME = re.compile(r"^-- (?P<name>[a-z ]+) --$", re.MULTILINE)
 
 
 class Statement(NamedTuple):
@@ -30,11 +27,9 @@ class PlannedRead(NamedTuple):
     assign: Callable[[Rows, list[Any]], None]
 
 
-@cache
 def read_sql(file: str) -> Mapping[str, str]:
     """Return the statements of an SQL file in this package by name."""
-    parts = _STATEMENT_NAME.split(files(__package__).joinpath(file).read_text("utf-8"))
-    return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+    return read_statements(__package__, file)
 
 
 class Statements:

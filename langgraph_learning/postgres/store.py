@@ -19,7 +19,7 @@ from langgraph_learning.postgres.config import (
     parse_ttl_settings,
 )
 from langgraph_learning.postgres.connections import Connections
-from langgraph_learning.postgres.executor import Plan, aexecute_plan, execute_plan
+from langgraph_learning.postgres.executor import Plan, aexecute_plan, execute_plan, run_statement
 from langgraph_learning.postgres.maintenance import (
     DEFAULT_SWEEP_MINUTES,
     TtlSweeper,
@@ -125,6 +125,10 @@ class HybridPostgresStore(BaseStore):
         await asyncio.to_thread(self._sweeper.stop)
         await self._connections.aclose()
 
+    async def aclose_loop(self) -> None:
+        """Close the pool for this event loop alone: for a loop that ends while others go on."""
+        await self._connections.close_loop()
+
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations in one transaction: reads see the state before the writes, and the last put of a key wins."""
         return self._execute(run_batch(self._context, ops))
@@ -194,6 +198,19 @@ class HybridPostgresStore(BaseStore):
     async def aprune_history(self, prefix: tuple[str, ...] = (), *, before: datetime | None = None) -> int:
         """Run `prune_history` from async code."""
         return await self._aexecute(prune_history(self._context, prefix, before))
+
+    @property
+    def conninfo(self) -> str:
+        """Connection string of the database."""
+        return self._connections.conninfo
+
+    def run_sql(self, query: bytes, parameters: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
+        """Run an SQL statement of your own in the store's database, and return its rows."""
+        return self._execute(run_statement(query, parameters))
+
+    async def arun_sql(self, query: bytes, parameters: Mapping[str, Any] | None = None) -> list[Mapping[str, Any]]:
+        """Run `run_sql` from async code."""
+        return await self._aexecute(run_statement(query, parameters))
 
     def setup(self) -> None:
         """Create or migrate the tables. Several processes may call it at once; if nothing is missing, it only reads."""

@@ -1,0 +1,145 @@
+"""The conversations of a job: from the checkpoints of its thread, and from what the job carries."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AnyMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+
+from langgraph_learning.background.queue import Entry, JobArgs
+from langgraph_learning.core.flow import Flow, invoke
+from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.scopes import Caller
+from langgraph_learning.core.speakers import Arrivals, read_arrivals
+from langgraph_learning.core.transcript import fingerprint_text
+from langgraph_learning.stores.base import Turn
+
+MAX_CHECKPOINTS = 200
+"""How many checkpoints of a thread are looked at for a message that its newest one does not have."""
+
+
+class ThreadRequest(NamedTuple):
+    """A thread, and the ids of messages that are wanted of it."""
+
+    thread: str
+    ids: frozenset[str]
+
+
+Values = Mapping[str, Any]
+"""The channels of a checkpoint."""
+
+
+class CheckpointReader(Runnable[ThreadRequest, list[Values]]):
+    """Reads the newest state of a thread, and older ones for messages that it lost: by a fork, or by a summary."""
+
+    def __init__(self, checkpointer: BaseCheckpointSaver[Any]) -> None:
+        self._checkpointer = checkpointer
+
+    def invoke(self, input: ThreadRequest, config: RunnableConfig | None = None, **_: Any) -> list[Values]:
+        """Read the states."""
+        search = _StateSearch(input.ids)
+        for number, found in enumerate(self._checkpointer.list(_thread_config(input.thread))):
+            if search.take(found) or number == MAX_CHECKPOINTS:
+                break
+        return search.found
+
+    async def ainvoke(self, input: ThreadRequest, config: RunnableConfig | None = None, **_: Any) -> list[Values]:
+        """Read the states asynchronously."""
+        search, number = _StateSearch(input.ids), 0
+        async for found in self._checkpointer.alist(_thread_config(input.thread)):
+            number += 1
+            if search.take(found) or number == MAX_CHECKPOINTS:
+                break
+        return search.found
+
+
+class _StateSearch:
+    """The states of a thread that together have some messages, looked for from the newest one on."""
+
+    def __init__(self, ids: frozenset[str]) -> None:
+        self._missing = set(ids)
+        self.found: list[Values] = []
+
+    def take(self, checkpoint: CheckpointTuple) -> bool:
+        """Take a checkpoint if it has a message that is missing, or if it is the newest; return True at the end."""
+        values = checkpoint.checkpoint["channel_values"]
+        present = {message.id for message in values.get("messages") or ()}
+        if not self.found or present & self._missing:
+            self.found.append(values)
+            self._missing -= present
+        return not self._missing
+
+
+class Conversation(NamedTuple):
+    """Messages to learn from, and what the thread knows of them."""
+
+    messages: tuple[AnyMessage, ...]
+    session: tuple[Learning, ...]
+    arrivals: Arrivals
+
+    def turn(self, caller: Caller, at: datetime, run: str | None) -> Turn:
+        """Return the conversation as a turn of a caller."""
+        return Turn(caller, self.messages, at, run, self.session, self.arrivals)
+
+
+def read_conversations(args: JobArgs, reader: CheckpointReader | None) -> Flow[list[Conversation]]:
+    """Return what a job has to learn from, oldest first."""
+    entries = sorted(args.entries.values(), key=lambda entry: entry.at)
+    conversations = list(_whole_conversations([entry for entry in entries if entry.whole]))
+    partial = [entry for entry in entries if not entry.whole]
+    if not partial:
+        return conversations
+    carried = [message for entry in partial for message in entry.read_messages()]
+    states: list[Values] = []
+    if reader and args.thread:
+        ids = frozenset(message.id for message in carried if message.id)
+        states = yield from invoke(reader, ThreadRequest(args.thread, ids))
+    return [*conversations, *_join(states, carried, partial)]
+
+
+def _whole_conversations(entries: Sequence[Entry]) -> Iterator[Conversation]:
+    """Yield conversations that were carried whole, without those that a later one goes on with."""
+    texts = [_texts(entry.read_messages()) for entry in entries]
+    for number, entry in enumerate(entries):
+        own = texts[number]
+        if not any(later[: len(own)] == own for later in texts[number + 1 :]):
+            yield Conversation(tuple(entry.read_messages()), read_session(entry.session), entry.arrivals)
+
+
+def _join(states: Sequence[Values], carried: Sequence[AnyMessage], entries: Sequence[Entry]) -> Iterator[Conversation]:
+    """Yield the states of a thread, oldest first; the newest one with what a job carries and no state has."""
+    found = {message.id for values in states for message in values.get("messages") or ()}
+    missing = {message.id: message for message in carried if message.id not in found}.values()
+    for values in reversed(states):
+        messages = (*(values.get("messages") or ()), *(missing if values is states[0] else ()))
+        known = read_arrivals(values.get("learning_speakers"))
+        yield Conversation(messages, read_session(values.get("learning_session")), _join_arrivals(known, entries))
+    if not states:
+        yield Conversation(tuple(missing), read_session(entries[-1].session), _join_arrivals({}, entries))
+
+
+def _join_arrivals(known: Mapping[str, str | None], entries: Sequence[Entry]) -> Arrivals:
+    """Return how messages came into a thread, as its state and its runs know. What came in later is nobody's yet."""
+    users, latest = dict(known), frozenset[str]()
+    present: frozenset[str] | None = frozenset(known)
+    for entry in entries:
+        users |= entry.speakers
+        latest |= entry.arrivals.latest
+        seen = entry.arrivals.present
+        present = None if seen is None or present is None else present | seen
+    return Arrivals(users, latest, present)
+
+
+def _texts(messages: Sequence[AnyMessage]) -> list[tuple[str, str]]:
+    return [(message.type, fingerprint_text(message)) for message in messages]
+
+
+def read_session(values: object) -> tuple[Learning, ...]:
+    """Return the session of a thread as its state holds it."""
+    return tuple(Learning.model_validate(value) for value in values) if isinstance(values, list) else ()
+
+
+def _thread_config(thread: str) -> RunnableConfig:
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}

@@ -1,0 +1,197 @@
+"""Dispatch: where the learning of a run happens, which is the only difference between the ways to learn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, Protocol
+
+from langchain_core.messages import AnyMessage, message_to_dict
+from langgraph.checkpoint.postgres.base import BasePostgresSaver
+from langgraph.store.base import BaseStore
+
+from langgraph_learning.background.learner import Learner
+from langgraph_learning.background.queue import Entry, JobArgs, Queue, require_procrastinate
+from langgraph_learning.background.schedule import Schedule
+from langgraph_learning.background.spending import explain_ceiling
+from langgraph_learning.core.flow import Flow
+from langgraph_learning.core.keys import fingerprint
+from langgraph_learning.core.scopes import Caller, LearningContext
+from langgraph_learning.core.speakers import find_latest
+from langgraph_learning.errors import Misconfigured
+from langgraph_learning.extract.extraction import ExtractionResult
+from langgraph_learning.stores.base import Turn
+
+LearnWhere = Literal["deferred", "queue", "server"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run leaves to be learnt."""
+
+    turn: Turn
+    store: BaseStore
+    checkpointer: object
+    """The checkpointer that has the thread's messages under its id; None if the run has none or is nested."""
+    complete: bool = True
+    """False if messages were removed from the thread since the run began: no checkpoint may have them."""
+
+    @property
+    def key(self) -> str:
+        """A name of the run, the same before and after the answer."""
+        return self.turn.run or fingerprint(
+            *(message.id or message.text for message in find_latest(self.turn.messages))
+        )
+
+    @property
+    def segment(self) -> tuple[AnyMessage, ...]:
+        """The messages of this run: the user's last ones, and what followed."""
+        latest = [id(message) for message in find_latest(self.turn.messages)]
+        starts = [number for number, message in enumerate(self.turn.messages) if id(message) in latest]
+        return self.turn.messages[starts[0] :] if starts else ()
+
+
+class Handover(NamedTuple):
+    """What the run itself is left with."""
+
+    result: ExtractionResult = ExtractionResult()
+    """What it has to write."""
+    waiting: str = ""
+    """Why it learns later."""
+
+
+class Dispatch(Protocol):
+    """A way to learn."""
+
+    def before_answer(self, work: Work) -> Flow[None]:
+        """Record that there is something to learn, before the agent answers."""
+        ...
+
+    def after_answer(self, work: Work) -> Flow[Handover]:
+        """Learn from the turn, or see to it that it is learnt from."""
+        ...
+
+
+class InRun:
+    """Learns in the run itself, after the answer."""
+
+    def __init__(self, learner: Learner, schedule: Schedule) -> None:
+        self._learner = learner
+        self._schedule = schedule
+
+    def before_answer(self, work: Work) -> Flow[None]:
+        """Do nothing: the thread has the messages."""
+        yield from ()
+
+    def after_answer(self, work: Work) -> Flow[Handover]:
+        """Learn, if it is time and a day's tokens are not spent."""
+        turn, schedule = work.turn, self._schedule
+        if not turn.caller.learn:
+            # Messages before this run may still wait for their turn.
+            skipped = replace(turn, messages=work.segment) if schedule.decides else turn
+            return Handover((yield from self._learner.extract(skipped)))
+        if schedule.decides and not (yield from is_due(self._learner, schedule, turn)):
+            return Handover(waiting="more is said before it is learnt from")
+        ceiling = yield from explain_ceiling(schedule, turn.caller, self._learner.clock().date())
+        if ceiling:
+            return Handover(waiting=ceiling)
+        return Handover((yield from self._learner.extract(turn)))
+
+
+class InQueue:
+    """Leaves learning to the workers of a queue."""
+
+    def __init__(self, learner: Learner, schedule: Schedule, queue: Queue) -> None:
+        self._learner = learner
+        self._schedule = schedule
+        self._queue = queue
+
+    def before_answer(self, work: Work) -> Flow[None]:
+        """Add a job that runs even if this run comes to no end."""
+        if work.turn.caller.learn:
+            yield from self._add(work, find_latest(work.turn.messages), whole=False, delay=self._schedule.unanswered)
+        else:
+            yield from self._skip(work)
+
+    def after_answer(self, work: Work) -> Flow[Handover]:
+        """Let the job run after some quiet."""
+        if not work.turn.caller.learn:
+            yield from self._skip(work)
+            return Handover()
+        schedule = self._schedule
+        due = not schedule.decides or (yield from is_due(self._learner, schedule, work.turn))
+        messages, whole = choose_messages(work)
+        yield from self._add(work, messages, whole=whole, delay=schedule.quiet if due else schedule.unanswered)
+        return Handover(waiting="a worker learns from it")
+
+    def _add(self, work: Work, messages: Sequence[AnyMessage], *, whole: bool, delay: float) -> Flow[None]:
+        entry = make_entry(work.turn, messages, whole=whole)
+        context = context_of(work.turn.caller)
+        args = JobArgs(
+            context=context, thread=work.turn.caller.thread, entries={work.key: entry}, since=datetime.now(UTC)
+        )
+        ceiling = max(self._schedule.at_latest, delay if self._schedule.decides else 0)
+        yield from self._queue.set_up(work.store)
+        yield from self._queue.add(args, work.key, delay=delay, ceiling=ceiling)
+
+    def _skip(self, work: Work) -> Flow[None]:
+        """Mark the messages of this run as read: a job that waits must not read them."""
+        turn = replace(work.turn, messages=work.segment)
+        yield from self._learner.write(turn, (yield from self._learner.extract(turn)))
+
+
+def make_dispatch(where: LearnWhere, learner: Learner, schedule: Schedule) -> Dispatch:
+    """Return a way to learn. Raises `Misconfigured` for an unknown one, `MissingExtra` if its package is missing."""
+    if where == "deferred":
+        return InRun(learner, schedule)
+    if where == "queue":
+        require_procrastinate()
+        return InQueue(learner, schedule, Queue(schedule.queue))
+    raise Misconfigured(f'learn= is "deferred", "queue" or "server", not {where!r}.')
+
+
+def is_due(learner: Learner, schedule: Schedule, turn: Turn) -> Flow[bool]:
+    """Return True if a schedule has a turn learnt from after this answer."""
+    if schedule.when:
+        return schedule.is_due(turn.messages, 0)
+    return schedule.is_due(turn.messages, (yield from learner.count_unread(turn)))
+
+
+def choose_messages(work: Work) -> tuple[Sequence[AnyMessage], bool]:
+    """Return the messages that a job has to carry, and whether these are all messages of the thread.
+
+    What a checkpoint in a database has, the job need not carry, but for what the user said: the job is written first.
+    """
+    if work.checkpointer is None:
+        return work.turn.messages, True
+    if not work.complete:
+        return work.turn.messages, False
+    if isinstance(work.checkpointer, BasePostgresSaver):
+        return find_latest(work.turn.messages), False
+    return work.segment, False
+
+
+def make_entry(turn: Turn, messages: Sequence[AnyMessage], *, whole: bool) -> Entry:
+    """Return what a job carries of a run."""
+    arrivals = turn.arrivals
+    return Entry(
+        at=turn.now,
+        run=turn.run,
+        messages=[message_to_dict(message) for message in messages],
+        whole=whole,
+        speakers=dict(arrivals.users),
+        latest=sorted(arrivals.latest),
+        present=None if arrivals.present is None else sorted(arrivals.present),
+        session=[learning.model_dump(mode="json") for learning in turn.session],
+    )
+
+
+def context_of(caller: Caller) -> LearningContext:
+    """Return the context of a caller."""
+    return LearningContext(
+        user_id=caller.user,
+        team_ids=caller.teams,
+        agent_id=caller.agent,
+        tenant_id=caller.tenant,
+        owners=dict(caller.owners),
+        timezone=caller.timezone,
+    )

@@ -1,0 +1,475 @@
+"""Learning in workers: a job per thread in the store's database, recorded before the answer, done once."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+from people import (
+    ALEX,
+    SAM,
+    conversation,
+    echo,
+    learner,
+    machine,
+    notes_what_users_say,
+    said,
+    thread,
+)
+
+from langgraph_learning import Episodes, UserMemory
+from langgraph_learning.background.queue import JobStatus
+from langgraph_learning.background.schedule import Schedule
+from langgraph_learning.errors import Misconfigured, UnreadableAnswer
+from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.testing import ScriptedModel
+
+LATER = Schedule(quiet=30, at_latest=60)
+
+
+def queued(answers, store, stores=None, schedule=LATER, **options):
+    return machine(answers, stores, store=store, learn="queue", schedule=schedule, **options)
+
+
+def texts(learning, who=ALEX):
+    return sorted(learnt.text for learnt in learning.learnings(who))
+
+
+@pytest.fixture(params=["wrap", "middleware"])
+def build(request, postgres_store):
+    """Give a function that builds an agent in each of two forms."""
+
+    def build(learning, model=None, checkpointer=None):
+        if request.param == "wrap":
+            return learning.wrap(model or echo(), checkpointer=checkpointer)
+        return create_agent(
+            model or echo(),
+            middleware=[learning.middleware()],
+            context_schema=type(ALEX),
+            store=postgres_store,
+            checkpointer=checkpointer,
+        )
+
+    return build
+
+
+@pytest.mark.parametrize("saver", ["postgres", "memory", None])
+def test_a_worker_learns_what_a_run_leaves(postgres_store, build, saver, request):
+    """The run asks no model to extract; where its messages are makes no difference."""
+    checkpointer = {"postgres": lambda: request.getfixturevalue("checkpointer"), "memory": InMemorySaver}.get(
+        saver or "", lambda: None
+    )()
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = build(learning, checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    assert ([], 1) == (texts(learning), learning.jobs.pending())
+    assert [] == learner(learning).calls
+    learning.worker().drain()
+
+    assert ["I like tea"] == texts(learning)
+    assert 0 == learning.jobs.pending()
+    assert "You said: I like tea" in learner(learning).shown[0][1].text
+
+
+async def test_it_works_in_async_code(postgres_store, build, acheckpointer):
+    """In the run and in the worker."""
+    learning = queued(notes_what_users_say, postgres_store, schedule=Schedule(quiet=0))
+    agent = build(learning, checkpointer=acheckpointer)
+    async with learning.worker():
+        await agent.ainvoke(said("I like tea"), thread("a"), context=ALEX)
+        while not await learning.alearnings(ALEX):
+            await asyncio.sleep(0.05)
+
+
+def test_a_worker_in_a_thread_learns_beside_the_application(postgres_store, build, checkpointer):
+    """`with machine.worker():` is all that a small set-up needs."""
+    learning = queued(notes_what_users_say, postgres_store, schedule=Schedule(quiet=0))
+    agent = build(learning, checkpointer=checkpointer)
+    with learning.worker() as worker:
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        while not texts(learning):
+            pass
+
+    assert not worker.state.working
+    assert 1 == worker.state.learnt
+
+
+def test_a_burst_of_messages_costs_one_extraction(postgres_store, build, checkpointer):
+    """Messages join the job that waits; what is learnt is the same as from one conversation."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = build(learning, checkpointer=checkpointer)
+    for number in range(20):
+        agent.invoke(said(f"I like tea number {number}"), thread("a"), context=ALEX)
+    assert 1 == learning.jobs.pending()
+    learning.worker().drain()
+
+    assert 1 == len(learner(learning).calls)
+    assert sorted(f"I like tea number {number}" for number in range(20)) == texts(learning)
+
+
+def test_messages_join_until_a_job_has_waited_long_enough(postgres_store, checkpointer):
+    """A thread that is never quiet is learnt from all the same."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    due = []
+    for number in range(3):
+        agent.invoke(said(f"I like tea number {number}"), thread("a"), context=ALEX)
+        (job,) = learning.jobs.show()
+        due.append(job.due - job.since)
+
+    assert timedelta(seconds=30) <= due[0] <= due[2] <= timedelta(seconds=60)
+
+
+def test_a_job_is_there_before_the_answer(postgres_store, build, checkpointer):
+    """A process that dies in the answer leaves what the user said to a worker."""
+
+    def die(shown):
+        raise SystemExit("killed")
+
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = build(learning, ScriptedModel(die), checkpointer)
+    with pytest.raises(SystemExit):
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    assert 1 == learning.jobs.pending()
+    learning.worker().drain()
+
+    assert ["I like tea"] == texts(learning)
+
+
+def test_two_users_of_one_thread_have_a_job_each(postgres_store, build, checkpointer):
+    """Neither learns what the other one said."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = build(learning, checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    agent.invoke(said("I like coffee"), thread("a"), context=SAM)
+    assert 2 == learning.jobs.pending()
+    assert 1 == learning.jobs.pending(ALEX)
+    learning.worker().drain()
+
+    assert (["I like tea"], ["I like coffee"]) == (texts(learning), texts(learning, SAM))
+
+
+def test_a_turn_that_learns_nothing_is_not_learnt_by_the_job_of_another(postgres_store, build, checkpointer):
+    """Also if an earlier message of the thread waits."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = build(learning, checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    agent.invoke(said("off the record"), thread("a"), context=ALEX.model_copy(update={"learn": False}))
+    agent.invoke(said("I like cake"), thread("a"), context=ALEX)
+    learning.worker().drain()
+
+    assert ["I like cake", "I like tea"] == texts(learning)
+
+
+def test_a_fork_loses_nothing(postgres_store, checkpointer):
+    """What was said in a branch that the thread left is in an older checkpoint."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    before = next(state.config for state in agent.get_state_history(thread("a")) if not state.next)
+    agent.invoke(said("I like coffee"), thread("a"), context=ALEX)
+    agent.invoke(said("I like cocoa"), before, context=ALEX)
+    learning.worker().drain()
+
+    assert ["I like cocoa", "I like coffee", "I like tea"] == texts(learning)
+
+
+def test_a_deleted_thread_is_learnt_from_what_the_job_has(postgres_store, checkpointer):
+    """The user's words are in the job, because it is written before the checkpoint."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    checkpointer.delete_thread("a")
+    learning.worker().drain()
+
+    assert ["I like tea"] == texts(learning)
+
+
+def test_a_store_that_learns_without_a_model_learns_in_the_worker_too(postgres_store, checkpointer):
+    """The messages word for word, with the answer."""
+    learning = queued(notes_what_users_say, postgres_store, [UserMemory(), Episodes()])
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    learning.worker().drain()
+    kinds = [learnt.kind for learnt in learning.learnings(ALEX)]
+
+    assert ["episode", "episode", "observation"] == sorted(kinds)
+
+
+class TestFailures:
+    def test_a_model_that_is_down_lets_jobs_wait(self, postgres_store, checkpointer):
+        """Turns go on; everything is learnt when it is back."""
+        down = [True]
+
+        def answer(shown):
+            if down:
+                raise ConnectionError("down")
+            return notes_what_users_say(shown)
+
+        learning = queued(answer, postgres_store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        for name in "abc":
+            agent.invoke(said(f"I like {name}"), thread(name), context=ALEX)
+        learning.worker().drain()
+        waiting = learning.jobs.show()
+        assert [(JobStatus.WAITING, 0, "ConnectionError: down")] * 3 == [
+            (job.status, job.attempts, job.reason) for job in waiting
+        ]
+        down.clear()
+        learning.worker().drain()
+
+        assert ["I like a", "I like b", "I like c"] == texts(learning)
+
+    def test_a_model_that_stays_down_has_its_jobs_set_aside(self, postgres_store, checkpointer):
+        """After a day; then a person retries them."""
+        answers = [ConnectionError("down"), ConnectionError("down"), notes_what_users_say]
+        learning = queued(answers, postgres_store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        learning.worker().drain()
+        learning.learner.clock = lambda: datetime.now(UTC) + timedelta(days=1, minutes=1)
+        learning.worker().drain()
+        (job,) = learning.jobs.show(status=JobStatus.SET_ASIDE)
+        assert "ConnectionError: down" == job.reason
+        learning.jobs.retry(job.id)
+        learning.worker().drain()
+
+        assert ["I like tea"] == texts(learning)
+        assert [] == learning.jobs.show()
+
+    def test_a_refused_message_is_set_aside_and_the_rest_is_learnt(self, postgres_store, checkpointer):
+        """It can be read again later."""
+        strict = [True]
+
+        def picky(shown):
+            if strict and "bomb" in shown[1].text:
+                raise UnreadableAnswer("The model refused to answer: no")
+            return notes_what_users_say(shown)
+
+        learning = queued(picky, postgres_store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        for text in ("I like tea", "This is a bomb", "I live in Lisbon"):
+            agent.invoke(said(text), thread("a"), context=ALEX)
+        for _ in range(4):
+            learning.worker().drain()
+        (job,) = learning.jobs.show()
+        assert ["I like tea", "I live in Lisbon"] == texts(learning)
+        assert (JobStatus.SET_ASIDE, True) == (job.status, "refused to answer" in job.reason)
+        strict.clear()
+        learning.jobs.retry(job.id)
+        learning.worker().drain()
+
+        assert ["I like tea", "I live in Lisbon", "This is a bomb"] == texts(learning)
+        assert [] == learning.jobs.show()
+
+    def test_a_model_that_hangs_on_one_message_holds_up_no_other(self, postgres_store, checkpointer):
+        """In the end each message is asked about by itself."""
+
+        def hang(shown):
+            if any("riddle" in text for _, _, text in conversation(shown)):
+                raise TimeoutError("there was no answer within 60 seconds")
+            return notes_what_users_say(shown)
+
+        learning = queued(hang, postgres_store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        for text in ("I like tea", "A riddle", "I live in Lisbon"):
+            agent.invoke(said(text), thread("a"), context=ALEX)
+        for _ in range(8):
+            learning.worker().drain()
+        assert ["I like tea", "I live in Lisbon"] == texts(learning)
+        learning.learner.clock = lambda: datetime.now(UTC) + timedelta(days=1, minutes=1)
+        learning.worker().drain()
+        (job,) = learning.jobs.show()
+
+        assert (JobStatus.SET_ASIDE, True) == (job.status, "no answer within" in job.reason)
+
+    def test_nonsense_is_set_aside(self, postgres_store, checkpointer):
+        """With its reason, and no other thread is held up."""
+
+        def answer(shown):
+            return AIMessage("Blah.") if "tea" in shown[1].text else notes_what_users_say(shown)
+
+        learning = queued(answer, postgres_store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        agent.invoke(said("I like cake"), thread("b"), context=ALEX)
+        for _ in range(5):
+            learning.worker().drain()
+        (job,) = learning.jobs.show()
+
+        assert ["I like cake"] == texts(learning)
+        assert (JobStatus.SET_ASIDE, "a") == (job.status, job.thread)
+
+    def test_a_failed_job_joins_the_one_that_waits_by_then(self, postgres_store, checkpointer):
+        """A message that comes while its thread is learnt from is in another job; a retry of the first joins it."""
+        agent = None
+        talked = []
+
+        def talk_and_fail(shown):
+            if not talked:
+                talked.append(True)
+                agent.invoke(said("I like cake"), thread("a"), context=ALEX)
+                raise ConnectionError("down")
+            return notes_what_users_say(shown)
+
+        learning = queued(talk_and_fail, postgres_store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        learning.worker().drain()
+        assert 1 == learning.jobs.pending()
+        learning.worker().drain()
+
+        assert ["I like cake", "I like tea"] == texts(learning)
+        assert [] == learning.jobs.show()
+
+    def test_a_dropped_job_is_learnt_by_the_next_turn(self, postgres_store, checkpointer):
+        """The messages are unread, whatever becomes of the job."""
+        learning = queued(notes_what_users_say, postgres_store)
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        (job,) = learning.jobs.show()
+        learning.jobs.drop(job.id)
+        assert 0 == learning.jobs.pending()
+        agent.invoke(said("I like cake"), thread("a"), context=ALEX)
+        learning.worker().drain()
+
+        assert ["I like cake", "I like tea"] == texts(learning)
+
+    def test_a_queue_that_is_down_costs_no_answer(self, postgres_store, checkpointer):
+        """What could not be recorded is learnt with the next turn."""
+        learning = queued(notes_what_users_say, postgres_store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        agent.invoke(said("warm up"), thread("a"), context=ALEX)
+        postgres_store.run_sql(b"ALTER TABLE procrastinate_jobs ADD CONSTRAINT down CHECK (false) NOT VALID")
+        answer = agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        postgres_store.run_sql(b"ALTER TABLE procrastinate_jobs DROP CONSTRAINT down")
+        agent.invoke(said("I like cake"), thread("a"), context=ALEX)
+        learning.worker().drain()
+
+        assert "You said: I like tea" == answer["messages"][-1].text
+        assert answer["learning_errors"]
+        assert {"I like cake", "I like tea"} <= set(texts(learning))
+
+
+def test_a_noisy_user_does_not_hold_up_a_quiet_one(postgres_store, checkpointer):
+    """Nor does a noisy tenant another one: each user's first job comes before anybody's second."""
+    order = []
+
+    def note(shown):
+        order.append(conversation(shown)[0][2].split()[-1])
+        return notes_what_users_say(shown)
+
+    learning = queued(note, postgres_store)
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    for number in range(6):
+        agent.invoke(said(f"I am noisy{number}"), thread(f"noisy{number}"), context=ALEX)
+    agent.invoke(said("I am quiet"), thread("quiet"), context=SAM)
+    agent.invoke(said("I am elsewhere"), thread("x"), context=SAM.model_copy(update={"tenant_id": "other"}))
+    learning.worker(concurrency=1).drain()
+
+    assert {"quiet", "elsewhere"} <= set(order[:4])
+
+
+class TestCeilings:
+    @pytest.mark.parametrize("learn", ["deferred", "queue"])
+    def test_a_reached_ceiling_lets_turns_wait_for_the_next_day(self, postgres_store, checkpointer, learn):
+        """Turns go on, and everything is learnt."""
+        schedule = Schedule(quiet=0, user_tokens_per_day=10)
+        learning = machine(notes_what_users_say, store=postgres_store, learn=learn, schedule=schedule)
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        for text in ("I like tea", "I like cake", "I like cocoa"):
+            agent.invoke(said(text), thread("a"), context=ALEX)
+            if learn == "queue":
+                learning.worker().drain()
+        agent.invoke(said("I like milk"), thread("b"), context=SAM)
+        if learn == "queue":
+            learning.worker().drain()
+            (job,) = learning.jobs.show()
+            assert "tokens" in job.reason
+        assert (["I like tea"], ["I like milk"]) == (texts(learning), texts(learning, SAM))
+        learning.learner.clock = lambda: datetime.now(UTC) + timedelta(days=1)
+        if learn == "queue":
+            learning.worker().drain()
+        else:
+            agent.invoke(said("Good morning"), thread("a"), context=ALEX)
+
+        assert {"I like cake", "I like cocoa", "I like tea"} <= set(texts(learning))
+
+    def test_a_tenants_ceiling_holds_for_all_its_users(self, postgres_store):
+        """And for no other tenant."""
+        schedule = Schedule(tenant_tokens_per_day=10)
+        learning = machine(notes_what_users_say, store=postgres_store, schedule=schedule)
+        agent = learning.wrap(echo(), checkpointer=InMemorySaver())
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        agent.invoke(said("I like cake"), thread("b"), context=SAM)
+        other = SAM.model_copy(update={"tenant_id": "other"})
+        agent.invoke(said("I like cocoa"), thread("c"), context=other)
+
+        assert ([], ["I like cocoa"]) == (texts(learning, SAM), texts(learning, other))
+
+
+class TestWhen:
+    @pytest.mark.parametrize("learn", ["deferred", "queue"])
+    def test_after_every_third_message(self, postgres_store, checkpointer, learn):
+        """The messages before are learnt with it."""
+        learning = machine(
+            notes_what_users_say, store=postgres_store, learn=learn, schedule=Schedule(every=3, quiet=0, unanswered=99)
+        )
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        for number in range(3):
+            assert [] == learner(learning).calls
+            agent.invoke(said(f"I like {number}"), thread("a"), context=ALEX)
+        if learn == "queue":
+            learning.worker().drain()
+
+        assert ["I like 0", "I like 1", "I like 2"] == texts(learning)
+        assert 1 == len(learner(learning).calls)
+
+    def test_when_a_function_says_so(self, store):
+        """Such as at a good-bye."""
+        schedule = Schedule(when=lambda messages: "bye" in messages[-2].text)
+        learning = machine(notes_what_users_say, store=store, schedule=schedule)
+        agent = learning.wrap(echo(), checkpointer=InMemorySaver())
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        assert [] == texts(learning)
+        agent.invoke(said("bye"), thread("a"), context=ALEX)
+
+        assert ["I like tea", "bye"] == texts(learning)
+
+    def test_at_the_end_of_a_session(self, postgres_store, checkpointer):
+        """The application says that it is over; nobody has to wait for quiet."""
+        learning = queued(notes_what_users_say, postgres_store, schedule=Schedule(quiet=3_000, at_latest=3_000))
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        learning.jobs.end_session(ALEX, "a")
+        (job,) = learning.jobs.show()
+
+        assert job.due <= datetime.now(UTC)
+
+
+class TestSetUp:
+    def test_a_store_without_a_database_is_refused_when_the_machine_is_made(self):
+        """Not when the first user waits for an answer."""
+        with pytest.raises(Misconfigured, match="HybridPostgresStore"):
+            queued([], InMemoryStore())
+
+    def test_an_unknown_way_is_refused(self, store):
+        """With the ways there are."""
+        with pytest.raises(Misconfigured, match="deferred"):
+            machine([], store=store, learn="somewhere")
+
+    @pytest.mark.parametrize("wrong", [{"every": 0}, {"quiet": 9, "at_latest": 3}, {"user_tokens_per_day": 0}])
+    def test_settings_that_cannot_work_are_refused(self, wrong):
+        """When they are given."""
+        with pytest.raises(Misconfigured, match="Schedule"):
+            Schedule(**wrong)
+
+    def test_many_processes_make_the_tables_at_once(self, empty_database_url):
+        """One does, the others wait."""
+        with HybridPostgresStore.from_conn_string(empty_database_url) as store, ThreadPoolExecutor(8) as pool:
+            machines = [queued([], store) for _ in range(8)]
+            assert [0] * 8 == list(pool.map(lambda one: one.jobs.pending(), machines))
