@@ -186,6 +186,11 @@ class Unread:
         """Return whose words a message is."""
         return self.speakers[id(message)]
 
+    def failed_on(self, message: AnyMessage) -> bool:
+        """Return True if a message was read in vain, or is set aside."""
+        key = self.fingerprints[id(message)].key
+        return key in self.cursor.attempts or key in self.cursor.set_aside
+
     def attempts_on(self, message: AnyMessage) -> Attempts:
         """Return how often a message was read in vain."""
         return self.cursor.attempts.get(self.fingerprints[id(message)].key, Attempts())

@@ -366,11 +366,17 @@ class Extraction:
         return drop_forgotten(valid, chunk, background.closed), errors
 
     def _lines_before(self, turn: Turn, unread: Unread, earlier: Sequence[AnyMessage]) -> list[Line]:
-        """Return the last messages before a chunk, cut short; none of a turn of another user."""
+        """Return the last messages before a chunk, cut short; none of a turn of another user.
+
+        Nor one that the model refused: it would be why the model refuses what follows, too.
+        """
         shown = [
             message
             for message in earlier
-            if is_readable(message) and unread.speakers.get(id(message)) is not Speaker.ABSENT and message_text(message)
+            if is_readable(message)
+            and unread.speakers.get(id(message)) is not Speaker.ABSENT
+            and message_text(message)
+            and not unread.failed_on(message)
         ]
         lines = transcript_lines(
             shown,
