@@ -139,6 +139,7 @@ class Cursor:
             self,
             fingerprints=tuple(mark for mark in self.fingerprints if mark not in marks),
             set_aside=tuple(key for key in self.set_aside if key not in keys),
+            complete="",
         )
 
     def advance(self, progress: Progress) -> tuple[list[ItemWrite], list[Expected]]:
