@@ -52,6 +52,14 @@ class Jobs(Facade):
         for job in jobs:
             await self._arun(self._ready(self._queue.drop(job)))
 
+    def hurry(self) -> int:
+        """Make all jobs that wait due now; return how many."""
+        return self._run(self._ready(self._queue.hurry()))
+
+    async def ahurry(self) -> int:
+        """Do as `hurry` in async code."""
+        return await self._arun(self._ready(self._queue.hurry()))
+
     def end_session(self, context: LearningContext, thread_id: str) -> None:
         """Learn from a thread now: its session is over, and no quiet has to be waited for."""
         self._run(self._ready(self._queue.hurry(thread_lock(Caller.of(context, thread_id), ""))))

@@ -27,8 +27,13 @@ def open_application(path: str, url: str | None, embed: str) -> Iterator[Applica
     if machine.store is not None and url is None:
         yield Application(machine, machine.store)
         return
+    own = machine.store
     with open_store(url, embed) as store:
-        yield Application(machine, store)
+        machine.store = store
+        try:
+            yield Application(machine, store)
+        finally:
+            machine.store = own
 
 
 def load_machine(path: str) -> LearningMachine:

@@ -1,10 +1,13 @@
 """Commands to look at learnings and their history, to review proposals, to undo, to forget and to curate."""
 
 import sys
+from contextlib import nullcontext
 
 import typer
 from psycopg import OperationalError
 
+from langgraph_learning.background.health import serve_health
+from langgraph_learning.background.jobs import Jobs
 from langgraph_learning.background.usage import read_report
 from langgraph_learning.cli.application import open_application
 from langgraph_learning.cli.conversations import (
@@ -24,21 +27,32 @@ from langgraph_learning.cli.options import (
     ChangeOption,
     CheckpointsOption,
     CompareOption,
+    ConcurrencyOption,
+    CurateOption,
     DefaultUserOption,
+    DrainOption,
+    DropOption,
     DryRunOption,
     EmbedOption,
     FileArgument,
+    GraceOption,
+    HealthHostOption,
+    HealthPortOption,
     JsonOption,
     KeyArgument,
     KeysArgument,
     LimitOption,
     MachineOption,
+    NowOption,
+    OneTenantOption,
     OneUserOption,
     PreviewOption,
     PriceOption,
     ProposalArgument,
     QueryArgument,
+    QueueOption,
     RejectOption,
+    RetryOption,
     RollbackOption,
     SinceOption,
     TeamsOption,
@@ -55,9 +69,12 @@ from langgraph_learning.cli.printing import (
     print_changes,
     print_error,
     print_evidence,
+    print_jobs,
     print_json,
     print_learnings,
     print_line,
+    print_log,
+    print_note,
     print_usage,
     print_versions,
 )
@@ -207,6 +224,51 @@ def learn_conversations(
             return
         result = learn_from(application, unread, dry_run=dry_run, bar=not as_json)
     print_result(result, as_json, dry_run=dry_run)
+
+
+@app.command("worker")
+def run_worker(
+    machine: MachineOption,
+    concurrency: ConcurrencyOption = 4,
+    curate: CurateOption = None,
+    health_port: HealthPortOption = None,
+    health_host: HealthHostOption = "127.0.0.1",
+    grace: GraceOption = 60.0,
+    drain: DrainOption = False,
+    url: UrlOption = None,
+    checkpoints: CheckpointsOption = None,
+    embed: EmbedOption = "local",
+) -> None:
+    """Learn from the queue of a machine until Ctrl+C or SIGTERM; then the jobs that run are finished."""
+    print_log()
+    with open_application(machine, url, embed) as application:
+        worker = application.machine.worker(
+            concurrency=concurrency, checkpointer=checkpoints, grace=grace, curate=curate
+        )
+        if drain:
+            return worker.drain()
+        with serve_health(worker.state, health_host, health_port) if health_port is not None else nullcontext():
+            return worker.run()
+
+
+@app.command("jobs")
+def manage_jobs(
+    tenant: OneTenantOption = None,
+    retry: RetryOption = None,
+    drop: DropOption = None,
+    now: NowOption = False,
+    queue: QueueOption = "learning",
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the jobs of the queue with the reasons of failures; retry or drop some."""
+    with open_store(url, "none") as store:
+        jobs = Jobs(queue, lambda: store)
+        jobs.retry(*(retry or ()))
+        jobs.drop(*(drop or ()))
+        if now:
+            print_note(f"Made due: {jobs.hurry()}.")
+        print_jobs(jobs.show(tenant_id=tenant), as_json)
 
 
 @app.command("usage")

@@ -72,6 +72,22 @@ SinceOption = Annotated[
 ]
 UntilOption = Annotated[datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="The last day, in UTC.")]
 
+ConcurrencyOption = Annotated[int, typer.Option("--concurrency", min=1, help="The number of jobs at once.")]
+HealthPortOption = Annotated[
+    int | None, typer.Option("--health-port", help="A port that answers 200 while the worker works, else 503.")
+]
+HealthHostOption = Annotated[str, typer.Option("--health-host", help="The address that the port belongs to.")]
+GraceOption = Annotated[float, typer.Option("--grace", help="Seconds that jobs have to end when the worker stops.")]
+CurateOption = Annotated[
+    str | None, typer.Option("--curate", help="When to curate all tenants, as a cron such as '30 3 * * *' in UTC.")
+]
+DrainOption = Annotated[bool, typer.Option("--drain", help="Run the jobs that wait, and end.")]
+QueueOption = Annotated[str, typer.Option("--queue", help="The queue: Schedule(queue=…) of the machine.")]
+OneTenantOption = Annotated[str | None, typer.Option("--tenant", help="One tenant. Default: all.")]
+RetryOption = Annotated[list[int] | None, typer.Option("--retry", help="The number of a job to run again now.")]
+DropOption = Annotated[list[int] | None, typer.Option("--drop", help="The number of a job to delete.")]
+NowOption = Annotated[bool, typer.Option("--now", help="Make all jobs that wait due now.")]
+
 
 def spread_options(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command whose first parameter is a dataclass as one with an option for each of its fields."""

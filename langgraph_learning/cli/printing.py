@@ -1,6 +1,7 @@
 """Output of the command line: tables for people, JSON for programs, and no control characters from stored text."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from langgraph_learning.background.queue import Job
 from langgraph_learning.background.usage import Usage, UsageReport
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.store_protocol import Change
@@ -48,6 +50,30 @@ def print_evidence(evidence: BaseModel, as_json: bool) -> None:
         return print_json(evidence)
     fields = evidence.model_dump(mode="json").items()
     return print_table(("", ""), [(name, make_printable(value)) for name, value in fields if value])
+
+
+def print_jobs(jobs: Sequence[Job], as_json: bool) -> None:
+    """Print the jobs of a queue."""
+    if as_json:
+        return print_json(jobs)
+    columns = ("job", "status", "user", "thread", "runs", "since", "due", "attempts", "reason")
+    return print_table(columns, [_job_row(job) for job in jobs])
+
+
+def _job_row(job: Job) -> tuple[str, ...]:
+    owner = f"{job.tenant}/{job.user}"
+    due = f"{job.due:%m-%d %H:%M:%S}" if job.due else ""
+    since = f"{job.since:%m-%d %H:%M:%S}"
+    return str(job.id), job.status, owner, job.thread or "", str(job.runs), since, due, str(job.attempts), job.reason
+
+
+def print_log() -> None:
+    """Print the log of a worker, a line for each event, on stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger = logging.getLogger("langgraph_learning")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 def print_usage(report: UsageReport, as_json: bool) -> None:
