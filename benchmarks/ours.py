@@ -54,7 +54,6 @@ class Ours:
         self._latency = latency
         self._model = ScriptedModel(lambda _: self._current_turn()[1].answered)
         self._extractor = ScriptedModel(lambda _: {"edits": edits(*self._current_turn())})
-        self._subgraphs = form == "wrap"
         self._graph = self._build_graph(form, store, saver)
 
     def answer(self, speaker: Speaker, turn: Turn) -> Answered:
@@ -68,9 +67,8 @@ class Ours:
                 {"configurable": {"thread_id": speaker.thread}},
                 context=LearningContext(user_id=speaker.user, team_ids=(TEAM,)),
                 stream_mode="messages",
-                subgraphs=self._subgraphs,
             ):
-                message = _message(part)
+                message = part[0]
                 measured.word(message.text if isinstance(message, AIMessageChunk) else "")
         calls = len(self._model.calls) - agent + len(self._extractor.calls) - learning
         prompt = serialize_messages(_plain(message) for message in self._model.calls[agent].messages)
@@ -141,11 +139,6 @@ def _postgres_store(name: str, url: str) -> Any:
     if name == "postgres":
         return PostgresStore.from_conn_string(url, pool_config=POOL, index=INDEX)
     return HybridPostgresStore.from_conn_string(url, index=INDEX, pool=POOL, search_mode="hybrid")
-
-
-def _message(part: Any) -> Any:
-    """Return the message in a part of a stream; with subgraphs, the part names the subgraph too."""
-    return part[1][0] if isinstance(part[1], tuple) else part[0]
 
 
 def _plain(message: BaseMessage) -> tuple[str, Any, Any]:

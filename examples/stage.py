@@ -68,13 +68,12 @@ def play(agent: Agent, scene: Scene, *, tenant: str, thread: str) -> Iterator[Tu
             config,
             context=scene.context(tenant),
             stream_mode=["custom", "values"],
-            subgraphs=True,  # the tools of a wrapped agent write to the stream of a subgraph
         )
-        for place, mode, part in cast("Iterator[tuple[tuple[str, ...], str, dict[str, Any]]]", stream):
+        for mode, part in cast("Iterator[tuple[str, dict[str, Any]]]", stream):
             if mode == "custom":
                 for what, events in part["learning"].items():
                     happened[what] = [*happened.get(what, []), *events]
-            elif not place:
+            else:
                 state = part
         errors = state.get("learning_errors") or []
         yield Turn(said, state["messages"][-1].text, happened["recalled"], happened["learnt"], errors)

@@ -117,6 +117,17 @@ def echo() -> ScriptedModel:
     return ScriptedModel(lambda messages: f"You said: {messages[-1].text.splitlines()[0]}")
 
 
+class Extractions:
+    """The answers of an extraction that learns nothing and notes what it is shown."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+
+    def __call__(self, shown: Sequence[BaseMessage]) -> dict[str, Any]:
+        self.seen.append([text for _, _, text in conversation(shown)])
+        return NOTHING
+
+
 def said(text: str) -> dict[str, Any]:
     """An agent's input."""
     return {"messages": [("user", text)]}
@@ -130,6 +141,11 @@ def thread(name: str) -> dict[str, Any]:
 def prompt(messages: Sequence[BaseMessage]) -> str:
     """All that a model was shown, as one text."""
     return "\n".join(message.text for message in messages)
+
+
+def repeat(messages: Sequence[BaseMessage]) -> str:
+    """Answer with all that was shown, without the tags by which it would be found in the answer and removed."""
+    return re.sub(r"</?learned_\d+>\n?", "", prompt(messages))
 
 
 Agent = Callable[..., Any]

@@ -12,7 +12,7 @@ import pytest
 import typer
 from documentation import DOCS, PAGES, PROJECT, README, blocks_of, text_of
 from openai_server import OpenAIServer
-from people import conversation, edit, edits
+from people import conversation, edit, edits, repeat
 
 import langgraph_learning
 from langgraph_learning import LearningMachine, Mode, Scope
@@ -83,7 +83,7 @@ class Reader(ScriptedModel):
     def answer(self, call: ModelCall, number: int) -> Answer:
         """Answer whatever is asked for."""
         if call.schema is None:
-            return f"I was shown: {call.messages[-1].text}"
+            return f"I was shown: {repeat(call.messages[-1:])}"
         if "opinions" in str(call.schema):
             pairs = re.findall(r"^\[(\d+)\]", call.messages[-1].text, re.MULTILINE)
             return {"opinions": [{"pair": int(pair), "opinion": "same"} for pair in pairs]}

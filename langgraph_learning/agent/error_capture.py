@@ -23,7 +23,7 @@ def record_errors(loop: Loop, state: GraphState, run: RunContext) -> Iterator[No
     except GraphBubbleUp:  # an interrupt is no failure
         raise
     except Exception as error:
-        drive(_record_error(loop, state, run, error), run.store, run.config)
+        drive(record_error(loop, state, run, error), run.store, run.config)
         raise
 
 
@@ -35,11 +35,12 @@ async def arecord_errors(loop: Loop, state: GraphState, run: RunContext) -> Asyn
     except GraphBubbleUp:
         raise
     except Exception as error:
-        await adrive(_record_error(loop, state, run, error), run.store, run.config)
+        await adrive(record_error(loop, state, run, error), run.store, run.config)
         raise
 
 
-def _record_error(loop: Loop, state: GraphState, run: RunContext, error: Exception) -> Flow[None]:
+def record_error(loop: Loop, state: GraphState, run: RunContext, error: Exception) -> Flow[None]:
+    """Let the learning stores record an error. A failure to do so is noted on the error, never raised."""
     try:
         yield from limit_store_waiting(_learn_from_error(loop, state, run, error), run.start.waiting)
     except Exception as failure:  # noqa: BLE001 - the agent's own error is raised in any case, and reports this one

@@ -121,7 +121,11 @@ def _hands_over(result: object) -> bool:
 
 
 def _add_context_to_response(response: ModelResponse[Any], context: AgentContext, run: RunContext) -> Any:
-    """Return a response with the context where an interrupt lost it: votes on the answer need it."""
+    """Return a response without what was injected, and with the context where an interrupt lost it.
+
+    Votes on the answer need the context.
+    """
+    response = context.strip(response)
     update = add_context({}, context, run.config)
     if not update:
         return response

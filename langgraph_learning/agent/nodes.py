@@ -16,13 +16,9 @@ from langgraph_learning.agent.steps import Loop, Node
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.langgraph_compat import make_node
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.recall.injection import (
-    add_context,
-    current_context,
-    inject,
-    strip_injected,
-    use_context,
-)
+from langgraph_learning.recall.context_view import clean_errors, show_context
+from langgraph_learning.recall.injection import add_context, use_context
+from langgraph_learning.recall.model_calls import calls_graph
 
 
 class Nodes:
@@ -61,46 +57,28 @@ class Nodes:
         `machine.wrap`.
         inject: False if the agent calls `learned_context()` itself.
         """
-        runnable = _agent_runnable(agent, inject)
+        runnable = _agent_runnable(agent)
+        # A graph inside would save the view that it is given.
+        show = show_context if inject and not calls_graph(agent) else lambda state, _: state
         loop = self._loop
 
         def answer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
             context = drive(loop.context_for_agent(state, run), run.store, config)
-            with use_context(context), record_errors(loop, state, run):
-                return add_context(runnable.invoke(state, config), context, config)
+            with use_context(context), record_errors(loop, state, run), clean_errors(context):
+                output = runnable.invoke(show(state, context), config)
+            return add_context(context.strip(output), context, config)
 
         async def aanswer(state: Mapping[str, Any], config: RunnableConfig) -> Any:
             run = loop.run()
             context = await adrive(loop.context_for_agent(state, run), run.store, config)
             with use_context(context):
                 async with arecord_errors(loop, state, run):
-                    return add_context(await runnable.ainvoke(state, config), context, config)
+                    with clean_errors(context):
+                        output = await runnable.ainvoke(show(state, context), config)
+            return add_context(context.strip(output), context, config)
 
         return make_node(answer, aanswer, name="agent")
-
-
-class ContextView(Runnable[Any, Any]):
-    """A node that sees the context among its messages, and returns none of it.
-
-    The view is made from the node's input, never from a channel, so nothing of it can reach a checkpoint.
-    """
-
-    def __init__(self, bound: Runnable[Any, Any]) -> None:
-        self.bound = bound
-        self.name = bound.get_name()
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Run the node."""
-        messages, injected = _messages_with_context(input)
-        output = self.bound.invoke(_replace_messages(input, injected), config, **kwargs)
-        return strip_injected(output, messages, injected)
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Run the node asynchronously."""
-        messages, injected = _messages_with_context(input)
-        output = await self.bound.ainvoke(_replace_messages(input, injected), config, **kwargs)
-        return strip_injected(output, messages, injected)
 
 
 class MessagesNode(Runnable[Any, Any]):
@@ -122,7 +100,7 @@ class MessagesNode(Runnable[Any, Any]):
         return state["messages"] if isinstance(self.bound, BaseLanguageModel) else state
 
 
-def _agent_runnable(agent: Any, inject: bool) -> Runnable[Any, Any]:
+def _agent_runnable(agent: Any) -> Runnable[Any, Any]:
     if isinstance(agent, PregelProtocol):
         raise Misconfigured("A compiled graph is not a node of the loop: use machine.wrap(graph) instead.")
     if isinstance(agent, Runnable):
@@ -133,27 +111,7 @@ def _agent_runnable(agent: Any, inject: bool) -> Runnable[Any, Any]:
         runnable = MessagesNode(make_node(agent, name="agent"))
     else:
         raise Misconfigured(f"{type(agent).__name__} is no agent: give a compiled graph, a Runnable or a function.")
-    return ContextView(runnable) if inject else runnable
-
-
-def _messages_with_context(input: Any) -> tuple[list[Any], list[Any]]:
-    """Return the messages of a node's input, and the same with the context; two empty lists without either."""
-    messages = input.get("messages") if isinstance(input, Mapping) else getattr(input, "messages", None)
-    context = current_context()
-    if not isinstance(messages, list) or context is None:
-        return [], []
-    # All of it goes with the question: the agent may add a system message later, and no provider wants two.
-    return messages, inject(messages, context.with_question())
-
-
-def _replace_messages(input: Any, messages: list[Any]) -> Any:
-    if not messages:
-        return input
-    if isinstance(input, Mapping):
-        return {**input, "messages": messages}
-    copy = input.model_copy() if hasattr(input, "model_copy") else type(input)(**vars(input))
-    copy.messages = messages
-    return copy
+    return runnable
 
 
 def _as_update(answer: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
@@ -20,8 +20,9 @@ from langgraph_learning.core.langgraph_compat import is_part_of_tool, read_chann
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import ROOT, Caller, LearningContext, Scope, apply_authentication, escape
 from langgraph_learning.core.speakers import Arrivals, Origin, read_arrivals, record_arrivals
-from langgraph_learning.core.transcript import last_question
+from langgraph_learning.core.transcript import last_question, read_messages
 from langgraph_learning.errors import Misconfigured, MissingOwner
+from langgraph_learning.recall.injection import read_context
 from langgraph_learning.recall.trial import current_trial
 from langgraph_learning.stores.base import Request, Turn
 
@@ -144,9 +145,18 @@ class RunContext:
         self.start.problems.append(problem)
         self.emit({"error": problem})
 
+    def see(self, state: Mapping[str, Any]) -> tuple[AnyMessage, ...]:
+        """Return the messages of the thread during this turn, with those that were removed meanwhile."""
+        value = state.get("messages")
+        messages = read_messages(value)
+        # Pairs and dicts become other messages each time, so none of them can be told to be missing.
+        are_messages = value is not None and all(isinstance(message, BaseMessage) for message in value)
+        return self.start.seen.add(messages) if are_messages else tuple(messages)
+
     def turn(self, state: Mapping[str, Any]) -> Turn:
         """Return the turn to learn from, with the messages that were removed from the thread since it began."""
-        messages = self.start.seen.add(state.get("messages") or ())
+        context = read_context(self.config)
+        messages = context.strip(self.see(state)) if context else self.see(state)
         arrivals = self.start.arrivals or Arrivals(read_arrivals(state.get(ARRIVALS_CHANNEL)))
         return Turn(self.caller, messages, self.now, self.id, read_session(state, self.caller), arrivals)
 
@@ -157,12 +167,12 @@ class RunContext:
             origin = Origin()  # the run around has no user of its own, either
         known = read_arrivals(state.get(ARRIVALS_CHANNEL))
         around = origin if isinstance(origin, Origin) else None
-        arrivals = record_arrivals(state.get("messages") or (), self.caller.user, known, around)
+        arrivals = record_arrivals(read_messages(state.get("messages")), self.caller.user, known, around)
         return replace(self, start=replace(self.start, arrivals=arrivals))
 
     def request(self, state: Mapping[str, Any]) -> Request:
         """Return the request to recall for."""
-        messages: Sequence[Any] = state.get("messages") or ()
+        messages = read_messages(state.get("messages"))
         branch = tuple(message.id for message in messages if message.id)
         return Request(self.caller, last_question(messages), self.now, branch, read_session(state, self.caller))
 

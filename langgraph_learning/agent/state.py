@@ -61,12 +61,17 @@ class LearningState(TypedDict, total=False):
     learning_turn: Annotated[TurnStart, UntrackedValue]
     learning_origin: Annotated[Origin, OriginChannel]
     learning_recalled: Annotated[Recalled, UntrackedValue]
-    learning_context: Annotated[AgentContext, UntrackedValue]
+    # After an interrupt several nodes may build it anew in one step.
+    learning_context: Annotated[AgentContext, UntrackedValue(AgentContext, guard=False)]
     learning_lesson: Annotated[ExtractionResult, UntrackedValue]
     learning_session: list[dict[str, Any]]
     learning_speakers: dict[str, str | None]
     learning_errors: Annotated[list[str], LastNonEmpty]
     learning_proposed: list[str]
+
+
+UNSAVED_CHANNELS = ("learning_turn", "learning_origin", "learning_recalled", "learning_context", "learning_lesson")
+"""Channels that live for one run and are streamed to nobody."""
 
 
 class LearningAgentState(AgentState[Any]):

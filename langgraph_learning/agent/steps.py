@@ -1,9 +1,11 @@
 """The steps of the loop, recall, build_context, extract and update, as flows; and the node that runs a step."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.constants import TAG_HIDDEN
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import BaseStore
 
@@ -13,7 +15,7 @@ from langgraph_learning.background.dispatch import LearnWhere, Work, make_dispat
 from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
-from langgraph_learning.core.langgraph_compat import find_checkpointer
+from langgraph_learning.core.langgraph_compat import find_checkpointer, without_tag
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
@@ -83,7 +85,7 @@ class Loop:
 
     def context_for_agent(self, state: GraphState, run: RunContext) -> Flow[AgentContext]:
         """Return the context that was built in this run. After an interrupt it is lost, so it is built again."""
-        run.start.seen.add(state.get("messages") or ())
+        run.see(state)
         context = read_context(run.config)
         if context is None:
             recalled, _ = yield from self._recall_or_report(state, run)
@@ -141,7 +143,7 @@ class Loop:
     def _recall(self, state: GraphState, run: RunContext) -> Flow[tuple[Recalled, list[str]]]:
         for store in self.stores:
             run.caller.namespace(store.scope, store.name)  # a missing owner is an error before any model call
-        run.start.seen.add(state.get("messages") or ())
+        run.see(state)
         yield from self._announce(state, run)
         recalled, errors = yield from self._recall_or_report(state, run)
         run.emit({"recalled": [learning_event(found) for learnings in recalled.values() for found in learnings]})
@@ -218,7 +220,7 @@ class Loop:
         # A candidate that waits for other users is of no concern to this conversation.
         proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]
         return {
-            "learning_errors": [*_errors_in(state, run), *result.errors],
+            **_error_update(state, [*_errors_in(state, run), *result.errors]),
             "learning_session": session or list(state.get("learning_session") or ()),
             "learning_proposed": [learning.key for learning in proposed],
         }
@@ -236,14 +238,19 @@ class Node(Runnable[Any, Any]):
         """Run the step. The annotation tells LangGraph which channels it needs."""
         return self.invoke(state)
 
+    def _run(self) -> RunContext:
+        """Return the run. The node may be hidden in the stream; the model calls that it makes are not."""
+        run = self._loop.run()
+        return replace(run, config=without_tag(run.config, TAG_HIDDEN))
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
         """Run the step."""
-        run = self._loop.run()
+        run = self._run()
         return drive(self._step(input, run), run.store, run.config)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:
         """Run the step asynchronously."""
-        run = self._loop.run()
+        run = self._run()
         return await adrive(self._step(input, run), run.store, run.config)
 
 
@@ -284,8 +291,13 @@ def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, error
         "learning_turn": start,
         "learning_speakers": start.arrivals.saved if start.arrivals else {},
         "learning_session": session or list(state.get("learning_session") or ()),
-        "learning_errors": errors,
+        **_error_update(state, errors),
     }
+
+
+def _error_update(state: GraphState, errors: list[str]) -> dict[str, list[str]]:
+    """Return the update of the errors; none where there was none before either, so that no stream tells of it."""
+    return {"learning_errors": errors} if errors or state.get("learning_errors") else {}
 
 
 def _to_json(learning: Learning) -> dict[str, Any]:

@@ -2,13 +2,23 @@
 
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import MAXYEAR, UTC, datetime
 from enum import Enum
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AnyMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    convert_to_messages,
+)
 
 from langgraph_learning.core.keys import fingerprint, prefix_fingerprints
 from langgraph_learning.core.learning import Channel
@@ -306,3 +316,14 @@ def _is_hidden(message: AnyMessage, hidden: Collection[str]) -> bool:
 
 def _limit_text(message: AnyMessage, hidden: Collection[str] = ()) -> str:
     return truncate_to_tokens(message_text(message, hidden), MESSAGE_TOKENS.get(message.type, 500))
+
+
+def read_messages(value: Any) -> list[AnyMessage]:
+    """Return the value of a channel of messages as messages: its reducer may leave pairs and dicts as they are."""
+    parts = list(value) if isinstance(value, list | tuple | deque) else [] if value is None else [value]
+    if all(isinstance(part, BaseMessage) for part in parts):
+        return parts
+    try:
+        return list(convert_to_messages(parts))  # type: ignore[arg-type]  # BaseMessage is AnyMessage here
+    except (ValueError, TypeError, NotImplementedError):  # the agent's reducer decides what a message is, and complains
+        return [part for part in parts if isinstance(part, BaseMessage)]  # type: ignore[misc]

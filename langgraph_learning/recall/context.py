@@ -1,8 +1,10 @@
 """AgentContext, the learnings that an agent sees as text: rendering of all learning stores within a token budget."""
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,6 +14,7 @@ from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import ItemRef
 from langgraph_learning.core.text import truncate
 from langgraph_learning.core.transcript import CHARS_PER_TOKEN, count_tokens
+from langgraph_learning.recall.stripping import add_marks, strip_marked
 from langgraph_learning.stores.base import LearningStore, Request
 
 DATA_PREAMBLE, INSTRUCTIONS_PREAMBLE = (
@@ -39,10 +42,20 @@ class AgentContext(BaseModel):
     """The part that depends on the question. It goes with the question, at the end of the prompt."""
     learnings: tuple[ItemRef, ...] = ()
     """Namespaces and keys of all learnings in it."""
+    mark: str = ""
+    """Random digits that no user can know: injected text stands between two of them, and is found by them again."""
 
     def with_question(self) -> "AgentContext":
         """Return a copy in which everything goes with the question."""
-        return AgentContext(relevant=str(self), learnings=self.learnings)
+        return self.model_copy(update={"stable": "", "relevant": str(self)})
+
+    def marked(self, text: str) -> str:
+        """Return a part of the text between the marks of this run."""
+        return add_marks(text, self.mark)
+
+    def strip(self, value: Any) -> Any:
+        """Return a value, such as a node's output, without what was injected between the marks of this run."""
+        return strip_marked(value, self.mark, (str(self), self.relevant))
 
     def __str__(self) -> str:
         """Return both parts as one text."""
@@ -76,7 +89,12 @@ def build_agent_context(
         parts[INSTRUCTIONS_BLOCK].insert(0, INSTRUCTIONS_PREAMBLE)
     blocks = {name: _render_block(name, texts) for name, texts in parts.items()}
     stable = "\n\n".join(block for block in (blocks[INSTRUCTIONS_BLOCK], blocks[DATA_BLOCK]) if block)
-    return AgentContext(stable=stable, relevant=blocks[RELEVANT_BLOCK], learnings=tuple(refs))
+    return AgentContext(stable=stable, relevant=blocks[RELEVANT_BLOCK], learnings=tuple(refs), mark=_generate_mark())
+
+
+def _generate_mark() -> str:
+    """Return a new mark. It has digits only, so that it survives a change of case."""
+    return f"{secrets.randbelow(10**16):016}"
 
 
 def _render_within(

@@ -1,6 +1,6 @@
 """Injection of the context into the messages of a model call, its removal from what is saved, and `learned_context`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -12,11 +12,10 @@ from langgraph.config import get_config
 from langgraph_learning.core.langgraph_compat import read_channel
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.recall.context import AgentContext
+from langgraph_learning.recall.stripping import MESSAGE_ID
 
 CHANNEL = "learning_context"
 """Channel of the graph's state with the `AgentContext`; it is not checkpointed."""
-MESSAGE_ID = "langgraph-learning"
-"""Reserved id of the system message that is added if the conversation has none."""
 _current_context: ContextVar[AgentContext | None] = ContextVar("langgraph_learning_shown", default=None)
 
 
@@ -38,13 +37,18 @@ def use_context(context: AgentContext) -> Iterator[None]:
 def inject(messages: Sequence[AnyMessage], context: AgentContext) -> list[AnyMessage]:
     """Return messages with the context added: stable text to the system message, the rest to the user's last message.
 
-    Without a message of the user, all of it goes into the system message. The given messages are not changed.
+    Without a message of the user, all of it goes into the system message. The given messages are not changed. The part
+    that depends on the question stands between marks. The stable part does not: marks differ from run to run, and
+    prompt caches hold only what stays the same.
     """
     injected = list(messages)
     question = _last_question_index(injected)
-    system_text = context.stable if question is not None else str(context)
-    if context.relevant and question is not None:
-        injected[question] = append_text(injected[question], context.relevant)
+    relevant = context.marked(context.relevant)
+    system_text = context.stable
+    if question is None:
+        system_text = "\n\n".join(part for part in (context.stable, relevant) if part)
+    elif relevant:
+        injected[question] = append_text(injected[question], relevant)
     if not system_text:
         return injected
     if injected and isinstance(injected[0], SystemMessage):
@@ -58,29 +62,6 @@ def append_text(message: AnyMessage, text: str) -> AnyMessage:
         return message.model_copy(update={"content": f"{message.content}\n\n{text}" if message.content else text})
     block: dict[str, Any] = {"type": "text", "text": text}
     return message.model_copy(update={"content": [*message.content, block]})
-
-
-def strip_injected(output: Any, originals: Sequence[AnyMessage], injected: Sequence[AnyMessage]) -> Any:
-    """Return a node's output in which injected messages are replaced by the originals, at any depth."""
-    unchanged = {id(message) for message in originals}
-    changed_ids = {message.id for message in injected if id(message) not in unchanged}
-    original_by_id = {message.id: message for message in originals if message.id}
-
-    def restore(value: Any) -> Any:
-        if isinstance(value, list):
-            return restore_all(value)
-        if type(value) is tuple:  # a named tuple stays as it is
-            return tuple(restore_all(value))
-        if isinstance(value, dict):
-            return {key: restore(part) for key, part in value.items()}
-        if isinstance(value, HumanMessage | SystemMessage) and value.id in changed_ids and value in injected:
-            return original_by_id.get(value.id or "", value)
-        return value
-
-    def restore_all(values: Iterable[Any]) -> list[Any]:
-        return [restore(part) for part in values if getattr(part, "id", None) != MESSAGE_ID]
-
-    return restore(output)
 
 
 def learned_context() -> str:
@@ -100,7 +81,7 @@ def learned_context() -> str:
             "No learned context was built in this run. Put machine.nodes.recall and machine.nodes.build_context before "
             "this node, and add it as machine.nodes.agent(your_node) if the graph can be interrupted."
         )
-    return str(context)
+    return context.marked(str(context))
 
 
 def read_context(config: RunnableConfig) -> AgentContext | None:

@@ -7,9 +7,23 @@ from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from people import ALEX, NOTHING, echo, edit, edits, machine, notes_what_users_say, observation, prompt, said, thread
+from people import (
+    ALEX,
+    NOTHING,
+    SAM,
+    echo,
+    edit,
+    edits,
+    learner,
+    machine,
+    notes_what_users_say,
+    observation,
+    prompt,
+    said,
+    thread,
+)
 
-from langgraph_learning import LearningContext, LearningMachine, UserMemory, UserProfile
+from langgraph_learning import LearningContext, LearningMachine, Scope, UserMemory, UserProfile
 from langgraph_learning.agent.state import LastNonEmpty
 from langgraph_learning.testing import ScriptedModel
 
@@ -148,3 +162,27 @@ def test_errors_are_gone_from_the_state_after_the_next_turn():
 
     assert "ConnectionError" in saved["learning_errors"][0]
     assert "learning_errors" not in agent.get_state(thread("a")).values
+
+
+async def test_an_answer_that_copies_the_injected_text_is_saved_without_it():
+    """The part that goes with the question stands between the marks of the run, as with `wrap`."""
+    for way in ("invoke", "ainvoke"):
+        talk, saver = ScriptedModel(lambda messages: f"You said: {messages[-1].text}"), InMemorySaver()
+        learning = machine([edits(observation("Xylophone quartz 4711"))], [UserMemory(scope=Scope.TEAM)])
+        agent = create_agent(
+            talk,
+            [],
+            middleware=[learning.middleware()],
+            store=InMemoryStore(),
+            checkpointer=saver,
+            context_schema=LearningContext,
+        )
+        agent.invoke(said("Xylophone quartz 4711"), thread("a"), context=ALEX)
+        learner(learning).answers = lambda _: NOTHING
+        if way == "invoke":
+            result = agent.invoke(said("xylophone?"), thread("b"), context=SAM)
+        else:
+            result = await agent.ainvoke(said("xylophone?"), thread("b"), context=SAM)
+
+        assert "Xylophone quartz 4711" in prompt(talk.shown[-1])
+        assert "You said: xylophone?" == result["messages"][-1].text

@@ -16,7 +16,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres import PostgresStore
-from people import ALEX, EVE, NOTHING, SAM, edit, edits, learner, machine, observation, prompt, said, thread
+from people import ALEX, EVE, NOTHING, SAM, edit, edits, learner, machine, observation, prompt, repeat, said, thread
 from psycopg_pool import PoolClosed
 from pydantic import BaseModel
 
@@ -88,7 +88,7 @@ def texts(learning: LearningMachine, context: LearningContext = ALEX) -> set[str
 def test_what_an_agent_saves_the_next_session_knows(store: BaseStore):
     """Without any extraction: the machine's model is never asked."""
     learning = agentic(store)
-    answers = [calls(notes("Drinks green tea")), "Noted.", lambda shown: prompt(shown)]
+    answers = [calls(notes("Drinks green tea")), "Noted.", repeat]
     agent = talk(learning, answers)
     agent.invoke(said("I drink green tea"), thread("a"), context=ALEX)
 

@@ -394,13 +394,14 @@ def test_asking_where_nothing_was_built_says_what_to_do():
         learned_context()
 
 
-def test_studio_sees_five_nodes_and_the_agent_inside(memory: InMemoryStore):
-    """The loop is drawn as it is, and the agent can be opened."""
-    agent = knowing(memory).wrap(create_agent(echo(), [], name="inner"))
+def test_studio_sees_the_loop_around_the_agents_own_nodes(memory: InMemoryStore):
+    """The loop is drawn as it is, and a graph inside the agent can be opened."""
+    inner = StateGraph(MessagesState).add_node("agent", create_agent(echo(), [])).add_edge(START, "agent").compile()
+    agent = knowing(memory).wrap(inner)
 
-    assert ["__start__", "recall", "build_context", "agent", "extract", "update", "__end__"] == list(
-        agent.get_graph().nodes
-    )
+    for drawing in (agent.get_graph(), knowing(memory).wrap(lambda state: state).get_graph()):
+        assert ["__start__", "recall", "build_context", "agent", "extract", "update", "__end__"] == list(drawing.nodes)
+        assert set(itertools.pairwise(drawing.nodes)) == {(edge.source, edge.target) for edge in drawing.edges}
     assert ["agent"] == [name for name, _ in agent.get_subgraphs()]
     assert "agent:model" in agent.get_graph(xray=True).nodes
     assert "description" in agent.get_context_jsonschema()["properties"]["user_id"]
@@ -421,13 +422,11 @@ def test_what_cannot_be_wrapped_says_so(memory: InMemoryStore):
     """Each refusal names the way that works."""
     learning = knowing(memory)
     no_messages = StateGraph(TypedDict("S", {"x": int})).add_node("n", lambda s: s).add_edge(START, "n")
-    keeps_own_state = create_agent(echo(), [], checkpointer=True)
     has_context = StateGraph(MessagesState, dict).add_node("n", lambda s: s).add_edge(START, "n").compile()
 
     for agent, hint in [
         (no_messages.compile(), "messages"),
         (no_messages, "compile it"),
-        (keeps_own_state, "checkpointer=True"),
         (has_context, "context_from"),
         (create_agent(echo(), [], middleware=[learning.middleware()]), "not both"),
         ("not an agent", "Runnable or a function"),

@@ -97,6 +97,10 @@ def test_a_channel_outside_the_nodes_schema_can_be_read():
     [
         ("langgraph._internal._runnable", "RunnableCallable"),
         ("langgraph._internal._constants", "CONFIG_KEY_READ"),
+        ("langgraph._internal._constants", "CONFIG_KEY_SEND"),
+        ("langgraph._internal._constants", "CONFIG_KEY_SCRATCHPAD"),
+        ("langgraph._internal._config", "DEFAULT_RECURSION_LIMIT"),
+        ("langgraph.pregel._read", "PregelNode"),
     ],
 )
 def test_a_langgraph_that_moved_a_private_name_is_named(module: str, name: str):

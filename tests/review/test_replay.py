@@ -12,7 +12,7 @@ from langgraph.graph import MessagesState, StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import interrupt
-from people import ALEX, EVE, SAM, learner, machine, notes_what_users_say, prompt, said, thread
+from people import ALEX, EVE, SAM, learner, machine, notes_what_users_say, prompt, repeat, said, thread
 
 from langgraph_learning import Mode, Scope, UserMemory
 from langgraph_learning.errors import Misconfigured, NotFound
@@ -60,7 +60,7 @@ def test_in_a_replay_a_section_says_one_thing(store: BaseStore):
     learning = improving(store)
     agent = talking(learning, InMemorySaver())
     key = corrected(learning, agent)
-    looks = learning.wrap(create_agent(ScriptedModel(prompt), []), checkpointer=InMemorySaver())
+    looks = learning.wrap(create_agent(ScriptedModel(repeat), []), checkpointer=InMemorySaver())
     (replay, *_) = learning.replay(SAM, key, looks, threads=agent)
 
     assert ["Be kind." in str(replay.before), "Be kind." in str(replay.after)] == [True, False]

@@ -7,6 +7,7 @@ from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.pregel.remote import RemoteGraph
 from openai_server import OpenAIServer
+from people import repeat
 
 from graphs import learning_agent, offline
 from langgraph_learning import LearningContext, LearningMachine
@@ -22,7 +23,7 @@ def answer(messages):
     """Learn as the offline model does; answer with all that was shown."""
     if messages[0].text.startswith("You watch a conversation"):
         return {"edits": list(offline.edits(messages))}
-    return "\n".join(message.text for message in messages)
+    return repeat(messages)
 
 
 @pytest.fixture(scope="module")

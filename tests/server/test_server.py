@@ -184,14 +184,14 @@ def test_nobody_writes_past_the_machine(server, alexs_thread):
 
 
 def test_studio_sees_the_loop(server):
-    """The graph has the five nodes in their order, with the agent's own nodes inside."""
+    """The agent's own nodes stand between those of the loop."""
     graph = server.studio().assistants.get_graph(AGENT, xray=True)
     after = {edge["source"]: edge["target"] for edge in graph["edges"]}
     path = ["__start__"]
     while path[-1] in after:
         path.append(after[path[-1]])
 
-    assert ["__start__", "recall", "build_context", "agent:model", "extract", "update", "__end__"] == path
+    assert ["__start__", "recall", "build_context", "model", "extract", "update", "__end__"] == path
 
 
 def test_studio_explains_every_field_of_the_context(server):
@@ -227,6 +227,19 @@ def test_what_was_learnt_outlives_the_server(server, alexs_thread):
     assert "three phases" in say(server.person("sam"), ASKED)[0]
     say(alex, "The second phase takes longest.", alexs_thread)
     assert before == alex.threads.get_state(alexs_thread)["values"]["messages"][:-2]
+
+
+def test_a_copied_thread_answers_and_learns(server, alexs_thread):
+    """The copy goes on with the conversation, and what is said in it is known in other threads."""
+    alex = server.person("alex")
+    before = alex.threads.get_state(alexs_thread)["values"]["messages"]
+    copied = alex.threads.copy(alexs_thread)["thread_id"]
+    say(alex, "The kangaroo project needs a budget.", copied)
+    messages = alex.threads.get_state(copied)["values"]["messages"]
+
+    assert before == messages[:-2]
+    assert before == alex.threads.get_state(alexs_thread)["values"]["messages"]
+    assert "kangaroo project needs a budget" in say(server.person("sam"), "What about the kangaroo project?")[0]
 
 
 def test_a_second_message_waits_until_the_first_is_learnt(make_server):
