@@ -1,4 +1,7 @@
-"""Data of the store benchmark: notes on topics with their vectors, in namespaces of many sizes."""
+"""Data of the store benchmark: notes on topics with their vectors, in namespaces of many sizes.
+
+Their words are as frequent as those of a language: the second is half as common as the first, and so on.
+"""
 
 import sys
 import time
@@ -20,6 +23,42 @@ PARTS = {"small": list(SIZES)[:4], "large": list(SIZES)[4:]}
 """Two parent namespaces that hold about half of all items each."""
 TOPICS = 400
 NEAREST = 10
+VOCABULARY = 50_000
+LENGTHS = range(20, 41)
+"""Lengths of texts in words."""
+KINDS = ("a rare word", "mixed", "common words")
+"""Kinds of questions."""
+
+
+class Language:
+    """Words of made-up syllables, and texts of them."""
+
+    def __init__(self) -> None:
+        chances = 1 / (np.arange(VOCABULARY) + 2.7)
+        self._until = np.cumsum(chances / chances.sum())
+
+    def text(self, seed: str, length: int, common_first: int = 0) -> str:
+        """Return a text; with `common_first`, one of its words is among the words after the most common ones."""
+        random = np.random.default_rng(zlib.crc32(seed.encode()))
+        ranks = np.searchsorted(self._until, random.random(length))
+        if common_first:
+            ranks[0] = random.integers(common_first, VOCABULARY)
+        return " ".join(spell(min(int(rank), VOCABULARY - 1)) for rank in ranks)
+
+    def question(self, seed: str, kind: str) -> str:
+        """Return a question of one of the kinds."""
+        random = np.random.default_rng(zlib.crc32(seed.encode()))
+        if kind == KINDS[0]:
+            return spell(int(random.integers(2000, VOCABULARY)))
+        if kind == KINDS[1]:
+            return self.text(seed, 6, common_first=500)
+        return " ".join(spell(int(rank)) for rank in random.integers(0, 40, size=4))
+
+
+def spell(rank: int) -> str:
+    """Return the word of a rank, which no list of common words has."""
+    syllables = [f"{consonant}{vowel}" for consonant in "bdfgklmnprstvz" for vowel in "aeiou"]
+    return "zu" + "".join(syllables[rank // len(syllables) ** place % len(syllables)] for place in range(3))
 
 
 class World:
@@ -28,6 +67,8 @@ class World:
     def __init__(self, dims: int, delay: float = 0) -> None:
         """delay: how many seconds embedding takes."""
         self.dims, self.delay = dims, delay
+        self.topics: dict[str, int] = {}
+        """The topics of texts that are about one; any other text is about an arbitrary one."""
         self._topics = np.random.default_rng(7).normal(size=(TOPICS, dims))
 
     def embed(self, texts: list[str]) -> list[list[float]]:
@@ -41,7 +82,7 @@ class World:
         return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
     def _vector(self, text: str) -> np.ndarray:
-        topic = int(text.split()[1])
+        topic = self.topics.get(text, zlib.crc32(text.encode()) % TOPICS)
         return self._topics[topic] + 0.9 * np.random.default_rng(zlib.crc32(text.encode())).normal(size=self.dims)
 
     def index(self, **more: Any) -> dict[str, Any]:
@@ -64,8 +105,15 @@ class Notes:
     def __init__(self, world: World, items: int) -> None:
         """items: the approximate number of items."""
         self.world = world
+        self.language = Language()
         self.namespaces = namespaces(items)
-        self.ops = [item(namespace, n) for namespace, size in self.namespaces.items() for n in range(size)]
+        self.ops = [self._item(namespace, n) for namespace, size in self.namespaces.items() for n in range(size)]
+
+    def _item(self, namespace: Namespace, n: int) -> PutOp:
+        length = LENGTHS[zlib.crc32(f"{namespace}{n}".encode()) % len(LENGTHS)]
+        op = item(namespace, n, self.language.text(f"{namespace}{n}", length))
+        self.world.topics[(op.value or {})["text"]] = topic_of(namespace, n)
+        return op
 
     def of_size(self, size: int) -> list[Namespace]:
         """Return the namespaces with this number of items."""
@@ -77,14 +125,17 @@ class Notes:
         above = [(len(self._rows(prefix)), [prefix]) for prefix in (*(("bench", part) for part in PARTS), ("bench",))]
         return [*((size, self.of_size(size)) for size in sizes), *((size, found) for size, found in above if size)]
 
-    def questions(self, prefixes: list[Namespace], count: int, on_any_topic: bool = False) -> list[Question]:
+    def questions(
+        self, prefixes: list[Namespace], count: int, on_any_topic: bool = False, kind: str = "mixed"
+    ) -> list[Question]:
         """Return questions on topics of items below the prefixes, or on any topic."""
-        return [self._question(prefixes[n % len(prefixes)], n, on_any_topic) for n in range(count)]
+        return [self._question(prefixes[n % len(prefixes)], n, on_any_topic, kind) for n in range(count)]
 
-    def _question(self, prefix: Namespace, nth: int, on_any_topic: bool) -> Question:
+    def _question(self, prefix: Namespace, nth: int, on_any_topic: bool, kind: str) -> Question:
         under = [namespace for namespace in self.namespaces if namespace[: len(prefix)] == prefix]
         topic = 41 * nth % TOPICS if on_any_topic else topic_of(under[37 * nth % len(under)], nth)
-        text = f"topic {topic} question {nth}"
+        text = self.language.question(f"{prefix}{nth}", kind)
+        self.world.topics[text] = topic
         rows = self._rows(prefix)
         near = rows[np.argsort(-(self._matrix[rows] @ self.world.vectors([text])[0]))[:NEAREST]]
         return Question(prefix, text, frozenset((self.ops[row].namespace, self.ops[row].key) for row in near))
@@ -104,9 +155,8 @@ def namespaces(items: int) -> dict[Namespace, int]:
     return {("bench", part[size], f"of{size}", f"n{n}"): size for size, count in counts.items() for n in range(count)}
 
 
-def item(namespace: Namespace, n: int) -> PutOp:
-    """Return one item whose text is about one of the topics of its namespace."""
-    text = f"topic {topic_of(namespace, n)} note {n} of {namespace[-1]} about things seen"
+def item(namespace: Namespace, n: int, text: str) -> PutOp:
+    """Return one item with a text."""
     return PutOp(namespace, f"k{n}", {"text": text, "status": "active" if n % 10 else "old", "n": n})
 
 

@@ -33,10 +33,9 @@ from benchmarks.figures import (
     measure_in_turns,
     plot,
     print_table,
-    report_ours,
     summarize,
 )
-from benchmarks.notes import Notes, Question, World, copy, fill, item
+from benchmarks.notes import KINDS, Language, Notes, Question, World, copy, fill, item
 from langgraph_learning.postgres import HybridPostgresStore
 
 PARTS = ("searches", "calls", "crowd", "puts")
@@ -47,11 +46,13 @@ SECONDS = 4
 
 
 class Stores(NamedTuple):
-    """The stores to compare; our two share their tables."""
+    """The stores to compare; ours share their tables."""
 
     ours: HybridPostgresStore
     theirs: PostgresStore
     hybrid: HybridPostgresStore
+    exact: HybridPostgresStore
+    """Hybrid, without any index."""
 
 
 def searches(stores: Stores, notes: Notes, queries: int) -> Iterator[Figure]:
@@ -64,8 +65,8 @@ def searches(stores: Stores, notes: Notes, queries: int) -> Iterator[Figure]:
             yield _race(f"get, {where}", stores, asked, lambda store, q: store.get(q.prefix, "k1"))
         yield _race(f"filter search, {where}", stores, asked, _filter_search)
         yield _race(f"vector search, {where}", stores, asked, _search)
-        (times,) = measure_in_turns([[lambda q=q: _search(stores.hybrid, q)] for q in asked])
-        yield report_ours(f"hybrid search, {where}", times)
+        for kind in KINDS:
+            yield from _hybrid(f"{kind}, {where}", stores, notes.questions(prefixes, queries, kind=kind))
     anything = notes.questions([("bench",)], queries, on_any_topic=True)
     yield from _recall(f"recall@{LIMIT}, any topic, everything", stores, anything)
     yield _race("vector search, any topic, everything", stores, anything, _search)
@@ -79,6 +80,20 @@ def _recall(what: str, stores: Stores, asked: list[Question]) -> Iterator[Figure
             recalls.append(len(question.nearest & got) / len(question.nearest))
         draw_bar(nth, len(asked), what)
     yield Figure(what, *(f"{statistics.mean(recalls):.3f}" for recalls in found.values()))
+
+
+def _hybrid(what: str, stores: Stores, asked: list[Question]) -> Iterator[Figure]:
+    """Compare hybrid searches with LangGraph's vector searches of the same questions, and with the exact result."""
+    turns = [[lambda s=s, q=q: _search(s, q) for s in (stores.hybrid, stores.theirs)] for q in asked]  # type: ignore[misc]
+    yield compare_times(f"hybrid search, {what}", *measure_in_turns(turns))
+    recalls = []
+    for nth, question in enumerate(asked, start=1):
+        wanted, found = (
+            {(item.namespace, item.key) for item in _search(store, question)} for store in (stores.exact, stores.hybrid)
+        )
+        recalls.append(len(wanted & found) / len(wanted))
+        draw_bar(nth, len(asked), what)
+    yield Figure(f"fused recall@{LIMIT}, {what}", f"{statistics.mean(recalls):.3f}", "none")
 
 
 def _race(what: str, stores: Stores, asked: list[Question], call: Callable[[Any, Question], Any]) -> Figure:
@@ -98,7 +113,7 @@ def single_calls(stores: Stores, notes: Notes) -> Iterator[Figure]:
     """Measure listings of namespaces and a mixed batch."""
     small = [namespace for namespace, size in notes.namespaces.items() if size <= 1000][:10]
     mixed = [
-        *(SearchOp(n, query="topic 5 what is known", filter={"status": "active"}, limit=LIMIT) for n in small),
+        *(SearchOp(n, query="what is known", filter={"status": "active"}, limit=LIMIT) for n in small),
         *(GetOp(n, "k1") for n in small[:5]),
     ]
     calls: dict[str, Callable[[Any], Any]] = {
@@ -134,7 +149,7 @@ def _by_threads(store: Any, notes: Notes) -> float:
     def work(n: int) -> int:
         done = 0
         while time.perf_counter() < end:
-            store.search(next(found), query=f"topic {n} at once", limit=LIMIT)
+            store.search(next(found), query=f"{n} at once", limit=LIMIT)
             done += 1
         return done
 
@@ -156,7 +171,7 @@ async def _by_tasks(store: Any, notes: Notes) -> float:
     async def work(n: int) -> int:
         done = 0
         while time.perf_counter() < end:
-            await store.asearch(next(found), query=f"topic {n} at once", limit=LIMIT)
+            await store.asearch(next(found), query=f"{n} at once", limit=LIMIT)
             done += 1
         return done
 
@@ -166,7 +181,7 @@ async def _by_tasks(store: Any, notes: Notes) -> float:
 def _beside_an_embedding(store: Any, notes: Notes) -> list[float]:
     namespace, taken = next(iter(notes.namespaces)), []
     for _ in range(6):
-        searching = threading.Thread(target=store.search, args=(namespace,), kwargs={"query": "topic 1 slow"})
+        searching = threading.Thread(target=store.search, args=(namespace,), kwargs={"query": "slow"})
         searching.start()
         time.sleep(0.05)
         start = time.perf_counter()
@@ -178,25 +193,34 @@ def _beside_an_embedding(store: Any, notes: Notes) -> list[float]:
 
 def puts(world: World, database: Callable[[], str], count: int) -> Iterator[Figure]:
     """Measure puts of a thousand items per batch into empty stores."""
-    ops = [item(("bulk", f"n{n % 20}"), n) for n in range(count)]
+    language = Language()
+    ops = [item(("bulk", f"n{n % 20}"), n, language.text(f"bulk {n}", 30)) for n in range(count)]
     texts = [(op.value or {})["text"] for op in ops]
     # The vectors are computed before, because embedding time is not the store's.
     known = dict(zip(texts, world.vectors(texts).tolist(), strict=True))
-    for what, kind in (("with an index over vectors", "hnsw"), ("vectors without index", "flat"), ("no vectors", None)):
+    kinds = {
+        "with an index over vectors": ("hnsw", "vector"),
+        "with indexes over vectors and words": ("hnsw", "hybrid"),
+        "vectors without index": ("flat", "vector"),
+        "vectors and words, no index over vectors": ("flat", "hybrid"),
+        "no vectors": (None, "vector"),
+    }
+    for what, (kind, mode) in kinds.items():
         settings: Any = world.index(
             embed=lambda texts: [known[text] for text in texts], ann_index_config={"kind": kind}
         )
+        settings = settings if kind else None
         with ExitStack() as opened:
-            stores: list[Any] = [
-                opened.enter_context(cls.from_conn_string(database(), index=settings if kind else None))
-                for cls in (HybridPostgresStore, PostgresStore)
-            ]
+            ours = opened.enter_context(
+                HybridPostgresStore.from_conn_string(database(), index=settings, search_mode=mode)  # type: ignore[arg-type]
+            )
+            theirs = opened.enter_context(PostgresStore.from_conn_string(database(), index=settings))
+            stores: list[Any] = [ours, theirs]
             for store in stores:
                 store.setup()
             parts = [ops[at : at + 1000] for at in range(0, count, 1000)]
             taken = measure_in_turns([[lambda s=s, p=part: s.batch(p) for s in stores] for part in parts])  # type: ignore[misc]
-        ours, theirs = (1e6 / times.p50 for times in taken)
-        yield compare_rates(f"bulk put, {what}", ours, theirs)
+        yield compare_rates(f"bulk put, {what}", *(1e6 / times.p50 for times in taken))
 
 
 @contextmanager
@@ -206,15 +230,18 @@ def _stores(mine: str, other: str, world: World) -> Iterator[Stores]:
         HybridPostgresStore.from_conn_string(mine, index=index) as ours,
         PostgresStore.from_conn_string(other, index=index, pool_config={"max_size": 10}) as theirs,
         HybridPostgresStore.from_conn_string(mine, index=index, search_mode="hybrid") as hybrid,
+        HybridPostgresStore.from_conn_string(
+            mine, index={**index, "ann_index_config": {"kind": "flat"}}, search_mode="hybrid"
+        ) as exact,
     ):
-        yield Stores(ours, theirs, hybrid)
+        yield Stores(ours, theirs, hybrid, exact)
 
 
 def _fill_stores(mine: str, other: str, stores: Stores, notes: Notes) -> None:
     """Fill both stores, and build their vector indexes afterwards: that is faster and gives better indexes."""
-    stores.ours.setup()
+    stores.hybrid.setup()
     stores.theirs.setup()
-    _without_index(mine, "learning_texts_embedding", lambda: fill(stores.ours, notes))
+    _without_index(mine, "learning_texts_meaning", lambda: fill(stores.hybrid, notes))
     _without_index(other, "store_vectors_embedding_idx", lambda: copy(mine, other))
     for url in (mine, other):
         with psycopg.connect(url, autocommit=True) as connection:

@@ -1,11 +1,8 @@
 """Texts: normalising, tokens and stems, comparing statements, truncating, escaping, and cleaning for the database."""
 
 import re
-import tomllib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 from unicodedata import category
 from unicodedata import normalize as normalize_unicode
@@ -13,21 +10,10 @@ from unicodedata import normalize as normalize_unicode
 import snowballstemmer
 
 from langgraph_learning.core.policy import CUT
+from langgraph_learning.core.words import FUNCTION_WORDS, NEGATIONS
 
 T = TypeVar("T")
 
-_WORD_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-NEGATIONS = frozenset(word for words in _WORD_LISTS["negations"].values() for word in words.split())
-"""Words that turn a statement into its opposite, in several languages."""
-_FUNCTION_WORDS = (
-    frozenset(word for words in _WORD_LISTS["function_words"].values() for word in words.split()) - NEGATIONS
-)
-_COMMON_WORDS = {
-    language: frozenset(f"{words} {_WORD_LISTS['function_words'].get(language, '')}".split())
-    for language, words in _WORD_LISTS["small_talk"].items()
-}
-"""Words of small talk and function words, by language."""
-_UNSPACED_PHRASES = re.compile("|".join(sorted(_WORD_LISTS["small_talk"]["unspaced"].split(), key=len, reverse=True)))
 _CONTRACTED_NOT = re.compile(r"n['\u2019]t\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(
     r"[.!?;:,\n()]+(?:\s|$)|\s[\u2013\u2014-]\s|\b(?:but|aber|sondern|mais|pero)\b"
@@ -93,50 +79,6 @@ def content_stems(texts: Iterable[str]) -> set[str]:
 def stem_word(word: str, language: str = "english") -> str:
     """Return the Snowball stem of a lower-case word; numbers and words with digits are returned unchanged."""
     return _stemmer(language).stemWord(word) if word.isalpha() else word
-
-
-def informative_words(text: str) -> set[str]:
-    """Return the words and numbers of a text without those of small talk, in any language.
-
-    Small talk is greetings, thanks, assent, function words, and the commonest words of talking to an assistant. A text
-    that consists of them ("thanks, can you try again?") has no informative word, so it asks for nothing in particular.
-    """
-    spaced = _UNSPACED_PHRASES.sub(" ", normalize_unicode("NFKC", text))
-    tokens = {token for token in tokenize(spaced) if _carries_content(token)}
-    return tokens - _common_words_of(tokenize(text))
-
-
-def share_of_words(question: str, text: str) -> float:
-    """Return how much of a question's weight in words a text has, from 0 to 1."""
-    weights = dict.fromkeys(map(stem_word, informative_words(question)), 1.0)
-    counts = Counter(map(stem_word, tokenize(text)))
-    found = sum(weight * min(1.0, 2.2 * counts[word] / (counts[word] + 1.2)) for word, weight in weights.items())
-    return found / sum(weights.values()) if weights else 0.0
-
-
-def mentions_exactly(text: str, question: str) -> bool:
-    """Return True if a name, number or code of a question stands literally in a text."""
-    plain = normalize_unicode("NFKC", text).casefold()
-    return any(re.search(rf"(?<!\w){re.escape(term)}(?!\w)", plain) for term in _exact_terms(question))
-
-
-def _exact_terms(question: str) -> Iterator[str]:
-    """Yield the numbers and codes of a question, and the words that have a capital within a sentence."""
-    common = _common_words_of(tokenize(question))
-    for match in re.finditer(r"[\w]+(?:[-_./:@][\w]+)*", normalize_unicode("NFKC", question)):
-        term, before = match.group(), question[: match.start()].rstrip()
-        named = any(char.isupper() for char in term) and bool(before) and before[-1] not in ".!?:"
-        coded = any(char.isdigit() or char == "_" for char in term) or any(char.isupper() for char in term[1:])
-        if (named or coded) and term.casefold() not in common:
-            yield term.casefold()
-
-
-def _common_words_of(tokens: Sequence[str]) -> set[str]:
-    """Return the common words of the languages that a text seems to be in: of those that know most of its words."""
-    counts = {language: sum(token in words for token in tokens) for language, words in _COMMON_WORDS.items()}
-    most = max(counts.values(), default=0)
-    languages = {language for language, count in counts.items() if count == most or count * 2 >= len(tokens)}
-    return {token for token in tokens if any(token in _COMMON_WORDS[language] for language in languages)}
 
 
 def plain_words(text: str) -> str:
@@ -258,7 +200,7 @@ def _split_unspaced(word: str) -> Iterator[str]:
 
 def _carries_content(token: str) -> bool:
     single_letter = len(token) == 1 and "a" <= token <= "z"
-    return token not in _FUNCTION_WORDS and not single_letter
+    return token not in FUNCTION_WORDS and not single_letter
 
 
 def _clauses_of(text: str) -> list[list[str]]:

@@ -209,10 +209,13 @@ def _lock_statements(
     by: str | None,
 ) -> list[Statement]:
     """Return the statements that lock all keys of a batch in one order; the last one reads the expected versions."""
-    statements = []
+    settings = {}
     if by is not None or not context.log_changes:
         settings = {"learning.by": by or "", "learning.log": "on" if context.log_changes else "off"}
-        statements.append(context.statements.set_local(settings))
+    if deletes or expected or context.index:
+        # A plan that Postgres made for an almost empty table would read all of it, and is kept as the table grows.
+        settings["enable_seqscan"] = "off"
+    statements = [context.statements.set_local(settings)] if settings else []
     expected_keys = _list_expected_keys(expected)
     if deletes or expected:
         keys = sorted({*puts, *deletes, *expected_keys})

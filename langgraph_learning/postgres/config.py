@@ -10,6 +10,7 @@ from pgvector import HalfVector, Vector
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
+from langgraph_learning.core.words import LANGUAGES
 from langgraph_learning.errors import Misconfigured, WrongDimensions
 
 SearchMode = Literal["vector", "hybrid"]
@@ -144,6 +145,15 @@ def check_url(url: str) -> None:
             "The database URL cannot be read. Write it as postgresql://user:password@host:port/database, with special "
             "characters in the password as %XX."
         ) from None
+
+
+def parse_language(language: str) -> str | None:
+    """Return Snowball's name of a language; None for "simple", which says nothing. Raises `Misconfigured`."""
+    if language in ("simple", ""):
+        return None
+    if language not in LANGUAGES:
+        raise Misconfigured(f"language is one of simple, {', '.join(sorted(LANGUAGES))}, not {language!r}.")
+    return language
 
 
 def parse_ttl_settings(settings: TTLConfig | Mapping[str, Any] | None) -> TTLConfig | None:

@@ -23,6 +23,8 @@ from langgraph_learning.postgres.statements import Rows, Statement
 
 T = TypeVar("T")
 _BEGIN, _COMMIT = sql.SQL("BEGIN"), sql.SQL("COMMIT")
+_LONG_TEXT = 20_000
+"""Characters from which on reading a text takes longer than an event loop should wait."""
 _AnyCursor = TypeVar("_AnyCursor", Cursor[Any], AsyncCursor[Any])
 
 
@@ -36,6 +38,14 @@ class EmbedDocuments(NamedTuple):
     """Request to embed texts that are stored. The answer is one vector per text."""
 
     texts: Sequence[str]
+
+
+class Compute(NamedTuple):
+    """Request to call a function. The answer is its result."""
+
+    function: Callable[[], Any]
+    chars: int
+    """Characters of text that it reads. Long texts are read beside the event loop."""
 
 
 class RunStatements(NamedTuple):
@@ -65,7 +75,7 @@ class Pause(NamedTuple):
     seconds: float
 
 
-PlanRequest = EmbedQueries | EmbedDocuments | RunStatements | Pause
+PlanRequest = EmbedQueries | EmbedDocuments | Compute | RunStatements | Pause
 Plan = Generator[PlanRequest, Any, T]
 
 
@@ -77,6 +87,11 @@ def embed_queries(texts: Sequence[str]) -> Plan[list[list[float]]]:
 def embed_documents(texts: Sequence[str]) -> Plan[list[list[float]]]:
     """Return one vector per text that is stored."""
     return cast(list[list[float]], (yield EmbedDocuments(texts))) if texts else []
+
+
+def compute(function: Callable[[], T], chars: int) -> Plan[T]:
+    """Call a function that reads this many characters of text."""
+    return cast(T, (yield Compute(function, chars)))
 
 
 def run_statements(
@@ -120,6 +135,8 @@ def _perform_request(request: PlanRequest, connections: Connections, embeddings:
             return _embed_queries(_require_model(embeddings), texts)
         case EmbedDocuments(texts):
             return _require_model(embeddings).embed_documents(list(texts))
+        case Compute(function):
+            return function()
         case Pause(seconds):
             return time.sleep(seconds)
 
@@ -133,6 +150,8 @@ async def _aperform_request(request: PlanRequest, connections: Connections, embe
             return await _aembed_queries(_require_model(embeddings), texts)
         case EmbedDocuments(texts):
             return await _require_model(embeddings).aembed_documents(list(texts))
+        case Compute(function, chars):
+            return await asyncio.to_thread(function) if chars > _LONG_TEXT else function()
         case Pause(seconds):
             return await asyncio.sleep(seconds)
 

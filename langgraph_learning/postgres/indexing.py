@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from langgraph.store.base import PutOp
 
-from langgraph_learning.postgres.executor import Plan, embed_documents, run_statements
-from langgraph_learning.postgres.rows import VectorColumn, join_namespace
+from langgraph_learning.errors import NotSetUp
+from langgraph_learning.postgres.executor import Plan, compute, embed_documents, run_statements
+from langgraph_learning.postgres.rows import VectorColumn, join_namespace, tenant_prefix
 from langgraph_learning.postgres.statements import PlanContext, Statement
+from langgraph_learning.postgres.words import TextWords, read_text, scope_id
 
 ItemKey = tuple[tuple[str, ...], str]
 """A namespace and a key."""
@@ -24,12 +26,8 @@ class IndexedText(NamedTuple):
     """Hash of the text, to tell whether a stored text is the same."""
 
 
-class EmbeddedTexts(NamedTuple):
-    """The vectors of texts by their digests. Those read from the tables are bytes in Postgres' binary form."""
-
-    vectors: Mapping[bytes, Sequence[float]]
-    oid: int
-    """The object id of the vectors' type in this database; 0 if there are no vectors."""
+Vectors = Mapping[bytes, Sequence[float] | bytes]
+"""The vectors of texts by their digests. Those read from the tables are bytes in Postgres' binary form."""
 
 
 class BatchIndexing:
@@ -39,7 +37,9 @@ class BatchIndexing:
         self._context = context
         self._texts = {key: extract_texts(context, op.value or {}, op.index) for key, op in puts.items()}
         self._rows = [(key, text) for key, texts in self._texts.items() for text in texts]
-        self._embedded = EmbeddedTexts({}, 0)
+        self._vectors: Vectors = {}
+        self._words: Sequence[TextWords] = ()
+        self._types: Mapping[str, int] = {}
 
     def embed(self) -> Plan[None]:
         """Fetch the vectors of all texts, known ones from the tables and new ones from the embedding model.
@@ -47,17 +47,23 @@ class BatchIndexing:
         This happens before the batch takes a connection.
         """
         index = self._context.index
-        if index and index.embeddings and self._rows:
+        if not (index and self._rows):
+            return
+        self._types = yield from read_types(self._context)
+        if index.embeddings:
             known = yield from self._read_known_vectors()
-            self._embedded = yield from embed_texts(self._context, [text for _, text in self._rows], known)
+            self._vectors = yield from embed_texts(self._context, [text for _, text in self._rows], known)
+        if self._context.hybrid:
+            pairs = [(namespace, text.text) for (namespace, _), text in self._rows]
+            self._words = yield from read_words(self._context, pairs)
 
     def statements(self) -> Iterator[Statement]:
         """Yield the statements after which exactly these texts of the items can be found."""
         if self._context.index:
             yield from (self._delete_stale_texts(keys) for keys in split_rows(list(self._texts)))
-            yield from (self._insert_texts(rows) for rows in split_rows(self._rows))
+            yield from (self._insert_texts(rows) for rows in split_rows(range(len(self._rows))))
 
-    def _read_known_vectors(self) -> Plan[dict[bytes, Sequence[float]]]:
+    def _read_known_vectors(self) -> Plan[Vectors]:
         statements = [
             self._context.statements(
                 "read known vectors",
@@ -79,11 +85,11 @@ class BatchIndexing:
             digests=[text.digest for _, text in current],
         )
 
-    def _insert_texts(self, rows: Sequence[tuple[ItemKey, IndexedText]]) -> Statement:
-        keys, texts = zip(*rows, strict=True)
-        return self._context.statements(
-            "insert texts", **key_columns(keys), **text_columns(self._context, texts, self._embedded)
-        )
+    def _insert_texts(self, rows: Sequence[int]) -> Statement:
+        keys, texts = zip(*(self._rows[row] for row in rows), strict=True)
+        words = [self._words[row] for row in rows] if self._words else []
+        columns = text_columns(self._context, texts, words, self._vectors, self._types)
+        return self._context.statements("insert texts", **key_columns(keys), **columns)
 
 
 def extract_texts(context: PlanContext, value: Mapping[str, Any], paths: Any) -> list[IndexedText]:
@@ -93,9 +99,7 @@ def extract_texts(context: PlanContext, value: Mapping[str, Any], paths: Any) ->
     return [IndexedText(field, text, _digest_text(text)) for field, text in context.index.extract_texts(value, paths)]
 
 
-def embed_texts(
-    context: PlanContext, texts: Sequence[IndexedText], known: Mapping[bytes, Sequence[float]]
-) -> Plan[EmbeddedTexts]:
+def embed_texts(context: PlanContext, texts: Sequence[IndexedText], known: Vectors) -> Plan[Vectors]:
     """Return the vectors of texts. The embedding model is called for those that are not known."""
     assert context.index is not None, "only a store with an index embeds"
     new_texts = {text.digest: text.text for text in texts if text.digest not in known}
@@ -103,22 +107,58 @@ def embed_texts(
     vectors = dict(known)
     for digest, numbers in zip(new_texts, embeddings, strict=True):
         vectors[digest] = context.index.check_dims(numbers)
-    oid = yield from _read_vector_oid(context)
-    return EmbeddedTexts(vectors, oid)
+    return vectors
 
 
-def text_columns(context: PlanContext, texts: Sequence[IndexedText], embedded: EmbeddedTexts) -> dict[str, Any]:
+def text_columns(
+    context: PlanContext,
+    texts: Sequence[IndexedText],
+    words: Sequence[TextWords],
+    vectors: Vectors,
+    types: Mapping[str, int],
+) -> dict[str, Any]:
     """Return the parameters of a statement that inserts texts, one list per column."""
-    vectors: VectorColumn | list[None] = [None] * len(texts)
-    if context.index and embedded.oid:
-        vectors = VectorColumn([embedded.vectors[text.digest] for text in texts], context.index.encode, embedded.oid)
-    return {
+    columns: dict[str, Any] = {
         "fields": [text.field for text in texts],
-        "texts": [text.text.replace("\x00", " ") for text in texts],
         "digests": [text.digest for text in texts],
-        "vectors": vectors,
-        "language": context.language,
     }
+    if context.hybrid:
+        columns |= word_columns(words, types)
+    if context.index and context.index.embeddings:
+        rows = [vectors[text.digest] for text in texts]
+        columns["vectors"] = VectorColumn(rows, types["embedding"], context.index.encode)
+    return columns
+
+
+def word_columns(words: Sequence[TextWords], types: Mapping[str, int]) -> dict[str, Any]:
+    """Return the words of texts as the parameters of a statement that stores them."""
+    return {"words": VectorColumn([each.vector for each in words], types["words"]), "tokens": [w.ids for w in words]}
+
+
+def read_words(context: PlanContext, texts: Sequence[tuple[Sequence[str], str]]) -> Plan[list[TextWords]]:
+    """Return the words of texts, each given with its namespace."""
+
+    def read() -> list[TextWords]:
+        scopes = {tenant: scope_id(tenant) for tenant in {tenant_prefix(namespace) for namespace, _ in texts}}
+        return [read_text(text, context.language, scopes[tenant_prefix(namespace)]) for namespace, text in texts]
+
+    return (yield from compute(read, sum(len(text) for _, text in texts)))
+
+
+def read_types(context: PlanContext) -> Plan[Mapping[str, int]]:
+    """Return the object ids of the types of the columns for vectors and words, by the name of the column.
+
+    Raises `NotSetUp` if there is no such column.
+    """
+    embeds = context.index is not None and context.index.embeddings is not None
+    needed = {"embedding"} if embeds else set()
+    needed |= {"words"} if context.hybrid else set()
+    if not needed <= context.caches.types.keys():
+        (rows,) = yield from run_statements(context.statements("read types"))
+        context.caches.types.update({row["name"]: row["oid"] for row in rows})
+        if not needed <= context.caches.types.keys():
+            raise NotSetUp
+    return context.caches.types
 
 
 def key_columns(keys: Sequence[ItemKey]) -> dict[str, list[str]]:
@@ -129,13 +169,6 @@ def key_columns(keys: Sequence[ItemKey]) -> dict[str, list[str]]:
 def split_rows(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Split many rows into parts for one statement each."""
     return (rows[start : start + _ROWS_PER_STATEMENT] for start in range(0, len(rows), _ROWS_PER_STATEMENT))
-
-
-def _read_vector_oid(context: PlanContext) -> Plan[int]:
-    if not context.type_oids:
-        ((row,),) = yield from run_statements(context.statements("read vector type"))
-        context.type_oids["vector"] = row["oid"]
-    return context.type_oids["vector"]
 
 
 def _digest_text(text: str) -> bytes:

@@ -10,13 +10,21 @@ from psycopg import sql
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres.config import IndexConfig
 from langgraph_learning.postgres.executor import Plan, run_statements
-from langgraph_learning.postgres.indexing import EmbeddedTexts, embed_texts, extract_texts, text_columns
-from langgraph_learning.postgres.statements import PlanContext, Rows, Statement
+from langgraph_learning.postgres.indexing import (
+    embed_texts,
+    extract_texts,
+    read_types,
+    read_words,
+    text_columns,
+    word_columns,
+)
+from langgraph_learning.postgres.statements import PlanContext, Row, Rows, Statement
 
-ReembedProgress = Callable[[int, int], None]
-"""Called with the number of items that are done and the number of all items."""
+Progress = Callable[[int, int], None]
+"""Called with the number of items or texts that are done, and of all."""
 _MIN_PGVECTOR = (0, 8)
 _ITEMS_PER_EMBEDDING_CALL = 256
+_TEXTS_PER_STEP = 1000
 
 
 class Migration(NamedTuple):
@@ -33,8 +41,12 @@ class TableState(NamedTuple):
     migrations: frozenset[int]
     vector_type: str | None
     """The type of the stored vectors with its size, such as `vector(384)`."""
-    indexed: bool
-    """True if there is a vector index."""
+    halves: bool
+    """True if there is a column for vectors in half precision."""
+    words: bool
+    """True if there are columns for words."""
+    meaning_index: bool
+    words_index: bool
     extension: str | None
     """The version of pgvector."""
 
@@ -46,7 +58,7 @@ def load_migrations() -> list[Migration]:
     return [Migration(int(name[:4]), name[5:-4], folder.joinpath(name).read_text("utf-8")) for name in names]
 
 
-def set_up_tables(context: PlanContext) -> Plan[None]:
+def set_up_tables(context: PlanContext, progress: Progress | None) -> Plan[None]:
     """Create or migrate the tables. If they are up to date it only reads, so no right to change tables is needed."""
     state = yield from _read_table_state(context)
     missing = [migration for migration in load_migrations() if migration.number not in state.migrations]
@@ -55,8 +67,8 @@ def set_up_tables(context: PlanContext) -> Plan[None]:
         migrations = [_guard_migration(migration) for migration in missing]
         yield from run_statements(_lock_schema(context), create_table, *migrations)
         state = yield from _read_table_state(context)
-    if context.index and context.index.embeddings:
-        yield from _set_up_vectors(context, context.index, state)
+    if context.index:
+        yield from _set_up_index(context, context.index, state, progress)
 
 
 def read_stored_dims(context: PlanContext) -> Plan[int | None]:
@@ -66,13 +78,14 @@ def read_stored_dims(context: PlanContext) -> Plan[int | None]:
     return int(dims) if dims.isdigit() else None
 
 
-def reembed_items(context: PlanContext, resume: bool, progress: ReembedProgress | None) -> Plan[int]:
+def reembed_items(context: PlanContext, resume: bool, progress: Progress | None) -> Plan[int]:
     """Index every item again, after a change of the embedding model, its dimensions, the fields or the language.
 
     Returns the number of items. Until it is done, searches find the items that are indexed already.
     """
     if context.index is None:
         raise Misconfigured("There is nothing to embed: this store has no index settings.")
+    context.caches.clear()
     if not resume:
         yield from _delete_index(context, context.index)
     ((unindexed,),) = yield from run_statements(context.statements("count unindexed"))
@@ -86,13 +99,12 @@ def reembed_items(context: PlanContext, resume: bool, progress: ReembedProgress 
         done, last_id = done + len(items), items[-1]["id"]
         if progress:
             progress(done, unindexed["count"])
-    if context.index.embeddings:
-        yield from run_statements(_lock_schema(context), *_create_vector_index(context, context.index))
+    yield from _create_indexes(context, context.index)
     return done
 
 
 def progress_bar(done: int, total: int) -> None:
-    """Draw a progress bar on standard error: `store.reembed(progress=progress_bar)`."""
+    """Draw a progress bar on standard error: `store.setup(progress=progress_bar)`."""
     filled = 30 * done // max(total, 1)
     print(f"\r[{'#' * filled:<30}] {done}/{total}", end="" if done < total else "\n", file=sys.stderr, flush=True)
 
@@ -103,16 +115,13 @@ def _read_table_state(context: PlanContext) -> Plan[TableState]:
     if row["migrated"]:
         (migrations,) = yield from run_statements(context.statements("read migrations"))
     numbers = frozenset(migration["number"] for migration in migrations)
-    return TableState(numbers, row["vectors"], row["indexed"], row["extension"])
+    state = {name: row[name] for name in ("halves", "words", "meaning_index", "words_index", "extension")}
+    return TableState(numbers, row["vectors"], **state)
 
 
 def _lock_schema(context: PlanContext) -> Statement:
     """Return a statement that makes others who change the tables wait until the transaction ends."""
     return context.statements("lock schema")
-
-
-def _create_vector_index(context: PlanContext, index: IndexConfig) -> list[Statement]:
-    return [context.statements("create vector index")] if index.ann else []
 
 
 def _guard_migration(migration: Migration) -> Statement:
@@ -130,7 +139,8 @@ def _guard_migration(migration: Migration) -> Statement:
     return Statement(sql.SQL(template).format(**literals).as_bytes(None), None)
 
 
-def _set_up_vectors(context: PlanContext, index: IndexConfig, state: TableState) -> Plan[None]:
+def _set_up_index(context: PlanContext, index: IndexConfig, state: TableState, progress: Progress | None) -> Plan[None]:
+    """Add the columns for vectors and words, read the words of texts that have none, and create the indexes."""
     if state.extension is None:
         yield from run_statements(_lock_schema(context), context.statements("create vector extension"))
         state = yield from _read_table_state(context)
@@ -138,26 +148,73 @@ def _set_up_vectors(context: PlanContext, index: IndexConfig, state: TableState)
         raise Misconfigured(
             f"pgvector is {state.extension} here; searching needs 0.8 or newer: ALTER EXTENSION vector UPDATE."
         )
-    if state.vector_type is None:
-        add_column = context.statements("add vector column")
-        yield from run_statements(_lock_schema(context), add_column, *_create_vector_index(context, index))
+    columns = _missing_columns(context, index, state)
+    if columns:
+        context.caches.clear()
+        yield from run_statements(_lock_schema(context), *(context.statements(name) for name in columns))
+    if context.hybrid:
+        yield from _add_words(context, index, progress)
+    if (index.ann and not state.meaning_index) or (context.hybrid and not state.words_index):
+        yield from _create_indexes(context, index)
+
+
+def _missing_columns(context: PlanContext, index: IndexConfig, state: TableState) -> list[str]:
+    """Return the names of the statements that add what the tables lack. Raises `Misconfigured` for other vectors."""
+    missing = []
+    if index.embeddings:
+        stored_type, wanted_type = (state.vector_type or "").rpartition(".")[2], f"{index.vector_type}({index.dims})"
+        if stored_type not in ("", wanted_type):
+            raise Misconfigured(
+                f"The stored vectors are {stored_type}, the index settings say {wanted_type}. "
+                "After a change of model call `store.reembed()`."
+            )
+        if not state.halves:
+            missing += ["drop old vector index", "add vector columns", "add halves"]
+    if context.hybrid and not state.words:
+        missing += ["add word columns", "create wordless index"]
+    return missing
+
+
+def _create_indexes(context: PlanContext, index: IndexConfig) -> Plan[None]:
+    names = ["create vector index"] if index.ann and index.embeddings else []
+    names += ["create word index"] if context.hybrid else []
+    if names:
+        yield from run_statements(_lock_schema(context), *(context.statements(name) for name in names))
+
+
+def _add_words(context: PlanContext, index: IndexConfig, progress: Progress | None) -> Plan[None]:
+    """Read the words of texts that an earlier release, or a store that searches by vectors alone, has written."""
+    ((wordless,),) = yield from run_statements(context.statements("count wordless"))
+    if not wordless["count"]:
         return
-    stored_type = state.vector_type.rpartition(".")[2]
-    if stored_type != f"{index.vector_type}({index.dims})":
-        raise Misconfigured(
-            f"The stored vectors are {stored_type}, the index settings say {index.vector_type}({index.dims}). "
-            "After a change of model call `store.reembed()`."
-        )
-    if index.ann and not state.indexed:
-        yield from run_statements(_lock_schema(context), *_create_vector_index(context, index))
+    types = yield from read_types(context)
+    done, last = 0, {"item": 0, "field": ""}
+    while True:
+        statement = context.statements("read wordless", **last, limit=_TEXTS_PER_STEP)
+        (rows,) = yield from run_statements(statement)
+        if not rows:
+            return
+        texts = [_find_text(index, row) for row in rows]
+        namespaces = [row["namespace"] for row in rows]
+        words = yield from read_words(context, list(zip(namespaces, texts, strict=True)))
+        columns = {"items": [row["item"] for row in rows], "fields": [row["field"] for row in rows]}
+        yield from run_statements(context.statements("add words", **columns, **word_columns(words, types)))
+        done, last = done + len(rows), {"item": rows[-1]["item"], "field": rows[-1]["field"]}
+        if progress:
+            progress(done, max(done, wordless["count"]))
+
+
+def _find_text(index: IndexConfig, row: Row) -> str:
+    """Return a stored text; "" if it is not at its field any more, because the settings of the index have changed."""
+    return dict(index.extract_texts(row["value"], row["indexed"])).get(row["field"], "")
 
 
 def _delete_index(context: PlanContext, index: IndexConfig) -> Plan[None]:
-    statements = [_lock_schema(context), context.statements("delete all texts")]
+    names = ["delete all texts"]
     if index.embeddings:
         # The vector index is dropped with its column: building it once at the end takes a fraction of the time.
-        statements += [context.statements("create vector extension"), context.statements("replace vector column")]
-    yield from run_statements(*statements)
+        names += ["create vector extension", "drop vector columns", "add vector columns", "add halves"]
+    yield from run_statements(_lock_schema(context), *(context.statements(name) for name in names))
 
 
 def _index_items(context: PlanContext, index: IndexConfig, items: Rows) -> Plan[None]:
@@ -168,13 +225,15 @@ def _index_items(context: PlanContext, index: IndexConfig, items: Rows) -> Plan[
             texts.append(text)
     if not texts:
         return
-    embedded = EmbeddedTexts({}, 0)
-    if index.embeddings:
-        embedded = yield from embed_texts(context, texts, {})
+    vectors, words = (yield from embed_texts(context, texts, {})) if index.embeddings else {}, []
+    if context.hybrid:
+        namespaces = [item["namespace"] for item in owners]
+        words = yield from read_words(context, [(n, text.text) for n, text in zip(namespaces, texts, strict=True)])
+    types = yield from read_types(context)
     statement = context.statements(
         "insert texts again",
         ids=[item["id"] for item in owners],
         versions=[item["version"] for item in owners],
-        **text_columns(context, texts, embedded),
+        **text_columns(context, texts, words, vectors, types),
     )
     yield from run_statements(statement)

@@ -7,11 +7,15 @@
 SELECT set_config(name, value, true) FROM unnest(%(names)b::text[], %(values)b::text[]) AS setting (name, value);
 
 -- get --
+-- LATERAL makes Postgres look up each key, even if it plans the statement while the table is almost empty.
 SELECT wanted.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
        item.id, item.ttl_minutes
   FROM unnest(%(namespaces)b::text[], %(keys)b::text[]) WITH ORDINALITY AS wanted (namespace, key, nth)
-  JOIN learning_items item ON item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
- WHERE item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s;
+ CROSS JOIN LATERAL (
+    SELECT * FROM learning_items item
+     WHERE item.namespace = string_to_array(wanted.namespace, '.') AND item.key = wanted.key
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
+    OFFSET 0) item;
 
 -- search by filter --
 -- Newest first, because there is no query to rank by.
@@ -26,7 +30,8 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
 
 -- search by vector --
 -- In a namespace with few vectors all are compared, which is exact. In a larger one the vector index proposes a pool; if
--- its scan ends before enough items passed the filter, all vectors of the namespace are compared after all.
+-- its scan ends before enough items passed the filter, all vectors of the namespace are compared after all. Vectors are
+-- compared in half precision, which lies in the row that is scanned; the nearest are ranked again in full precision.
 WITH size AS MATERIALIZED (
     SELECT count(*) AS known, count(*)::float8 / greatest(count(*), max(reltuples), 1) AS share
       FROM (SELECT FROM learning_texts
@@ -47,7 +52,7 @@ chosen AS MATERIALIZED (
       FROM choice
 ),
 pool AS MATERIALIZED (
-    SELECT text.item, text.embedding {distance} %(vector)s::{vector} AS distance
+    SELECT text.item, text.field, text.meaning {distance} %(vector)s::{vector}::{halfvec} AS distance
       FROM learning_texts text
      -- A condition on a slice keeps the planner from using the namespace index instead of the vector index.
      WHERE text.namespace[1:cardinality(string_to_array(%(first)s, '.'))] = string_to_array(%(first)s, '.')
@@ -57,145 +62,191 @@ pool AS MATERIALIZED (
                       AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
                       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
                    OFFSET 0)
-     ORDER BY text.embedding::{halfvec} {distance} %(vector)s::{halfvec}
+     ORDER BY text.meaning {distance} %(vector)s::{vector}::{halfvec}
      LIMIT %(pool)s
 ),
 proposed AS MATERIALIZED (
     SELECT count(DISTINCT item) >= %(wanted)s AS enough FROM pool
-)
--- Items are fetched and filtered in order of distance until there are enough.
-SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
-       item.id, item.ttl_minutes, %(best)s::float8 - nearest.distance AS score, (SELECT candidates FROM chosen) AS candidates
-  FROM (SELECT item, min(distance) AS distance, NULL AS field
-          FROM pool WHERE (SELECT enough FROM proposed) GROUP BY item
-         UNION ALL
-        SELECT text.item, text.embedding {distance} %(vector)s::{vector}, text.field
-          FROM learning_texts text
-         WHERE text.namespace >= string_to_array(%(first)s, '.') AND text.namespace < string_to_array(%(end)s, '.')
-           AND text.embedding IS NOT NULL AND NOT (SELECT enough FROM proposed)
-         ORDER BY 2, 1) nearest
- CROSS JOIN LATERAL (
-    SELECT * FROM learning_items item
-     WHERE item.id = nearest.item
-       AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
+),
+nearest AS MATERIALIZED (
+    SELECT text.item, text.meaning {distance} %(vector)s::{vector}::{halfvec} AS distance
+      FROM learning_texts text
+     WHERE text.namespace >= string_to_array(%(first)s, '.') AND text.namespace < string_to_array(%(end)s, '.')
+       AND text.meaning IS NOT NULL AND NOT (SELECT enough FROM proposed)
+     ORDER BY 2, 1 LIMIT %(considered)s
+),
+passed AS MATERIALIZED (
+    -- An item ranks by its nearest text.
+    SELECT item.id, best.distance
+      FROM (SELECT item, min(distance) AS distance
+              FROM (SELECT item, distance FROM pool WHERE (SELECT enough FROM proposed)
+                     UNION ALL SELECT item, distance FROM nearest) text
+             GROUP BY item) best
+      JOIN learning_items item ON item.id = best.item
+     WHERE (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
        AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
-       -- An item ranks by its nearest text.
-       AND NOT EXISTS (SELECT FROM learning_texts better
-                        WHERE better.item = nearest.item AND better.field <> nearest.field
-                          AND (better.embedding {distance} %(vector)s::{vector}, better.field)
-                              < (nearest.distance, nearest.field))
-    OFFSET 0) item
+),
+chance AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM passed) < %(wanted)s AND (SELECT count(*) FROM nearest) = %(considered)s AS missed
+),
+near AS MATERIALIZED (
+    (SELECT id, distance FROM passed WHERE NOT (SELECT missed FROM chance) ORDER BY distance, id LIMIT %(rescored)s)
+     UNION ALL
+    -- So few of the nearest passed the filter that all that pass are compared.
+    (SELECT item.id, min(text.meaning {distance} %(vector)s::{vector}::{halfvec})
+       FROM learning_items item
+       JOIN learning_texts text ON text.item = item.id
+      WHERE (SELECT missed FROM chance) AND text.meaning IS NOT NULL
+        AND item.namespace >= string_to_array(%(first)s, '.') AND item.namespace < string_to_array(%(end)s, '.')
+        AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
+        AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
+      GROUP BY item.id ORDER BY 2, 1 LIMIT %(rescored)s)
+)
+SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at, item.id, item.ttl_minutes,
+       %(best)s::float8 - exact.distance AS score, (SELECT candidates FROM chosen) AS candidates
+  FROM near
+  JOIN learning_items item ON item.id = near.id
+ CROSS JOIN LATERAL (SELECT min(text.embedding {distance} %(vector)s::{vector}) AS distance
+                       FROM learning_texts text WHERE text.item = near.id) exact
+ ORDER BY exact.distance, near.id
  LIMIT %(limit)s OFFSET %(offset)s;
 
 -- hybrid search --
--- All searches of a batch with the same query, so that their scores are comparable: each leg is divided by its best score
--- over all of them. The word leg approximates BM25 with Postgres' own functions: rare words weigh more, repeated words
--- saturate (`ts_rank` of one word does that), long texts count less. In a namespace with few texts all are scored; in a
--- larger one each leg proposes a pool. An item next to a good match in its sequence gets part of that match's score.
-WITH term AS MATERIALIZED (
-    SELECT lexeme, quote_literal(replace(lexeme, E'\\', ''))::tsquery AS query
-      FROM unnest(to_tsvector(%(language)s::regconfig, left(%(query)s, 20000)))
-),
-any_term AS MATERIALIZED (
-    SELECT string_agg(query::text, ' | ')::tsquery AS query FROM term
+-- All hybrid searches of a batch. `asked` numbers the different questions, each of one or several query texts; `op` has
+-- the searches. Every text is scored by meaning and by words at once. In a namespace with few texts all are; in a larger
+-- one both indexes propose texts. The best are filtered afterwards, and if too few pass, all that pass are scored.
+WITH query AS MATERIALIZED (
+    SELECT asked, nth, penalty, words, shares, rare::int[] AS rare{query_columns}
+      FROM unnest(%(asked)s::int[], %(nths)s::int[], %(penalties)s::float8[], %(words)s::sparsevec[],
+                  %(shares)s::sparsevec[], %(rares)b::text[]{query_arrays})
+           AS row (asked, nth, penalty, words, shares, rare{query_names})
 ),
 op AS MATERIALIZED (
-    SELECT given.*, %(exact_below)s::int > (
-               SELECT count(*) FROM (SELECT FROM learning_texts text
-                                      WHERE text.namespace >= given.first AND text.namespace < given."end"
-                                      LIMIT %(exact_below)s::int) counted) AS small
-      FROM (SELECT nth, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
-                   filter::jsonpath AS filter, wanted, skipped
-              FROM unnest(%(firsts)b::text[], %(ends)b::text[], %(filters)b::text[], %(limits)s::int[],
-                          %(offsets)s::int[]) WITH ORDINALITY AS row (first, "end", filter, wanted, skipped, nth)) given
+    SELECT nth, asked, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
+           filter::jsonpath AS filter, wanted, skipped, small, 3 * (wanted + skipped) + 60 AS pool
+      FROM unnest(%(ops)s::int[], %(firsts)b::text[], %(ends)b::text[], %(filters)b::text[], %(limits)s::int[],
+                  %(offsets)s::int[], %(smalls)s::boolean[]) WITH ORDINALITY
+           AS row (asked, first, "end", filter, wanted, skipped, small, nth)
 ),
-found AS MATERIALIZED (
-    SELECT op.nth, op.small, near.item, near.field, near.words, near.similarity,
-           item.namespace, item.sequence, item.place
+pool AS MATERIALIZED (
+    SELECT op.nth, near.item, near.score
       FROM op
      CROSS JOIN LATERAL (
-           SELECT text.item, text.field, text.words, {similarity} AS similarity
-             FROM learning_texts text
-            WHERE op.small AND text.namespace >= op.first AND text.namespace < op."end"
-            UNION ALL
-           (SELECT text.item, text.field, text.words, {similarity} AS similarity
-              FROM learning_texts text
-             WHERE NOT op.small AND {has_vectors} AND text.namespace[1:cardinality(op.first)] = op.first
-               AND EXISTS (SELECT FROM learning_items item
-                            WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
-             ORDER BY {index_distance} LIMIT 2 * (op.wanted + op.skipped) + 50)
-            UNION ALL
-           (SELECT text.item, text.field, text.words, {similarity} AS similarity
-              FROM learning_texts text, any_term
-             WHERE NOT op.small AND text.namespace >= op.first AND text.namespace < op."end"
-               AND text.words @@ any_term.query
-               AND EXISTS (SELECT FROM learning_items item
-                            WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
-             ORDER BY ts_rank(text.words, any_term.query) DESC LIMIT 2 * (op.wanted + op.skipped) + 50)
-           ) near
-      JOIN learning_items item ON item.id = near.item
+        SELECT text.item, {fused} - query.penalty AS score
+          FROM query
+         CROSS JOIN learning_texts text
+         WHERE query.asked = op.asked AND text.namespace >= op.first AND text.namespace < op."end" AND {has_match}
+         ORDER BY 2 DESC, 1 LIMIT op.pool) near
+     WHERE op.small
+     UNION ALL
+    SELECT op.nth, near.item, near.score - query.penalty
+      FROM op
+      JOIN query ON query.asked = op.asked
+     CROSS JOIN LATERAL (
+       {by_meaning}
+       (SELECT text.item, {fused} AS score
+          FROM learning_texts text
+         WHERE text.tokens && query.rare AND text.namespace[1:cardinality(op.first)] = op.first
+         ORDER BY 2 DESC LIMIT op.pool)) near
+     WHERE NOT op.small
+),
+proposed AS MATERIALIZED (
+    SELECT best.nth, item.id, item.namespace, item.sequence, item.place, best.score
+      FROM (SELECT nth, item, max(score) AS score FROM pool GROUP BY nth, item) best
+      JOIN op ON op.nth = best.nth
+      JOIN learning_items item ON item.id = best.item
      WHERE (op.filter IS NULL OR item.value @@ op.filter)
        AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
 ),
-hit AS MATERIALIZED (
-    SELECT nth, item, field, words, similarity, namespace, sequence, place FROM found
-     UNION
-    -- In a large namespace the neighbours have to be fetched; of a small one all items are here already.
-    SELECT found.nth, text.item, text.field, text.words, {similarity}, beside.namespace, beside.sequence, beside.place
-      FROM found
-      JOIN op ON op.nth = found.nth AND NOT op.small
-      JOIN learning_items beside ON beside.namespace = found.namespace AND beside.sequence = found.sequence
-                                AND beside.place BETWEEN found.place - 1 AND found.place + 1
-      JOIN learning_texts text ON text.item = beside.id
-     WHERE (op.filter IS NULL OR beside.value @@ op.filter)
+short AS MATERIALIZED (
+    SELECT op.* FROM op
+     WHERE (SELECT count(*) FROM proposed WHERE proposed.nth = op.nth) < op.wanted + op.skipped
+       AND (NOT op.small OR (SELECT count(*) FROM pool WHERE pool.nth = op.nth) >= op.pool)
+),
+candidate AS MATERIALIZED (
+    SELECT * FROM proposed WHERE nth NOT IN (SELECT nth FROM short)
+     UNION ALL
+    SELECT short.nth, item.id, item.namespace, item.sequence, item.place, max({fused} - query.penalty)
+      FROM short
+      JOIN query ON query.asked = short.asked
+      JOIN learning_items item ON item.namespace >= short.first AND item.namespace < short."end"
+      JOIN learning_texts text ON text.item = item.id
+     WHERE (short.filter IS NULL OR item.value @@ short.filter) AND {has_match}
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
+     GROUP BY short.nth, item.id
+),
+neighbour AS MATERIALIZED (
+    SELECT DISTINCT candidate.nth, op.asked, beside.id, beside.namespace, beside.sequence, beside.place
+      FROM candidate
+      JOIN op ON op.nth = candidate.nth
+      JOIN learning_items beside ON beside.namespace = candidate.namespace AND beside.sequence = candidate.sequence
+                                AND beside.place BETWEEN candidate.place - 1 AND candidate.place + 1
+     WHERE %(lift)s::float8 > 0
+       AND NOT EXISTS (SELECT FROM candidate other WHERE other.nth = candidate.nth AND other.id = beside.id)
+       AND (op.filter IS NULL OR beside.value @@ op.filter)
        AND (beside.expires_at IS NULL OR beside.expires_at > clock_timestamp() OR %(include_expired)s)
 ),
-match AS MATERIALIZED (
-    SELECT hit.nth, hit.item, hit.field, term.lexeme, ts_rank(hit.words, term.query) AS often,
-           power(0.25 + 0.75 * length(hit.words) / (SELECT avg(length(words)) FROM hit), 0.75) AS long
-      FROM hit JOIN term ON hit.words @@ term.query
-),
-worded AS (
-    SELECT nth, item, max(score) AS score
-      FROM (SELECT nth, item, sum(often * rare) / min(long) AS score
-              FROM match
-              JOIN (SELECT lexeme, ln(1 + ((SELECT count(*) FROM hit) - count(*) + 0.5) / (count(*) + 0.5)) AS rare
-                      FROM match GROUP BY lexeme) weight USING (lexeme)
-             GROUP BY nth, item, field) fields
-     GROUP BY nth, item
-),
-leg AS MATERIALIZED (
-    SELECT nth, item, meant.sequence, meant.namespace, meant.place, meant.similarity, worded.score AS words
-      FROM (SELECT nth, item, min(namespace) AS namespace, min(sequence) AS sequence, min(place) AS place,
-                   greatest(max(similarity), 0) AS similarity
-              FROM hit GROUP BY nth, item) meant
-      LEFT JOIN worded USING (nth, item)
-),
-fused AS (
-    SELECT nth, item, sequence, namespace, place,
-           {word_weight} * coalesce(words / (SELECT max(words) FROM leg), 0)
-           + (1 - {word_weight}) * coalesce(similarity / nullif((SELECT max(similarity) FROM leg), 0), 0) AS score
-      FROM leg
-),
-lifted AS (
-    SELECT nth, item, CASE WHEN %(lift)s::float8 = 0 THEN score ELSE (score + %(lift)s * coalesce(
+lifted AS MATERIALIZED (
+    SELECT nth, id, score FROM candidate WHERE %(lift)s::float8 = 0
+     UNION ALL
+    -- An item next to a good match in its sequence gets part of that match's score.
+    SELECT nth, id, (score + %(lift)s * coalesce(
                CASE WHEN sequence IS NOT NULL THEN max(score) OVER (
                     PARTITION BY nth, namespace, sequence ORDER BY place
                     RANGE BETWEEN 1::float8 PRECEDING AND 1::float8 FOLLOWING EXCLUDE CURRENT ROW) END, 0))
-           / (1 + %(lift)s) END AS score
-      FROM fused
+           / (1 + %(lift)s)
+      FROM (SELECT nth, id, namespace, sequence, place, score FROM candidate
+             UNION ALL
+            SELECT neighbour.nth, neighbour.id, neighbour.namespace, neighbour.sequence, neighbour.place,
+                   max({fused} - query.penalty)
+              FROM neighbour
+              JOIN query ON query.asked = neighbour.asked
+              JOIN learning_texts text ON text.item = neighbour.id
+             GROUP BY 1, 2, 3, 4, 5) scored
+     WHERE %(lift)s::float8 > 0
 )
 SELECT ranked.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
-       item.id, item.ttl_minutes, item.indexed, ranked.score,
-       ARRAY(SELECT (SELECT max({each_similarity}) FROM learning_texts text WHERE text.item = ranked.item)
-               FROM unnest(%(vectors)s::text[]::{vector_type}[]) WITH ORDINALITY AS query (vector, nth)
-              ORDER BY query.nth) AS similarities
-  FROM (SELECT nth, item, score, row_number() OVER (PARTITION BY nth ORDER BY score DESC, item) AS rank
-          FROM lifted WHERE score > 0 OR {has_vectors}) ranked
-  JOIN op USING (nth)
-  JOIN learning_items item ON item.id = ranked.item
+       item.id, item.ttl_minutes, item.indexed, ranked.score, scores.similarities, scores.shares
+  FROM (SELECT nth, id, score, row_number() OVER (PARTITION BY nth ORDER BY score DESC, id) AS rank FROM lifted) ranked
+  JOIN op ON op.nth = ranked.nth
+  JOIN learning_items item ON item.id = ranked.id
+ CROSS JOIN LATERAL (
+    SELECT array_agg(similarity ORDER BY nth) AS similarities, array_agg(share ORDER BY nth) AS shares
+      FROM (SELECT query.nth, max({similarity}) AS similarity, max(-(text.words <#> query.shares)) AS share
+              FROM query LEFT JOIN learning_texts text ON text.item = ranked.id
+             WHERE query.asked = op.asked GROUP BY query.nth) each) scores
  WHERE ranked.rank > op.skipped AND ranked.rank <= op.skipped + op.wanted
  ORDER BY ranked.nth, ranked.rank;
+
+-- count texts --
+-- The sizes of namespaces, exact up to a limit and estimated by a sample above it.
+SELECT CASE WHEN counted.texts < %(exact_below)s::int THEN counted.texts
+            ELSE greatest(counted.texts, 32 * (
+                SELECT count(*) FROM learning_texts
+                 WHERE namespace >= string_to_array(prefix.first, '.') AND namespace < string_to_array(prefix."end", '.')
+                   AND get_byte(digest, 0) < 8)) END AS texts
+  FROM unnest(%(firsts)b::text[], %(ends)b::text[]) WITH ORDINALITY AS prefix (first, "end", nth)
+ CROSS JOIN LATERAL (
+    SELECT count(*) AS texts
+      FROM (SELECT FROM learning_texts
+             WHERE namespace >= string_to_array(prefix.first, '.') AND namespace < string_to_array(prefix."end", '.')
+             LIMIT %(exact_below)s::int) first_texts) counted
+ ORDER BY prefix.nth;
+
+-- count tokens --
+-- In how many of the first texts, and of a sample of all texts, each token occurs.
+WITH sample AS MATERIALIZED (
+    (SELECT tokens FROM learning_texts
+      WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
+      LIMIT 500)
+     UNION ALL
+    (SELECT tokens FROM learning_texts
+      WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
+        AND get_byte(digest, 0) < 8
+      LIMIT 1500)
+)
+SELECT (SELECT count(*) FROM sample) AS texts, array_agg(token) AS tokens, array_agg(number::int) AS counts
+  FROM (SELECT token, count(*) AS number FROM sample, unnest(tokens) AS token GROUP BY token HAVING count(*) > 1) counted;
 
 -- list namespaces --
 -- Steps from one namespace to the next in the index, never from item to item. `depth` truncates namespaces; `stride` also
@@ -283,8 +334,12 @@ DELETE FROM learning_items item
 -- Most puts change a status or a count and write an unchanged text, whose vector is stored already.
 SELECT text.digest, {vector_send}(text.embedding) AS vector
   FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(digests)b::bytea[]) AS given (namespace, key, digest)
-  JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
-  JOIN learning_texts text ON text.item = item.id AND text.digest = given.digest
+ CROSS JOIN LATERAL (
+    SELECT * FROM learning_items item
+     WHERE item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
+    OFFSET 0) item
+ CROSS JOIN LATERAL (
+    SELECT * FROM learning_texts text WHERE text.item = item.id AND text.digest = given.digest OFFSET 0) text
  WHERE text.embedding IS NOT NULL;
 
 -- delete stale texts --
@@ -297,16 +352,13 @@ DELETE FROM learning_texts text
                             AS unchanged (nth, field, digest)
                     WHERE unchanged.nth = changed.nth AND unchanged.field = text.field
                       AND unchanged.digest = text.digest
-                      AND {has_embedding});
+                      AND {is_indexed});
 
 -- insert texts --
--- A tsvector holds at most a megabyte: of a longer text only the beginning can be found by its words.
-INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
-SELECT item.id, given.field, item.namespace, given.digest,
-       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_value}
-  FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(fields)b::text[], %(texts)b::text[], %(digests)b::bytea[],
-              %(vectors)s::{vector_type}[])
-       AS given (namespace, key, field, text, digest, embedding)
+INSERT INTO learning_texts (item, field, namespace, digest{columns})
+SELECT item.id, given.field, item.namespace, given.digest{values}
+  FROM unnest(%(namespaces)b::text[], %(keys)b::text[], %(fields)b::text[], %(digests)b::bytea[]{arrays})
+       AS given (namespace, key, field, digest{names})
   JOIN learning_items item ON item.namespace = string_to_array(given.namespace, '.') AND item.key = given.key
     ON CONFLICT (item, field) DO NOTHING;
 
@@ -362,12 +414,17 @@ SELECT number FROM learning_migrations;
 SELECT to_regclass('learning_migrations') IS NOT NULL AS migrated,
        (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
          WHERE attrelid = to_regclass('learning_texts') AND attname = 'embedding' AND NOT attisdropped) AS vectors,
-       to_regclass('learning_texts_embedding') IS NOT NULL AS indexed,
+       EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('learning_texts') AND attname = 'meaning'
+                  AND NOT attisdropped) AS halves,
+       EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('learning_texts') AND attname = 'tokens'
+                  AND NOT attisdropped) AS words,
+       to_regclass('learning_texts_meaning') IS NOT NULL AS meaning_index,
+       to_regclass('learning_texts_tokens') IS NOT NULL AS words_index,
        (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS extension;
 
--- read vector type --
-SELECT atttypid::int8 AS oid FROM pg_attribute
- WHERE attrelid = to_regclass('learning_texts') AND attname = 'embedding' AND NOT attisdropped;
+-- read types --
+SELECT attname AS name, atttypid::int8 AS oid FROM pg_attribute
+ WHERE attrelid = to_regclass('learning_texts') AND attname IN ('embedding', 'words') AND NOT attisdropped;
 
 -- delete all texts --
 TRUNCATE learning_texts;
@@ -377,7 +434,7 @@ SELECT count(*) FROM learning_items item
  WHERE item.indexed IS DISTINCT FROM '{{}}' AND NOT EXISTS (SELECT FROM learning_texts text WHERE text.item = item.id);
 
 -- read unindexed --
-SELECT id, version, value, indexed FROM learning_items item
+SELECT id, version, namespace, value, indexed FROM learning_items item
  WHERE id > %(after)s AND item.indexed IS DISTINCT FROM '{{}}'
    AND NOT EXISTS (SELECT FROM learning_texts text WHERE text.item = item.id)
  ORDER BY id LIMIT %(limit)s;
@@ -389,10 +446,31 @@ WITH unchanged AS MATERIALIZED (
      WHERE (item.id, item.version) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(versions)s::bigint[]))
        FOR UPDATE SKIP LOCKED
 )
-INSERT INTO learning_texts (item, field, namespace, digest, words{embedding_column})
-SELECT given.id, given.field, unchanged.namespace, given.digest,
-       to_tsvector(%(language)s::regconfig, left(given.text, 200000)){embedding_value}
-  FROM unnest(%(ids)s::bigint[], %(fields)b::text[], %(texts)b::text[], %(digests)b::bytea[], %(vectors)s::{vector_type}[])
-       AS given (id, field, text, digest, embedding)
+INSERT INTO learning_texts (item, field, namespace, digest{columns})
+SELECT given.id, given.field, unchanged.namespace, given.digest{values}
+  FROM unnest(%(ids)s::bigint[], %(fields)b::text[], %(digests)b::bytea[]{arrays}) AS given (id, field, digest{names})
   JOIN unchanged USING (id)
     ON CONFLICT (item, field) DO NOTHING;
+
+-- count wordless --
+SELECT count(*) FROM learning_texts WHERE words IS NULL;
+
+-- read wordless --
+-- Texts that a release or a store without words has written.
+SELECT text.item, text.field, text.digest, item.namespace, item.value, item.indexed
+  FROM learning_texts text JOIN learning_items item ON item.id = text.item
+ WHERE text.words IS NULL AND (text.item, text.field) > (%(item)s::bigint, %(field)s::text)
+ ORDER BY text.item, text.field LIMIT %(limit)s;
+
+-- add words --
+-- Texts that another writer has locked are skipped: that writer replaces or deletes them, or the next round reads them.
+WITH free AS MATERIALIZED (
+    SELECT text.item, text.field, given.words, given.tokens
+      FROM unnest(%(items)s::bigint[], %(fields)b::text[], %(words)s::sparsevec[], %(tokens)b::text[])
+           AS given (item, field, words, tokens)
+      JOIN learning_texts text ON text.item = given.item AND text.field = given.field
+     WHERE text.words IS NULL
+       FOR UPDATE OF text SKIP LOCKED
+)
+UPDATE learning_texts text SET words = free.words, tokens = free.tokens::int[]
+  FROM free WHERE text.item = free.item AND text.field = free.field;

@@ -69,6 +69,11 @@ def join_namespace(namespace: Sequence[str]) -> str:
     return ".".join(namespace)
 
 
+def tenant_prefix(namespace: Sequence[str]) -> tuple[str, ...]:
+    """Return the part of a namespace, or of a prefix, that tells the tenant: two labels below `learnings`, else one."""
+    return tuple(namespace[: 2 if namespace and namespace[0] == "learnings" else 1])
+
+
 def prefix_bounds(prefix: Sequence[str]) -> tuple[str, str]:
     """Return the first namespace under a prefix, and the first one after all of them.
 
@@ -93,12 +98,12 @@ def condition_bounds(conditions: Sequence[MatchCondition]) -> tuple[str, str, li
 class VectorColumn(NamedTuple):
     """The vectors of many rows, sent as one array."""
 
-    vectors: Sequence[Sequence[float]]
-    """Numbers, or the bytes of a vector that was read in binary form."""
-    encode: Callable[[Sequence[float]], Vector | HalfVector]
-    """Called while the column is sent: the server already stores the items meanwhile."""
+    vectors: Sequence[Sequence[float] | bytes]
+    """Numbers, or the bytes of a vector in binary form."""
     oid: int
     """The object id of the vectors' type in this database."""
+    encode: Callable[..., Vector | HalfVector] = Vector
+    """Called while the column is sent: the server already stores the items meanwhile."""
 
 
 class VectorColumnDumper(Dumper):

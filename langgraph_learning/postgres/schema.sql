@@ -1,6 +1,6 @@
 -- The current tables of the store, for readers; `migrations/` creates them. A change goes into both.
--- If the index has an embedding model, `setup()` adds the column `learning_texts.embedding`, of the size of the model's
--- vectors, and the half-precision index `learning_texts_embedding` (see `vectors.sql`).
+-- If the store has an index, `setup()` adds columns to `learning_texts` (see `vectors.sql`): for an embedding model the
+-- vectors in full and in half precision, for hybrid search the words as a sparse vector and as the ids of the tokens.
 
 -- The migrations that this database has run.
 CREATE TABLE learning_migrations (
@@ -43,16 +43,14 @@ CREATE TABLE learning_texts (
     field text COLLATE "C" NOT NULL,
     namespace text[] COLLATE "C" NOT NULL,
     tenant text GENERATED ALWAYS AS (CASE WHEN namespace[1] = 'learnings' THEN namespace[2] END) STORED,
-    words tsvector NOT NULL,
     digest bytea,
     PRIMARY KEY (item, field)
-)
--- Keeps vectors and words in the row, not in TOAST storage, up to the size of a page: fetching them from there costs more
--- than comparing them.
-WITH (toast_tuple_target = 8160);
+);
 
 CREATE INDEX learning_texts_namespace ON learning_texts (namespace);
-CREATE INDEX learning_texts_words ON learning_texts USING gin (words);
+
+-- A sample of the texts, from which the store learns how common a word is, and how large a namespace.
+CREATE INDEX learning_texts_sample ON learning_texts (namespace) WHERE get_byte(digest, 0) < 8;
 
 -- Does what a foreign key would do, but once per statement and not once per row.
 CREATE FUNCTION learning_forget_texts() RETURNS trigger LANGUAGE plpgsql AS $$

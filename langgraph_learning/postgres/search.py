@@ -1,35 +1,38 @@
-"""Searches by filter, by vector (exact or through the index) and hybrid; filters are translated to jsonpath."""
+"""Searches by filter, by vector (exact or through the index) and hybrid."""
 
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from langgraph.store.base import SearchOp
 from pgvector import HalfVector, Vector
 
 from langgraph_learning.core.store_protocol import FurtherQuery, MultiSearchOp, Scores
-from langgraph_learning.core.text import mentions_exactly, share_of_words
-from langgraph_learning.errors import InvalidFilter
+from langgraph_learning.core.words import exact_terms, find_terms
 from langgraph_learning.postgres.config import DISTANCES, IndexConfig
-from langgraph_learning.postgres.executor import Plan, embed_queries
-from langgraph_learning.postgres.rows import VersionedSearchItem, prefix_bounds, to_search_item
+from langgraph_learning.postgres.executor import Plan, compute, embed_queries, run_statements
+from langgraph_learning.postgres.filters import to_jsonpath
+from langgraph_learning.postgres.indexing import read_types
+from langgraph_learning.postgres.rows import VectorColumn, prefix_bounds, tenant_prefix, to_search_item
 from langgraph_learning.postgres.statements import PlanContext, PlannedRead, Rows, Statement
+from langgraph_learning.postgres.words import QuestionWords, WordCounts, read_question, scope_id
 
+T = TypeVar("T")
+Prefix = tuple[str, ...]
 _NEIGHBOUR_WEIGHT = 0.3
 """Share of a neighbour's score that is added to an item's own score in a hybrid search."""
-_SCORE_ALL_BELOW = 5000
+_SCORE_ALL_BELOW = 8000
 """A hybrid search scores every text of a namespace that has fewer texts than this."""
-_HYBRID_CANDIDATES = "400"
+_CANDIDATES = "400"
 """`hnsw.ef_search` of a hybrid search. With fewer candidates, clusters of similar texts are not always reached."""
 _MAX_INDEX_DEPTH = 200
 """Beyond this many items, pages are computed exactly: an index search would have to visit most of the index."""
 _CACHED_NAMESPACES = 10_000
-"""Upper limit of the cache of candidate counts."""
+"""Upper limit of each cache."""
 _CACHE_SECONDS = 60.0
-"""Lifetime of a cached candidate count. An outdated count makes a search slower, not its result wrong."""
+"""Time for which sizes and word counts are remembered. Outdated ones make a search slower, or order it a little
+differently, but never incomplete."""
 
 
 class PlannedSearches(NamedTuple):
@@ -40,39 +43,48 @@ class PlannedSearches(NamedTuple):
     reads: list[PlannedRead]
 
 
+class HybridSearch(NamedTuple):
+    """A search with its position in the batch, its query texts and what is known about its namespace."""
+
+    position: int
+    op: SearchOp
+    queries: tuple[FurtherQuery, ...]
+    prefix: Prefix
+    tenant: Prefix
+    size: int
+    """Number of texts under its prefix; an estimate if it is large."""
+    small: bool
+    """True: all texts are scored."""
+
+
 def plan_searches(context: PlanContext, groups: Sequence[tuple[list[int], SearchOp]]) -> Plan[PlannedSearches]:
     """Plan the searches of a batch, given with their positions in it. All query texts are embedded in one call."""
     index = context.index
-    texts = [text for _, op in groups for text in _query_texts(context, op)]
+    asked = [(positions, op) for positions, op in groups if op.query and index]
+    texts = list(dict.fromkeys(query.text for _, op in asked for query in _queries_of(context, op)))
     vectors: dict[str, Vector | HalfVector] = {}
     if index and index.embeddings:
-        embeddings = yield from embed_queries(list(dict.fromkeys(texts)))
-        vectors = {text: index.encode(numbers) for text, numbers in zip(dict.fromkeys(texts), embeddings, strict=True)}
-    reads = []
-    hybrid: dict[tuple[FurtherQuery, ...], list[tuple[int, SearchOp]]] = {}
-    for positions, op in groups:
-        if not (op.query and index):
-            reads.append(_plan_search(context, positions, op, "search by filter", {}))
-        elif not context.hybrid:
-            parameters = _vector_parameters(context, index, op, vectors[op.query])
+        embeddings = yield from embed_queries(texts)
+        vectors = {text: index.encode(numbers) for text, numbers in zip(texts, embeddings, strict=True)}
+    reads = [
+        _plan_search(context, positions, op, "search by filter", {})
+        for positions, op in groups
+        if not (op.query and index)
+    ]
+    if context.hybrid and asked:
+        searches = [(position, op) for positions, op in asked for position in positions]
+        reads.append((yield from _plan_hybrid(context, sorted(searches, key=lambda search: search[0]), vectors)))
+    elif index:
+        for positions, op in asked:
+            parameters = _vector_parameters(context, index, op, vectors[op.query or ""])
             reads.append(_plan_search(context, positions, op, "search by vector", parameters))
-        else:
-            hybrid.setdefault(_queries_of(op), []).extend((position, op) for position in positions)
-    for queries, searches in hybrid.items():
-        reads += _plan_hybrid_searches(context, queries, sorted(searches, key=itemgetter(0)), vectors)
-    return PlannedSearches([_search_settings(context, index)] if texts and index else [], reads)
+    return PlannedSearches([_search_settings(context, index)] if asked and index else [], reads)
 
 
-def _queries_of(op: SearchOp) -> tuple[FurtherQuery, ...]:
-    """Return the query texts of a search with their penalties."""
-    further = op.further if isinstance(op, MultiSearchOp) else ()
+def _queries_of(context: PlanContext, op: SearchOp) -> tuple[FurtherQuery, ...]:
+    """Return the query texts of a search with their penalties; the first one alone if it is no hybrid search."""
+    further = op.further if isinstance(op, MultiSearchOp) and context.hybrid else ()
     return (FurtherQuery(op.query or ""), *further)
-
-
-def _query_texts(context: PlanContext, op: SearchOp) -> list[str]:
-    if not (op.query and context.index):
-        return []
-    return [query.text for query in _queries_of(op)] if context.hybrid else [op.query]
 
 
 def _plan_search(
@@ -87,7 +99,7 @@ def _plan_search(
             own_rows = rows if position == positions[0] else deepcopy(rows)
             results[position] = [to_search_item(row) for row in own_rows]
         if rows and returns_count:
-            _cache_candidate_count(context, tuple(op.namespace_prefix), rows[0]["candidates"])
+            _remember(context.caches.candidates, tuple(op.namespace_prefix), rows[0]["candidates"])
 
     query = context.statements(
         statement,
@@ -111,211 +123,180 @@ def _vector_parameters(
         "vector": vector,
         "best": DISTANCES[index.distance][1],
         "exact_below": index.exact_below,
-        "candidates": 0 if exact else _get_candidate_count(context, tuple(op.namespace_prefix)),
+        "candidates": 0 if exact else _recall(context.caches.candidates, tuple(op.namespace_prefix)),
         "wanted": wanted,
         "pool": 2 * wanted + 20,
+        "considered": 5 * wanted + 100,
+        "rescored": wanted + 20,
     }
 
 
-def _plan_hybrid_searches(
-    context: PlanContext,
-    queries: Sequence[FurtherQuery],
-    searches: Sequence[tuple[int, SearchOp]],
+def _plan_hybrid(
+    context: PlanContext, asked: Sequence[tuple[int, SearchOp]], vectors: Mapping[str, Vector | HalfVector]
+) -> Plan[PlannedRead]:
+    """Plan all hybrid searches of a batch as one statement."""
+    types = yield from read_types(context)
+    prefixes = list(dict.fromkeys(tuple(op.namespace_prefix) for _, op in asked))
+    sizes = dict(zip(prefixes, (yield from _read_sizes(context, prefixes)), strict=True))
+    counts = {}
+    for tenant in {tenant_prefix(prefix) for prefix in prefixes}:
+        counts[tenant] = yield from _read_word_counts(context, tenant)
+    searches = [_describe(context, position, op, sizes) for position, op in asked]
+    questions = list(dict.fromkeys((search.queries, search.tenant, search.size) for search in searches))
+    words = yield from _read_questions(context, questions, counts)
+
+    def assign(rows: Rows, results: list[Any]) -> None:
+        for search in searches:
+            results[search.position] = []
+        for row in rows:
+            search = searches[row["nth"] - 1]
+            item = to_search_item(row)
+            item.scores = _score(context, row, search.queries)
+            results[search.position].append(item)
+
+    parameters = _question_parameters(questions, words, vectors, types) | _op_parameters(searches, questions)
+    query = context.statements(
+        "hybrid search",
+        include_expired=context.include_expired,
+        lift=_NEIGHBOUR_WEIGHT if context.index and context.index.sequence else 0.0,
+        **parameters,
+    )
+    return PlannedRead(query, assign)
+
+
+_Question = tuple[tuple[FurtherQuery, ...], Prefix, int]
+"""Query texts, with the tenant and the size of the namespace, on which the weights of their words depend."""
+
+
+def _describe(context: PlanContext, position: int, op: SearchOp, sizes: Mapping[Prefix, int]) -> HybridSearch:
+    prefix = tuple(op.namespace_prefix)
+    size = sizes[prefix]
+    # The index over words has the words of each tenant apart, so it cannot propose texts of several tenants.
+    of_one_tenant = len(prefix) >= (2 if prefix[:1] == ("learnings",) else 1)
+    indexed = context.index is not None and (context.index.ann or context.index.embeddings is None) and of_one_tenant
+    small = size < _SCORE_ALL_BELOW or not indexed or op.limit + op.offset > _MAX_INDEX_DEPTH
+    return HybridSearch(position, op, _queries_of(context, op), prefix, tenant_prefix(prefix), size, small)
+
+
+def _question_parameters(
+    questions: Sequence[_Question],
+    words: Sequence[QuestionWords],
     vectors: Mapping[str, Vector | HalfVector],
-) -> list[PlannedRead]:
-    """Plan all searches of a batch with the same query texts, one statement for each text."""
-    found: list[dict[tuple[tuple[str, ...], str], VersionedSearchItem]] = [{} for _ in searches]
-
-    def plan(query: FurtherQuery) -> PlannedRead:
-        def assign(rows: Rows, results: list[Any]) -> None:
-            for row in rows:
-                item = to_search_item(row)
-                item.score = (item.score or 0.0) - query.penalty
-                item.scores = _score_words(context, row, queries)
-                best = found[row["nth"] - 1]
-                address = (item.namespace, item.key)
-                if address not in best or (best[address].score or 0.0) < item.score:
-                    best[address] = item
-            if query is queries[-1]:
-                for (position, op), best in zip(searches, found, strict=True):
-                    ranked = sorted(best.values(), key=lambda item: -(item.score or 0.0))
-                    results[position] = deepcopy(ranked[op.offset : op.offset + op.limit])
-
-        return PlannedRead(_hybrid_statement(context, query, queries, searches, vectors), assign)
-
-    return [plan(query) for query in queries]
+    types: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return the query texts of all questions, one list per column."""
+    queries = [(asked, nth, query) for asked, (texts, _, _) in enumerate(questions) for nth, query in enumerate(texts)]
+    columns: dict[str, Any] = {
+        "asked": [asked for asked, _, _ in queries],
+        "nths": [nth for _, nth, _ in queries],
+        "penalties": [float(query.penalty) for _, _, query in queries],
+        "words": VectorColumn([each.ranking for each in words], types["words"]),
+        "shares": VectorColumn([each.shares for each in words], types["words"]),
+        "rares": [each.rare for each in words],
+    }
+    if vectors:
+        columns["vectors"] = VectorColumn(
+            [vectors[query.text].to_binary() for _, _, query in queries], types["embedding"]
+        )
+    return columns
 
 
-def _score_words(context: PlanContext, row: Mapping[str, Any], queries: Sequence[FurtherQuery]) -> tuple[Scores, ...]:
-    texts = [text for _, text in context.index.extract_texts(row["value"], row["indexed"])] if context.index else []
+def _op_parameters(searches: Sequence[HybridSearch], questions: Sequence[_Question]) -> dict[str, Any]:
+    """Return the searches, one list per column."""
+    bounds = [prefix_bounds(search.prefix) for search in searches]
+    return {
+        "ops": [questions.index((search.queries, search.tenant, search.size)) for search in searches],
+        "firsts": [first for first, _ in bounds],
+        "ends": [end for _, end in bounds],
+        "filters": [to_jsonpath(search.op.filter) for search in searches],
+        "limits": [search.op.limit for search in searches],
+        "offsets": [search.op.offset for search in searches],
+        "smalls": [search.small for search in searches],
+    }
+
+
+def _score(context: PlanContext, row: Mapping[str, Any], queries: Sequence[FurtherQuery]) -> tuple[Scores, ...]:
+    """Return the scores of an item for each query text."""
+    terms = [exact_terms(query.text) for query in queries]
+    texts: list[str] = []
+    if any(terms) and context.index:
+        texts = [text for _, text in context.index.extract_texts(row["value"], row["indexed"])]
     return tuple(
         Scores(
             None if similarity is None or similarity != similarity else similarity,
-            max((share_of_words(query.text, text) for text in texts), default=0.0),
-            any(mentions_exactly(text, query.text) for text in texts),
+            min(share or 0.0, 1.0),
+            any(find_terms(text, names) for text in texts),
         )
-        for query, similarity in zip(queries, row["similarities"], strict=True)
+        for names, similarity, share in zip(terms, row["similarities"], row["shares"], strict=True)
     )
 
 
-def _hybrid_statement(
-    context: PlanContext,
-    query: FurtherQuery,
-    queries: Sequence[FurtherQuery],
-    searches: Sequence[tuple[int, SearchOp]],
-    vectors: Mapping[str, Vector | HalfVector],
-) -> Statement:
-    bounds = [prefix_bounds(op.namespace_prefix) for _, op in searches]
-    return context.statements(
-        "hybrid search",
-        firsts=[first for first, _ in bounds],
-        ends=[end for _, end in bounds],
-        filters=[to_jsonpath(op.filter) for _, op in searches],
-        limits=[op.limit + op.offset for _, op in searches],
-        offsets=[0 for _ in searches],
-        query=query.text.replace("\x00", " "),
-        language=context.language,
-        include_expired=context.include_expired,
-        vector=vectors.get(query.text),
-        vectors=[vectors[each.text].to_text() if vectors else None for each in queries],
-        lift=_NEIGHBOUR_WEIGHT if context.index and context.index.sequence else 0.0,
-        exact_below=_SCORE_ALL_BELOW,
-    )
+def _read_sizes(context: PlanContext, prefixes: Sequence[Prefix]) -> Plan[list[int]]:
+    """Return the numbers of texts under prefixes, as they were within the last minute."""
+    unknown = [prefix for prefix in prefixes if _recall(context.caches.sizes, prefix) is None]
+    if unknown:
+        bounds = [prefix_bounds(prefix) for prefix in unknown]
+        statement = context.statements(
+            "count texts",
+            firsts=[first for first, _ in bounds],
+            ends=[end for _, end in bounds],
+            exact_below=_SCORE_ALL_BELOW,
+        )
+        _, rows = yield from run_statements(_planner_settings(context), statement, repeatable=True)
+        for prefix, row in zip(unknown, rows, strict=True):
+            _remember(context.caches.sizes, prefix, row["texts"])
+    return [_recall(context.caches.sizes, prefix) or 0 for prefix in prefixes]
+
+
+def _read_word_counts(context: PlanContext, tenant: Prefix) -> Plan[WordCounts]:
+    """Return in how many texts of a sample of a tenant each word occurs, as of some time within the last minute."""
+    known = _recall(context.caches.words, tenant)
+    if known is None:
+        first, end = prefix_bounds(tenant)
+        statement = context.statements("count tokens", first=first, end=end)
+        _, (row,) = yield from run_statements(_planner_settings(context), statement, repeatable=True)
+        known = WordCounts(row["texts"], dict(zip(row["tokens"] or (), row["counts"] or (), strict=True)))
+        _remember(context.caches.words, tenant, known)
+    return known
+
+
+def _read_questions(
+    context: PlanContext, questions: Sequence[_Question], counts: Mapping[Prefix, WordCounts]
+) -> Plan[list[QuestionWords]]:
+    texts = [(query.text, tenant, size) for queries, tenant, size in questions for query in queries]
+
+    def read() -> list[QuestionWords]:
+        return [
+            read_question(text, context.language, scope_id(tenant), counts[tenant], size)
+            for text, tenant, size in texts
+        ]
+
+    return (yield from compute(read, sum(len(text) for text, _, _ in texts)))
 
 
 def _search_settings(context: PlanContext, index: IndexConfig) -> Statement:
-    # JIT compilation of these statements takes longer than running them. A namespace is read through the namespace
-    # index, which the planner avoids if it assumes slow disks.
-    settings = {"jit": "off", "random_page_cost": "1.1"}
-    if index.embeddings and index.ann:
+    return _planner_settings(context, uses_index=index.embeddings is not None and index.ann)
+
+
+def _planner_settings(context: PlanContext, uses_index: bool = False) -> Statement:
+    # JIT compilation of these statements takes longer than running them. A namespace is read through an index, which
+    # the planner avoids if it assumes slow disks, or a table that was small when the statement was prepared.
+    settings = {"jit": "off", "random_page_cost": "1.1", "enable_seqscan": "off"}
+    if uses_index:
         # Without iterative scans the index returns the nearest of all namespaces, of which the filter leaves few.
-        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": _HYBRID_CANDIDATES}
+        settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": _CANDIDATES}
     return context.statements.set_local(settings)
 
 
-def _get_candidate_count(context: PlanContext, prefix: tuple[str, ...]) -> int | None:
-    """Return how many candidates to request from the index, 0 for an exact search, None if the search must find out."""
-    candidates, expires_at = context.candidate_counts.get(prefix, (None, 0.0))
-    return candidates if time.monotonic() < expires_at else None
-
-
-def _cache_candidate_count(context: PlanContext, prefix: tuple[str, ...], candidates: int) -> None:
-    if len(context.candidate_counts) >= _CACHED_NAMESPACES:
-        context.candidate_counts.clear()
-    context.candidate_counts[prefix] = (candidates, time.monotonic() + _CACHE_SECONDS)
-
-
-def to_jsonpath(filter: Mapping[str, Any] | None) -> str | None:
-    """Translate a filter to one predicate for `value @@ …::jsonpath`, so that the SQL stays constant; None: no filter.
-
-    Values are compared by JSON type: 10 is greater than 9, and "10" is not a number. A missing field equals None and
-    nothing else. Raises `InvalidFilter`.
-    """
-    if not filter:
+def _recall(cache: Mapping[Prefix, tuple[T, float]], prefix: Prefix) -> T | None:
+    """Return what is remembered about a prefix, None if that was too long ago."""
+    if prefix not in cache:
         return None
-    # Strict mode: a list equals a list. In lax mode jsonpath would compare its elements instead.
-    return f"strict {_fields_predicate(filter, '$')}"
+    value, expires_at = cache[prefix]
+    return value if time.monotonic() < expires_at else None
 
 
-def _fields_predicate(filter: Mapping[str, Any], path: str) -> str:
-    return _conjunction(_field_predicate(name, condition, path) for name, condition in filter.items())
-
-
-def _field_predicate(name: str, condition: Any, path: str) -> str:
-    if name in _LOGIC:
-        return _LOGIC[name](condition, path, _fields_predicate)
-    if name.startswith("$"):
-        raise InvalidFilter(f"{name} is not an operator between fields; use one of {', '.join(_LOGIC)}.")
-    return _condition_predicate(condition, f"{path}.{_json_literal(name)}")
-
-
-def _condition_predicate(condition: Any, path: str) -> str:
-    if not isinstance(condition, Mapping):
-        return _equality(condition, path)
-    if not any(str(name).startswith("$") for name in condition):
-        return _fields_predicate(condition, path) if condition else f'({path}.type() == "object")'
-    return _conjunction(_operator_predicate(name, operand, path) for name, operand in condition.items())
-
-
-def _operator_predicate(name: str, operand: Any, path: str) -> str:
-    if name in _COMPARISONS:
-        return f"({path} {_COMPARISONS[name]} {_scalar_literal(operand, name)})"
-    if name in _OPERATORS:
-        return _OPERATORS[name](operand, path)
-    if name in _LOGIC:
-        return _LOGIC[name](operand, path, _condition_predicate)
-    supported = ", ".join([*_OPERATORS, *_COMPARISONS, *_LOGIC])
-    raise InvalidFilter(f"A filter has no operator {name!r}; the operators are {supported}.")
-
-
-def _equality(value: Any, path: str) -> str:
-    if value is None:
-        return f"({path} == null || {_absence(path)})"
-    if isinstance(value, Mapping):
-        fields = [_equality(part, f"{path}.{_json_literal(name)}") for name, part in value.items()]
-        return _conjunction([f'({path}.type() == "object")', *fields])
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        size = f'({path}.type() == "array" && {path}.size() == {len(value)})'
-        elements = [_equality(element, f"{path}[{position}]") for position, element in enumerate(value)]
-        return _conjunction([size, *elements])
-    return f"({path} == {_json_literal(value)})"
-
-
-def _absence(path: str) -> str:
-    return f"((exists({path})) is unknown)"
-
-
-def _existence(wanted: Any, path: str) -> str:
-    return _negation(_absence(path)) if wanted else _absence(path)
-
-
-def _negation(predicate: str) -> str:
-    # In jsonpath, a comparison with a missing value or with another type is neither true nor false.
-    return f"(!({predicate}) || (({predicate}) is unknown))"
-
-
-def _conjunction(predicates: Iterable[str]) -> str:
-    return "(" + (" && ".join(predicates) or "1 == 1") + ")"
-
-
-def _disjunction(predicates: Iterable[str]) -> str:
-    return "(" + (" || ".join(predicates) or "1 == 0") + ")"
-
-
-def _require_list(operand: Any, name: str) -> Sequence[Any]:
-    if not isinstance(operand, Sequence) or isinstance(operand, str):
-        raise InvalidFilter(f"{name} takes a list, not {type(operand).__name__}.")
-    return operand
-
-
-def _scalar_literal(operand: Any, name: str) -> str:
-    if operand is None or isinstance(operand, str | int | float):
-        return _json_literal(operand)
-    raise InvalidFilter(f"{name} compares with a number or a text, not with {type(operand).__name__}.")
-
-
-def _json_literal(value: Any) -> str:
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidFilter(f"A filter compares JSON values; {value!r} is not one.") from error
-
-
-_InnerPredicate = Callable[[Any, str], str]
-_COMPARISONS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-
-_OPERATORS: dict[str, Callable[[Any, str], str]] = {
-    "$eq": _equality,
-    "$ne": lambda operand, path: _negation(_equality(operand, path)),
-    "$in": lambda operand, path: _disjunction(_equality(value, path) for value in _require_list(operand, "$in")),
-    "$nin": lambda operand, path: _negation(
-        _disjunction(_equality(value, path) for value in _require_list(operand, "$nin"))
-    ),
-    "$exists": _existence,
-}
-
-_LOGIC: dict[str, Callable[[Any, str, _InnerPredicate], str]] = {
-    "$and": lambda operand, path, inner: _conjunction(inner(part, path) for part in _require_list(operand, "$and")),
-    "$or": lambda operand, path, inner: _disjunction(inner(part, path) for part in _require_list(operand, "$or")),
-    "$not": lambda operand, path, inner: _negation(inner(operand, path)),
-}
+def _remember(cache: dict[Prefix, tuple[T, float]], prefix: Prefix, value: T) -> None:
+    if len(cache) >= _CACHED_NAMESPACES:
+        cache.clear()
+    cache[prefix] = (value, time.monotonic() + _CACHE_SECONDS)

@@ -1,13 +1,14 @@
 """Named SQL statements of `queries.sql` and `vectors.sql`, and the context in which plans use them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
 from langgraph_learning.core.sql import read_statements
 from langgraph_learning.postgres.config import DISTANCES, IndexConfig
+from langgraph_learning.postgres.words import WordCounts
 
 Row = Mapping[str, Any]
 Rows = list[Row]
@@ -33,10 +34,10 @@ def read_sql(file: str) -> Mapping[str, str]:
 
 
 class Statements:
-    """The statements of one store: the type of its vectors and its distance are filled in."""
+    """The statements of one store: the types of its vectors, its distance and its search mode are filled in."""
 
-    def __init__(self, index: IndexConfig | None) -> None:
-        self._parts = _compose_parts(index)
+    def __init__(self, index: IndexConfig | None, hybrid: bool) -> None:
+        self._parts = _compose_parts(index, hybrid)
         self._queries: dict[str, bytes] = {}
 
     def __call__(self, name: str, /, **parameters: Any) -> Statement:
@@ -55,64 +56,106 @@ class Statements:
 
 
 @dataclass(frozen=True)
+class Caches:
+    """What a store remembers of its database, each with the time at which it expires."""
+
+    types: dict[str, int] = field(default_factory=dict)
+    """Object ids of the types of columns, by the name of the column."""
+    candidates: dict[tuple[str, ...], tuple[int, float]] = field(default_factory=dict)
+    """Numbers of index search candidates by namespace prefix."""
+    sizes: dict[tuple[str, ...], tuple[int, float]] = field(default_factory=dict)
+    """Numbers of texts by namespace prefix."""
+    words: dict[tuple[str, ...], tuple[WordCounts, float]] = field(default_factory=dict)
+    """Counts of words by the prefix of a tenant."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.types.clear()
+        self.candidates.clear()
+        self.sizes.clear()
+        self.words.clear()
+
+
+@dataclass(frozen=True)
 class PlanContext:
     """The settings and caches of a store that its plans need."""
 
     statements: Statements
     index: IndexConfig | None
     hybrid: bool
-    language: str
+    language: str | None
+    """Snowball's name of the language that most texts are in."""
     log_changes: bool
     include_expired: bool
     """If true, reads also return items that have expired and are not deleted yet."""
-    type_oids: dict[str, int]
-    """Cache of the object id of the vectors' type in this database."""
-    candidate_counts: dict[tuple[str, ...], tuple[int, float]]
-    """Cache of index search candidates by namespace prefix, each with the time at which it expires."""
+    caches: Caches
 
 
-_PARTS_WITHOUT_VECTORS: dict[str, sql.Composable] = {
-    "embedding_column": sql.SQL(""),
-    "embedding_value": sql.SQL(""),
-    "vector_type": sql.SQL("text"),
-    "has_vectors": sql.SQL("false"),
-    "has_embedding": sql.SQL("true"),
-    "similarity": sql.SQL("NULL::float8"),
-    "each_similarity": sql.SQL("NULL::float8"),
-    "index_distance": sql.SQL("text.item"),
-    "word_weight": sql.Literal(1.0),
-}
 _SIMILARITIES = {"cosine": "1 - ({})", "l2": "1 / (1 + ({}))", "inner_product": "-({})"}
-_WORD_WEIGHT = 0.4
-"""Weight of the word leg in a hybrid search with vectors. Measured on short and long chats: with 0.3 to 0.5, both legs
-together find more than either alone."""
+_WORD_WEIGHT = 0.6
+"""Weight of the share of words in a hybrid search; the rest is that of the similarity. Measured on chats."""
+_WORD_SHARE = "coalesce(-(text.words <#> query.words), 0)"
+_BY_MEANING = """
+       (SELECT text.item, {fused} AS score
+          FROM learning_texts text
+         -- A condition on a slice keeps the planner from using the namespace index instead of the vector index.
+         WHERE text.namespace[1:cardinality(op.first)] = op.first
+           AND EXISTS (SELECT FROM learning_items item
+                        WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
+         ORDER BY text.meaning {distance} query.meaning LIMIT 2 * op.pool)
+        UNION ALL"""
 
 
-def _compose_parts(index: IndexConfig | None) -> dict[str, sql.Composable]:
-    if index is None or index.embeddings is None:
-        return _PARTS_WITHOUT_VECTORS
+def _compose_parts(index: IndexConfig | None, hybrid: bool) -> dict[str, sql.Composable]:
+    embeds = index is not None and index.embeddings is not None
+    words, vectors = ["words", "tokens"] if hybrid else [], ["embedding"] if embeds else []
+    arrays = {"words": "%(words)s::sparsevec[]", "tokens": "%(tokens)b::text[]"}
+    values = {"tokens": "given.tokens::int[]"}
+    indexed = [f"text.{column} IS NOT NULL" for column in (*words[:1], *vectors)]
+    parts: dict[str, sql.Composable] = {
+        "columns": sql.SQL("".join(f", {column}" for column in (*words, *vectors))),
+        "values": sql.SQL("".join(f", {values.get(column, f'given.{column}')}" for column in (*words, *vectors))),
+        "names": sql.SQL("".join(f", {column}" for column in (*words, *vectors))),
+        "arrays": sql.SQL("".join(f", {arrays[column]}" for column in words)),
+        "is_indexed": sql.SQL(" AND ".join(indexed) or "true"),
+        "query_columns": sql.SQL(""),
+        "query_arrays": sql.SQL(""),
+        "query_names": sql.SQL(""),
+        "fused": sql.SQL(_WORD_SHARE),
+        "has_match": sql.SQL("text.words <#> query.words < 0"),
+        "by_meaning": sql.SQL(""),
+        "similarity": sql.SQL("NULL::float8"),
+    }
+    return parts | _compose_vector_parts(index, parts["arrays"]) if index and embeds else parts
+
+
+def _compose_vector_parts(index: IndexConfig, arrays: sql.Composable) -> dict[str, sql.Composable]:
     dims, distance = sql.Literal(index.dims), sql.SQL(DISTANCES[index.distance][0])
     vector = sql.SQL("{}({})").format(sql.SQL(index.vector_type), dims)
     halfvec = sql.SQL("halfvec({})").format(dims)
-    exact_distance = sql.SQL("text.embedding {} %(vector)s::{}").format(distance, vector)
     operators = {"cosine": "halfvec_cosine_ops", "l2": "halfvec_l2_ops", "inner_product": "halfvec_ip_ops"}
     options = [sql.SQL("{} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in index.hnsw.items()]
+    similarity = sql.SQL(_SIMILARITIES[index.distance])
+    near = similarity.format(sql.SQL("text.meaning {} query.meaning").format(distance))
+    # The cosine of a vector of zeros (an empty text) is not a number: such an item is not near.
+    fused = sql.SQL("{weight} * {words} + (1 - {weight}) * coalesce(nullif(greatest({near}, 0), 'NaN'), 0)").format(
+        weight=sql.Literal(_WORD_WEIGHT), words=sql.SQL(_WORD_SHARE), near=near
+    )
     return {
-        "embedding_column": sql.SQL(", embedding"),
-        "embedding_value": sql.SQL(", given.embedding"),
-        "vector_type": sql.SQL(index.vector_type),
+        "arrays": sql.SQL("{}, %(vectors)s::{}[]").format(arrays, sql.SQL(index.vector_type)),
         "vector": vector,
         "halfvec": halfvec,
         "distance": distance,
-        "has_vectors": sql.SQL("true"),
-        "has_embedding": sql.SQL("text.embedding IS NOT NULL"),
         "vector_send": sql.SQL(f"{index.vector_type}_send"),
-        "similarity": sql.SQL(_SIMILARITIES[index.distance]).format(exact_distance),
-        "each_similarity": sql.SQL(_SIMILARITIES[index.distance]).format(
-            sql.SQL("text.embedding {} query.vector").format(distance)
-        ),
-        "index_distance": sql.SQL("text.embedding::{} {} %(vector)s::{}").format(halfvec, distance, halfvec),
-        "word_weight": sql.Literal(_WORD_WEIGHT),
+        "query_columns": sql.SQL(", vector, vector::{} AS meaning").format(halfvec),
+        "query_arrays": sql.SQL(", %(vectors)s::{}[]").format(sql.SQL(index.vector_type)),
+        "query_names": sql.SQL(", vector"),
+        "fused": fused,
+        "has_match": sql.SQL("true"),
+        "by_meaning": sql.SQL(_BY_MEANING).format(fused=fused, distance=distance) if index.ann else sql.SQL(""),
+        "similarity": similarity.format(sql.SQL("text.embedding {} query.vector").format(distance)),
         "operators": sql.SQL(operators[index.distance]),
         "options": sql.SQL(", ").join(options),
+        # Rows up to this size stay as they are; of larger ones, the vector of full precision is stored elsewhere.
+        "row_size": sql.Literal(min(8160, 2 * index.dims + 1600)),
     }

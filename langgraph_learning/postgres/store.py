@@ -16,6 +16,7 @@ from langgraph_learning.postgres.config import (
     SearchMode,
     check_url,
     parse_index_settings,
+    parse_language,
     parse_ttl_settings,
 )
 from langgraph_learning.postgres.connections import Connections
@@ -27,8 +28,8 @@ from langgraph_learning.postgres.maintenance import (
     prune_history,
     read_change_log,
 )
-from langgraph_learning.postgres.migrate import ReembedProgress, read_stored_dims, reembed_items, set_up_tables
-from langgraph_learning.postgres.statements import PlanContext, Statements
+from langgraph_learning.postgres.migrate import Progress, read_stored_dims, reembed_items, set_up_tables
+from langgraph_learning.postgres.statements import Caches, PlanContext, Statements
 
 T = TypeVar("T")
 
@@ -62,7 +63,8 @@ class HybridPostgresStore(BaseStore):
     ) -> None:
         """Create a store from a URL or from a pool of the caller's own, which the store never closes.
 
-        `pool` holds settings for `psycopg_pool`; `language` names one of Postgres' text search configurations.
+        `pool` holds settings for `psycopg_pool`; `language` is the language of most
+        texts; texts in others are recognised.
         """
         super().__init__()
         if isinstance(source, str):
@@ -70,12 +72,11 @@ class HybridPostgresStore(BaseStore):
         self.index_config = dict(index) if index else None
         self.ttl_config = parse_ttl_settings(ttl)
         self._index = parse_index_settings(index, search_mode)
-        self._statements = Statements(self._index)
-        self._type_oids: dict[str, int] = {}
         self._hybrid = search_mode == "hybrid"
-        self._language = language
+        self._statements = Statements(self._index, self._hybrid)
+        self._language = parse_language(language)
         self._log_changes = log_changes
-        self._candidate_counts: dict[tuple[str, ...], tuple[int, float]] = {}
+        self._caches = Caches()
         self._connections = Connections(source, pool or {})
         self._sweeper = TtlSweeper(self.sweep_ttl)
         self._coalescer = CallCoalescer(self._run_batch)
@@ -212,13 +213,16 @@ class HybridPostgresStore(BaseStore):
         """Run `run_sql` from async code."""
         return await self._aexecute(run_statement(query, parameters))
 
-    def setup(self) -> None:
-        """Create or migrate the tables. Several processes may call it at once; if nothing is missing, it only reads."""
-        self._execute(set_up_tables(self._context))
+    def setup(self, *, progress: Progress | None = None) -> None:
+        """Create or migrate the tables. Several processes may call it at once; if nothing is missing, it only reads.
 
-    async def asetup(self) -> None:
+        A migration that was interrupted is continued by the next call. `progress=progress_bar` draws a bar.
+        """
+        self._execute(set_up_tables(self._context, progress))
+
+    async def asetup(self, *, progress: Progress | None = None) -> None:
         """Run `setup` from async code."""
-        await self._aexecute(set_up_tables(self._context))
+        await self._aexecute(set_up_tables(self._context, progress))
 
     def stored_dims(self) -> int | None:
         """Return the number of dimensions of the stored vectors, None if there are no vectors."""
@@ -228,17 +232,15 @@ class HybridPostgresStore(BaseStore):
         """Run `stored_dims` from async code."""
         return await self._aexecute(read_stored_dims(self._context))
 
-    def reembed(self, *, resume: bool = False, progress: ReembedProgress | None = None) -> int:
+    def reembed(self, *, resume: bool = False, progress: Progress | None = None) -> int:
         """Index every item again after a change of the model, the fields or the language; return the number of items.
 
         `resume` continues an interrupted call. `progress=progress_bar` draws a bar.
         """
-        self._type_oids.clear()
         return self._execute(reembed_items(self._context, resume, progress))
 
-    async def areembed(self, *, resume: bool = False, progress: ReembedProgress | None = None) -> int:
+    async def areembed(self, *, resume: bool = False, progress: Progress | None = None) -> int:
         """Run `reembed` from async code."""
-        self._type_oids.clear()
         return await self._aexecute(reembed_items(self._context, resume, progress))
 
     def sweep_ttl(self) -> int:
@@ -268,8 +270,7 @@ class HybridPostgresStore(BaseStore):
             log_changes=self._log_changes,
             # `ttl_config` is public, as in LangGraph's stores, and may be changed at any time.
             include_expired=(self.ttl_config or {}).get("omit_expired") is False,
-            type_oids=self._type_oids,
-            candidate_counts=self._candidate_counts,
+            caches=self._caches,
         )
 
     @property

@@ -45,14 +45,14 @@ def empty_database(new_database: Callable[[], str]) -> str:
 @pytest.fixture(scope="session")
 def prepared_database(new_database: Callable[[], str]) -> str:
     url = new_database()
-    with HybridPostgresStore.from_conn_string(url, index=INDEX) as store:
+    with HybridPostgresStore.from_conn_string(url, index=INDEX, search_mode="hybrid") as store:
         store.setup()
     return url
 
 
 @pytest.fixture
 def database(prepared_database: str) -> str:
-    """Give the URL of an empty database that is set up for `INDEX`. Emptying one is faster than creating one."""
+    """Give the URL of an empty database that is set up for `INDEX` and any search mode. Emptying one is faster than creating one."""
     with psycopg.connect(prepared_database, autocommit=True) as admin:
         admin.execute("TRUNCATE learning_items, learning_texts, learning_changes RESTART IDENTITY")
     return prepared_database

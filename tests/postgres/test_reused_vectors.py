@@ -5,11 +5,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langgraph.store.base import PutOp
-from letter_embeddings import INDEX, Counting
+from letter_embeddings import INDEX, Counting, letters
 
 from langgraph_learning.postgres import HybridPostgresStore
 
-ROWS = "SELECT ctid::text, field, words::text FROM learning_texts ORDER BY field"
+ROWS = "SELECT ctid::text, field, embedding::real[] FROM learning_texts ORDER BY field"
 
 
 @pytest.fixture
@@ -59,7 +59,8 @@ def test_a_changed_text_is_embedded_and_replaces_the_old_one(counted, embed, row
     counted.put(("a",), "k", {"title": "abc", "text": "xyz"}, index=["title", "text"])
 
     assert embed.asked == [["abc", "def"], ["xyz"]]
-    assert [(field, words) for _, field, words in rows()] == [("text", "'xyz':1"), ("title", "'abc':1")]
+    xyz, abc = letters(["xyz", "abc"])
+    assert [(field, vector) for _, field, vector in rows()] == [("text", xyz), ("title", abc)]
 
 
 def test_a_text_that_moves_to_another_field_takes_its_vector_along(counted, embed, rows):

@@ -24,7 +24,8 @@ from langgraph_learning.core.similarity.lexicon import (
     UNITS,
 )
 from langgraph_learning.core.similarity.numbers import MINUS, NUMBER, find_quantities, write_in_digits
-from langgraph_learning.core.text import NEGATIONS, stem_word
+from langgraph_learning.core.text import stem_word
+from langgraph_learning.core.words import NEGATIONS
 
 _SIGNS = {
     "\u2019": "'",

@@ -11,7 +11,8 @@ import snowballstemmer
 from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, is_date_word, means_date
 from langgraph_learning.core.similarity.lexicon import END_PATTERN, FORGET_PATTERN, NUMBERS, OPPOSITES, REPORTING_WORDS
 from langgraph_learning.core.similarity.numbers import read_numbers
-from langgraph_learning.core.text import NEGATIONS, content_words, contradicts, plain_words, tokenize
+from langgraph_learning.core.text import content_words, contradicts, plain_words, tokenize
+from langgraph_learning.core.words import NEGATIONS
 
 _LANGUAGES = ("english", "german", "french", "spanish", "italian", "dutch", "portuguese", "russian")
 """Languages in which two forms of a word are recognised."""

@@ -1,0 +1,370 @@
+"""Words of texts in any language, as searches compare them: tokens with weights, common words, and exact terms."""
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, islice
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+from unicodedata import category, digit, name
+from unicodedata import normalize as normalize_unicode
+
+import snowballstemmer
+
+_WORD_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def _load_words(lists: str) -> dict[str, frozenset[str]]:
+    return {language: frozenset(words.split()) for language, words in _WORD_LISTS[lists].items()}
+
+
+NEGATIONS = frozenset(chain(*_load_words("negations").values()))
+"""Words that turn a statement into its opposite, in several languages."""
+_FUNCTION_WORDS = {language: words - NEGATIONS for language, words in _load_words("function_words").items()}
+FUNCTION_WORDS = frozenset(chain(*_FUNCTION_WORDS.values()))
+"""Words that carry no content: articles, pronouns, auxiliaries."""
+_SMALL_TALK = _load_words("small_talk")
+_PHRASES = _SMALL_TALK.pop("unspaced")
+_COMMON_WORDS = {
+    language: words | _FUNCTION_WORDS.get(language, frozenset()) for language, words in _SMALL_TALK.items()
+}
+_LANGUAGES_OF: dict[str, tuple[str, ...]] = {
+    word: tuple(language for language, words in _COMMON_WORDS.items() if word in words)
+    for word in frozenset(chain(*_COMMON_WORDS.values()))
+}
+"""The languages in which a word is common."""
+
+MAX_TOKENS = 1000
+"""Different tokens of a text at most. Of a longer text, the end cannot be found by its words."""
+_MAX_CHARS = 200_000
+_SMALL_TALK_WEIGHT = 0.1
+"""Weight of a word of small talk in a question, compared with any other word."""
+_CODE_WEIGHT = 1.5
+"""Weight of a number, id or code: it is hardly ever in a text by chance."""
+_CACHED_CHARS = 40
+"""Words up to this length are read once and remembered. A text without spaces is one long word."""
+_PART_WEIGHT = 0.3
+"""Weight of a part of a word: of an identifier, of a Korean compound, a single Chinese character."""
+
+_STEMMERS = {
+    "en": "english",
+    "de": "german",
+    "fr": "french",
+    "es": "spanish",
+    "it": "italian",
+    "nl": "dutch",
+    "pt": "portuguese",
+    "sv": "swedish",
+    "pl": "polish",
+    "tr": "turkish",
+    "id": "indonesian",
+}
+"""Snowball's names of the languages in Latin letters that can be detected."""
+_SCRIPT_STEMMERS = {
+    "CYRILLIC": ("russian", "serbian"),
+    "ARABIC": ("arabic", "persian"),
+    "DEVANAGARI": ("hindi", "nepali"),
+    "GREEK": ("greek",),
+    "ARMENIAN": ("armenian",),
+    "TAMIL": ("tamil",),
+    "HEBREW": ("yiddish",),
+}
+"""Snowball's names of the languages in other scripts; the first one is assumed, unless the caller says another."""
+_NOT_LATIN = frozenset(chain(*_SCRIPT_STEMMERS.values()))
+LANGUAGES = frozenset(snowballstemmer.algorithms())
+"""The languages whose words can be stemmed."""
+# Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words.
+_UNSPACED = re.compile(
+    "[\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+"
+)
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_HANGUL = re.compile("[\uac00-\ud7a3]+")
+_KANA = re.compile("[\u3040-\u30ff]")
+_PARTICLES = re.compile(
+    "(?:(?<=..)(?:이|가|도|만|의|나|랑|들|요|로|께|야|아|님|씨)|(?<=.)(?:은|는|을|를|에|와|과|으로|에서|에게|한테|께서|까지|부터|보다|처럼|마다|조차"
+    "|밖에|이나|라고|이라고|이랑|하고|에는|에도|에서는|으로는|로는|이는|들이|들은|들을|들의|들에게|입니다|이다|이에요|예요|인가요|인지|이고"
+    "|이며|이라|라는|이라는|에서의|으로의|에게서|로부터|으로부터|까지는|부터는|만이|만을|만은|합니다|한다|하는|하면|해요|했다|했습니다|하나요"
+    "|하기|하여|해서|된다|됩니다|되는|되었다|되나요|할까요|인데|이었다|였다))$"
+)
+"""Particles and the commonest endings of Korean words; the short ones only after two syllables."""
+_ARABIC_PREFIX = re.compile(
+    "^(?:[\u0648\u0641]?(?:\u0628\u0627\u0644|\u0643\u0627\u0644|\u0644\u0644|\u0627\u0644))(?=...)"
+)
+"""The article "al-", alone or with "and", "so", "with", "like", "for"."""
+_ARABIC_PREPOSITION = re.compile("[\u0648\u0641\u0628\u0644\u0643\u0633](?=[\u0621-\u064a]{3})")
+"""A letter that may be the word's own or one that is written together with it: "and", "with", "to", "like", "will"."""
+_JOINERS = "-_./:@'+#&,"
+_SPLIT = re.compile(f"[{re.escape(_JOINERS)}]+")
+_CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
+_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
+_THOUSANDS = re.compile(r"\d{1,3}(?:[.,']\d{3})+")
+_LATIN_LETTERS = str.maketrans({"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "\u0131": "i", "ð": "d", "þ": "th"})
+
+
+class Token(NamedTuple):
+    """A word as searches compare it, or a part of one."""
+
+    text: str
+    weight: float
+    """Weight in a question, where an ordinary word has 1."""
+
+
+def count_tokens(text: str, language: str | None = None) -> Counter[str]:
+    """Return the tokens of a stored text with their numbers, in the order in which they come.
+
+    language: name of the language that most texts are in, as Snowball calls it. Others are detected by their commonest
+        words, and the words of a text are stemmed by the rules of both.
+    """
+    counts = Counter(chain.from_iterable(_token_texts(word) for word in _read_words(text, language)))
+    return counts if len(counts) <= MAX_TOKENS else Counter(dict(islice(counts.items(), MAX_TOKENS)))
+
+
+def weigh_tokens(question: str, language: str | None = None) -> dict[str, float]:
+    """Return the tokens of a question with their weights, before it is known how rare they are."""
+    weights: dict[str, float] = {}
+    for word in _read_words(question, language):
+        for token in word:
+            weights[token.text] = max(token.weight, weights.get(token.text, 0.0))
+    return weights
+
+
+def informative_words(text: str) -> set[str]:
+    """Return the words and numbers of a text without those of small talk, in any language.
+
+    Small talk is greetings, thanks, assent, function words, and the commonest words of talking to an assistant. A text
+    that consists of them ("thanks, can you try again?") has no informative word, so it asks for nothing in particular.
+    """
+    return {token for token, weight in weigh_tokens(text).items() if weight > _PART_WEIGHT}
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a text, with the codes among them whole, in NFKC and in digits from 0 to 9."""
+    spaced = normalize_unicode("NFKC", text).translate(_SPACED)
+    return [word for word in (chunk.strip("-_./:@'#&,") for chunk in spaced.split()) if word]
+
+
+class _Spaced(dict[int, int | str]):
+    """Table for `str.translate`: letters, digits and marks as they are, joiners too, anything else a space."""
+
+    def __missing__(self, code: int) -> int | str:
+        char = chr(code)
+        kind = category(char)
+        kept: int | str = code if kind[0] in "LMN" or char in _JOINERS else " "
+        if char in "\u2019\u02bc\u2032":
+            kept = "'"
+        elif char in "\u2010\u2011\u2212":
+            kept = "-"
+        elif kind == "Nd":
+            kept = str(digit(char))
+        elif kind == "Cf":
+            kept = ""  # soft hyphens, joiners
+        self[code] = kept
+        return kept
+
+
+_SPACED = _Spaced()
+
+
+def _read_words(text: str, language: str | None) -> Iterator[tuple[Token, ...]]:
+    """Yield the tokens of each word of a text."""
+    words = split_words(text[:_MAX_CHARS])
+    detected = _detect_languages(words)
+    for word in words:
+        if len(word) <= _CACHED_CHARS:
+            yield _tokens_of(word, language or "english", detected)
+        else:
+            yield tuple(_read_word(word, language or "english", detected))
+
+
+def _token_texts(tokens: tuple[Token, ...]) -> Iterator[str]:
+    return map(itemgetter(0), tokens)
+
+
+def _detect_languages(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the languages to which most of the common words of a text belong; several, if they have equally many."""
+    common = filter(None, map(_LANGUAGES_OF.get, map(str.casefold, words)))
+    counts = Counter(chain.from_iterable(common))
+    most = max(counts.values(), default=0)
+    return tuple(sorted(language for language, count in counts.items() if count == most))
+
+
+@lru_cache(maxsize=100_000)
+def _tokens_of(word: str, language: str, detected: tuple[str, ...]) -> tuple[Token, ...]:
+    return tuple(_read_word(word, language, detected))
+
+
+def _read_word(word: str, language: str, detected: tuple[str, ...]) -> Iterator[Token]:
+    """Yield the tokens of a word without spaces: a word, a code with its parts, or text of a script without spaces."""
+    parts = [part for part in _SPLIT.split(word) if part]
+    spelled = word.casefold()
+    camel = len(parts) == 1 and word.isascii() and len(_CAMEL.findall(word)) > 1 and not word.isdigit()
+    if len(parts) == 1 and not camel:
+        yield from _read_plain(spelled, language, detected)
+        return
+    if _NUMBER.fullmatch(word):
+        yield Token(_canonical_number(spelled), _CODE_WEIGHT)
+        yield from (Token(part, _PART_WEIGHT) for part in parts if len(part) > 2 and not _THOUSANDS.fullmatch(word))
+        return
+    coded = camel or "_" in word or "@" in word or any(char.isdigit() for char in word)
+    whole = "".join(_SPLIT.split(spelled)) if "." not in spelled else spelled
+    if coded:
+        yield Token(whole, _CODE_WEIGHT)
+    elif "-" in word or "." in word:
+        yield Token(whole, _PART_WEIGHT)
+    for part in parts:
+        for piece in _CAMEL.findall(part) if part.isascii() else [part]:
+            for token in _read_plain(piece.casefold(), language, detected):
+                if token.text != whole:
+                    yield token._replace(weight=token.weight * (_PART_WEIGHT if coded else 1))
+
+
+def _read_plain(word: str, language: str, detected: tuple[str, ...]) -> Iterator[Token]:
+    """Yield the tokens of a word without joiners, in lower case."""
+    languages = detected or ("en",)
+    single_letter = len(word) == 1 and word.isascii() and word.isalpha()
+    if single_letter or any(word in _FUNCTION_WORDS.get(each, ()) for each in languages):
+        return
+    weight = 1.0
+    if any(word in _COMMON_WORDS[each] for each in languages) or word in NEGATIONS:
+        weight = _SMALL_TALK_WEIGHT
+    if word.isascii() and not word.isalpha():
+        yield Token(word, _CODE_WEIGHT)
+    elif _UNSPACED.search(word):
+        yield from _read_unspaced(word)
+    elif _HANGUL.search(word):
+        yield from _read_korean(word, weight)
+    else:
+        stems = {_stem(word, stemmer) for stemmer in _stemmers(word, language, detected)} or {word}
+        if _ARABIC_PREPOSITION.match(word):
+            stems.add(_stem(word[1:], "arabic"))
+        yield from (Token(stem, weight / len(stems)) for stem in sorted(stems))
+
+
+def _canonical_number(number: str) -> str:
+    return re.sub("[.,']", "", number) if _THOUSANDS.fullmatch(number) else number.replace(",", ".")
+
+
+def _stemmers(word: str, language: str, detected: tuple[str, ...]) -> set[str]:
+    """Return the stemmers for a word: that of its script, or those of the given and the detected languages."""
+    script = "LATIN" if word.isascii() else _script_of(word)
+    if script == "LATIN":
+        given = "english" if language in _NOT_LATIN else language
+        return {given, *(_STEMMERS[each] for each in detected if each in _STEMMERS)}
+    known = _SCRIPT_STEMMERS.get(script, ())
+    return {language} if language in known else set(known[:1])
+
+
+def _script_of(word: str) -> str:
+    return next((name(char, "").partition(" ")[0] for char in word if char.isalpha()), "")
+
+
+@lru_cache(maxsize=50_000)
+def _stem(word: str, language: str) -> str:
+    """Return the stem of a word without accents."""
+    if language == "arabic":
+        return _stem_arabic(word)
+    stem: str = _stemmer(language).stemWord(word)
+    if stem.isascii() or language == "hindi":
+        return stem
+    plain = "".join(char for char in normalize_unicode("NFD", stem) if category(char) != "Mn")
+    return plain.translate(_LATIN_LETTERS)
+
+
+def _stem_arabic(word: str) -> str:
+    """Return the stem of a noun, with or without its article: Snowball cuts the endings only after the article."""
+    stem: str = _stemmer("arabic").stemWord("\u0627\u0644" + _ARABIC_PREFIX.sub("", word))
+    stem = stem.removeprefix("\u0627\u0644").removesuffix("\u0629")
+    return stem.removesuffix("\u0627") if len(stem) > 3 else stem
+
+
+@lru_cache
+def _stemmer(language: str) -> Any:
+    return snowballstemmer.stemmer(language)
+
+
+def _read_korean(word: str, weight: float) -> Iterator[Token]:
+    """Yield a Korean word without its particles, and the pairs of syllables of a longer one, for compounds."""
+    stem = _PARTICLES.sub("", word)
+    yield Token(stem, weight)
+    pairs = _pairs(word) if len(word) > 2 else []
+    yield from (Token(pair, weight * _PART_WEIGHT) for pair in pairs if pair != stem)
+
+
+def _read_unspaced(word: str) -> Iterator[Token]:
+    """Yield the overlapping pairs of characters in scripts without spaces, and single Chinese characters."""
+    end = 0
+    for run in _UNSPACED.finditer(word):
+        if run.start() > end:
+            yield Token(word[end : run.start()], 1.0)
+        yield from _read_run(run.group())
+        end = run.end()
+    if end < len(word):
+        yield Token(word[end:], 1.0)
+
+
+def _read_run(run: str) -> Iterator[Token]:
+    chars = _clusters(run)
+    common = _common_places(chars)
+    if len(chars) == 1:
+        yield Token(chars[0], _SMALL_TALK_WEIGHT if common else 1.0)
+        return
+    for place, pair in enumerate(_pairs(chars)):
+        weight = _SMALL_TALK_WEIGHT if place in common and place + 1 in common else 1.0
+        yield Token(pair, _PART_WEIGHT if weight == 1 and (place in common or place + 1 in common) else weight)
+    for place, char in enumerate(chars):
+        if _HAN.match(char):
+            yield Token(char, _SMALL_TALK_WEIGHT * _PART_WEIGHT if place in common else _PART_WEIGHT)
+
+
+def _clusters(run: str) -> list[str]:
+    """Return the characters of a text, each with its marks."""
+    clusters: list[str] = []
+    for char in run:
+        if clusters and category(char)[0] == "M":
+            clusters[-1] += char
+        else:
+            clusters.append(char)
+    return clusters
+
+
+def _common_places(chars: Sequence[str]) -> set[int]:
+    """Return the places of a run of characters that phrases of small talk cover."""
+    starts, at = {}, 0
+    for place, char in enumerate(chars):
+        for offset in range(len(char)):
+            starts[at + offset] = place
+        at += len(char)
+    return {starts[at] for phrase in _COMMON_PHRASES.finditer("".join(chars)) for at in range(*phrase.span())}
+
+
+def _pairs(chars: Sequence[str]) -> list[str]:
+    return ["".join(chars[at : at + 2]) for at in range(len(chars) - 1)]
+
+
+_COMMON_PHRASES = re.compile("|".join(sorted(map(re.escape, _PHRASES), key=len, reverse=True)))
+
+
+def exact_terms(question: str) -> set[str]:
+    """Return the names, numbers and codes of a question, in lower case.
+
+    A name is told by a capital within a sentence. In German every noun has one, so there only words of capitals count.
+    """
+    words = split_words(question)
+    german = _detect_languages(words) == ("de",)
+    terms = set()
+    for place, word in enumerate(words):
+        coded = any(char.isdigit() or char in "_@" for char in word) or any(char.isupper() for char in word[1:])
+        named = word[0].isupper() and place > 0 and not german
+        plain = word.removesuffix("'s").casefold()
+        if (coded or named) and plain not in _LANGUAGES_OF and len(plain) > (0 if coded else 2):
+            terms.add(plain)
+    return terms
+
+
+def find_terms(text: str, terms: Iterable[str]) -> set[str]:
+    """Return the terms that stand in a text as a whole, in any case."""
+    plain = normalize_unicode("NFKC", text).casefold()
+    return {term for term in terms if re.search(rf"(?<!\w){re.escape(term)}(?![\w])", plain)}

@@ -1,0 +1,122 @@
+"""Words as sparse vectors: those of a text with BM25's weights, and those of a question with the rarity of each word.
+
+The inner product of the two is the share of the most that the question could get, from 0 to 1.
+"""
+
+import math
+import struct
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+from langgraph_learning.core.words import count_tokens, weigh_tokens
+
+DIMENSIONS = 1_000_000_000
+"""pgvector's limit for sparse vectors. A token's dimension is its hash, so tokens need no table."""
+_SATURATION = 1.2
+_LENGTH_SHARE = 0.75
+_USUAL_TOKENS = 50
+"""BM25's parameters. The usual length of a text is a constant, so that a text scores the same whatever is beside it."""
+_RARE_TEXTS = 4000
+"""Texts that the rare words of a question may have together, for the index over words to read."""
+
+
+class TextWords(NamedTuple):
+    """The words of a stored text."""
+
+    vector: bytes
+    """A sparse vector in Postgres' binary form."""
+    ids: str
+    """The ids of its tokens within the tenant, as an array literal."""
+
+
+class QuestionWords(NamedTuple):
+    """The words of a question."""
+
+    ranking: bytes
+    """Sparse vector whose weights take into account how rare each word is among the texts of the tenant."""
+    shares: bytes
+    """Sparse vector whose weights depend on the question alone, so that scores compare between any two searches."""
+    rare: str
+    """The ids of its rarest tokens within the tenant, as an array literal."""
+
+
+class WordCounts(NamedTuple):
+    """In how many texts of a sample each token occurs."""
+
+    texts: int
+    counts: Mapping[int, int]
+    """Numbers of texts by the id of the token; tokens that occur once are left out."""
+
+    def rarity(self, token: int) -> float:
+        """Return BM25's inverse document frequency: a word that was never seen weighs most."""
+        count = self.counts.get(token, 0)
+        return math.log(1 + (self.texts - count + 0.5) / (count + 0.5))
+
+
+def read_text(text: str, language: str | None, scope: int) -> TextWords:
+    """Return the words of a text that is stored under the tenant of a scope."""
+    counts = _count_dimensions(count_tokens(text, language))
+    length = 1 - _LENGTH_SHARE + _LENGTH_SHARE * sum(counts.values()) / _USUAL_TOKENS
+    # Divided by the most that a word can get, so that the inner product is a share.
+    weights = {token: count / (count + _SATURATION * length) for token, count in counts.items()}
+    return TextWords(_sparse_vector(weights), _array_literal(token ^ scope for token in counts))
+
+
+def read_question(question: str, language: str | None, scope: int, known: WordCounts, texts: int) -> QuestionWords:
+    """Return the words of a question. `known` are the counts of its tenant, `texts` the number of texts to search."""
+    weights = {_dimension(token): weight for token, weight in weigh_tokens(question, language).items()}
+    # The counts say already which words are common among the texts, so the background list counts for less.
+    ranking = {token: math.sqrt(weight) * known.rarity(token ^ scope) for token, weight in weights.items()}
+    return QuestionWords(
+        _sparse_vector(_as_shares(ranking)), _sparse_vector(_as_shares(weights)), _rarest(weights, scope, known, texts)
+    )
+
+
+def scope_id(tenant: Sequence[str]) -> int:
+    """Return the number that tells the tokens of one tenant from those of another in the index over words."""
+    return _hash("\0".join(tenant))
+
+
+def _rarest(weights: Mapping[int, float], scope: int, known: WordCounts, texts: int) -> str:
+    """Return the rarest tokens of a question, as many as the index reads in little time."""
+    share = texts / max(known.texts, 1)
+    expected = {token: known.counts.get(token ^ scope, 0) * share for token in weights}
+    chosen, total = [], 0.0
+    for token in sorted(weights, key=lambda token: (expected[token], -weights[token])):
+        total += expected[token]
+        if total > _RARE_TEXTS:
+            break
+        chosen.append(token ^ scope)
+    return _array_literal(chosen)
+
+
+def _as_shares(weights: Mapping[int, float]) -> dict[int, float]:
+    total = sum(weights.values())
+    return {token: weight / total for token, weight in weights.items() if weight} if total else {}
+
+
+def _count_dimensions(counts: Counter[str]) -> dict[int, int]:
+    # Of two tokens with the same dimension, which are one in a billion pairs, the later one counts.
+    return dict(zip(map(_dimension, counts), counts.values(), strict=True))
+
+
+def _sparse_vector(weights: Mapping[int, float]) -> bytes:
+    tokens = sorted(weights)
+    values: Sequence[float] = [weights[token] for token in tokens]
+    return struct.pack(f">iii{len(tokens)}i{len(tokens)}f", DIMENSIONS, len(tokens), 0, *tokens, *values)
+
+
+def _array_literal(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+@lru_cache(maxsize=100_000)
+def _dimension(token: str) -> int:
+    return _hash(token)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") % DIMENSIONS

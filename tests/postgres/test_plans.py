@@ -1,0 +1,92 @@
+"""Plans of the statements: they use indexes however often they are run, and stay within one tenant."""
+
+import re
+
+import psycopg
+import pytest
+from langgraph.store.base import GetOp, PutOp, SearchOp
+from letter_embeddings import INDEX
+
+from langgraph_learning.postgres import HybridPostgresStore, statements
+
+SCANS = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('learning_items', 'learning_texts')"
+USES = "SELECT indexrelname FROM pg_stat_user_indexes WHERE relname = 'learning_texts' AND idx_scan > 0"
+HOT = [
+    "get",
+    "search by filter",
+    "search by vector",
+    "hybrid search",
+    "count texts",
+    "count tokens",
+    "lock keys",
+    "read versions",
+    "put",
+    "delete",
+    "delete placeholders",
+    "read known vectors",
+    "delete stale texts",
+    "insert texts",
+    "erase history",
+    "read history",
+]
+"""The statements of reads and writes, without those that maintain all of the store at once."""
+
+
+def _run_each_statement(store):
+    namespaces = [("a", str(n)) for n in range(3)] + [("a",)]
+    store.batch([SearchOp(namespace, query="abc", limit=5) for namespace in namespaces])
+    for namespace in namespaces:
+        store.batch([GetOp(("a", "1"), "1"), SearchOp(namespace), SearchOp(namespace, {"n": 3}, query="abc")])
+    store.batch([PutOp(("a", "1"), "k", {"text": "abc def"}), PutOp(("a", "1"), "l", None)])
+
+
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
+def test_no_statement_reads_a_whole_table_however_often_it_was_run(database, mode):
+    """Postgres keeps a plan after five runs, here on an empty table; it is still right when the table has grown."""
+    settings = {"index": {**INDEX, "exact_below": 200}, "search_mode": mode, "pool": {"max_size": 1}}
+    with HybridPostgresStore.from_conn_string(database, **settings) as store:
+        for _ in range(6):
+            _run_each_statement(store)
+        for part in range(3):
+            keys = [(str(n % 7), str(n)) for n in range(1000 * part, 1000 * part + 1000)]
+            store.batch([PutOp(("a", label), key, {"text": f"abc {key}", "n": int(key)}) for label, key in keys])
+        with psycopg.connect(database, autocommit=True) as admin:
+            admin.execute("SELECT pg_stat_reset()")
+        for _ in range(2):
+            _run_each_statement(store)
+    with psycopg.connect(database, autocommit=True) as admin:
+        assert dict(admin.execute(SCANS).fetchall()) == {"learning_items": 0, "learning_texts": 0}
+
+
+def test_a_large_namespace_is_read_through_the_indexes_over_vectors_and_words(database, monkeypatch):
+    """Both propose texts; a small one is read through the index over namespaces."""
+    monkeypatch.setattr("langgraph_learning.postgres.search._SCORE_ALL_BELOW", 200)
+    settings = {"index": INDEX, "search_mode": "hybrid", "pool": {"max_size": 1}}
+    with HybridPostgresStore.from_conn_string(database, **settings) as store:
+        store.batch([PutOp(("large",), str(n), {"text": f"word{n}"}) for n in range(900)])
+        store.batch([PutOp(("small",), str(n), {"text": f"word{n}"}) for n in range(9)])
+        for label, used in (("large", {"learning_texts_meaning", "learning_texts_tokens"}), ("small", set())):
+            store.search((label,), query="word7")
+            with psycopg.connect(database, autocommit=True) as admin:
+                admin.execute("SELECT pg_stat_reset()")
+            for _ in range(7):
+                assert [item.key for item in store.search((label,), query="word7", limit=1)] == ["7"]
+            store.close()
+            with psycopg.connect(database, autocommit=True) as admin:
+                indexes = {name for (name,) in admin.execute(USES).fetchall()}
+            assert indexes & {"learning_texts_meaning", "learning_texts_tokens"} == used
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_each_statement_of_reads_and_writes_is_limited_to_one_tenant(name):
+    """Each table that it reads is bound to a range of namespaces, or to the key of a row that is."""
+    text = re.sub(r"--.*", "", statements.read_sql("queries.sql")[name])
+    tables = re.findall(
+        r"(?:FROM|JOIN|INTO|USING|UPDATE)\s+(learning_(?:items|texts|changes))\s*(?:AS\s+)?(\w+)?", text
+    )
+    assert tables
+    for table, given in tables:
+        alias = given if given and given not in ("WHERE", "USING") else ""
+        prefix = rf"\b{alias}\." if alias else r"(?<![\w.])"
+        bound = rf"{prefix}namespace\s*(?:>=|=|\[)|\(namespace, key|\(item, field, namespace|{prefix}(?:item|id) = "
+        assert re.search(bound, text), f"{table} {alias}"
