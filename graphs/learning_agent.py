@@ -4,6 +4,8 @@ Lessons and changes of its instructions wait for approval: graphs/review.py. Fee
 
 With MODEL (any name for `init_chat_model`) or OPENAI_API_KEY it runs live. With neither it runs offline, on a model
 that only repeats its context and says so in every answer.
+
+LEARN says where it learns: deferred (the default), queue (with workers), or server (in graphs/learner.py).
 """
 
 import os
@@ -22,6 +24,7 @@ from langgraph_learning import (
     LearnedKnowledge,
     LearningMachine,
     Mode,
+    Schedule,
     Scope,
     SelfImprovement,
     SessionContext,
@@ -49,6 +52,8 @@ machine = LearningMachine(
         SelfImprovement(sections={"answers": "Answer briefly."}, scope=Scope.TEAM),
         Episodes(keep=timedelta(days=90)),
     ],
+    learn=os.environ.get("LEARN") or "deferred",  # type: ignore[arg-type]  # the machine refuses any other name
+    schedule=Schedule(quiet=float(os.environ.get("LEARN_QUIET") or 10)),
 )
 agent = create_agent(model(), [], system_prompt="You help a team with its work.")
 graph = machine.wrap(agent, name="learning_agent")

@@ -22,11 +22,11 @@ from langgraph_learning.agent.steps import Loop, OnError
 from langgraph_learning.agent.tools import Toolbox, equip_agent
 from langgraph_learning.agent.wrap import wrap
 from langgraph_learning.background.chores import plan_chores
-from langgraph_learning.background.dispatch import LearnWhere
 from langgraph_learning.background.jobs import Jobs
 from langgraph_learning.background.learner import Learner, LearningResult, make_turn
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.usage import UsageReport, read_report
+from langgraph_learning.background.ways import LearnWhere
 from langgraph_learning.background.worker import Worker
 from langgraph_learning.core.flow import Facade, Flow, adrive, drive, require_database
 from langgraph_learning.core.learning import Learning
@@ -71,7 +71,8 @@ class LearningMachine(Facade):
     store_timeout: seconds that a turn waits for the store and its embedding model in all, before it answers without
         memory and leaves learning to the next turn; None: as long as they take.
     learn: where it learns. "deferred": in the run, after the answer. "queue": in workers, `machine.worker()`; needs a
-        `HybridPostgresStore` and the extra `worker`.
+        `HybridPostgresStore` and the extra `worker`. "server": in another run of the LangGraph server, which has to
+        serve `machine.nodes.learner` as "learner".
     schedule: when it learns, and what a day may cost; see `Schedule`.
 
     Raises `Misconfigured` for anything that could only fail later.

@@ -11,7 +11,13 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel.protocol import PregelProtocol
 
 from langgraph_learning.agent.error_capture import arecord_errors, record_errors
-from langgraph_learning.agent.server_graphs import ReviewPause, curator_graph, feedback_graph, review_graph
+from langgraph_learning.agent.server_graphs import (
+    ReviewPause,
+    curator_graph,
+    feedback_graph,
+    learner_graph,
+    review_graph,
+)
 from langgraph_learning.agent.steps import Loop, Node
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.langgraph_compat import make_node
@@ -39,6 +45,11 @@ class Nodes:
     def review(self) -> ReviewPause:
         """Pauses until a person has decided on the proposals of this turn; add it after `update`."""
         return ReviewPause(review_graph(self._loop))
+
+    @property
+    def learner(self) -> CompiledStateGraph[Any, Any, Any, Any]:
+        """Graph for a server that learns for the runs of an agent whose machine has learn="server"."""
+        return learner_graph(self._loop)
 
     @property
     def feedback(self) -> CompiledStateGraph[Any, Any, Any, Any]:

@@ -12,13 +12,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
-from pydantic import ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schema that Studio shows, asks for this one
 
+from langgraph_learning.background.conversations import read_session
 from langgraph_learning.core.flow import WaitingTime
 from langgraph_learning.core.langgraph_compat import is_part_of_tool, read_channel
-from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.scopes import ROOT, Caller, LearningContext, Scope, apply_authentication, escape
+from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
 from langgraph_learning.core.speakers import Arrivals, Origin, read_arrivals, record_arrivals
 from langgraph_learning.core.transcript import last_question, read_messages
 from langgraph_learning.errors import Misconfigured, MissingOwner
@@ -158,7 +157,9 @@ class RunContext:
         context = read_context(self.config)
         messages = context.strip(self.see(state)) if context else self.see(state)
         arrivals = self.start.arrivals or Arrivals(read_arrivals(state.get(ARRIVALS_CHANNEL)))
-        return Turn(self.caller, messages, self.now, self.id, read_session(state, self.caller), arrivals)
+        return Turn(
+            self.caller, messages, self.now, self.id, read_session(state.get("learning_session"), self.caller), arrivals
+        )
 
     def record_arrivals(self, state: Mapping[str, Any]) -> "RunContext":
         """Return the run with what its start tells about whose words the messages are."""
@@ -174,25 +175,13 @@ class RunContext:
         """Return the request to recall for."""
         messages = read_messages(state.get("messages"))
         branch = tuple(message.id for message in messages if message.id)
-        return Request(self.caller, last_question(messages), self.now, branch, read_session(state, self.caller))
-
-
-def read_session(state: Mapping[str, Any], caller: Caller) -> tuple[Learning, ...]:
-    """Return the session of the thread as its state holds it.
-
-    A client can write into the state, so only sessions count, and only those of the caller's tenant. A copy of a
-    thread has the session of the original.
-    """
-    session = []
-    values = state.get("learning_session")
-    for value in values if isinstance(values, list) else []:
-        try:
-            learning = Learning.model_validate(value)
-        except ValidationError:
-            continue
-        if learning.namespace[:3] == (ROOT, escape(caller.tenant), escape(Scope.THREAD.name)):
-            session.append(learning)
-    return tuple(session)
+        return Request(
+            self.caller,
+            last_question(messages),
+            self.now,
+            branch,
+            read_session(state.get("learning_session"), self.caller),
+        )
 
 
 def is_authorized(permission: str) -> bool:

@@ -2,19 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import interrupt
+from langgraph_sdk import get_client
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning.agent.run_context import RunContext, is_authorized
 from langgraph_learning.agent.state import LearningState
 from langgraph_learning.agent.steps import GraphState, Loop, Node, StepFunction
-from langgraph_learning.core.flow import Flow
+from langgraph_learning.background.dispatch import context_of
+from langgraph_learning.background.queue import JobArgs
+from langgraph_learning.background.runner import Runner
+from langgraph_learning.background.server_runs import ServerReader, schedule_run
+from langgraph_learning.core.flow import Flow, wait_for
 from langgraph_learning.core.records import explain_error
 from langgraph_learning.core.scopes import LearningContext
 from langgraph_learning.curate.run import CurationSettings, curate
@@ -76,6 +82,47 @@ def curator_graph(loop: Loop) -> Graph:
         return {"report": report.model_dump(mode="json"), "told": str(report)}
 
     return service_graph(loop, "curator", {"tidy": tidy}, CuratorState, CuratorInput, CuratorOutput)
+
+
+class LearnerInput(TypedDict, total=False):
+    """Work that a run of the agent leaves."""
+
+    job: dict[str, Any]
+
+
+class LearnerOutput(TypedDict, total=False):
+    """Result of learning."""
+
+    learnt: list[str]
+    """Keys of the learnings that were written."""
+    errors: list[str]
+    """What was lost, and why."""
+    waits: str
+    """Why another run goes on, if one does."""
+
+
+class LearnerState(LearnerInput, LearnerOutput, total=False):
+    """Input and output of the graph that learns."""
+
+
+def learner_graph(loop: Loop) -> Graph:
+    """Return the graph that learns for runs of the agent, if the machine has learn="server"."""
+    runner = Runner(loop.learner, loop.schedule, ServerReader())
+
+    def learn(state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
+        # The server runs it as the user of the run that left the work, and lets it read only what that user may read.
+        # A client may start it too, with anything as its input: it is learnt from in the client's own name.
+        args = JobArgs.model_validate(state.get("job")).model_copy(update={"context": context_of(run.caller)})
+        decision = yield from runner.run(args)
+        if decision.wait is not None:
+            again = args.model_copy(update={**decision.changes, "since": datetime.now(UTC)})
+            yield from wait_for(schedule_run(get_client(), again, delay=decision.wait, ceiling=decision.wait))
+        elif decision.set_aside:
+            raise LearningError(f"This job is set aside: {decision.reason}")
+        learnt = [learning.key for learning in decision.result.learnings]
+        return {"learnt": learnt, "errors": list(decision.result.errors), "waits": decision.reason}
+
+    return service_graph(loop, "learner", {"learn": learn}, LearnerState, LearnerInput, LearnerOutput)
 
 
 class FeedbackInput(TypedDict, total=False):

@@ -7,13 +7,15 @@ from typing import Any, Literal
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.constants import TAG_HIDDEN
 from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
 from langgraph_learning.agent.run_context import ContextFrom, RunContext
 from langgraph_learning.agent.state import LearningState
-from langgraph_learning.background.dispatch import LearnWhere, Work, make_dispatch
+from langgraph_learning.background.dispatch import Work
 from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.schedule import Schedule
+from langgraph_learning.background.ways import LearnWhere, make_dispatch
 from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
 from langgraph_learning.core.langgraph_compat import find_checkpointer, without_tag
 from langgraph_learning.core.learning import Learning, Status
@@ -58,7 +60,8 @@ class Loop:
         self.four_eyes = four_eyes
         self._extraction = extraction
         self.learner = Learner(stores, extraction)
-        self.dispatch = make_dispatch(learn, self.learner, schedule or Schedule())
+        self.schedule = schedule or Schedule()
+        self.dispatch = make_dispatch(learn, self.learner, self.schedule)
         self._budget = budget
         self._shadow = shadow
         self._store_timeout = store_timeout
@@ -272,7 +275,8 @@ def _work_of(state: GraphState, run: RunContext) -> Work:
     turn = run.turn(state)
     present = {id(message) for message in state.get("messages") or ()}
     complete = all(id(message) in present for message in turn.messages)
-    return Work(turn, run.store, find_checkpointer(run.config), complete)
+    on_server = get_runtime().server_info is not None
+    return Work(turn, run.store, find_checkpointer(run.config), on_server, complete)
 
 
 def _errors_in(state: GraphState, run: RunContext) -> list[str]:

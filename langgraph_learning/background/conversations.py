@@ -4,16 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, HumanMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
+from pydantic import ValidationError
 
 from langgraph_learning.background.queue import Entry, JobArgs
 from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.scopes import Caller
-from langgraph_learning.core.speakers import Arrivals, read_arrivals
-from langgraph_learning.core.transcript import fingerprint_text
+from langgraph_learning.core.scopes import ROOT, Caller, Scope, escape
+from langgraph_learning.core.speakers import Arrivals, arrival_key, read_arrivals
+from langgraph_learning.core.transcript import fingerprint_text, is_readable
 from langgraph_learning.stores.base import Turn
 
 MAX_CHECKPOINTS = 200
@@ -29,6 +30,8 @@ class ThreadRequest(NamedTuple):
 
 Values = Mapping[str, Any]
 """The channels of a checkpoint."""
+Reader = Runnable[ThreadRequest, list[Values]]
+"""Reads the newest state of a thread, and older ones as far as the newest one does not have the wanted messages."""
 
 
 class CheckpointReader(Runnable[ThreadRequest, list[Values]]):
@@ -84,10 +87,10 @@ class Conversation(NamedTuple):
         return Turn(caller, self.messages, at, run, self.session, self.arrivals)
 
 
-def read_conversations(args: JobArgs, reader: CheckpointReader | None) -> Flow[list[Conversation]]:
+def read_conversations(args: JobArgs, reader: Reader | None) -> Flow[list[Conversation]]:
     """Return what a job has to learn from, oldest first."""
     entries = sorted(args.entries.values(), key=lambda entry: entry.at)
-    conversations = list(_whole_conversations([entry for entry in entries if entry.whole]))
+    conversations = list(_whole_conversations([entry for entry in entries if entry.whole], args.caller))
     partial = [entry for entry in entries if not entry.whole]
     if not partial:
         return conversations
@@ -96,28 +99,42 @@ def read_conversations(args: JobArgs, reader: CheckpointReader | None) -> Flow[l
     if reader and args.thread:
         ids = frozenset(message.id for message in carried if message.id)
         states = yield from invoke(reader, ThreadRequest(args.thread, ids))
-    return [*conversations, *_join(states, carried, partial)]
+    return [*conversations, *_join(states, carried, partial, args.caller)]
 
 
-def _whole_conversations(entries: Sequence[Entry]) -> Iterator[Conversation]:
+def _whole_conversations(entries: Sequence[Entry], caller: Caller) -> Iterator[Conversation]:
     """Yield conversations that were carried whole, without those that a later one goes on with."""
     texts = [_texts(entry.read_messages()) for entry in entries]
     for number, entry in enumerate(entries):
         own = texts[number]
         if not any(later[: len(own)] == own for later in texts[number + 1 :]):
-            yield Conversation(tuple(entry.read_messages()), read_session(entry.session), entry.arrivals)
+            yield Conversation(tuple(entry.read_messages()), read_session(entry.session, caller), entry.arrivals)
 
 
-def _join(states: Sequence[Values], carried: Sequence[AnyMessage], entries: Sequence[Entry]) -> Iterator[Conversation]:
+def _join(
+    states: Sequence[Values], carried: Sequence[AnyMessage], entries: Sequence[Entry], caller: Caller
+) -> Iterator[Conversation]:
     """Yield the states of a thread, oldest first; the newest one with what a job carries and no state has."""
     found = {message.id for values in states for message in values.get("messages") or ()}
     missing = {message.id: message for message in carried if message.id not in found}.values()
     for values in reversed(states):
-        messages = (*(values.get("messages") or ()), *(missing if values is states[0] else ()))
+        known_to_runs = _until_later_run(values.get("messages") or (), entries)
+        messages = (*known_to_runs, *(missing if values is states[0] else ()))
         known = read_arrivals(values.get("learning_speakers"))
-        yield Conversation(messages, read_session(values.get("learning_session")), _join_arrivals(known, entries))
+        yield Conversation(
+            messages, read_session(values.get("learning_session"), caller), _join_arrivals(known, entries)
+        )
     if not states:
-        yield Conversation(tuple(missing), read_session(entries[-1].session), _join_arrivals({}, entries))
+        yield Conversation(tuple(missing), read_session(entries[-1].session, caller), _join_arrivals({}, entries))
+
+
+def _until_later_run(messages: Sequence[AnyMessage], entries: Sequence[Entry]) -> Sequence[AnyMessage]:
+    """Return the messages before the first one that came in after the runs of a job: they are in another job."""
+    seen = {key for entry in entries for key in entry.seen}
+    for number, message in enumerate(messages):
+        if isinstance(message, HumanMessage) and is_readable(message) and arrival_key(message) not in seen:
+            return messages[:number]
+    return messages
 
 
 def _join_arrivals(known: Mapping[str, str | None], entries: Sequence[Entry]) -> Arrivals:
@@ -136,9 +153,21 @@ def _texts(messages: Sequence[AnyMessage]) -> list[tuple[str, str]]:
     return [(message.type, fingerprint_text(message)) for message in messages]
 
 
-def read_session(values: object) -> tuple[Learning, ...]:
-    """Return the session of a thread as its state holds it."""
-    return tuple(Learning.model_validate(value) for value in values) if isinstance(values, list) else ()
+def read_session(values: object, caller: Caller) -> tuple[Learning, ...]:
+    """Return the session of a thread as its state holds it.
+
+    A client can write into the state, so only sessions count, and only those of the caller's tenant. A copy of a
+    thread has the session of the original.
+    """
+    session = []
+    for value in values if isinstance(values, list) else []:
+        try:
+            learning = Learning.model_validate(value)
+        except ValidationError:
+            continue
+        if learning.namespace[:3] == (ROOT, escape(caller.tenant), escape(Scope.THREAD.name)):
+            session.append(learning)
+    return tuple(session)
 
 
 def _thread_config(thread: str) -> RunnableConfig:

@@ -3,25 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from langchain_core.messages import AnyMessage, message_to_dict
+from langchain_core.messages import AnyMessage, HumanMessage, message_to_dict
 from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from langgraph.store.base import BaseStore
 
 from langgraph_learning.background.learner import Learner
-from langgraph_learning.background.queue import Entry, JobArgs, Queue, require_procrastinate
+from langgraph_learning.background.queue import Entry, JobArgs, Queue
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.spending import explain_ceiling
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import Caller, LearningContext
-from langgraph_learning.core.speakers import find_latest
-from langgraph_learning.errors import Misconfigured
+from langgraph_learning.core.speakers import arrival_key, find_latest
 from langgraph_learning.extract.extraction import ExtractionResult
 from langgraph_learning.stores.base import Turn
-
-LearnWhere = Literal["deferred", "queue", "server"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,8 @@ class Work:
     store: BaseStore
     checkpointer: object
     """The checkpointer that has the thread's messages under its id; None if the run has none or is nested."""
+    on_server: bool = False
+    """True on a LangGraph server."""
     complete: bool = True
     """False if messages were removed from the thread since the run began: no checkpoint may have them."""
 
@@ -110,12 +109,12 @@ class InQueue:
         if work.turn.caller.learn:
             yield from self._add(work, find_latest(work.turn.messages), whole=False, delay=self._schedule.unanswered)
         else:
-            yield from self._skip(work)
+            yield from segment_skip(self._learner, work)
 
     def after_answer(self, work: Work) -> Flow[Handover]:
         """Let the job run after some quiet."""
         if not work.turn.caller.learn:
-            yield from self._skip(work)
+            yield from segment_skip(self._learner, work)
             return Handover()
         schedule = self._schedule
         due = not schedule.decides or (yield from is_due(self._learner, schedule, work.turn))
@@ -124,29 +123,16 @@ class InQueue:
         return Handover(waiting="a worker learns from it")
 
     def _add(self, work: Work, messages: Sequence[AnyMessage], *, whole: bool, delay: float) -> Flow[None]:
-        entry = make_entry(work.turn, messages, whole=whole)
-        context = context_of(work.turn.caller)
-        args = JobArgs(
-            context=context, thread=work.turn.caller.thread, entries={work.key: entry}, since=datetime.now(UTC)
-        )
         ceiling = max(self._schedule.at_latest, delay if self._schedule.decides else 0)
         yield from self._queue.set_up(work.store)
+        args = make_args(work, messages, whole=whole)
         yield from self._queue.add(args, work.key, delay=delay, ceiling=ceiling)
 
-    def _skip(self, work: Work) -> Flow[None]:
-        """Mark the messages of this run as read: a job that waits must not read them."""
-        turn = replace(work.turn, messages=work.segment)
-        yield from self._learner.write(turn, (yield from self._learner.extract(turn)))
 
-
-def make_dispatch(where: LearnWhere, learner: Learner, schedule: Schedule) -> Dispatch:
-    """Return a way to learn. Raises `Misconfigured` for an unknown one, `MissingExtra` if its package is missing."""
-    if where == "deferred":
-        return InRun(learner, schedule)
-    if where == "queue":
-        require_procrastinate()
-        return InQueue(learner, schedule, Queue(schedule.queue))
-    raise Misconfigured(f'learn= is "deferred", "queue" or "server", not {where!r}.')
+def segment_skip(learner: Learner, work: Work) -> Flow[None]:
+    """Mark the messages of this run as read: whatever learns from the thread later must not read them."""
+    turn = replace(work.turn, messages=work.segment)
+    yield from learner.write(turn, (yield from learner.extract(turn)))
 
 
 def is_due(learner: Learner, schedule: Schedule, turn: Turn) -> Flow[bool]:
@@ -170,6 +156,13 @@ def choose_messages(work: Work) -> tuple[Sequence[AnyMessage], bool]:
     return work.segment, False
 
 
+def make_args(work: Work, messages: Sequence[AnyMessage], *, whole: bool) -> JobArgs:
+    """Return a job for a run, which carries these messages of it."""
+    turn = work.turn
+    entries = {work.key: make_entry(turn, messages, whole=whole)}
+    return JobArgs(context=context_of(turn.caller), thread=turn.caller.thread, entries=entries, since=datetime.now(UTC))
+
+
 def make_entry(turn: Turn, messages: Sequence[AnyMessage], *, whole: bool) -> Entry:
     """Return what a job carries of a run."""
     arrivals = turn.arrivals
@@ -181,6 +174,7 @@ def make_entry(turn: Turn, messages: Sequence[AnyMessage], *, whole: bool) -> En
         speakers=dict(arrivals.users),
         latest=sorted(arrivals.latest),
         present=None if arrivals.present is None else sorted(arrivals.present),
+        seen=[arrival_key(message) for message in turn.messages if isinstance(message, HumanMessage)],
         session=[learning.model_dump(mode="json") for learning in turn.session],
     )
 

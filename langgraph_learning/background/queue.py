@@ -60,6 +60,8 @@ class Entry(BaseModel):
     """Fingerprints of the messages that came in with this run."""
     present: list[str] | None = None
     """Fingerprints of all messages of users at its start, if it was seen."""
+    seen: list[str] = Field(default_factory=list)
+    """Fingerprints of all messages in the user's role that the thread had: later ones are left to later runs."""
     session: list[dict[str, Any]] = Field(default_factory=list)
 
     @property
@@ -162,13 +164,12 @@ class Queue:
         """
         caller = args.caller
         lock = thread_lock(caller, entry_key)
-        identity = args.context.model_dump_json(exclude={"learn", "recall", "timezone"})
         ((row),) = yield from self._run(
             "add",
             tenant=caller.tenant,
             user=caller.user,
             lock=lock,
-            queueing_lock=f"{lock}:{fingerprint(identity)}",
+            queueing_lock=caller_lock(args, entry_key),
             args=Jsonb(args.model_dump(mode="json")),
             delay=max(delay, 0.0),
             ceiling=ceiling,
@@ -254,6 +255,12 @@ class Queue:
 def thread_lock(caller: Caller, otherwise: str) -> str:
     """Return the lock under which one job at a time learns from a thread; without a thread, from something else."""
     return f"learn:{fingerprint(caller.tenant, caller.thread or f'run {otherwise}', size=16)}"
+
+
+def caller_lock(args: JobArgs, otherwise: str = "") -> str:
+    """Return the lock under which one job waits for a thread and a caller."""
+    identity = args.context.model_dump_json(exclude={"learn", "recall", "timezone"})
+    return f"{thread_lock(args.caller, otherwise or ''.join(args.entries))}:{fingerprint(identity)}"
 
 
 def _to_json(changes: Mapping[str, Any]) -> Jsonb:

@@ -8,7 +8,7 @@ from langgraph.errors import GraphBubbleUp
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-from langgraph_learning.background.conversations import CheckpointReader, Conversation, read_conversations
+from langgraph_learning.background.conversations import Conversation, Reader, read_conversations
 from langgraph_learning.background.learner import Learner, LearningResult
 from langgraph_learning.background.queue import JobArgs
 from langgraph_learning.background.schedule import (
@@ -49,7 +49,7 @@ class Decision:
 class Runner:
     """Runs the jobs of one machine."""
 
-    def __init__(self, learner: Learner, schedule: Schedule, reader: CheckpointReader | None = None) -> None:
+    def __init__(self, learner: Learner, schedule: Schedule, reader: Reader | None = None) -> None:
         self.learner = learner
         self.schedule = schedule
         self.reader = reader

@@ -206,6 +206,12 @@ def invoke(
     return (yield request if timeout is None else Within(_ask(request), timeout))
 
 
+def wait_for(awaitable: Awaitable[T]) -> Flow[T]:
+    """Return the result of a coroutine; only async code can wait for it."""
+    result: T = yield Await(awaitable)
+    return result
+
+
 def as_flow(result: T | Awaitable[T] | Flow[T]) -> Flow[T]:
     """Return the result of a method as a flow, whether the method is plain, async or a flow itself."""
     if isinstance(result, GeneratorType):

@@ -140,6 +140,24 @@ def test_a_job_is_there_before_the_answer(postgres_store, build, checkpointer):
     assert ["I like tea"] == texts(learning)
 
 
+def test_a_message_that_came_in_meanwhile_is_left_to_its_own_job(postgres_store, checkpointer):
+    """A worker may read the thread while the next message is being answered. It is not lost, and stays the user's."""
+
+    def answer(shown):
+        if "cake" in shown[-1].text:
+            learning.worker().drain()  # the job of the first message runs now
+        return "Fine."
+
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(ScriptedModel(answer), checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    postgres_store.run_sql(b"UPDATE procrastinate_jobs SET queueing_lock = 'its own'")
+    agent.invoke(said("I like cake"), thread("a"), context=ALEX)
+    learning.worker().drain()
+
+    assert ["I like cake", "I like tea"] == texts(learning)
+
+
 def test_two_users_of_one_thread_have_a_job_each(postgres_store, build, checkpointer):
     """Neither learns what the other one said."""
     learning = queued(notes_what_users_say, postgres_store)

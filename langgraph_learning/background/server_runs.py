@@ -1,0 +1,130 @@
+"""Learning on a LangGraph server: in another run, on a thread of its own, so that no chat is held up."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from langchain_core.messages import convert_to_messages
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import NotFoundError
+from pydantic import ValidationError
+
+from langgraph_learning.background.conversations import ThreadRequest, Values
+from langgraph_learning.background.dispatch import Handover, Work, is_due, make_args, segment_skip
+from langgraph_learning.background.learner import Learner
+from langgraph_learning.background.queue import JobArgs, caller_lock
+from langgraph_learning.background.schedule import Schedule
+from langgraph_learning.core.flow import Flow, wait_for
+from langgraph_learning.core.speakers import find_latest
+from langgraph_learning.errors import Misconfigured
+
+GRAPH = "learner"
+"""Name under which langgraph.json serves `machine.nodes.learner`."""
+MAX_STATES = 50
+"""How many states of a thread are looked at for a message that its newest one does not have."""
+
+
+class OnServer:
+    """Leaves learning to another run of the server."""
+
+    def __init__(self, learner: Learner, schedule: Schedule) -> None:
+        self._learner = learner
+        self._schedule = schedule
+
+    def before_answer(self, work: Work) -> Flow[None]:
+        """Do nothing but keep back what is not to be learnt: the server has the thread."""
+        if not work.turn.caller.learn:
+            yield from segment_skip(self._learner, work)
+
+    def after_answer(self, work: Work) -> Flow[Handover]:
+        """Let a run learn after some quiet; it takes the place of the one that waits."""
+        if not work.on_server:
+            raise Misconfigured('learn="server" works on a LangGraph server only: use "queue" or "deferred" elsewhere.')
+        if not work.turn.caller.learn:
+            yield from segment_skip(self._learner, work)
+            return Handover()
+        due = not self._schedule.decides or (yield from is_due(self._learner, self._schedule, work.turn))
+        carried = find_latest(work.turn.messages) if work.complete else work.turn.messages
+        args = make_args(work, carried, whole=not work.turn.caller.thread)
+        delay = self._schedule.quiet if due else self._schedule.unanswered
+        yield from wait_for(schedule_run(get_client(), args, delay=delay, ceiling=self._schedule.at_latest))
+        return Handover(waiting="another run learns from it")
+
+
+async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, ceiling: float) -> str:
+    """Create a run that learns after a delay, also what the run that waits for the same thread and caller has to learn.
+
+    Returns its id.
+    """
+    thread = str(uuid5(NAMESPACE_URL, caller_lock(args)))
+    await client.threads.create(thread_id=thread, if_exists="do_nothing", metadata={"learns_from": args.thread or ""})
+    waiting = await client.runs.list(thread, status="pending")
+    for run in waiting:
+        args = _join(_args_of(run), args)
+    waited = (datetime.now(UTC) - args.since).total_seconds()
+    created = await client.runs.create(
+        thread,
+        GRAPH,
+        input={"job": args.model_dump(mode="json")},
+        context=args.context.model_dump(mode="json"),
+        after_seconds=round(max(0.0, min(delay, ceiling - waited))),
+        multitask_strategy="enqueue",
+    )
+    for run in waiting:
+        await _cancel(client, thread, run["run_id"])
+    return str(created["run_id"])
+
+
+async def _cancel(client: LangGraphClient, thread: str, run: str) -> None:
+    try:
+        await client.runs.cancel(thread, run, action="rollback")
+    except NotFoundError:
+        return  # it began meanwhile, or is done
+
+
+def _args_of(run: Mapping[str, Any]) -> JobArgs | None:
+    try:
+        return JobArgs.model_validate(run["kwargs"]["input"]["job"])
+    except (KeyError, TypeError, ValidationError):
+        return None
+
+
+def _join(earlier: JobArgs | None, later: JobArgs) -> JobArgs:
+    if earlier is None:
+        return later
+    entries = {**earlier.entries, **later.entries}
+    return later.model_copy(update={"entries": entries, "since": min(earlier.since, later.since)})
+
+
+class ServerReader(Runnable[ThreadRequest, list[Values]]):
+    """Reads the newest state of a thread of the server, and older ones for messages that it lost."""
+
+    def invoke(self, input: ThreadRequest, config: RunnableConfig | None = None, **_: Any) -> list[Values]:
+        """Refuse: the server runs graphs in async code."""
+        raise Misconfigured("The graph that learns runs on a LangGraph server only.")
+
+    async def ainvoke(self, input: ThreadRequest, config: RunnableConfig | None = None, **_: Any) -> list[Values]:
+        """Read the states."""
+        client, missing = get_client(), set(input.ids)
+        found: list[Values] = []
+        try:
+            newest = await client.threads.get_state(input.thread)
+            states: Sequence[Any] = [newest]
+            if missing - _ids(newest["values"]):
+                states = [newest, *await client.threads.get_history(input.thread, limit=MAX_STATES)]
+        except NotFoundError:
+            return []
+        for state in states:
+            values = state["values"]
+            if isinstance(values, Mapping) and (not found or _ids(values) & missing):
+                found.append({**values, "messages": convert_to_messages(values.get("messages") or [])})
+                missing -= _ids(values)
+        return found
+
+
+def _ids(values: Any) -> set[str]:
+    messages = values.get("messages") if isinstance(values, Mapping) else None
+    return {str(message.get("id")) for message in messages or () if isinstance(message, Mapping)}
