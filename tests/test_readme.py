@@ -54,6 +54,7 @@ INSTRUCTION = edit(
 PRINTED = {
     "README.md": ["Cutting egress costs matters"],
     "curation.md": ["2 learnings in 1", "merged ('Dislikes long meetings', 'Dislikes meetings that are long')"],
+    "deployment.md": ["pending 1", "learnt ['Wants short answers, for a phone']"],
     "feedback.md": [
         "Egress is down by a third",
         "Compare what both cost at 200 hosts",

@@ -6,6 +6,8 @@ import pytest
 from people import machine, notes_what_users_say
 from test_server import ASKED, TAUGHT, say
 
+from langgraph_learning.postgres import HybridPostgresStore
+
 
 @pytest.fixture(scope="module")
 def server(make_server):
