@@ -9,14 +9,16 @@ MODEL ?=
 WORKERS ?= 2
 IN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOWEST := $(VENV)-lowest
 
-.PHONY: help demo test test-long test-upstream lint format eval clean
+.PHONY: help demo test test-long test-upstream test-lowest lint format eval clean
 
 help:
 	@echo "make demo           watch an agent learn from one person and help another"
 	@echo "make test           run the tests"
 	@echo "make test-long      run all tests, also those that take their time"
 	@echo "make test-upstream  run LangGraph's own store tests on our store"
+	@echo "make test-lowest    run the tests with the oldest versions of what the package depends on"
 	@echo "make lint           check style, types and the direction of imports"
 	@echo "make format         put the code into shape"
 	@echo "make eval MODEL=…   measure what a model learns from our conversations"
@@ -40,6 +42,19 @@ test-upstream: $(READY)
 	@echo "==> Running LangGraph's own tests on our store"
 	@$(IN)/python tests/upstream
 
+# Without the server's tests: the server is no dependency. Old versions warn of what has changed since.
+test-lowest:
+	@echo "==> Installing the oldest versions that pyproject.toml allows"
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python \
+		--extra embedded --extra local --extra cli --output-file $(LOWEST)/lowest.txt pyproject.toml
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --requirement $(LOWEST)/lowest.txt \
+		--editable . pytest pytest-asyncio pytest-mock pytest-timeout pytest-xdist hypothesis
+	@echo "==> Running the tests with them"
+	@$(LOWEST)/bin/python -m pytest -m "not long" -W default --ignore tests/server \
+		--numprocesses $(WORKERS) --dist loadfile
+
 lint: $(READY)
 	@echo "==> Checking style"
 	@$(IN)/ruff check .
@@ -58,7 +73,7 @@ eval: $(READY)
 	@$(IN)/python -m evals --model "$(MODEL)"
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml

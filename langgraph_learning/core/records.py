@@ -1,5 +1,6 @@
 """Record, the fields of one kind of learning; Edit, a validated request to change learnings; and how edits apply."""
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -233,7 +234,7 @@ def find_excess(record: BaseModel) -> str | None:
     """Return why a record that a person or a model made is too long to be stored; None if it is not."""
     if (length := len(record_text(record))) > MAX_TEXT_CHARS:
         return f"too long: {length:,} characters, of at most {MAX_TEXT_CHARS:,}. Keep to what matters"
-    if (length := len(record.model_dump_json())) > MAX_DATA_CHARS:
+    if (length := len(json.dumps(record_data(record), ensure_ascii=False))) > MAX_DATA_CHARS:
         return f"too long: {length:,} characters in all fields, of at most {MAX_DATA_CHARS:,}. Keep to what matters"
     return None
 

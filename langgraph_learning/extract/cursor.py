@@ -256,8 +256,8 @@ def read_cursor(caller: Caller) -> Flow[Cursor]:
 def find_unread(turn: Turn, cursor: Cursor) -> Unread:
     """Return the messages of the user's turns that the cursor does not know. Without a thread that is the last turn."""
     messages = turn.messages if turn.caller.thread else tuple(last_turn(turn.messages))
-    by_message = _fingerprints_by_identity(messages)
-    speakers = _find_speakers(messages, turn, cursor, by_message)
+    by_message = _fingerprints_by_identity(turn.messages)
+    speakers = _find_speakers(turn, cursor, by_message)
     prefixes = [prefix for prints in by_message.values() if (prefix := prints.prefix)]
     read_before = {*prefixes[: prefixes.index(cursor.complete) + 1]} if cursor.complete in prefixes else set()
     unread = [
@@ -273,17 +273,15 @@ def find_unread(turn: Turn, cursor: Cursor) -> Unread:
 
 def find_speakers(turn: Turn, cursor: Cursor) -> dict[int, Speaker]:
     """Return whose words the messages of a thread are, by the identity of each."""
-    return _find_speakers(turn.messages, turn, cursor, _fingerprints_by_identity(turn.messages))
+    return _find_speakers(turn, cursor, _fingerprints_by_identity(turn.messages))
 
 
-def _find_speakers(
-    messages: Sequence[AnyMessage], turn: Turn, cursor: Cursor, fingerprints: Mapping[int, Fingerprints]
-) -> dict[int, Speaker]:
-    """Return whose words some messages of a turn are. What follows a message belongs to the turn that it began."""
-    latest = {id(message) for message in find_latest(messages)}
+def _find_speakers(turn: Turn, cursor: Cursor, fingerprints: Mapping[int, Fingerprints]) -> dict[int, Speaker]:
+    """Return whose words the messages are. What follows a message of a user belongs to the turn that it began."""
+    latest = {id(message) for message in find_latest(turn.messages)}
     speakers: dict[int, Speaker] = {}
     whose_turn: Speaker | None = None
-    for message in messages:
+    for message in turn.messages:
         prints = fingerprints[id(message)]
         author = Speaker.AGENT
         if isinstance(message, HumanMessage) and is_readable(message):

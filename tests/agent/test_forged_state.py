@@ -61,8 +61,8 @@ def lesson_machine(store: InMemoryStore) -> LearningMachine:
 
 
 def data_of_others(store: InMemoryStore) -> dict[Any, Any]:
-    """Everything that is stored under another owner than the attacker."""
-    items = store.search((), limit=10_000)
+    """Everything that is stored under another owner than the attacker, but for the costs of extractions."""
+    items = [item for item in store.search((), limit=10_000) if item.namespace[0] != "learning_usage"]
     others = [
         item for item in items if any(label.startswith(OTHERS) for label in item.namespace) or len(item.namespace) < 4
     ]
