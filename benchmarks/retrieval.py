@@ -1,4 +1,4 @@
-"""Benchmark of retrieval quality: search by words, by meaning, by both, and with neighbours.
+"""Benchmark of retrieval quality: search by words, by meaning, by both, with neighbours, and with turns in context.
 
     python -m benchmarks.retrieval --data conversations.jsonl.gz
 
@@ -24,6 +24,7 @@ from benchmarks.database import databases
 from benchmarks.figures import draw_bar
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.stores.episodes import turn_in_context
 
 DEPTHS = (5, 10, 20)
 
@@ -46,26 +47,33 @@ class Remembering(Embeddings):
 
 
 def ways(model: LocalEmbeddings) -> dict[str, dict[str, Any]]:
-    """Return the settings of each way of searching the same database."""
+    """Return the settings of each way of searching. The last one has a database of its own, the others share one."""
     words: dict[str, Any] = {"fields": ["text"]}
     index = {**words, "dims": model.dims, "embed": Remembering(model)}
     return {
-        "full text": {"index": words, "search_mode": "hybrid"},
+        "words": {"index": words, "search_mode": "hybrid"},
         "vectors": {"index": index},
         "hybrid": {"index": index, "search_mode": "hybrid"},
         "hybrid with neighbours": {"index": {**index, "sequence": SEQUENCE}, "search_mode": "hybrid"},
+        IN_CONTEXT: {"index": {**index, "sequence": SEQUENCE}, "search_mode": "hybrid"},
     }
 
 
 SEQUENCE = {"by": "conversation", "order": "turn"}
+IN_CONTEXT = "the same, with turns in context"
 
 
-def put(corpus: dict[str, Any], turn: int, doc: dict[str, Any]) -> PutOp:
-    """Return a turn as an item; its speaker and date can be searched too."""
-    date = f"({doc['date']})" if doc.get("date") else ""
-    text = " ".join(part for part in (doc.get("speaker") or "", date, ":", doc["text"]) if part)
-    value = {"text": text, "conversation": corpus["corpus"], "turn": turn}
-    return PutOp(("docs", corpus["corpus"]), str(doc["id"]), value)
+def puts(corpus: dict[str, Any], in_context: bool) -> list[PutOp]:
+    """Return the turns of a conversation as items; speaker and date can be searched too."""
+    ops, before = [], ""
+    for turn, doc in enumerate(corpus["docs"]):
+        date = f"({doc['date']})" if doc.get("date") else ""
+        text = " ".join(part for part in (doc.get("speaker") or "", date, ":", doc["text"]) if part)
+        value = {"text": text, "cue": turn_in_context(before, text), "conversation": corpus["corpus"], "turn": turn}
+        index = ["text", "cue"] if in_context and before else ["text"]
+        ops.append(PutOp(("docs", corpus["corpus"]), str(doc["id"]), value, index=index))
+        before = text
+    return ops
 
 
 def measures(found: Sequence[str], relevant: set[str]) -> list[float]:
@@ -84,7 +92,10 @@ def search(store: HybridPostgresStore, corpora: list[dict[str, Any]], what: str)
         for query in corpus["queries"]:
             if relevant := {str(key) for key in query["relevant"]} & known:
                 found = store.search(("docs", corpus["corpus"]), query=query["text"], limit=max(DEPTHS))
-                by_style[corpus["style"]].append(measures([item.key for item in found], relevant))
+                figures = measures([item.key for item in found], relevant)
+                by_style[corpus["style"]].append(figures)
+                if "multi" in query.get("kind", ""):
+                    by_style[f"{corpus['style']}, multi-hop"].append(figures)
         draw_bar(done, len(corpora), what)
     return {style: [statistics.mean(column) for column in zip(*rows, strict=True)] for style, rows in by_style.items()}
 
@@ -98,16 +109,19 @@ def main() -> None:
     model = LocalEmbeddings()
     found: dict[str, dict[str, list[float]]] = {}
     with databases() as database:
-        url = database()
-        for nth, (way, settings) in enumerate(reversed(ways(model).items())):
+        filled: dict[bool, str] = {}
+        for way, settings in reversed(ways(model).items()):
+            in_context = way == IN_CONTEXT
+            url = filled.get(in_context) or database()
             with HybridPostgresStore.from_conn_string(url, **settings) as store:
-                if nth == 0:
+                if in_context not in filled:
                     store.setup()
                     for done, corpus in enumerate(corpora, start=1):
-                        store.batch([put(corpus, turn, doc) for turn, doc in enumerate(corpus["docs"])])
-                        draw_bar(done, len(corpora), "filling")
+                        store.batch(puts(corpus, in_context))
+                        draw_bar(done, len(corpora), f"filling for {way}")
+                    filled[in_context] = url
                 found[way] = search(store, corpora, way)
-    for style in sorted({corpus["style"] for corpus in corpora}):
+    for style in sorted({style for figures in found.values() for style in figures}):
         print(f"\n| {style} | recall@5 | recall@10 | recall@20 | nDCG@10 |\n|---|---|---|---|---|")
         for way in ways(model):
             print(f"| {way} | " + " | ".join(f"{100 * value:.1f}" for value in found[way][style]) + " |")

@@ -198,8 +198,11 @@ def _tokens_of(word: str, language: str, detected: tuple[str, ...]) -> tuple[Tok
 
 def _read_word(word: str, language: str, detected: tuple[str, ...]) -> Iterator[Token]:
     """Yield the tokens of a word without spaces: a word, a code with its parts, or text of a script without spaces."""
-    parts = [part for part in _SPLIT.split(word) if part]
     spelled = word.casefold()
+    if word.isascii() and word.isalpha() and word[1:].islower():
+        yield from _read_plain(spelled, language, detected)
+        return
+    parts = [part for part in _SPLIT.split(word) if part]
     camel = len(parts) == 1 and word.isascii() and len(_CAMEL.findall(word)) > 1 and not word.isdigit()
     if len(parts) == 1 and not camel:
         yield from _read_plain(spelled, language, detected)
@@ -223,36 +226,49 @@ def _read_word(word: str, language: str, detected: tuple[str, ...]) -> Iterator[
 
 def _read_plain(word: str, language: str, detected: tuple[str, ...]) -> Iterator[Token]:
     """Yield the tokens of a word without joiners, in lower case."""
-    languages = detected or ("en",)
-    single_letter = len(word) == 1 and word.isascii() and word.isalpha()
-    if single_letter or any(word in _FUNCTION_WORDS.get(each, ()) for each in languages):
+    if len(word) == 1 and word.isascii() and word.isalpha():
         return
     weight = 1.0
-    if any(word in _COMMON_WORDS[each] for each in languages) or word in NEGATIONS:
-        weight = _SMALL_TALK_WEIGHT
-    if word.isascii() and not word.isalpha():
-        yield Token(word, _CODE_WEIGHT)
+    if word in _LANGUAGES_OF or word in NEGATIONS:
+        languages = detected or ("en",)
+        if any(word in _FUNCTION_WORDS.get(each, ()) for each in languages):
+            return
+        if word in NEGATIONS or any(word in _COMMON_WORDS[each] for each in languages):
+            weight = _SMALL_TALK_WEIGHT
+    if word.isascii():
+        yield from _read_stems(word, weight, language, detected) if word.isalpha() else [Token(word, _CODE_WEIGHT)]
     elif _UNSPACED.search(word):
         yield from _read_unspaced(word)
     elif _HANGUL.search(word):
         yield from _read_korean(word, weight)
     else:
-        stems = {_stem(word, stemmer) for stemmer in _stemmers(word, language, detected)} or {word}
-        if _ARABIC_PREPOSITION.match(word):
-            stems.add(_stem(word[1:], "arabic"))
-        yield from (Token(stem, weight / len(stems)) for stem in sorted(stems))
+        yield from _read_stems(word, weight, language, detected)
+
+
+def _read_stems(word: str, weight: float, language: str, detected: tuple[str, ...]) -> Iterable[Token]:
+    """Return the different stems of a word in the languages that it may be in."""
+    stemmers = _latin_stemmers(language, detected) if word.isascii() else _stemmers(word, language, detected)
+    stems = {_stem(word, stemmer) for stemmer in stemmers} or {word}
+    if not word.isascii() and _ARABIC_PREPOSITION.match(word):
+        stems.add(_stem(word[1:], "arabic"))
+    return [Token(stem, weight / len(stems)) for stem in sorted(stems)]
 
 
 def _canonical_number(number: str) -> str:
     return re.sub("[.,']", "", number) if _THOUSANDS.fullmatch(number) else number.replace(",", ".")
 
 
-def _stemmers(word: str, language: str, detected: tuple[str, ...]) -> set[str]:
+@lru_cache
+def _latin_stemmers(language: str, detected: tuple[str, ...]) -> frozenset[str]:
+    given = "english" if language in _NOT_LATIN else language
+    return frozenset({given, *(_STEMMERS[each] for each in detected if each in _STEMMERS)})
+
+
+def _stemmers(word: str, language: str, detected: tuple[str, ...]) -> Iterable[str]:
     """Return the stemmers for a word: that of its script, or those of the given and the detected languages."""
-    script = "LATIN" if word.isascii() else _script_of(word)
+    script = _script_of(word)
     if script == "LATIN":
-        given = "english" if language in _NOT_LATIN else language
-        return {given, *(_STEMMERS[each] for each in detected if each in _STEMMERS)}
+        return _latin_stemmers(language, detected)
     known = _SCRIPT_STEMMERS.get(script, ())
     return {language} if language in known else set(known[:1])
 

@@ -22,7 +22,7 @@ recall is as high: the number of links determines the cost, their quality the re
 one vector in fifty is never found."""
 MAX_INDEXED_DIMS = 4000
 """pgvector's limit for an index of half-precision vectors."""
-EXACT_BELOW_DEFAULT = 25_000
+EXACT_BELOW_DEFAULT = 12_000
 
 
 class AnnIndexSettings(TypedDict, total=False):

@@ -22,6 +22,8 @@ from langgraph_learning.stores.ranking import OVERFETCH, search_active
 
 MAX_SHOWN_CHARS = 800
 """Characters of one message that are shown at most."""
+CONTEXT_CHARS = 200
+"""Characters at the end of a message that help to find the next one."""
 MAX_EXTRA_HITS = 200
 """Additional search hits at most, to make up for messages of the current conversation, which are not shown."""
 
@@ -154,6 +156,14 @@ class Episodes(LearningStore):
                 f"{self.name} holds a user's messages word for word, so it stays theirs: leave `scope` out. To share "
                 "what others should know, use another learning store."
             )
+
+
+def turn_in_context(before: str, text: str) -> str:
+    """Return a second text by which a message is found: the end of the message before it, and its own beginning.
+
+    An answer such as "yes, on Friday" says only together with the question what it is about.
+    """
+    return f"{before[-CONTEXT_CHARS:]}\n{text[:MAX_SHOWN_CHARS]}"
 
 
 def _make_episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
