@@ -42,7 +42,7 @@ ASKED = Scene("Ben prepares to meet them", "ben", ["What should I know about Glo
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> tuple[LearningMachine, Agent]:
     """Return a machine that learns about accounts, and an agent with its tools."""
-    machine = LearningMachine(model, [AccountStore()], store=store)
+    machine = LearningMachine(model, [AccountStore()], store=store, stream_texts=True)
     return machine, machine.wrap(lambda tools: create_agent(model, tools), checkpointer=saver)
 
 

@@ -31,7 +31,7 @@ STORY = (SAVING, CHOOSING)
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     """Return an agent that learns through the middleware."""
     stores = [EntityMemory(scope=Scope.TEAM), LearnedKnowledge(scope=Scope.TEAM)]
-    machine = LearningMachine(model, stores, store=store)
+    machine = LearningMachine(model, stores, store=store, stream_texts=True)
     return create_agent(
         model,
         system_prompt="You advise engineers, in two or three sentences.",

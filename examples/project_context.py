@@ -49,7 +49,7 @@ STORY = (SET_UP, NEW_HERE, ASKED_AGAIN, ELSEWHERE)
 
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     """Return an agent with this learning store only."""
-    machine = LearningMachine(model, [ProjectContext()], store=store)
+    machine = LearningMachine(model, [ProjectContext()], store=store, stream_texts=True)
     return machine.wrap(create_agent(model), checkpointer=saver)
 
 

@@ -61,7 +61,7 @@ def play(agent: Agent, scene: Scene, *, tenant: str, thread: str) -> Iterator[Tu
     """Play a scene; the custom stream tells what was recalled and learnt."""
     config: RunnableConfig = {"configurable": {"thread_id": thread}}
     for said in scene.says:
-        happened: dict[str, Any] = {"recalled": [], "learnt": []}
+        happened: dict[str, list[Any]] = {}
         state: dict[str, Any] = {}
         stream = agent.stream(
             {"messages": [("user", said)]},
@@ -72,11 +72,12 @@ def play(agent: Agent, scene: Scene, *, tenant: str, thread: str) -> Iterator[Tu
         for mode, part in cast("Iterator[tuple[str, dict[str, Any]]]", stream):
             if mode == "custom":
                 for what, events in part["learning"].items():
-                    happened[what] = [*happened.get(what, []), *events]
+                    happened.setdefault(what, []).extend(events if isinstance(events, list) else [events])
             else:
                 state = part
         errors = state.get("learning_errors") or []
-        yield Turn(said, state["messages"][-1].text, happened["recalled"], happened["learnt"], errors)
+        written = [event for what in ("learned", "proposed", "superseded") for event in happened.get(what, [])]
+        yield Turn(said, state["messages"][-1].text, happened.get("recalled", []), written, errors)
 
 
 def perform(title: str, story: Sequence[Scene], build: Build) -> None:

@@ -23,7 +23,7 @@ ASKED = Scene("Dan asks", "dan", ["What does the pro plan cost?"], SALES)
 def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> tuple[LearningMachine, Agent]:
     """Return a machine that may propose changes of the instructions, and its agent."""
     prices = SelfImprovement(sections={"prices": "Quote the price list of 2025."}, scope=Scope.TEAM)
-    machine = LearningMachine(model, [BehavioralFeedback(scope=Scope.TEAM), prices], store=store)
+    machine = LearningMachine(model, [BehavioralFeedback(scope=Scope.TEAM), prices], store=store, stream_texts=True)
     agent = create_agent(model, system_prompt="You sell for Acme. Answer in one sentence.")
     return machine, machine.wrap(agent, store=store, checkpointer=saver)
 

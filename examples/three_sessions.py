@@ -50,7 +50,7 @@ def build(model: BaseChatModel, store: BaseStore, saver: Saver) -> Agent:
     """Return an agent that learns."""
     private = [UserProfile(), UserMemory(), SessionContext(planning=True)]
     shared = [EntityMemory(scope=Scope.TEAM), LearnedKnowledge(scope=Scope.TEAM)]
-    machine = LearningMachine(model, [*private, *shared], store=store)
+    machine = LearningMachine(model, [*private, *shared], store=store, stream_texts=True)
     agent = create_agent(model, system_prompt="You advise engineers, in two or three sentences.")
     return machine.wrap(agent, store=store, checkpointer=saver)
 

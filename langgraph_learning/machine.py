@@ -73,6 +73,7 @@ class LearningMachine(Facade):
     learn: where it learns. "deferred": in the run, after the answer. "queue": in workers, `machine.worker()`; needs a
         `HybridPostgresStore` and the extra `worker`. "server": in another run of the LangGraph server, which has to
         serve `machine.nodes.learner` as "learner".
+    stream_texts: True puts the texts of learnings into the events of the custom stream, not only their keys.
     schedule: when it learns, and what a day may cost; see `Schedule`.
 
     Raises `Misconfigured` for anything that could only fail later.
@@ -96,6 +97,7 @@ class LearningMachine(Facade):
         store_timeout: float | None = 10.0,
         learn: LearnWhere = "deferred",
         schedule: Schedule | None = None,
+        stream_texts: bool = False,
     ) -> None:
         _check_settings(stores, context_budget, extraction_budget)
         if store_timeout is not None and store_timeout <= 0:
@@ -123,6 +125,7 @@ class LearningMachine(Facade):
             store_timeout=store_timeout,
             learn=learn,
             schedule=self._schedule,
+            stream_texts=stream_texts,
         )
         self._toolbox = Toolbox(self._loop)
         self._toolbox.tools()  # raises now for a record that tools cannot take

@@ -142,7 +142,7 @@ class RunContext:
     def report(self, problem: str) -> None:
         """Report a problem to the stream at once, and to the state at the end of the turn."""
         self.start.problems.append(problem)
-        self.emit({"error": problem})
+        self.emit({"learning_failed": problem})
 
     def see(self, state: Mapping[str, Any]) -> tuple[AnyMessage, ...]:
         """Return the messages of the thread during this turn, with those that were removed meanwhile."""

@@ -16,6 +16,7 @@ from langgraph_learning.background.dispatch import Work
 from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.ways import LearnWhere, make_dispatch
+from langgraph_learning.core.events import describe_learning, describe_written
 from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
 from langgraph_learning.core.langgraph_compat import find_checkpointer, without_tag
 from langgraph_learning.core.learning import Learning, Status
@@ -25,7 +26,7 @@ from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed, W
 from langgraph_learning.extract.extraction import Extraction, ExtractionResult
 from langgraph_learning.recall.context import AgentContext, build_agent_context
 from langgraph_learning.recall.injection import read_context
-from langgraph_learning.recall.recall import Recalled, developer_learnings, learning_event, recall_learnings
+from langgraph_learning.recall.recall import Recalled, developer_learnings, recall_learnings
 from langgraph_learning.recall.trial import current_trial
 from langgraph_learning.stores.base import LearningStore, Request
 from langgraph_learning.update.votes import context_writes, last_answer_id
@@ -52,6 +53,7 @@ class Loop:
         store_timeout: float | None = None,
         learn: LearnWhere = "deferred",
         schedule: Schedule | None = None,
+        stream_texts: bool = False,
     ) -> None:
         self.stores = tuple(stores)
         self.store = store
@@ -61,6 +63,7 @@ class Loop:
         self._extraction = extraction
         self.learner = Learner(stores, extraction)
         self.schedule = schedule or Schedule()
+        self.stream_texts = stream_texts
         self.dispatch = make_dispatch(learn, self.learner, self.schedule)
         self._budget = budget
         self._shadow = shadow
@@ -115,7 +118,7 @@ class Loop:
         if written.failure is not None and self.on_error == "raise":
             raise written.failure
         for message in written.errors if written is not result else ():
-            run.emit({"error": message})
+            run.emit({"learning_failed": message})
         return self._report(written, learnings, state, run)
 
     def extract_and_update(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
@@ -138,7 +141,7 @@ class Loop:
                 if self.on_error == "raise":
                     raise
                 message = f"{step.__name__} failed, the next turn tries again: {type(error).__name__}: {error}"
-                run.emit({"error": message})
+                run.emit({"learning_failed": message})
                 return {"learning_errors": [*_errors_in(state, run), message]}
 
         return tolerant_step
@@ -149,7 +152,8 @@ class Loop:
         run.see(state)
         yield from self._announce(state, run)
         recalled, errors = yield from self._recall_or_report(state, run)
-        run.emit({"recalled": [learning_event(found) for learnings in recalled.values() for found in learnings]})
+        found = [learning for learnings in recalled.values() for learning in learnings]
+        run.emit({"recalled": [describe_learning(learning, texts=self.stream_texts) for learning in found]})
         return recalled, errors
 
     def _recall_or_report(self, state: GraphState, run: RunContext) -> Flow[tuple[Recalled, list[str]]]:
@@ -198,7 +202,7 @@ class Loop:
         if result.failure is not None and self.on_error == "raise":
             raise result.failure
         for message in result.errors:
-            run.emit({"error": message})
+            run.emit({"learning_failed": message})
         return result
 
     def _context_writes(self, state: GraphState, run: RunContext) -> Sequence[ItemWrite]:
@@ -216,9 +220,14 @@ class Loop:
         """Report what was written to the stream and the state."""
         verbatim = {store.name for store in self.stores if store.verbatim}
         # The messages themselves are in the stream already.
-        run.emit({"learnt": [learning_event(learnt) for learnt in learnings if learnt.store_name not in verbatim]})
+        written = [learning for learning in learnings if learning.store_name not in verbatim]
+        run.emit(describe_written(written, texts=self.stream_texts))
+        if result.metrics.calls:
+            run.emit({"usage": result.metrics.totals})
         if result.kept_private:
-            run.emit({"kept_private": [kept._asdict() for kept in result.kept_private]})
+            shown = [kept._asdict() for kept in result.kept_private]
+            hidden = () if self.stream_texts else ("text",)
+            run.emit({"kept_private": [{name: kept[name] for name in kept if name not in hidden} for kept in shown]})
         session = [_to_json(learning) for learning in learnings if _is_session(learning)]
         # A candidate that waits for other users is of no concern to this conversation.
         proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from langgraph_learning.agent.run_context import RunContext
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.background.learner import UPDATE_ATTEMPTS
+from langgraph_learning.core.events import describe_written
 from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, gather, limit_store_waiting
 from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool_name
 from langgraph_learning.core.learning import Learning, Status
@@ -37,7 +38,6 @@ from langgraph_learning.extract.extraction import drop_forgotten, process_edits,
 from langgraph_learning.extract.schema import field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
 from langgraph_learning.extract.validation import EditValidator, ToolCallIds
-from langgraph_learning.recall.recall import learning_event
 from langgraph_learning.stores.base import LearningStore, Request, Turn, readable_namespaces
 from langgraph_learning.stores.rendering import render_provenance
 from langgraph_learning.update.opt_out import read_opt_outs
@@ -165,7 +165,7 @@ class Toolbox:
         puts = [PutOp(*vote, index=False) for vote in votes]
         written = yield from write_learnings(self._loop.stores, caller, learnings, *puts, at=call.turn.now)
         yield from update_totals(voted, caller.user)
-        call.run.emit({"learnt": [learning_event(learning) for learning in written]})
+        call.run.emit(describe_written(written, texts=self._loop.stream_texts))
         return _describe_outcome(edit, written, known, store)
 
     def _read_lines(self, call: ToolCallContext) -> Flow[list[Line]]:

@@ -37,6 +37,16 @@ class ExtractionMetrics:
         """Tokens that were sent and received."""
         return self.input_tokens + self.output_tokens
 
+    @property
+    def totals(self) -> dict[str, float]:
+        """Calls, tokens and seconds."""
+        return {
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "seconds": round(self.seconds, 3),
+        }
+
     def __add__(self, other: "ExtractionMetrics") -> "ExtractionMetrics":
         """Return the metrics of both."""
         sums = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from langgraph_learning.core.flow import Flow, as_flow, gather
 from langgraph_learning.core.learning import Learning
@@ -33,14 +32,3 @@ def developer_learnings(stores: Sequence[LearningStore], now: datetime) -> Recal
     """Return what the developer wrote. It was never learnt, so it is shown even where recall is switched off."""
     written = {store.name: store.developer_learnings(now) for store in stores}
     return {name: learnings for name, learnings in written.items() if learnings}
-
-
-def learning_event(learning: Learning) -> dict[str, Any]:
-    """Return a learning as the run's custom stream reports it."""
-    return {
-        "kind": learning.kind,
-        "text": learning.text,
-        "status": learning.status.value,
-        "namespace": list(learning.namespace),
-        "key": learning.key,
-    }

@@ -9,6 +9,7 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from people import (
     ALEX,
+    INDEX,
     NOTHING,
     SAM,
     echo,
@@ -113,7 +114,11 @@ def test_a_failed_extraction_costs_no_answer():
     store = InMemoryStore()
     agent = agent_of(machine([ConnectionError("down")], store=store, on_error="report"), echo(), store)
     parts = list(agent.stream(said("hi"), thread("a"), context=ALEX, stream_mode=["custom", "values"]))
-    events = [part["learning"]["error"] for mode, part in parts if mode == "custom" and "error" in part["learning"]]
+    events = [
+        part["learning"]["learning_failed"]
+        for mode, part in parts
+        if mode == "custom" and "learning_failed" in part["learning"]
+    ]
 
     assert "You said: hi" == parts[-1][1]["messages"][-1].text
     assert parts[-1][1]["learning_errors"] == events
@@ -121,15 +126,31 @@ def test_a_failed_extraction_costs_no_answer():
 
 
 def test_the_stream_tells_what_was_recalled_and_learnt():
-    """For a user interface that shows it: texts, and where they are stored."""
-    store = InMemoryStore()
-    agent = agent_of(machine([edits(observation("Likes tea")), NOTHING], store=store), echo(), store)
+    """For a user interface that shows it: where it is stored, how relevant it was, and texts if they are wanted."""
+    store = InMemoryStore(index=INDEX)
+    learning = machine([edits(observation("Likes tea")), NOTHING], store=store, stream_texts=True)
+    agent = agent_of(learning, echo(), store)
     first = list(agent.stream(said("I like tea"), thread("a"), context=ALEX, stream_mode="custom"))
     second = list(agent.stream(said("tea?"), thread("b"), context=ALEX, stream_mode="custom"))
 
-    assert ["Likes tea"] == [learnt["text"] for event in first for learnt in event["learning"].get("learnt", ())]
+    assert ["Likes tea"] == [learnt["text"] for event in first for learnt in event["learning"].get("learned", ())]
     assert ["Likes tea"] == [learnt["text"] for event in second for learnt in event["learning"].get("recalled", ())]
     assert ["learnings", "default", "user", "alex", "user_memory"] == second[0]["learning"]["recalled"][0]["namespace"]
+    assert 0 < second[0]["learning"]["recalled"][0]["relevance"] <= 1
+    assert [1] == [event["learning"]["usage"]["calls"] for event in first if "usage" in event["learning"]]
+
+
+def test_the_stream_has_no_texts_unless_they_are_wanted():
+    """Keys say which learnings they are to whoever may read them."""
+    store = InMemoryStore()
+    learning = machine([edits(observation("Likes tea")), NOTHING], store=store)
+    agent = agent_of(learning, echo(), store)
+    events = list(agent.stream(said("I like tea"), thread("a"), context=ALEX, stream_mode="custom"))
+    events += agent.stream(said("tea?"), thread("b"), context=ALEX, stream_mode="custom")
+    (learned,) = [learned for event in events for learned in event["learning"].get("learned", ())]
+
+    assert "Likes tea" not in str(events)
+    assert [learned["key"]] == [learnt.key for learnt in learning.learnings(ALEX)]
 
 
 def test_two_machines_may_serve_one_store():

@@ -63,7 +63,11 @@ def test_what_could_not_be_learnt_is_reported(postgres_store):
     learning = machine(notes_what_users_say, store=store, on_error="report")
     agent = create_agent(echo(), [], middleware=[learning.middleware()], store=store)
     parts = list(agent.stream(said("I like tea"), thread("t"), context=ALEX, stream_mode=["custom", "values"]))
-    events = [part["learning"]["error"] for mode, part in parts if mode == "custom" and "error" in part["learning"]]
+    events = [
+        part["learning"]["learning_failed"]
+        for mode, part in parts
+        if mode == "custom" and "learning_failed" in part["learning"]
+    ]
 
     assert "Conflict" in events[-1]
     assert events == parts[-1][1]["learning_errors"]

@@ -470,10 +470,13 @@ def test_a_search_sees_what_the_caller_sees_and_stored_text_stays_data(store: Ba
 
 def test_the_stream_tells_what_a_tool_saved(store: BaseStore):
     """As it tells what an extraction learnt."""
-    agent = talk(agentic(store), [calls(notes("Drinks green tea")), "Good."])
+    learning = agentic(store)
+    agent = talk(learning, [calls(notes("Drinks green tea")), "Good."])
     parts = list(agent.stream(said("I drink green tea"), thread("a"), context=ALEX, stream_mode="custom"))
 
-    assert ["Drinks green tea"] == [learnt["text"] for part in parts for learnt in part["learning"].get("learnt", ())]
+    assert [learnt.key for learnt in learning.learnings(ALEX)] == [
+        learnt["key"] for part in parts for learnt in part["learning"].get("learned", ())
+    ]
 
 
 def test_wrap_makes_the_agent_with_the_tools(store: BaseStore):

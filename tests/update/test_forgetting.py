@@ -274,7 +274,7 @@ def test_recall_can_be_switched_off(store: BaseStore):
 
 def test_a_shadow_machine_learns_and_shows_nothing(store: BaseStore):
     """Shadow mode shows on real traffic what would be learnt, before any agent uses it."""
-    learning, talk = machine(notes_what_users_say, store=store, shadow=True), echo()
+    learning, talk = machine(notes_what_users_say, store=store, shadow=True, stream_texts=True), echo()
     agent = talk_with(learning, talk)
     agent.invoke(said("I like tea"), thread("a"), context=ALEX)
     events = list(agent.stream(said("tea?"), thread("b"), context=ALEX, stream_mode="custom"))
