@@ -22,6 +22,7 @@ from langgraph_learning.core.langgraph_compat import find_checkpointer, without_
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
+from langgraph_learning.core.telemetry import measure
 from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed, WrongDimensions
 from langgraph_learning.extract.extraction import Extraction, ExtractionResult
 from langgraph_learning.recall.context import AgentContext, build_agent_context
@@ -163,7 +164,10 @@ class Loop:
         """
         request = run.request(state)
         try:
-            return (yield from limit_waiting(recall_learnings(self.stores, request), run.start.waiting)), []
+            with measure("recall", tenant=run.caller.tenant) as recall:
+                recalled = yield from limit_waiting(recall_learnings(self.stores, request), run.start.waiting)
+                recall.note(learnings=sum(map(len, recalled.values())))
+            return recalled, []
         except (GraphBubbleUp, MissingOwner, NotAllowed):
             raise
         except Exception as error:

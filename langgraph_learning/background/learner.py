@@ -12,6 +12,7 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.background.dry_run import dry_run
 from langgraph_learning.background.usage import measure, usage_writes
+from langgraph_learning.core import telemetry
 from langgraph_learning.core.flow import Flow, batch, pause
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.learning import Learning
@@ -83,8 +84,21 @@ class Learner:
         if not turn.caller.learn:
             return (yield from self.extraction.skip(turn))
         metrics = metrics or ExtractionMetrics()
+        before = metrics.input_tokens, metrics.output_tokens
         try:
-            return (yield from self.extraction.extract(turn, metrics))
+            with telemetry.measure("extract", tenant=turn.caller.tenant) as extraction:
+                result = yield from self.extraction.extract(turn, metrics)
+                extraction.note(
+                    calls=metrics.calls,
+                    tokens=metrics.tokens,
+                    edits=len(result.learnings),
+                    dropped=len(metrics.dropped),
+                    failure=type(result.failure).__name__ if result.failure else "",
+                )
+            telemetry.count_tokens_used(
+                turn.caller.tenant, metrics.input_tokens - before[0], metrics.output_tokens - before[1]
+            )
+            return result
         except Exception as error:
             yield from batch(*self._count(turn, ExtractionResult(failure=error, metrics=metrics), ()))
             raise
@@ -123,7 +137,15 @@ class Learner:
         If others changed meanwhile what it depends on, the messages are read again. Raises `Conflict`, having written
         nothing, if that happens again and again.
         """
-        extractions, others = 1, list(others)
+        with telemetry.measure("update", tenant=turn.caller.tenant) as update:
+            written, learnings = yield from self._write(turn, result, list(others))
+            update.note(learnings=len(learnings))
+        return written, learnings
+
+    def _write(
+        self, turn: Turn, result: ExtractionResult, others: Sequence[ItemWrite]
+    ) -> Flow[tuple[ExtractionResult, tuple[Learning, ...]]]:
+        extractions = 1
         for attempt in range(WRITE_ATTEMPTS):
             puts = [PutOp(*write, index=False) for write in (*result.writes, *others)]
             try:

@@ -21,6 +21,7 @@ from langgraph_learning.background.queue import TASK, JobArgs, JobStatus, Queue,
 from langgraph_learning.background.runner import Decision, Runner, describe_error
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, T, adrive, require_database
+from langgraph_learning.core.telemetry import measure
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a worker."""
@@ -230,7 +231,9 @@ class Worker:
         job, args = int(running.job.id), JobArgs.model_validate(arguments)
         self.state.running += 1
         try:
-            decision = await self._drive(self._runner.run(args))
+            with measure("job", tenant=args.context.tenant_id, runs=len(args.entries)) as measurement:
+                decision = await self._drive(self._runner.run(args))
+                measurement.note(learnings=len(decision.result.learnings), waits=decision.wait or 0.0)
             await self._conclude(job, args, decision)
         finally:
             self.state.running -= 1
