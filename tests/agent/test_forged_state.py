@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from instruction_proposals import GIVEN
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.runtime import Runtime, ServerInfo
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, Send
@@ -127,13 +128,16 @@ def state_for(keys: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 def graphs_of(machine: LearningMachine) -> dict[str, Any]:
     """Every graph that a server serves, with a checkpointer as the server gives it."""
     agent = machine.wrap(lambda state: {"messages": [AIMessage("Noted")]}, checkpointer=InMemorySaver())
-    served = {"agent": agent, "review": machine.nodes.review.graph}
+    inner = StateGraph(MessagesState).add_node("answer", lambda state: {"messages": [AIMessage("Noted")]})
+    grafted = machine.wrap(inner.add_edge(START, "answer").compile(), checkpointer=InMemorySaver())
+    served = {"agent": agent, "grafted": grafted, "review": machine.nodes.review.graph}
     served |= {"feedback": machine.nodes.feedback, "curator": machine.nodes.curator}
     return {name: graph.copy({"checkpointer": InMemorySaver()}) for name, graph in served.items()}
 
 
 NODES = {
     "agent": ["recall", "build_context", "agent", "extract", "update"],
+    "grafted": ["recall", "build_context", "answer", "extract", "update"],
     "review": ["look", "ask", "decide"],
     "feedback": ["give"],
     "curator": ["tidy"],
