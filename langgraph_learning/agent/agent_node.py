@@ -1,6 +1,6 @@
 """One node of an agent's own graph, with what the loop needs around it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -12,6 +12,7 @@ from langgraph_learning.agent.error_capture import record_error
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.langgraph_compat import (
+    hide_channels,
     is_outermost,
     read_channel,
     steps_left,
@@ -35,6 +36,7 @@ class AgentNode(Runnable[Any, Any]):
         loop: Loop,
         *,
         extract_channel: str,
+        loop_channels: Set[str],
         sees_context: bool,
         retry_policies: Sequence[RetryPolicy] = (),
         has_error_handler: bool = False,
@@ -44,6 +46,7 @@ class AgentNode(Runnable[Any, Any]):
         self.name = bound.get_name()
         self._loop = loop
         self._extract_channel = extract_channel
+        self._loop_channels = loop_channels
         self._sees_context = sees_context
         self._retry_policies = retry_policies
         self._has_error_handler = has_error_handler
@@ -61,7 +64,8 @@ class AgentNode(Runnable[Any, Any]):
         with use_context(context):
             try:
                 with clean_errors(context):
-                    output = self.bound.invoke(self._input(input, context), config, **kwargs)
+                    own = hide_channels(config, self._loop_channels)
+                    output = self.bound.invoke(self._input(input, context), own, **kwargs)
             except ParentCommand as handoff:
                 self._finish(handoff.args[0], context, config)
                 raise
@@ -82,7 +86,8 @@ class AgentNode(Runnable[Any, Any]):
         with use_context(context):
             try:
                 with clean_errors(context):
-                    output = await self.bound.ainvoke(self._input(input, context), config, **kwargs)
+                    own = hide_channels(config, self._loop_channels)
+                    output = await self.bound.ainvoke(self._input(input, context), own, **kwargs)
             except ParentCommand as handoff:
                 self._finish(handoff.args[0], context, config)
                 raise

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Annotated, Any, NotRequired, get_type_hints
 
@@ -64,6 +64,7 @@ def graft(
     names, context_schema = _choose_names(inner), inner.context_schema or (None if loop.context_from else CONTEXT_KEYS)
     builder = _copy_builder(inner.builder)
     _add_loop(builder, Nodes(loop), names)
+    loop_channels = {*builder.channels, *map(trigger_of, names)} - {*inner.channels}
     builder.output_schema, builder.context_schema = _output_schema(builder), context_schema
     graph = LearningGraph(
         **{
@@ -71,7 +72,7 @@ def graft(
             "loop_names": names,
             "builder": builder,
             "schema_to_mapper": dict(inner.schema_to_mapper),
-            "nodes": _wrap_nodes(loop, inner, trigger_of(names.extract), inject),
+            "nodes": _wrap_nodes(loop, inner, names, loop_channels, inject),
             "channels": {**builder.channels, **inner.channels, **_shorten_managed(inner)},
             "output_channels": _with_channels(inner.output_channels, ["learning_errors"]),
             "stream_channels": _with_channels(inner.stream_channels_asis, STREAMED_CHANNELS),
@@ -233,7 +234,9 @@ def _tolerant_mappers(inner: CompiledGraph) -> dict[str, Any]:
     }
 
 
-def _wrap_nodes(loop: Loop, inner: CompiledGraph, extract_channel: str, inject: bool) -> dict[str, PregelNode]:
+def _wrap_nodes(
+    loop: Loop, inner: CompiledGraph, names: LoopNames, loop_channels: Set[str], inject: bool
+) -> dict[str, PregelNode]:
     """Return the agent's nodes, each with what the loop needs around it."""
     seeing = _nodes_that_see(inner) if inject else set()
     if inject:
@@ -251,7 +254,8 @@ def _wrap_nodes(loop: Loop, inner: CompiledGraph, extract_channel: str, inject: 
         wrapped = AgentNode(
             bound,
             loop,
-            extract_channel=extract_channel,
+            extract_channel=trigger_of(names.extract),
+            loop_channels=loop_channels,
             sees_context=is_shown and not isinstance(bound, CompiledStateGraph),
             retry_policies=retry_policies,
             has_error_handler=name in inner.node_error_handler_map,

@@ -4,8 +4,9 @@ An upgrade of LangGraph that moves one of them breaks this module and no other; 
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackManager
@@ -88,6 +89,31 @@ def read_surrounding_channels() -> dict[str, Any] | None:
     # The reader is a partial function that holds the channels. A LangGraph that made another one would still read.
     names = next((list(part) for part in getattr(read, "args", ()) if _is_channels(part)), ["messages"])
     return dict(read(names))
+
+
+def hide_channels(config: RunnableConfig, hidden: Set[str]) -> RunnableConfig:
+    """Return a config in which whoever lists the channels of the graph does not find these. They can still be read.
+
+    A `ToolNode` of some versions lists them to make the state that it gives to tools.
+    """
+    configurable = config["configurable"]
+    read = configurable.get(CONFIG_KEY_READ)
+    if not isinstance(read, partial):
+        return config
+    arguments = [_ListedChannels(part, hidden) if _is_channels(part) else part for part in read.args]
+    return {
+        **config,
+        "configurable": {**configurable, CONFIG_KEY_READ: partial(read.func, *arguments, **read.keywords)},
+    }
+
+
+class _ListedChannels(dict[str, Any]):
+    def __init__(self, channels: Mapping[str, Any], hidden: Set[str]) -> None:
+        super().__init__(channels)
+        self._hidden = hidden
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in super().__iter__() if name not in self._hidden)
 
 
 def is_part_of_tool(config: RunnableConfig) -> bool:

@@ -23,7 +23,7 @@ from langgraph.func import entrypoint
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.managed import IsLastStep, RemainingSteps
-from langgraph.prebuilt import ToolNode
+from langgraph.prebuilt import InjectedState, ToolNode
 from langgraph.pregel.remote import RemoteGraph
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
@@ -900,6 +900,25 @@ def test_what_a_node_places_itself_is_saved_nowhere():
         assert "Rules." == texts(result)[-2]
     assert 2 == sum(SECRET in str(shown) for shown in talk.shown)
     assert SECRET not in everything(saver)
+
+
+@pytest.mark.parametrize("way", ["create_agent", "react"])
+def test_tools_are_given_the_agents_own_state(way: str):
+    """A tool may hand its state on to an agent of its own, where it would be saved."""
+    seen: list[set[str]] = []
+
+    @tool
+    def note(state: Annotated[Any, InjectedState]) -> str:
+        """Note the keys of the state."""
+        seen.append(set(state))
+        return "noted"
+
+    call = AIMessage("", tool_calls=[{"name": "note", "args": {}, "id": "1"}])
+    make = react_agent if way == "react" else create_agent
+    make(ScriptedModel([call, "ok"]), [note]).invoke(said("xylophone?"))
+    knowing().wrap(make(ScriptedModel([call, "ok"]), [note])).invoke(said("xylophone?"), context=ALEX)
+
+    assert seen[0] == seen[1]
 
 
 def test_a_cached_tool_finds_for_each_user():

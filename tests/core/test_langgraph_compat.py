@@ -10,6 +10,7 @@ from langgraph.graph import START, StateGraph
 
 from langgraph_learning.core import langgraph_compat
 from langgraph_learning.core.langgraph_compat import (
+    hide_channels,
     is_part_of_tool,
     make_node,
     read_channel,
@@ -90,6 +91,23 @@ def test_a_channel_outside_the_nodes_schema_can_be_read():
     graph_of(make_node(node, name="node")).invoke({"question": "?"})
 
     assert {"state": {"question": "?"}, "answer": "from before", "other": None} == seen
+
+
+def test_channels_can_be_hidden_from_whoever_lists_them():
+    """They can still be read by name."""
+    seen = {}
+
+    def node(state: Any, config: RunnableConfig) -> Any:
+        hidden = hide_channels(config, {"answer"})
+        read = hidden["configurable"]["__pregel_read"]
+        seen.update(listed=set(read.args[1]), answer=read_channel(hidden, "answer"), fresh=read(["question"], True))
+        return {}
+
+    graph_of(make_node(node, name="node")).invoke({"question": "?"})
+
+    assert "question" in seen["listed"]
+    assert "answer" not in seen["listed"]
+    assert ("from before", {"question": "?"}) == (seen["answer"], seen["fresh"])
 
 
 @pytest.mark.parametrize(
