@@ -553,6 +553,8 @@ def _check_limits(timeout: float | None, max_tokens: int | None) -> None:
 def _check_settings(stores: Sequence[LearningStore], context_budget: int, extraction_budget: int) -> None:
     if not stores:
         raise Misconfigured("A machine needs at least one learning store, such as UserMemory().")
+    if odd := [store for store in stores if not isinstance(store, LearningStore)]:
+        raise Misconfigured(f"stores= is a list of learning stores, such as [UserMemory()], and {odd[0]!r} is none.")
     names = [store.name for store in stores]
     kinds = [kind for store in stores for kind in store.kinds]
     for repeated in [name for name in (*names, *kinds) if names.count(name) > 1 or kinds.count(name) > 1]:

@@ -1,9 +1,13 @@
 """What the package promises: its names."""
 
 from inspect import getdoc, isclass, ismodule, isroutine
+from typing import Any
+
+import pytest
 
 import langgraph_learning
-from langgraph_learning import machine, postgres, testing
+from langgraph_learning import LearningMachine, UserMemory, machine, postgres, testing
+from langgraph_learning.errors import Misconfigured
 
 
 def test_everything_public_is_listed():
@@ -26,3 +30,10 @@ def test_everything_public_says_what_it_does():
 def test_the_stand_ins_and_the_store_are_where_users_look():
     """The names that other projects stand on."""
     assert [postgres.HybridPostgresStore, testing.ScriptedModel, testing.HashEmbeddings, testing.StoreContract]
+
+
+@pytest.mark.parametrize("stores", [[UserMemory], ["user_memory"], "user_memory"], ids=["class", "name", "text"])
+def test_a_machine_takes_learning_stores_and_nothing_else(stores: Any):
+    """The error shows what to write."""
+    with pytest.raises(Misconfigured, match=r"such as \[UserMemory\(\)\]"):
+        LearningMachine(testing.ScriptedModel([]), stores)

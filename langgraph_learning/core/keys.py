@@ -24,6 +24,8 @@ INSTRUCTIONS_BLOCK = "approved_instructions"
 """Name of the only block of the context that holds instructions."""
 RESERVED_NAMES = frozenset({CURSOR, SHOWN, VOTES, OPTED_OUT, INSTRUCTIONS_BLOCK})
 """Names that no learning store can have."""
+MAX_KEY_BYTES = 500
+"""Longest id of a message that is an item key as it is. Real ones have less than 100; a client may send anything."""
 SEARCH_TOOL = "search_learnings"
 FORGET_TOOL = "forget_learning"
 
@@ -36,6 +38,11 @@ def save_tool_name(kind: str) -> str:
 def hash_key(*parts: str) -> str:
     """Return an item key that is the same for the same parts."""
     return uuid5(NAMESPACE_URL, "\0".join(parts)).hex
+
+
+def limit_key(id_: str) -> str:
+    """Return an id as an item key; a hash of it if it is longer than a database takes in an index."""
+    return id_ if len(id_.encode("utf-8", "replace")) <= MAX_KEY_BYTES else hash_key(id_)
 
 
 def message_key(thread: str | None, message: str, *parts: str) -> str:

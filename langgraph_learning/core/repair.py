@@ -99,12 +99,12 @@ def _repair_part(part: Any, detail: ErrorDetails) -> Any:
     kind = detail["type"]
     if isinstance(part, str):
         return _repair_text(part, kind)
-    if kind == "string_type" and isinstance(part, int | float) and not isinstance(part, bool):
+    if kind in ("string_type", "literal_error") and isinstance(part, int | float) and not isinstance(part, bool):
         return str(part)
     if kind == "string_type" and isinstance(part, list) and all(isinstance(entry, str) for entry in part):
         return ", ".join(part)
-    if kind in _OBJECTS and isinstance(part, list) and all(map(_is_pair, part)):
-        return {entry[PAIR[0]]: entry[PAIR[1]] for entry in part}
+    if kind in _OBJECTS and isinstance(part, list) and (pairs := [_read_pair(entry) for entry in part]) and all(pairs):
+        return dict(pair for pair in pairs if pair)
     if kind in _LISTS and isinstance(part, Mapping | int | float):
         return [part]
     return part
@@ -119,10 +119,20 @@ def _repair_text(text: str, kind: str) -> Any:
         if isinstance(parsed, list | dict):
             return parsed
         return [text] if kind in _LISTS and text.strip() else text
+    if kind == "literal_error" and text.strip().removeprefix("-").isdecimal():
+        return int(text)
     if kind in ("literal_error", "enum"):
         return text.strip().casefold()
     return text.strip() if kind.endswith(("_type", "_parsing")) else text
 
 
-def _is_pair(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and set(entry) == set(PAIR) and isinstance(entry[PAIR[0]], str | int)
+def _read_pair(entry: Any) -> tuple[str | int, Any] | None:
+    """Return name and value of a pair in the form that was asked for, or in one that models write instead."""
+    if isinstance(entry, Mapping) and len(entry) == 1:
+        return next(iter(entry.items()))
+    for name, value in (PAIR, ("key", "value")):
+        if isinstance(entry, Mapping) and set(entry) == {name, value} and isinstance(entry[name], str | int):
+            return entry[name], entry[value]
+    if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str | int):
+        return entry[0], entry[1]
+    return None

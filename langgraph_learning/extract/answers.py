@@ -13,7 +13,13 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langgraph_learning.core.transcript import strip_reasoning
 from langgraph_learning.errors import UnreadableAnswer
 
-_NOTHING = frozenset({"", "null", "none", "nil", "nothing", "n/a", "no edits", "nothing to learn", "nothing to note"})
+_NOTHING = re.compile(
+    r"|null|none|nil|n/a"
+    r"|(?:there (?:is|are|was|were) )?(?:nothing|no (?:new )?(?:edits?|learnings?|facts?|information))"
+    r"(?: (?:new|here|else|worth|to|of|in|from|this|the|be|note|noting|learn|learning|learnt|extract|record|remember"
+    r"|save|store|add|found|needed|necessary|conversation|message|exchange))*"
+)
+"""Answers in words that mean an empty list."""
 _CUT_OFF = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "incomplete"})
 _REFUSED = frozenset({"refusal", "content_filter", "safety", "blocked", "prohibited_content", "guardrail_intervened"})
 _MAX_DEPTH = 4
@@ -69,7 +75,10 @@ def read_answer(message: BaseMessage, list_field: str, tag_field: str) -> Answer
     reader = _Reader(list_field, tag_field)
     found = reader.read_calls(message, cut_off)
     if not found.readable:
-        found = reader.read_text(strip_reasoning(message.text, closing_only=True))
+        text = strip_reasoning(message.text, closing_only=True)
+        if message.text.strip() and not text.strip() and "</" not in message.text:
+            raise UnreadableAnswer(f"The model's answer ends in its reasoning: {_excerpt(message)!r}")
+        found = reader.read_text(text)
     if (cut_off or found.damaged) and not found.entries:
         raise UnreadableAnswer(f"The model's answer was cut off before its first entry: {_excerpt(message)!r}")
     if not found.readable or (found.leftovers and not found.entries):
@@ -81,9 +90,9 @@ def read_answer(message: BaseMessage, list_field: str, tag_field: str) -> Answer
 
 
 def parse_number(value: object) -> int | None:
-    """Return the whole number that a model means: 1, 1.0, "1", "[1]", "message 1" or [1]; None if it means none."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    """Return the whole number that a model means: 1, 1.0, "1", "[1]", "message 1", [1] or {"number": 1}; else None."""
+    while isinstance(value, list | dict) and len(value) == 1:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
     if isinstance(value, str):
         digits = re.findall(r"\d+(?:\.\d+)?", value)
         value = float(digits[0]) if len(digits) == 1 else None
@@ -117,7 +126,7 @@ class _Reader:
     def read_text(self, text: str, depth: int = 0) -> _Found:
         """Read the list in a text."""
         bare = _FENCE.sub(" ", text).strip()
-        if bare.strip(" .!\"'").casefold() in _NOTHING:
+        if _NOTHING.fullmatch(bare.strip(" .!\"'").casefold()):
             return _Found(readable=True)
         for whole in (text.strip(), bare):
             value = _parse_json(whole)
@@ -164,7 +173,7 @@ class _Reader:
                 # A list that became an object with a number for each entry.
                 parts = list(listed.values())
                 return self._read_list(parts, depth + 1) if all(map(self._is_entry, parts)) else _Found()
-            return self.read_value(listed, depth + 1)
+            return self.read_value(listed or None, depth + 1)  # 0 and false stand for an empty list, too
         if self._is_entry(value):
             return _Found([{str(name): part for name, part in value.items()}], readable=True)
         for part in value.values():

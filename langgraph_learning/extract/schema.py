@@ -61,6 +61,8 @@ def edit_schema(record: type[BaseModel], kind: str) -> dict[str, Any]:
 def field_schemas(record: type[BaseModel], taken: Sequence[str]) -> dict[str, Any]:
     """Return the schemas of a record's fields. Raises `Misconfigured` for a field that cannot be asked for."""
     schema = record.model_json_schema()
+    if not (schema.get("properties") or schema.get("$ref")):
+        raise Misconfigured(f"{record.__name__} has no fields: a record is a pydantic model with named fields.")
     if clash := set(schema.get("properties", ())) & set(taken):
         raise Misconfigured(f"{record.__name__}.{clash.pop()}: the names {', '.join(taken)} are taken by every edit.")
     fields: dict[str, Any] = _strict_schema(schema, schema.get("$defs", {}), record.__name__)["properties"]
@@ -109,7 +111,7 @@ def _strict_schema(
 
 
 def _strict_object(schema: Any, definitions: Mapping[str, Any], where: str, inside: Sequence[str]) -> dict[str, Any]:
-    if "properties" not in schema:
+    if not {"properties", "$ref"} & set(schema):
         return _pairs_schema(schema, definitions, where, inside)
     required = schema.get("required", ())
     properties = {}

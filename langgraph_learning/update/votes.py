@@ -9,7 +9,7 @@ from langgraph.store.base import Item, SearchOp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.core.flow import Flow, batch, gather, get_item, search, search_all
-from langgraph_learning.core.keys import CURSOR, SHOWN, VOTES, fingerprint, user_hash
+from langgraph_learning.core.keys import CURSOR, SHOWN, VOTES, fingerprint, limit_key, user_hash
 from langgraph_learning.core.learning import Learning, Status, Votes
 from langgraph_learning.core.records import Edit, verdict_of
 from langgraph_learning.core.repository import get_items, get_many
@@ -66,7 +66,7 @@ def context_writes(
     """
     learnings = [[list(namespace), key] for namespace, key in in_context]
     value = {"learnings": learnings, "user": user_hash(caller, SHOWN)}
-    context: ItemWrite = caller.namespace(Scope.THREAD, SHOWN), answer, value
+    context: ItemWrite = caller.namespace(Scope.THREAD, SHOWN), limit_key(answer), value
     with_query_dependent, last = _last_answer_refs(caller)
     refs = [last]
     if any(namespace[-1] in query_dependent for namespace, _ in in_context):
@@ -106,7 +106,7 @@ def read_answer_context(stores: Sequence[LearningStore], caller: Caller, answer:
     Learnings of the thread itself are left out, since nobody else uses them; so are those of stores that the user opted
     out of. Raises `NotFound` for an answer that is not on record.
     """
-    item = yield from get_item(caller.namespace(Scope.THREAD, SHOWN), answer)
+    item = yield from get_item(caller.namespace(Scope.THREAD, SHOWN), limit_key(answer))
     if item is None:
         raise NotFound(
             f"The thread {caller.thread!r} has no answer {answer!r} on record: give the id of the message that ended a "

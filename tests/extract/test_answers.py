@@ -73,7 +73,8 @@ def test_tool_calls_are_read_in_every_form(calls: list[dict[str, Any]]):
 
 
 @pytest.mark.parametrize("text", ["", " \n", "{}", "[]", "null", '{"edits": null}', '{"edits": []}', '{"edits": "[]"}',
-                                  '{"edits": {}}', "None.", "<think>Nothing here.</think>", f"{FENCE}\n[]\n{FENCE}"])  # fmt: skip
+                                  '{"edits": {}}', '{"edits": false}', '{"edits": 0}', "None.", "There is nothing to learn here.",
+                                  "No new information in this conversation.", "Nothing worth noting", "<think>Nothing here.</think>", f"{FENCE}\n[]\n{FENCE}"])  # fmt: skip
 def test_nothing_to_learn_is_an_empty_list(text: str):
     """An answer without anything is no error."""
     assert [] == read(text)
@@ -85,6 +86,12 @@ def test_nonsense_is_not_nothing(text: str):
     """What is no list of edits cannot be told apart from learnings that were lost, so it is an error."""
     with pytest.raises(UnreadableAnswer, match="not a list of edits"):
         read(text)
+
+
+def test_reasoning_without_an_answer_is_not_nothing():
+    """It ended too early, so the message is read again."""
+    with pytest.raises(UnreadableAnswer, match="ends in its reasoning"):
+        read(f"<think>Maybe {whole}")
 
 
 @pytest.mark.parametrize(

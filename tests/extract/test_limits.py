@@ -1,5 +1,6 @@
 """Limits: what is over one is reported, and everything else is learnt."""
 
+from secrets import token_urlsafe
 from typing import Any
 
 import pytest
@@ -7,7 +8,21 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
-from people import ALEX, NOTHING, SAM, conversation, echo, edit, edits, learner, machine, observation, said, thread
+from people import (
+    ALEX,
+    NOTHING,
+    SAM,
+    conversation,
+    echo,
+    edit,
+    edits,
+    learner,
+    machine,
+    notes_what_users_say,
+    observation,
+    said,
+    thread,
+)
 
 from langgraph_learning import (
     BehavioralFeedback,
@@ -21,6 +36,7 @@ from langgraph_learning import (
 )
 from langgraph_learning.core.limits import MAX_DATA_CHARS, MAX_EDITS, MAX_TEXT_CHARS
 from langgraph_learning.errors import InvalidFields
+from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.stores.base import Note
 from langgraph_learning.testing import ScriptedModel
 
@@ -165,3 +181,20 @@ def test_a_long_thread_is_read_once():
     agent.invoke(said("Last"), thread("a"), context=ALEX)
 
     assert ["Last", "ok"] == [text for _, _, text in conversation(learner(learning).calls[-1].messages)]
+
+
+@pytest.mark.parametrize(
+    "id_", [token_urlsafe(10_000), "\u8336" * 900, "a\0b", "a.b/c"], ids=["long", "wide", "NUL", "dot"]
+)
+@pytest.mark.parametrize("role", ["human", "ai"])
+def test_no_id_of_a_message_stops_the_learning(postgres_store: HybridPostgresStore, role: str, id_: str):
+    """Clients choose them. Feedback on an answer with such an id counts, too."""
+    learning = machine(notes_what_users_say, [UserMemory(), Episodes(), BehavioralFeedback()], store=postgres_store)
+    ids = {"human": None, "ai": None, role: id_}
+    answer = AIMessage("Good", id=ids["ai"])
+    agent = learning.wrap(lambda state: {"messages": [answer]}, checkpointer=InMemorySaver())
+    result = agent.invoke({"messages": [HumanMessage("I like tea", id=ids["human"])]}, thread("a"), context=ALEX)
+    learning.feedback(ALEX, "a", result["messages"][-1].id, "down", comment="Too short")
+
+    assert "learning_errors" not in result
+    assert {"I like tea", "Avoid: Too short"} <= {learnt.text for learnt in learning.learnings(ALEX)}

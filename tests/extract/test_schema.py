@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from openai_server import ALLOWED
 from people import all_stores
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from langgraph_learning import Record
 from langgraph_learning.core.records import field_text, kind_of
@@ -94,6 +94,21 @@ class HasBounds(BaseModel):
 def test_a_record_that_providers_refuse_is_named(record: type[BaseModel], named: str):
     """The error comes when the machine is built and names the field."""
     with pytest.raises(Misconfigured, match=f"{record.__name__}.{named}"):
+        edit_schema(record, "x")
+
+
+class Lines(RootModel[list[str]]):
+    pass
+
+
+class Empty(BaseModel):
+    pass
+
+
+@pytest.mark.parametrize("record", [Lines, Empty])
+def test_a_record_without_fields_is_refused(record: type[BaseModel]):
+    """There is nothing that a model could fill in by name."""
+    with pytest.raises(Misconfigured, match=f"{record.__name__} has no fields"):
         edit_schema(record, "x")
 
 

@@ -188,6 +188,7 @@ class Person(BaseModel):
     prefs: dict[str, str] = {}
     langs: list[str] = []
     nick: str | None = None
+    level: Literal[1, 2] | None = None
 
     @field_validator("name")
     @classmethod
@@ -228,7 +229,16 @@ def field(name: str, value: Any) -> dict[str, Any]:
         ("code", 7, "7", "code: 7"),
         ("home", {"city": "Ulm", "zip": None}, {"city": "Ulm", "zip": None}, "home: city: Ulm"),
         ("home", '{"city": "Ulm"}', {"city": "Ulm", "zip": None}, "home: city: Ulm"),
-        ("prefs", [{"name": "tea", "value": "green"}], {"tea": "green"}, "prefs: tea: green"),
+        *[
+            ("prefs", pairs, {"tea": "green"}, "prefs: tea: green")
+            for pairs in (
+                [{"name": "tea", "value": "green"}],
+                [{"key": "tea", "value": "green"}],
+                [{"tea": "green"}],
+                [["tea", "green"]],
+            )
+        ],
+        ("level", "2", 2, "level: 2"),
         ("langs", "German", ["German"], "langs: German"),
         ("langs", '["German", "Thai"]', ["German", "Thai"], "langs: German, Thai"),
         ("nick", "@al", "al", "nick: al"),
