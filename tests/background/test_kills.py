@@ -70,6 +70,7 @@ class Fleet:
 
     def start_app(self):
         self.app = self._start("app.py", self._url, str(TURNS), str(THREADS))
+        self.app.stdout.readline()  # it is ready, or has ended
 
     def start_worker(self):
         options = ["--machine", "shop:machine", "--url", self._url, "--embed", "none"]
@@ -78,12 +79,15 @@ class Fleet:
     def _start(self, *words):
         log = (self._folder / "log").open("a")
         with log:
-            return subprocess.Popen([sys.executable, *words], cwd=self._folder, env=self._env, stdout=log, stderr=log)
+            return subprocess.Popen(
+                [sys.executable, *words], cwd=self._folder, env=self._env, stdout=subprocess.PIPE, stderr=log, text=True
+            )
 
     def stop(self):
         for process in filter(None, (self.app, self.worker)):
             process.kill()
             process.wait()
+            process.stdout.close()
 
 
 @pytest.mark.long
@@ -106,7 +110,7 @@ def test_kills_at_random_moments_lose_and_double_nothing(victim, tmp_path, empty
         fleet.start_worker()
         kills = 0
         while fleet.app.poll() is None or fleet.app.returncode != 0:
-            time.sleep(chance.uniform(0.5, 4.0) if victim != "app" else chance.uniform(2.5, 6.0))
+            time.sleep(chance.uniform(0.3, 3.0))
             if fleet.app.poll() == 0:
                 break
             kills += _kill(victim, fleet, server.url)
@@ -139,6 +143,7 @@ def _kill(victim, fleet, url):
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)
         process.wait()
+        process.stdout.close()
         return 1
     return 0
 
