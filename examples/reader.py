@@ -66,7 +66,16 @@ HEARD: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     ),
     (
         r"Lesson for (?P<case>[\w ]+): (?P<lesson>[^.,;]+), for (?P<because>[^.]+)",
-        [_make_edit("insight", category="pattern", title="{lesson}", insight="{because}", when_to_apply="{case}")],
+        [
+            _make_edit(
+                "insight",
+                category="pattern",
+                title="{lesson}",
+                insight="{because}",
+                when_to_apply="{case}",
+                cues=["planning {case}", "joining a project about {case}", "moving to another cloud"],
+            )
+        ],
     ),
     (
         r"[Ww]e are (?P<aim>cutting (?P<cost>[\w ]+ costs)[\w ]*), so weigh them when(?:ever)? (?P<case>[^.]+)",
@@ -241,8 +250,10 @@ def _read_learnings(text: str) -> Iterator[Line]:
         elif block == "section":
             yield Line(block, about, row)
         elif block and (found := re.match(r"( *)- (.*?)(?: \(\d{4}-\d\d-\d\d[^()]*\))?$", row)):
-            if block == "entity_memory" and not found[1]:
-                about = re.sub(r" \(\w+(?:, also .*)?\)$", "", found[2])
+            if block == "entity_memory":
+                about, _, said = re.sub(r" \(\w+(?:, also [^()]*)?\):", ":", found[2]).rpartition(": ")
+                for part in re.split(r"(?: \(\d{4}-\d\d-\d\d[^()]*\))?; ", said):
+                    yield Line(block, about, re.sub(r" \[(.*)\]$", r" \1", part))
             else:
                 yield Line(block, about, re.sub(r" \[(.*)\]$", r" \1", found[2]))
 

@@ -1,7 +1,7 @@
 """Turns any LangGraph agent into one that learns: from one person to the next, from one session to the next."""
 
 from langgraph_learning.background.schedule import Schedule
-from langgraph_learning.core.policy import Mode, Sharing
+from langgraph_learning.core.policy import Mode, Sharing, Standing
 from langgraph_learning.core.records import Record
 from langgraph_learning.core.scopes import LearningContext, Scope
 from langgraph_learning.machine import LearningMachine
@@ -35,6 +35,7 @@ __all__ = [
     "SelfImprovement",
     "SessionContext",
     "Sharing",
+    "Standing",
     "UserMemory",
     "UserProfile",
     "learned_context",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
+from langgraph_learning.core.relevance import MINILM_SCALE
 from langgraph_learning.errors import Misconfigured, MissingExtra
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class LocalEmbeddings(Embeddings):
 
     dims: int
     """Number of dimensions of the vectors."""
+    scale: tuple[float, float] | None
+    """Similarities that stand for no relevance and for certain relevance; None: not known for this model."""
 
     def __init__(self, model: str | None = None, *, threads: int | None = None) -> None:
         try:
@@ -60,6 +63,7 @@ class LocalEmbeddings(Embeddings):
             raise MissingExtra("local", "A local embedding model") from error
         self._model = TextEmbedding(model, threads=threads) if model else _load_minilm(TextEmbedding, threads)
         self.dims = self._model.embedding_size
+        self.scale = MINILM_SCALE if model in (None, MINILM) else None
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text."""

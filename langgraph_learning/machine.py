@@ -30,6 +30,7 @@ from langgraph_learning.background.ways import LearnWhere
 from langgraph_learning.background.worker import Worker
 from langgraph_learning.core.flow import Facade, Flow, adrive, drive, require_database
 from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.relevance import Scale
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import Change
 from langgraph_learning.core.transcript import count_tokens
@@ -75,6 +76,8 @@ class LearningMachine(Facade):
         serve `machine.nodes.learner` as "learner".
     stream_texts: True puts the texts of learnings into the events of the custom stream, not only their keys.
     schedule: when it learns, and what a day may cost; see `Schedule`.
+    scale: similarities of the store's embedding model that stand for nothing in common and for certain relevance; None:
+        those that are known of the model, or else measured with one call.
 
     Raises `Misconfigured` for anything that could only fail later.
     """
@@ -98,6 +101,7 @@ class LearningMachine(Facade):
         learn: LearnWhere = "deferred",
         schedule: Schedule | None = None,
         stream_texts: bool = False,
+        scale: tuple[float, float] | None = None,
     ) -> None:
         _check_settings(stores, context_budget, extraction_budget)
         if store_timeout is not None and store_timeout <= 0:
@@ -126,6 +130,7 @@ class LearningMachine(Facade):
             learn=learn,
             schedule=self._schedule,
             stream_texts=stream_texts,
+            scale=_check_scale(scale),
         )
         self._toolbox = Toolbox(self._loop)
         self._toolbox.tools()  # raises now for a record that tools cannot take
@@ -541,6 +546,14 @@ class LearningMachine(Facade):
 
 def _caller(context: LearningContext, thread_id: str | None = None) -> Caller:
     return Caller.of(context, thread_id)
+
+
+def _check_scale(scale: tuple[float, float] | None) -> Scale | None:
+    if scale is not None and not scale[0] < scale[1]:
+        raise Misconfigured(
+            f"scale is two similarities, for nothing in common and, above it, for certain; not {scale!r}."
+        )
+    return Scale(*scale) if scale else None
 
 
 def _check_limits(timeout: float | None, max_tokens: int | None) -> None:

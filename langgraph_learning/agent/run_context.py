@@ -19,7 +19,7 @@ from langgraph_learning.core.flow import WaitingTime
 from langgraph_learning.core.langgraph_compat import is_part_of_tool, read_channel
 from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
 from langgraph_learning.core.speakers import Arrivals, Origin, read_arrivals, record_arrivals
-from langgraph_learning.core.transcript import last_question, read_messages
+from langgraph_learning.core.transcript import ask, read_messages
 from langgraph_learning.errors import Misconfigured, MissingOwner
 from langgraph_learning.recall.injection import read_context
 from langgraph_learning.recall.trial import current_trial
@@ -175,13 +175,9 @@ class RunContext:
         """Return the request to recall for."""
         messages = read_messages(state.get("messages"))
         branch = tuple(message.id for message in messages if message.id)
-        return Request(
-            self.caller,
-            last_question(messages),
-            self.now,
-            branch,
-            read_session(state.get("learning_session"), self.caller),
-        )
+        query = ask(messages)
+        session = read_session(state.get("learning_session"), self.caller)
+        return Request(self.caller, query.text, self.now, branch, session, exchange=query.exchange)
 
 
 def is_authorized(permission: str) -> bool:

@@ -12,7 +12,7 @@ from langgraph_learning.core.langgraph_compat import read_surrounding_channels
 from langgraph_learning.core.speakers import Origin, find_origin
 from langgraph_learning.extract.extraction import ExtractionResult
 from langgraph_learning.recall.context import AgentContext
-from langgraph_learning.recall.recall import Recalled
+from langgraph_learning.stores.base import Recalled
 
 
 class LastNonEmpty(LastValue[list[str]]):

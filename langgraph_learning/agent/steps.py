@@ -16,10 +16,11 @@ from langgraph_learning.background.dispatch import Work
 from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.ways import LearnWhere, make_dispatch
-from langgraph_learning.core.events import describe_learning, describe_written
+from langgraph_learning.core.events import describe_written
 from langgraph_learning.core.flow import Flow, adrive, drive, limit_store_waiting, limit_waiting
 from langgraph_learning.core.langgraph_compat import find_checkpointer, without_tag
 from langgraph_learning.core.learning import Learning, Status
+from langgraph_learning.core.relevance import Scale, ScaleReader
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
 from langgraph_learning.core.telemetry import measure
@@ -27,9 +28,10 @@ from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed, W
 from langgraph_learning.extract.extraction import Extraction, ExtractionResult
 from langgraph_learning.recall.context import AgentContext, build_agent_context
 from langgraph_learning.recall.injection import read_context
-from langgraph_learning.recall.recall import Recalled, developer_learnings, recall_learnings
+from langgraph_learning.recall.recall import developer_learnings, recall_event, recall_learnings
+from langgraph_learning.recall.selection import Selection
 from langgraph_learning.recall.trial import current_trial
-from langgraph_learning.stores.base import LearningStore, Request
+from langgraph_learning.stores.base import LearningStore, Recalled, Request
 from langgraph_learning.update.votes import context_writes, last_answer_id
 
 GraphState = Mapping[str, Any]
@@ -55,6 +57,7 @@ class Loop:
         learn: LearnWhere = "deferred",
         schedule: Schedule | None = None,
         stream_texts: bool = False,
+        scale: Scale | None = None,
     ) -> None:
         self.stores = tuple(stores)
         self.store = store
@@ -69,6 +72,7 @@ class Loop:
         self._budget = budget
         self._shadow = shadow
         self._store_timeout = store_timeout
+        self._scale = ScaleReader(scale)
 
     def run(self) -> RunContext:
         """Return the run in progress."""
@@ -95,8 +99,8 @@ class Loop:
         run.see(state)
         context = read_context(run.config)
         if context is None:
-            recalled, _ = yield from self._recall_or_report(state, run)
-            context = yield from self._build(recalled, run.request(state))
+            selection, _ = yield from self._recall_or_report(state, run)
+            context = yield from self._build(selection.shown, run.request(state))
         return context
 
     def extract(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
@@ -152,22 +156,26 @@ class Loop:
             run.caller.namespace(store.scope, store.name)  # a missing owner is an error before any model call
         run.see(state)
         yield from self._announce(state, run)
-        recalled, errors = yield from self._recall_or_report(state, run)
-        found = [learning for learnings in recalled.values() for learning in learnings]
-        run.emit({"recalled": [describe_learning(learning, texts=self.stream_texts) for learning in found]})
-        return recalled, errors
+        selection, errors = yield from self._recall_or_report(state, run)
+        run.emit(recall_event(selection, texts=self.stream_texts))
+        return selection.shown, errors
 
-    def _recall_or_report(self, state: GraphState, run: RunContext) -> Flow[tuple[Recalled, list[str]]]:
+    def _select(self, state: GraphState, run: RunContext) -> Flow[Selection]:
+        request = run.request(state)
+        if request.query and request.caller.recall:
+            request = replace(request, scale=(yield from self._scale.read(run.store)))
+        return (yield from recall_learnings(self.stores, request))
+
+    def _recall_or_report(self, state: GraphState, run: RunContext) -> Flow[tuple[Selection, list[str]]]:
         """Return what was recalled; if the store or its embedding model fails, only what the developer wrote, and why.
 
         Errors that the caller can correct are raised.
         """
-        request = run.request(state)
         try:
             with measure("recall", tenant=run.caller.tenant) as recall:
-                recalled = yield from limit_waiting(recall_learnings(self.stores, request), run.start.waiting)
-                recall.note(learnings=sum(map(len, recalled.values())))
-            return recalled, []
+                selection = yield from limit_waiting(self._select(state, run), run.start.waiting)
+                recall.note(learnings=sum(map(len, selection.shown.values())))
+            return selection, []
         except (GraphBubbleUp, MissingOwner, NotAllowed):
             raise
         except Exception as error:
@@ -177,7 +185,7 @@ class Loop:
                 raise
             message = f"recall failed, the agent answers without memory: {type(error).__name__}: {error}"
             run.report(message)
-            return developer_learnings(self.stores, request.now), [message]
+            return Selection(developer_learnings(self.stores, run.now)), [message]
 
     def _build(self, recalled: Mapping[str, Sequence[Learning]], request: Request) -> Flow[AgentContext]:
         shown = developer_learnings(self.stores, request.now) if self._shadow else recalled
@@ -215,7 +223,7 @@ class Loop:
         if not (run.caller.learn and run.caller.thread and answer):
             return ()
         context = read_context(run.config) or AgentContext()
-        by_question = {store.name for store in self.stores if not store.stable and store.scope != Scope.THREAD}
+        by_question = {store.name for store in self.stores if store.in_list}
         return context_writes(run.caller, answer, context.learnings, by_question)
 
     def _report(

@@ -14,8 +14,8 @@ def describe_learning(learning: Learning, *, texts: bool) -> dict[str, Any]:
         "status": learning.status.value,
         "namespace": list(learning.namespace),
     }
-    if learning.score is not None:
-        event["relevance"] = learning.score
+    if learning.relevance is not None:
+        event["relevance"] = round(learning.relevance, 2)
     return {**event, "text": learning.text} if texts else event
 
 

@@ -12,6 +12,7 @@ from langgraph.store.base import Item, PutOp
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from langgraph_learning.core.keys import fingerprint
+from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.scopes import ItemRef, Namespace, Scope, unescape
 
 SHAPE_VERSION = 1
@@ -61,7 +62,11 @@ class Source(BaseModel):
     """Ids of the messages."""
 
 
-def messages_of(sources: Iterable[Source]) -> set[tuple[str | None, str]]:
+MessageRef = tuple[str | None, str]
+"""A message, as its thread and id."""
+
+
+def messages_of(sources: Iterable[Source]) -> set[MessageRef]:
     """Return the messages of these sources, each as its thread and id."""
     return {(source.thread, message) for source in sources for message in source.messages}
 
@@ -125,6 +130,10 @@ class Learning(BaseModel):
     text: str
     """The text that is embedded, searched and shown."""
     data: Mapping[str, Any]
+    cues: tuple[str, ...] = ()
+    """Situations in which somebody should be reminded of it. They are embedded and searched, and shown nowhere."""
+    standing: Standing = Standing.NO
+    """How its record stands. It counts only for what a user said or a person approved."""
     status: Status = Status.ACTIVE
     sources: tuple[Source, ...] = ()
     learned_at: datetime
@@ -149,7 +158,9 @@ class Learning(BaseModel):
     step: str | None = None
     """Id of everything that was written in the same step, so that it can be undone together."""
     score: float | None = None
-    """Relevance to the query that found it. Not stored."""
+    """The store's own score for the query that found it. Not stored."""
+    relevance: float | None = None
+    """How much it has to do with the question that found it, from 0 to 1. None: the store has no scores. Not stored."""
     known: str | None = None
     """Its digest when it was read from the store. Not stored."""
 
@@ -166,7 +177,7 @@ class Learning(BaseModel):
     @classmethod
     def read(cls, item: Item) -> "Learning | None":
         """Return the learning of an item; None, with a warning in the log, if the value does not fit."""
-        value = {name: field for name, field in item.value.items() if name != "version"}
+        value = {name: field for name, field in item.value.items() if name not in ("version", "relevance")}
         address = {"namespace": item.namespace, "key": item.key, "score": getattr(item, "score", None)}
         try:
             learning = cls.model_validate({**value, **address})
@@ -179,9 +190,10 @@ class Learning(BaseModel):
         return learning.model_copy(update={"known": learning.digest()})
 
     def put(self) -> PutOp:
-        """Return the operation that writes it. Only the text is embedded, and only if the learning is active."""
-        value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "known"})
-        index: list[str] | Literal[False] = ["text"] if self.status is Status.ACTIVE else False
+        """Return the operation that writes it. Text and cues are embedded, and only if the learning is active."""
+        value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "relevance", "known"})
+        texts = ["text", "cues[*]"] if self.cues else ["text"]
+        index: list[str] | Literal[False] = texts if self.status is Status.ACTIVE else False
         return PutOp(self.namespace, self.key, {"version": SHAPE_VERSION, **value}, index)
 
     @property

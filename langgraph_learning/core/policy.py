@@ -1,4 +1,4 @@
-"""Mode and Sharing, the settings of a learning store: who decides what is learnt, and when it is shared."""
+"""Settings of a learning store: Mode, Sharing and Standing."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +30,17 @@ class Sharing:
 
 Sharing.AT_ONCE = Sharing(1)
 Sharing.APPROVED = Sharing(None)
+
+
+class Standing(StrEnum):
+    """How much a learning has to do with a question before an agent is shown it."""
+
+    NO = "no"
+    """It is shown for questions near to it."""
+    LOWER = "lower"
+    """It is shown for questions that have less to do with it, too: a team's goals, limits, promises and house rules."""
+    ALWAYS = "always"
+    """It is shown whatever the question, within a small budget: how a user wants answers to look."""
 
 
 class Mode(StrEnum):

@@ -12,6 +12,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from langgraph_learning.core.learning import Learning, Source, Status
 from langgraph_learning.core.limits import MAX_DATA_CHARS, MAX_TEXT_CHARS
+from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.repair import input_name
 from langgraph_learning.core.scopes import Namespace
 from langgraph_learning.core.text import normalize
@@ -53,6 +54,10 @@ class Record(BaseModel):
         """Return True if the record says that the agent's last answer was good, False if bad, None if neither."""
         return None
 
+    def standing(self) -> Standing:
+        """Return whether the record is shown for questions that have less to do with it, too, or for all of them."""
+        return Standing.NO
+
     def knowing(self, linked: Sequence[Learning]) -> Self:
         """Return this record with copies of what it needs of the linked learnings; override it for records with links.
 
@@ -86,6 +91,8 @@ class Edit:
     """Sources of the linked learnings, if its store counts them as evidence."""
     kept_private: str = ""
     """Why it stays private to the user although its store is shared; an empty text if it does not."""
+    cues: tuple[str, ...] = ()
+    """Situations in which somebody should be reminded of it."""
 
     def learning(self, **changes: Any) -> Learning:
         """Return the record as a new learning, with `changes` to its fields. Raises `TypeError` without a record."""
@@ -97,6 +104,8 @@ class Edit:
             kind=self.kind,
             text=record_text(self.record),
             data=record_data(self.record),
+            cues=self.cues,
+            standing=standing_of(self.record),
             sources=(self.source, *self.support),
             quote=self.quote,
             learned_at=self.at,
@@ -154,6 +163,11 @@ def resolve_links(record: BaseModel, known: Mapping[str, Learning]) -> BaseModel
 def verdict_of(record: BaseModel | None) -> bool | None:
     """Return True if a record says that the last answer was good, False if bad, None if neither."""
     return record.verdict() if isinstance(record, Record) else None
+
+
+def standing_of(record: BaseModel) -> Standing:
+    """Return how a record stands; only a `Record` says so."""
+    return record.standing() if isinstance(record, Record) else Standing.NO
 
 
 def record_data(record: BaseModel) -> dict[str, Any]:
@@ -294,6 +308,10 @@ def _confirm(learning: Learning, edit: Edit) -> list[Learning]:
     """Add the edit's source to a learning that says the same; nothing changes if it has that source already."""
     if edit.source in learning.sources:
         return []
-    sources = (*learning.sources, edit.source)
-    update = {"sources": sources, "quote": edit.quote, "valid_to": edit.until or learning.valid_to}
+    update = {
+        "sources": (*learning.sources, edit.source),
+        "quote": edit.quote,
+        "valid_to": edit.until or learning.valid_to,
+        "cues": learning.cues or edit.cues,
+    }
     return [learning.model_copy(update=update)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import MAXYEAR, UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import (
     AIMessage,
@@ -22,7 +22,12 @@ from langchain_core.messages import (
 
 from langgraph_learning.core.keys import fingerprint, prefix_fingerprints
 from langgraph_learning.core.learning import Channel
-from langgraph_learning.core.text import escape_line, escape_markup, truncate
+from langgraph_learning.core.small_talk import asks_or_offers, assents, is_small_talk
+from langgraph_learning.core.text import (
+    escape_line,
+    escape_markup,
+    truncate,
+)
 
 CHARS_PER_TOKEN = 4
 """The usual rule of thumb: a budget limits cost and need not be exact."""
@@ -44,6 +49,17 @@ _REASONING_END = re.compile(r"^.*</(?:think|thinking|thought|reasoning|reflectio
 _ATTACHMENTS = frozenset({"image", "audio", "video", "file", "document", "media", "pdf"})
 MAX_QUERY_TOKENS = 500
 """Tokens of the user's last message that are used as a search query at most."""
+
+
+MAX_EXCHANGE_CHARS = 400
+"""Characters of the question before, and of its answer, that are searched for: embedding models read little."""
+
+
+class Query(NamedTuple):
+    """The texts to search for: a message, and the exchange before it."""
+
+    text: str
+    exchange: str = ""
 
 
 class Speaker(Enum):
@@ -280,10 +296,46 @@ def utterance(message: AnyMessage) -> str:
 def last_question(messages: Sequence[AnyMessage]) -> str:
     """Return the user's last message as a search query; an empty text if there is none."""
     for message in reversed(messages):
-        if isinstance(message, HumanMessage) and is_readable(message):
+        if _is_question(message):
             text = message_text(message)
             return text[: _chars_within(text, MAX_QUERY_TOKENS)]
     return ""
+
+
+def last_exchange(messages: Sequence[AnyMessage]) -> str:
+    """Return the question before the user's last message and the ends of its answer, as a search query; else empty."""
+    before = _before_last_question(messages)
+    question, answer = last_question(before), _last_answer(before)
+    if not answer:
+        return ""
+    return f"{truncate(question, MAX_EXCHANGE_CHARS)}\n{truncate(answer, MAX_EXCHANGE_CHARS)}".strip()
+
+
+def ask(messages: Sequence[AnyMessage]) -> Query:
+    """Return the texts to search for on behalf of the user's last message.
+
+    A message of small talk asks for nothing, unless it assents to what the agent asked or offered, or asks on.
+    """
+    text, exchange = last_question(messages), last_exchange(messages)
+    if not is_small_talk(text):
+        return Query(text, exchange)
+    answer = _last_answer(_before_last_question(messages))
+    goes_on = (asks_or_offers(answer) and assents(text)) or "?" in text
+    return Query(exchange) if exchange and goes_on else Query("")
+
+
+def _before_last_question(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
+    starts = [index for index, message in enumerate(messages) if _is_question(message)]
+    return messages[: starts[-1]] if starts else ()
+
+
+def _last_answer(messages: Sequence[AnyMessage]) -> str:
+    answers = (utterance(message) for message in reversed(messages) if isinstance(message, AIMessage))
+    return next((answer for answer in answers if answer), "")
+
+
+def _is_question(message: AnyMessage) -> bool:
+    return isinstance(message, HumanMessage) and is_readable(message)
 
 
 def _call_text(call: ToolCall) -> str:

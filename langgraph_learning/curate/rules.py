@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from langgraph_learning.core.learning import Learning, Status, Votes
-from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.policy import Mode, Standing
 from langgraph_learning.core.records import has_identity
 from langgraph_learning.core.scopes import ItemRef, Scope
 from langgraph_learning.core.similarity.candidates import group_duplicates
@@ -88,7 +88,7 @@ def archive_useless(snapshot: Snapshot, criteria: Criteria) -> list[PlannedActio
 
 def find_unused(snapshot: Snapshot, criteria: Criteria) -> list[str]:
     """Return the keys of old learnings that were said once and never used; those always in context do not count."""
-    if is_exempt(snapshot.store) or snapshot.store.stable:
+    if is_exempt(snapshot.store) or snapshot.store.standing is Standing.ALWAYS:
         return []
     return [learning.key for learning in snapshot.active if _is_unused(learning, criteria)]
 

@@ -26,6 +26,7 @@ from langgraph_learning.core.transcript import (
     Line,
     Speaker,
     is_readable,
+    last_exchange,
     last_question,
     message_text,
     message_time,
@@ -135,7 +136,11 @@ class Extraction:
         self.budget = budget
         if model is not None:
             self.questioner = StructuredModel(
-                model, answer_schema(self._validator.records), method, timeout=timeout, max_tokens=max_tokens
+                model,
+                answer_schema(self._validator.records, self._validator.cued_kinds),
+                method,
+                timeout=timeout,
+                max_tokens=max_tokens,
             )
         elif self._validator.kinds:
             name = next(iter(self._validator.kinds.values())).name
@@ -213,7 +218,13 @@ class Extraction:
         """Read the cursor and the background in one batch."""
         branch = tuple(message.id or "" for message in turn.messages)
         request = Request(
-            turn.caller, last_question(turn.messages), turn.now, branch, turn.session, for_extraction=True
+            turn.caller,
+            last_question(turn.messages),
+            turn.now,
+            branch,
+            turn.session,
+            for_extraction=True,
+            exchange=last_exchange(turn.messages),
         )
         reads: list[Flow[Any]] = [
             read_cursor(turn.caller),

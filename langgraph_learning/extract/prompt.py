@@ -7,6 +7,7 @@ from string import Template
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from langgraph_learning.core.learning import Learning, Status, messages_of
+from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.text import escape_line
 from langgraph_learning.core.transcript import Line, count_tokens
 from langgraph_learning.extract.tool_dedup import SavedStatement
@@ -35,7 +36,7 @@ def render_prompt(
     saved: what the agent's tools have saved in these messages.
     """
     # A profile's list of fields tempts small models to fill in a form: it comes last.
-    ordered = sorted(stores, key=lambda store: store.stable)
+    ordered = sorted(stores, key=lambda store: store.standing is Standing.ALWAYS)
     kinds = "\n\n".join(
         f"## {', '.join(store.model_kinds)}\n{store.instructions}" for store in ordered if store.model_kinds
     )

@@ -1,6 +1,6 @@
 """JSON schema of the answer that a model is asked for, in the dialect that every provider accepts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -9,7 +9,7 @@ from langgraph_learning.core.records import FORGET
 from langgraph_learning.core.repair import PAIR, validate_leniently
 from langgraph_learning.errors import Misconfigured
 
-EDIT_FIELDS = ("edit", "message", "replaces")
+EDIT_FIELDS = ("edit", "message", "replaces", "cues")
 _TYPES = frozenset({"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"})
 """Keywords that say which values a field takes."""
 _UNKNOWN_TO_PROVIDERS = frozenset(
@@ -17,15 +17,18 @@ _UNKNOWN_TO_PROVIDERS = frozenset(
 )
 """Keywords that change which values a field takes, and that strict providers refuse."""
 # All other keywords are limits, which validation checks, or annotations without effect: they are left out.
+_CUES_SCHEMA = {"type": "array", "items": {"type": "string"}}
 _MESSAGE_SCHEMA = {"type": "integer", "description": "Number of the message that this rests on."}
 
 
-def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+def answer_schema(records: Mapping[str, type[BaseModel]], cued: Collection[str] = ()) -> dict[str, Any]:
     """Return the schema of an extraction's answer: a list of edits, each of one kind.
+
+    cued: the kinds whose edits may carry cues.
 
     Raises `Misconfigured`, naming the field, for a record that not every provider can be asked for.
     """
-    branches = [edit_schema(record, kind) for kind, record in records.items()]
+    branches = [edit_schema(record, kind, kind in cued) for kind, record in records.items()]
     forget = object_schema(
         {
             "edit": {"type": "string", "enum": [FORGET]},
@@ -45,13 +48,14 @@ def answer_schema(records: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     return {"title": "learn", "description": "What to learn from the conversation.", **object_schema({"edits": edits})}
 
 
-def edit_schema(record: type[BaseModel], kind: str) -> dict[str, Any]:
-    """Return the schema of an edit that learns one record of this kind."""
+def edit_schema(record: type[BaseModel], kind: str, cued: bool = False) -> dict[str, Any]:
+    """Return the schema of an edit that learns one record of this kind; with `cued`, the edit may carry cues."""
     fields = field_schemas(record, EDIT_FIELDS)
     replaces = {"type": "string", "description": "Key of the known learning that this corrects or updates."}
     properties = {
         "edit": {"type": "string", "enum": [kind]},
         **fields,
+        **({"cues": _CUES_SCHEMA} if cued else {}),
         "replaces": {"anyOf": [replaces, {"type": "null"}]},
         "message": _MESSAGE_SCHEMA,
     }

@@ -28,7 +28,7 @@ from langgraph_learning.core.records import (
     statement_text,
 )
 from langgraph_learning.core.scopes import Caller, Scope
-from langgraph_learning.core.text import cut
+from langgraph_learning.core.text import cut, normalize, tokenize
 from langgraph_learning.core.transcript import Line, message_text
 from langgraph_learning.errors import InvalidEdit
 from langgraph_learning.extract.answers import parse_number
@@ -44,6 +44,12 @@ from langgraph_learning.extract.attribution import (
 from langgraph_learning.extract.schema import parse_record
 from langgraph_learning.stores.base import LearningStore, Note, Turn
 
+MAX_CUES = 3
+"""How many cues a learning has at most."""
+FEWEST_CUE_WORDS = 3
+"""Words below which a cue is dropped: one word alone is near to small talk."""
+MAX_CUE_CHARS = 120
+"""Characters above which a cue is dropped: it is no situation, but a text."""
 MAX_QUOTE_CHARS = 1_000
 """How many characters of a message are kept for a reviewer to see."""
 
@@ -67,6 +73,8 @@ class EditValidator:
         self.records: dict[str, type[BaseModel]] = {}
         for store in stores:
             self.records |= store.model_kinds
+        self.cued_kinds = frozenset(kind for kind, store in self.kinds.items() if store.cued)
+        """The kinds whose edits may carry cues."""
         self.store_of_kind = {kind: store for store in stores for kind in store.kinds}
         """The store of every kind, including those that only code makes."""
 
@@ -106,7 +114,7 @@ class EditValidator:
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
         edit = replace(edit, at=at, quote=_quote_message(line.message), covers=chunk[-1].id)
-        return self._vet(edit, raw, keys)
+        return self._vet(self._with_cues(edit, raw), raw, keys)
 
     def tool_edit(
         self,
@@ -136,7 +144,8 @@ class EditValidator:
         key = hash_key(str(turn.caller.thread), *call, kind) if can_repeat else uuid4().hex
         evidence = next((message for message in turn.messages if message.id in source.messages), None)
         edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
-        return self._vet(replace(edit, quote=_quote_message(evidence) if evidence else None), raw, keys)
+        edit = self._with_cues(replace(edit, quote=_quote_message(evidence) if evidence else None), raw)
+        return self._vet(edit, raw, keys)
 
     def _tag(self, raw: Mapping[str, Any]) -> str:
         """Return the kind in an edit, in whichever case and form the model wrote it."""
@@ -178,6 +187,11 @@ class EditValidator:
             return Finding("tool" if line.channel == "user" else line.channel, "the user did not ask for it")
         return Finding(line.channel)
 
+    def _with_cues(self, edit: Edit, raw: Mapping[str, Any]) -> Edit:
+        """Return an edit with its cues, if learnings of its kind are found by the question."""
+        cued = edit.record is not None and self.store_of_kind[edit.kind].cued
+        return replace(edit, cues=parse_cues(raw.get("cues"))) if cued else edit
+
     def _vet(self, edit: Edit, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> Edit:
         """Let the learning store check the edit. Raises `InvalidEdit`."""
         links = raw_links(raw, self.records[edit.kind]) if edit.record else ()
@@ -208,6 +222,17 @@ def parse_key(value: object) -> str:
         return named[0] if named else ""
     found = re.findall(r"\bk\d+\b", str(value).casefold()) if isinstance(value, str) else []
     return found[0] if found else ""
+
+
+def parse_cues(value: object) -> tuple[str, ...]:
+    """Return the cues in what a model sent, without those that are no situations: too short, too long or too many."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    cues: dict[str, str] = {}
+    for text in texts:
+        cue = " ".join(text.split()) if isinstance(text, str) else ""
+        if len(tokenize(cue)) >= FEWEST_CUE_WORDS and len(cue) <= MAX_CUE_CHARS:
+            cues.setdefault(normalize(cue), cue)
+    return tuple(cues.values())[:MAX_CUES]
 
 
 def edit_from_note(store: LearningStore, turn: Turn, note: Note, number: int) -> Edit:

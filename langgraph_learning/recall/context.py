@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning.core.flow import Flow, as_flow
 from langgraph_learning.core.keys import INSTRUCTIONS_BLOCK
 from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.scopes import ItemRef
-from langgraph_learning.core.text import truncate
 from langgraph_learning.core.transcript import CHARS_PER_TOKEN, count_tokens
 from langgraph_learning.recall.stripping import add_marks, strip_marked
 from langgraph_learning.stores.base import LearningStore, Request
+from langgraph_learning.stores.rendering import shorten_learning
 
 DATA_PREAMBLE, INSTRUCTIONS_PREAMBLE = (
     part.strip() for part in Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n")
@@ -72,15 +73,13 @@ def build_agent_context(
     """
     parts: dict[str, list[str]] = {INSTRUCTIONS_BLOCK: [], DATA_BLOCK: [], RELEVANT_BLOCK: []}
     refs: list[ItemRef] = []
-    # Stores with rare changes come first, so that the start of the prompt stays the same.
-    ordered = sorted(stores, key=lambda store: (not store.instructs, not store.stable))
-    filled = [store for store in ordered if recalled.get(store.name)]
-    for index, store in enumerate(filled):
-        share = budget if store.instructs else budget // (len(filled) - index)
-        text, rendered = yield from _render_within(store, recalled[store.name], request, share)
+    divided = _divide(stores, recalled)
+    for index, (block, store, learnings) in enumerate(divided):
+        share = budget if store.instructs else budget // (len(divided) - index)
+        text, rendered = yield from _render_within(store, learnings, request, share)
         budget -= count_tokens(text)
         if text:
-            parts[_choose_block(store)].append(_frame_part(store, text))
+            parts[block].append(_frame_part(store, text))
             refs += [learning.ref for learning in rendered]
     if parts[DATA_BLOCK] or parts[RELEVANT_BLOCK]:
         # The preamble of both blocks is in the stable one, so that it appears once and is cached.
@@ -109,7 +108,7 @@ def _render_within(
         return text, rendered
     limit = max(LONG_TEXT, budget * CHARS_PER_TOKEN // len(recalled))
     while limit >= SHORTEST_TEXT:
-        shortened = [_shorten(store, learning, limit) for learning in recalled]
+        shortened = [shorten_learning(store, learning, limit // CHARS_PER_TOKEN) for learning in recalled]
         candidates = yield from _leave_out_oversized(store, shortened, request, budget)
         text, rendered = yield from _render_best(store, candidates, request, budget, total=len(recalled))
         if rendered:
@@ -152,32 +151,22 @@ def _best_index(store: LearningStore) -> int:
 
     Instructions are in the order of their sections.
     """
-    return -1 if store.stable and not store.instructs else 0
+    return -1 if store.standing is Standing.ALWAYS and not store.instructs else 0
 
 
-def _shorten(store: LearningStore, learning: Learning, limit: int) -> Learning:
-    """Return a copy of a learning with texts of about `limit` characters, or the learning itself if none is longer.
-
-    Instructions stay whole, because half of one could say the opposite.
-    """
-    if store.instructs:
-        return learning
-    data = {name: truncate(value, limit) if isinstance(value, str) else value for name, value in learning.data.items()}
-    text = truncate(learning.text, limit)
-    if text == learning.text and data == learning.data:
-        return learning
-    shortened = learning.model_copy(update={"text": text, "data": data})
-    try:
-        store.record_of(shortened)
-    except (KeyError, ValidationError):  # the record takes no shorter value
-        return learning.model_copy(update={"text": text})
-    return shortened
-
-
-def _choose_block(store: LearningStore) -> str:
-    if store.instructs:
-        return INSTRUCTIONS_BLOCK
-    return DATA_BLOCK if store.stable else RELEVANT_BLOCK
+def _divide(
+    stores: Sequence[LearningStore], recalled: Mapping[str, Sequence[Learning]]
+) -> list[tuple[str, LearningStore, Sequence[Learning]]]:
+    """Return the learnings of each store by block: first what rarely changes, so that prompts begin in the same way."""
+    divided: list[tuple[str, LearningStore, Sequence[Learning]]] = []
+    for store in stores:
+        learnings = recalled.get(store.name, ())
+        lasting = [learning for learning in learnings if store.standing_of(learning) is Standing.ALWAYS]
+        others = [learning for learning in learnings if store.standing_of(learning) is not Standing.ALWAYS]
+        divided.append((INSTRUCTIONS_BLOCK if store.instructs else DATA_BLOCK, store, lasting))
+        divided.append((RELEVANT_BLOCK, store, others))
+    order = (INSTRUCTIONS_BLOCK, DATA_BLOCK, RELEVANT_BLOCK)
+    return sorted((part for part in divided if part[2]), key=lambda part: order.index(part[0]))
 
 
 def _frame_part(store: LearningStore, text: str) -> str:

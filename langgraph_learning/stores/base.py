@@ -1,7 +1,7 @@
 """LearningStore, the base class of every kind of learning, and the request, turn and note that its methods take."""
 
 import inspect
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
@@ -10,12 +10,13 @@ from langchain_core.messages import AnyMessage
 from langgraph.store.base import Item
 from pydantic import BaseModel, ValidationError
 
-from langgraph_learning.core.flow import Flow
+from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.keys import RESERVED_NAMES
-from langgraph_learning.core.learning import Learning, read_learnings
-from langgraph_learning.core.policy import Mode, Sharing
+from langgraph_learning.core.learning import Learning, MessageRef
+from langgraph_learning.core.policy import Mode, Sharing, Standing
 from langgraph_learning.core.records import (
     Edit,
+    Record,
     apply_edits,
     has_identity,
     identity_of,
@@ -25,16 +26,21 @@ from langgraph_learning.core.records import (
     record_data,
     record_text,
 )
+from langgraph_learning.core.relevance import MINILM_SCALE, Scale
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.core.speakers import Arrivals
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.stores.ranking import OVERFETCH, rank_learnings, search_active
+from langgraph_learning.stores.ranking import CANDIDATES, OVERFETCH, rank_learnings, read_found, search_active
 from langgraph_learning.stores.rendering import load_prompt, render_bullet
 
 MAX_LIMIT = 1_000
 """Largest `limit` of a learning store: more would fit into no context."""
+
+
+Recalled = dict[str, list[Learning]]
+"""The learnings that were recalled, by the name of their learning store."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Request:
 
     caller: Caller
     query: str
+    """Text to search for; empty: nothing that depends on a question is shown."""
     now: datetime
     branch: tuple[str, ...] = ()
     """Ids of the messages in this branch of the thread, oldest first."""
@@ -50,6 +57,10 @@ class Request:
     """The session as the thread's state holds it: its message may have been trimmed from the branch."""
     for_extraction: bool = False
     """True if an extraction asks what is already known: then only learnings that can be edited are of use."""
+    exchange: str = ""
+    """The question and answer before, which a short message may rest on; it counts for a little less than the query."""
+    scale: Scale = MINILM_SCALE
+    """Scale of the store's embedding model."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +108,12 @@ class LearningStore:
     title: str = ""
     """Heading of the store's part of the context."""
     limit: int = 10
-    """Number of learnings shown at most."""
+    """Number of learnings shown at most. All learning stores share one list, of which this store gets no more."""
     keep: timedelta | None = None
     """Time after which a learning expires; None: it is valid until it is superseded."""
-    stable: bool = False
-    """True: all learnings are shown, whatever the question, so that prompt caches hold. False: only relevant ones."""
+    standing: Standing = Standing.NO
+    """How its learnings are shown: ALWAYS, so that the prompt stays the same; on a LOWER bar; or near to the question
+    only, unless their record says otherwise."""
     tools: bool = False
     """True if the agent gets tools to search, save and forget here, whatever the mode. AGENTIC implies it."""
     modes: ClassVar[frozenset[Mode]] = frozenset(Mode)
@@ -122,6 +134,7 @@ class LearningStore:
         instructions: str | None = None,
         sharing: Sharing | None = None,
         keep: timedelta | None = None,
+        standing: Standing | None = None,
     ) -> None:
         """Override settings of the class. Raises `Misconfigured` for settings that cannot work together."""
         self.name = name or self.name
@@ -133,6 +146,7 @@ class LearningStore:
         self.model_kinds = {kind_of(record): record for record in self.records}
         self.kinds = {**self.model_kinds, **{kind_of(record): record for record in self.observed_records}}
         self.limit = self.limit if limit is None else limit
+        self.standing = self.standing if standing is None else standing
         self.keep = self.keep if keep is None else keep
         self.title = self.title or self.name.replace("_", " ").capitalize()
         self.instructions = instructions or self._own_prompt() or self._default_instructions()
@@ -143,8 +157,30 @@ class LearningStore:
         """True if the store keeps messages word for word: no model fills in any of its records."""
         return not self.model_kinds
 
+    @property
+    def cued(self) -> bool:
+        """True if its learnings are found by the question, so that a model may give them cues."""
+        return self.in_list and bool(self.model_kinds)
+
+    @property
+    def in_list(self) -> bool:
+        """True if its learnings compete with those of other stores to be shown for a question."""
+        return self.standing is not Standing.ALWAYS and self.scope != Scope.THREAD
+
+    def standing_of(self, learning: Learning) -> Standing:
+        """Return how a learning is shown: as the store says, or as its record says if a user's own words carry it.
+
+        Only the user's own learnings are shown always.
+        """
+        if self.standing is not Standing.NO:
+            return self.standing
+        trusted = learning.is_approved or all(source.channel in ("user", "person") for source in learning.sources)
+        if learning.standing is Standing.NO or not trusted:
+            return Standing.NO
+        return Standing.LOWER if learning.standing is Standing.LOWER or not learning.scope.private else Standing.ALWAYS
+
     def recall(self, request: Request) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
-        """Find the learnings that answer a request, best first; a stable store finds all."""
+        """Find the learnings that may answer a request, best first. The list of all stores is made of them."""
         return self._search(request)
 
     def build_context(self, found: Sequence[Learning], request: Request) -> Flow[str] | str | Awaitable[str]:
@@ -190,6 +226,19 @@ class LearningStore:
         """Return the texts that a proposal would replace, for the reviewer."""
         return () if proposal.retires else tuple(base.text for base in bases)
 
+    def without_messages(self, found: Sequence[Learning], messages: Collection[MessageRef]) -> list[Learning]:
+        """Return what was found without these messages, word for word; a learning that rests on them stays."""
+        return list(found)
+
+    def lines_of(self, learning: Learning) -> Sequence[str]:
+        """Return the lines of the context in which a learning may be shown; by default it has one of its own."""
+        return [learning.key]
+
+    @property
+    def most_shown(self) -> int:
+        """How many lines of the list are its learnings' at most."""
+        return self.limit
+
     def record_of(self, learning: Learning) -> BaseModel:
         """Return the record of a learning of this store."""
         return read_record(self.kinds[learning.kind], learning.data)
@@ -220,20 +269,35 @@ class LearningStore:
 
     def rank(self, items: Iterable[Item], namespaces: Sequence[Namespace], request: Request) -> list[Learning]:
         """Return the learnings worth showing: valid now, one per subject, most relevant or newest first."""
-        valid = [learning for learning in read_learnings(items, namespaces) if learning.is_valid(request.now)]
+        found = read_found(items, namespaces, request.scale)
+        valid = [learning for learning in found if learning.is_valid(request.now)]
         # An extraction updates what is known in the namespace of its edit, so there nothing hides what others know.
-        best = rank_learnings(valid, self._subject_by_owner if request.for_extraction else self.subject)[: self.limit]
-        # A stable part grows at its end, so that the prompt before it stays byte-identical.
-        return sorted(best, key=lambda learning: (learning.learned_at, learning.key)) if self.stable else best
+        best = rank_learnings(valid, self._subject_by_owner if request.for_extraction else self.subject)
+        return best if self.in_list and not request.for_extraction else best[: self.limit]
 
     def _subject_by_owner(self, learning: Learning) -> str:
         return "/".join((*learning.namespace, self.subject(learning)))
 
     def _search(self, request: Request) -> Flow[list[Learning]]:
         namespaces = list(request.caller.readable_namespaces(self.scope, self.name))
-        query = "" if self.stable else request.query
-        items = yield from search_active(namespaces, query, limit=self.limit * OVERFETCH)
-        return self.rank(items, namespaces, request)
+        if not self.in_list:
+            items = yield from search_active(namespaces, limit=self.limit * OVERFETCH)
+            return self.rank(items, namespaces, request)
+        found = yield from gather(self._searches(namespaces, request))
+        return self.rank([item for items in found for item in items], namespaces, request)
+
+    def _searches(self, namespaces: Sequence[Namespace], request: Request) -> list[Flow[list[Item]]]:
+        """Return the searches for what is near to the request, and for what stands."""
+        query, exchange = request.query, request.exchange
+        if request.for_extraction:
+            return [search_active(namespaces, query, exchange, limit=self.limit * OVERFETCH)]
+        stands = any(issubclass(kind, Record) and kind.standing is not Record.standing for kind in self.kinds.values())
+        always = [search_active(namespaces, limit=CANDIDATES, standing=Standing.ALWAYS)] if stands else []
+        if not query:
+            return always
+        # What stands is found by the question alone: else it would come back in every turn.
+        lower = [search_active(namespaces, query, limit=CANDIDATES, standing=Standing.LOWER)] if stands else []
+        return [*lower, search_active(namespaces, query, exchange, limit=CANDIDATES), *always]
 
     def _own_prompt(self) -> str:
         # An instance of LearningStore itself has neither a prompt file nor a docstring of its own.

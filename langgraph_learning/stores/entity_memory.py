@@ -1,19 +1,28 @@
 """EntityMemory: people, companies, projects and things, with facts, events and relationships."""
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from langgraph_learning.core.flow import Flow, gather
-from langgraph_learning.core.learning import Learning, read_learnings
+from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.records import Record, kind_of
-from langgraph_learning.core.scopes import Namespace
-from langgraph_learning.core.text import content_words, escape_line, normalize
+from langgraph_learning.core.scopes import Caller, ItemRef, Namespace
+from langgraph_learning.core.text import escape_line, normalize, plain_words
+from langgraph_learning.core.words import informative_words
 from langgraph_learning.stores.base import LearningStore, Request
-from langgraph_learning.stores.ranking import search_active
+from langgraph_learning.stores.ranking import CANDIDATES, rank_learnings, ranking_key, read_found, search_active
 from langgraph_learning.stores.rendering import render_provenance
 
 DIRECTORY_SIZE = 60
-"""Entities in the directory at most: the list of names that are known, whatever the question."""
+"""Entities at most in the directory of known names that an extraction is given."""
+NAMED_STATEMENTS = 8
+"""Statements about an entity that a question names which are shown although they have little to do with it."""
+NAMED_RELEVANCE = 0.7
+"""Relevance of what is known of an entity that the question names."""
+RELATED_RELEVANCE = 0.65
+"""Relevance of what is known of the entities related to it."""
 
 
 class Entity(Record):
@@ -88,73 +97,151 @@ class EntityMemory(LearningStore):
     limit = 20
 
     def recall(self, request: Request) -> Flow[list[Learning]]:
-        """Find what is relevant to the question, and the names of all entities, so that the agent knows the unknown."""
-        namespaces = list(request.caller.readable_namespaces(self.scope, self.name))
-        relevant = search_active(namespaces, request.query, limit=self.limit * 2)
-        entities = search_active(namespaces, limit=DIRECTORY_SIZE, kind=kind_of(Entity))
-        items, directory = yield from gather((relevant, entities))
-        best = self.rank(items, namespaces, request)
-        best += yield from self._find_related(best, namespaces, request)
-        keys = {learning.key for learning in best}
-        others = [entity for entity in read_learnings(directory, namespaces) if entity.key not in keys]
-        return [*best, *others][: self.limit + DIRECTORY_SIZE]
+        """Find what is near to the request, and what is known of the entities that the question names.
 
-    def _find_related(
-        self, best: Sequence[Learning], namespaces: Sequence[Namespace], request: Request
-    ) -> Flow[list[Learning]]:
-        """Find statements about the entities that the question names, and about entities related to them.
-
-        The question alone does not find them: "what about the Acme project?" shares no word with news of its supplier.
+        An extraction is also given a directory of the known entities.
         """
-        names = [] if request.for_extraction else _related_names(best, content_words([request.query]))
-        if not names:
-            return []
-        items = yield from search_active(namespaces, ", ".join(names), limit=self.limit * 2)
-        known, wanted = {learning.key for learning in best}, {normalize(name) for name in names}
-        return [
-            learning
-            for learning in self.rank(items, namespaces, request)
-            if learning.key not in known and normalize(str(learning.data.get("entity"))) in wanted
-        ]
+        namespaces = list(request.caller.readable_namespaces(self.scope, self.name))
+        if request.for_extraction or not request.query:
+            return (yield from self._find_known(namespaces, request))
+        directory = search_active(namespaces, request.query, request.exchange, limit=CANDIDATES, kind=kind_of(Entity))
+        reads: list[Flow[Any]] = [self._search(request), directory]
+        found: list[Learning]
+        found, items = yield from gather(reads)
+        known = read_found(items, namespaces, request.scale)
+        named = _find_named([*known, *found], request.query)
+        if not named:
+            return found
+        about = yield from self._search_about(named, namespaces, request)
+        related = _find_related([*found, *about], named)
+        lifted = _lift(about + known, named, NAMED_RELEVANCE) + _lift(about + known, related, RELATED_RELEVANCE)
+        return _merge(lifted, [*found, *about])
+
+    def lines_of(self, learning: Learning) -> Sequence[str]:
+        """Return the entities: all that is shown of one has a line together."""
+        return [normalize(end) for end in _ends(learning)]
 
     def build_context(self, found: Sequence[Learning], request: Request) -> str:
-        """Render statements grouped by entity, relationships under both entities; then the names of other entities."""
+        """Render a line for each entity with what is known of it, each statement once; then the names of others."""
         entities = {self.subject(learning): learning for learning in found if learning.kind == kind_of(Entity)}
         names = _canonical_names(entities.values())
-        texts = {str(entity.data["entity"]): entity.text for entity in entities.values()}
+        introductions = {str(entity.data["entity"]): entity.text for entity in entities.values()}
         groups: dict[str, list[Learning]] = {}
-        for statement in found:
-            if statement.kind == kind_of(Entity):
-                continue
-            ends = (statement.data.get("entity"), statement.data.get("target"))
-            for name in dict.fromkeys(names.get(normalize(str(end)), str(end)) for end in ends if end):
-                groups.setdefault(name, []).append(statement)
-        rows = []
-        for name, statements in groups.items():
-            rows.append(f"- {escape_line(texts.get(name, name))}")
-            for statement in statements:
-                text = escape_line(statement.text.removeprefix(f"{name}: "))
-                rows.append(f"  - {text}{render_provenance(statement, request.caller)}")
-        if rest := [text for name, text in texts.items() if name not in groups]:
-            rows.append(f"- Also known: {escape_line('; '.join(rest))}")
+        # A relationship stands with that of its entities about which more is said.
+        for statement in sorted(found, key=lambda learning: "target" in learning.data):
+            if statement.kind != kind_of(Entity):
+                ends = [names.get(name, name) for name in _ends(statement)]
+                group = next((end for end in ends if end in groups), ends[0])
+                groups.setdefault(group, []).append(statement)
+        rows = [
+            _render_entity(introductions.pop(name, name), statements, request.caller)
+            for name, statements in groups.items()
+        ]
+        if introductions:
+            rows.append(f"- Also known: {escape_line('; '.join(introductions.values()))}")
         return "\n".join(rows)
 
+    def _find_known(self, namespaces: Sequence[Namespace], request: Request) -> Flow[list[Learning]]:
+        """Return what an extraction may update: what is near, and the entities that are known."""
+        if not request.for_extraction:
+            return []
+        directory = search_active(namespaces, limit=DIRECTORY_SIZE, kind=kind_of(Entity))
+        reads: list[Flow[Any]] = [self._search(request), directory]
+        near, items = yield from gather(reads)
+        return _merge(near, read_found(items, namespaces, request.scale))[: self.limit + DIRECTORY_SIZE]
 
-def _related_names(learnings: Iterable[Learning], question_words: set[str]) -> list[str]:
-    """Return the entities that the question names, and those related to them in either direction."""
-    names: dict[str, None] = {}
+    def _search_about(
+        self, names: Mapping[str, str], namespaces: Sequence[Namespace], request: Request
+    ) -> Flow[list[Learning]]:
+        """Find statements about entities by their names. Their relevance is that for the question.
+
+        The question alone does not find them: it may call the entity by another name than the statement does.
+        """
+        items = yield from search_active(namespaces, ", ".join(names.values()), request.query, limit=CANDIDATES)
+        about = read_found(items, namespaces, request.scale, texts=slice(1, 2))
+        valid = [learning for learning in about if learning.is_valid(request.now)]
+        return rank_learnings(valid, self.subject)
+
+
+def _find_named(learnings: Iterable[Learning], question: str) -> dict[str, str]:
+    """Return all names of the entities that the question names, by any of their names or a proper name in one."""
+    named: dict[str, str] = {}
     for learning in learnings:
-        entity = str(learning.data["entity"])
-        pair = (entity, str(learning.data.get("target", entity)))
-        if content_words(pair) & question_words:
-            names |= dict.fromkeys(pair)
-    return list(names)
+        names = (*_ends(learning), *map(str, learning.data.get("aliases", ())))
+        if any(_is_named(name, question) for name in names):
+            # Of a relationship, only the end that is named; the other one is related to it.
+            of_one = [name for name in names if "target" not in learning.data or _is_named(name, question)]
+            named |= {normalize(name): name for name in of_one}
+    return named
+
+
+def _find_related(learnings: Iterable[Learning], named: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of the entities that stand in a relationship to named ones."""
+    related: dict[str, str] = {}
+    for learning in learnings:
+        if _keys(learning) & named.keys():
+            related |= {normalize(end): end for end in _ends(learning) if normalize(end) not in named}
+    return related
+
+
+def _is_named(name: str, question: str) -> bool:
+    """Return True if a question has this name, with or without its article, or a proper name in it as it is spelt."""
+    proper = [word for word in re.findall(r"\w+", name) if word[0].isupper() and informative_words(word)]
+    if name.isupper() or proper:
+        words = {name} if name.isupper() else {word for word in proper if len(word) > 1}
+        return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", question) for word in words)
+    bare = plain_words(name).removeprefix("the ")
+    return bool(informative_words(name)) and f" {bare} " in f" {plain_words(question)} "
+
+
+def _lift(learnings: Sequence[Learning], names: Mapping[str, str], least: float) -> list[Learning]:
+    """Return what is known of entities that the question leads to, the best of each, with a relevance of their own."""
+    lifted: list[Learning] = []
+    of_entity = Counter[str]()
+    for learning in learnings:
+        name = normalize(str(learning.data["entity"]))
+        if _keys(learning) & names.keys() and of_entity[name] < NAMED_STATEMENTS:
+            of_entity[name] += 1
+            relevance = None if learning.relevance is None else max(learning.relevance, least)
+            lifted.append(learning.model_copy(update={"relevance": relevance}))
+    return lifted
+
+
+def _merge(first: Sequence[Learning], second: Sequence[Learning]) -> list[Learning]:
+    """Return all learnings, each once, the most relevant first; of two copies, the first."""
+    merged: dict[ItemRef, Learning] = {}
+    for learning in (*first, *second):
+        merged.setdefault(learning.ref, learning)
+    has_scores = any(learning.relevance is not None for learning in merged.values())
+    return sorted(merged.values(), key=ranking_key, reverse=True) if has_scores else list(merged.values())
+
+
+def _ends(statement: Learning) -> tuple[str, ...]:
+    """Return the entities that a statement is about, as it names them."""
+    ends = (statement.data.get("entity"), statement.data.get("target"))
+    return tuple(dict.fromkeys(str(end) for end in ends if end))
+
+
+def _keys(statement: Learning) -> set[str]:
+    return {normalize(end) for end in _ends(statement)}
+
+
+def _render_entity(introduction: str, statements: Sequence[Learning], caller: Caller) -> str:
+    """Render what is known of one entity as one line; statements with the same provenance share it."""
+    said = [statement.text.removeprefix(f"{statement.data['entity']}: ") for statement in statements]
+    provenances = [render_provenance(statement, caller) for statement in statements]
+    parts = [
+        escape_line(text) + ("" if provenance == following else provenance)
+        for text, provenance, following in zip(said, provenances, [*provenances[1:], None], strict=True)
+    ]
+    stands_alone = len(statements) == 1 and "target" in statements[0].data and introduction in _ends(statements[0])
+    return f"- {'' if stands_alone else escape_line(introduction) + ': '}{'; '.join(parts)}"
 
 
 def _canonical_names(entities: Iterable[Learning]) -> dict[str, str]:
-    """Return the name of each entity by its normalized name and aliases; the first entity wins."""
+    """Return the name of each entity by all of its names; the first entity wins."""
     names: dict[str, str] = {}
     for entity in entities:
         for name in (entity.data["entity"], *entity.data["aliases"]):
-            names.setdefault(normalize(name), str(entity.data["entity"]))
+            names.setdefault(str(name), str(entity.data["entity"]))
     return names

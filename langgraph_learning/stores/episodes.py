@@ -1,6 +1,6 @@
 """Episodes: the messages of earlier conversations word for word, found by the question."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from itertools import takewhile
 from typing import Any, ClassVar
@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, AnyMessage
 
 from langgraph_learning.core.flow import Flow, get_item
 from langgraph_learning.core.keys import FORGET_TOOL, note_key
-from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.learning import Learning, MessageRef, messages_of
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, Record, reject_replaced
 from langgraph_learning.core.repository import get_many
@@ -24,6 +24,8 @@ MAX_SHOWN_CHARS = 800
 """Characters of one message that are shown at most."""
 CONTEXT_CHARS = 200
 """Characters at the end of a message that help to find the next one."""
+QUIETER = 0.1
+"""Relevance by which a message is behind a learning that is as near to the question."""
 MAX_EXTRA_HITS = 200
 """Additional search hits at most, to make up for messages of the current conversation, which are not shown."""
 
@@ -89,16 +91,33 @@ class Episodes(LearningStore):
             return []
         namespace, present = request.caller.namespace(self.scope, self.name), _keys_in_branch(request)
         limit = self.limit * OVERFETCH + min(len(present), MAX_EXTRA_HITS)
-        items = yield from search_active([namespace], request.query, limit=limit)
-        matches = self.rank((item for item in items if item.key not in present), [namespace], request)
+        items = yield from search_active([namespace], request.query, request.exchange, limit=limit)
+        found_items = [item for item in items if item.key not in present]
+        matches = list(map(_quieter, self.rank(found_items, [namespace], request)[: self.limit]))
         stored, _ = yield from get_many((namespace, key) for match in matches for key in _neighbour_keys(match))
         found: dict[ItemRef, Learning] = {}
         for match in matches:
             neighbours = [stored.get((namespace, key)) for key in _neighbour_keys(match)]
             for episode in (match, *neighbours):
                 if episode and episode.key not in present and episode.is_active(request.now):
-                    found.setdefault(episode.ref, episode)
+                    found.setdefault(episode.ref, episode.model_copy(update={"relevance": match.relevance}))
         return list(found.values())
+
+    @property
+    def most_shown(self) -> int:
+        """A match has a line, and so have its neighbours."""
+        return self.limit * 3
+
+    def without_messages(self, found: Sequence[Learning], messages: Collection[MessageRef]) -> list[Learning]:
+        """Leave out these messages and the answers to them, with what was found as their neighbours only."""
+        dropped = {episode.key for episode in found if messages_of(episode.sources) & set(messages)}
+        if not dropped:
+            return list(found)
+        left = [episode for episode in found if episode.key not in dropped and not _answers(episode, dropped)]
+        # Neighbours are read by key and have no score. Where the store gives none, matches look the same.
+        matches = [episode for episode in left if episode.score is not None] or left
+        kept = {key for match in matches for key in (match.key, *_neighbour_keys(match))}
+        return [episode for episode in left if episode.key in kept]
 
     def build_context(self, found: Sequence[Learning], request: Request) -> str:
         """Render the messages by conversation, the best conversation first, with a mark for each gap."""
@@ -166,6 +185,12 @@ def turn_in_context(before: str, text: str) -> str:
     return f"{before[-CONTEXT_CHARS:]}\n{text[:MAX_SHOWN_CHARS]}"
 
 
+def _quieter(match: Learning) -> Learning:
+    """Return a match with less relevance than a learning would have: a message says more than what matters of it."""
+    relevance = match.relevance
+    return match if relevance is None else match.model_copy(update={"relevance": max(relevance - QUIETER, 0.0)})
+
+
 def _make_episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
     speaker = turn.caller.user if line.channel == "user" else "agent"
     said, day = utterance(line.message), f"{turn.caller.local(message_time(line.message) or turn.now):%Y-%m-%d}"
@@ -227,6 +252,11 @@ def _neighbour_keys(episode: Learning) -> list[str]:
     """Return the keys of the message before, if there is one, and of the messages after."""
     before = [episode.data["follows"]] if episode.data["follows"] else []
     return [*before, *episode.data["followed_by"]]
+
+
+def _answers(episode: Learning, keys: Collection[str]) -> bool:
+    """Return True if a message is the agent's answer to one of these."""
+    return episode.data["speaker"] == "agent" and episode.data["follows"] in keys
 
 
 def _position(episode: Learning) -> int:

@@ -9,6 +9,7 @@ from langchain_core.retrievers import BaseRetriever
 
 from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.records import Record
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line
@@ -23,13 +24,18 @@ class Insight(Record):
 
     explains = ("title", "when_to_apply")
 
-    category: Literal["insight", "pattern", "best_practice"]
+    category: Literal["insight", "pattern", "best_practice", "priority", "convention"]
+    """`priority` is what the team wants: goals, limits, budgets. `convention` is what it keeps to: rules, promises."""
     title: str
     """A few words."""
     insight: str
     """What was found out, so that it can be acted upon, with the numbers that matter."""
     when_to_apply: str | None
     """In which situation it helps."""
+
+    def standing(self) -> Standing:
+        """Return that priorities and conventions have a lower bar."""
+        return Standing.LOWER if self.category in ("priority", "convention") else Standing.NO
 
     def as_text(self) -> str:
         """Return title, insight and when it applies."""

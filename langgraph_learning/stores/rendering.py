@@ -2,10 +2,17 @@
 
 import inspect
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from langgraph_learning.core.learning import Channel, Learning
 from langgraph_learning.core.scopes import Caller
-from langgraph_learning.core.text import escape_line
+from langgraph_learning.core.text import escape_line, truncate
+from langgraph_learning.core.transcript import CHARS_PER_TOKEN
+
+if TYPE_CHECKING:
+    from langgraph_learning.stores.base import LearningStore
 
 _ORIGINS: dict[Channel, str] = {
     "tool": "from a tool",
@@ -28,6 +35,26 @@ def render_provenance(learning: Learning, caller: Caller) -> str:
     if source.channel in _ORIGINS:
         return f" ({date}, {_ORIGINS[source.channel]})"
     return f" ({date})" if source.user == caller.user else f" ({date}, said by {escape_line(source.user)})"
+
+
+def shorten_learning(store: "LearningStore", learning: Learning, tokens: int) -> Learning:
+    """Return a copy of a learning with texts of about this many tokens, or the learning itself if none is longer.
+
+    Instructions stay whole, because half of one could say the opposite.
+    """
+    if store.instructs:
+        return learning
+    limit = tokens * CHARS_PER_TOKEN
+    data = {name: truncate(value, limit) if isinstance(value, str) else value for name, value in learning.data.items()}
+    text = truncate(learning.text, limit)
+    if text == learning.text and data == learning.data:
+        return learning
+    shortened = learning.model_copy(update={"text": text, "data": data})
+    try:
+        store.record_of(shortened)
+    except (KeyError, ValidationError):  # the record takes no shorter value
+        return learning.model_copy(update={"text": text})
+    return shortened
 
 
 def load_prompt(store: type) -> str:

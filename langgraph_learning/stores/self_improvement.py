@@ -10,7 +10,7 @@ from pydantic import field_validator
 
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.learning import Learning, Source, messages_of, read_learnings
-from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.policy import Mode, Standing
 from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line, escape_markup, normalize
@@ -66,7 +66,7 @@ class SelfImprovement(LearningStore):
     mode = Mode.PROPOSE
     modes = frozenset({Mode.PROPOSE})
     records = (Instruction,)
-    stable = True
+    standing = Standing.ALWAYS
     instructs = True
     limit = 50
 

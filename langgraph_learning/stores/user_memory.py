@@ -3,6 +3,7 @@
 Shorter than 30 lines because every kind of learning is a module of its own, with its prompt beside it.
 """
 
+from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.records import Record
 from langgraph_learning.stores.base import LearningStore
 
@@ -12,6 +13,16 @@ class Observation(Record):
 
     observation: str
     """One statement in the third person, understandable on its own."""
+    about_answers: bool | None = None
+    """True if it says how answers to the user should look: length, form, tone, units, what they cannot read."""
+
+    def standing(self) -> Standing:
+        """Return that a wish for how answers look is shown always."""
+        return Standing.ALWAYS if self.about_answers else Standing.NO
+
+    def as_text(self) -> str:
+        """Return the statement."""
+        return self.observation
 
 
 class UserMemory(LearningStore):

@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic_core import to_jsonable_python
 
 from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.records import Record, explain_error, value_text
 from langgraph_learning.core.repair import validate_leniently
 from langgraph_learning.errors import Misconfigured
@@ -51,7 +52,7 @@ class UserProfile(LearningStore):
 
     name = "user_profile"
     title = "The user"
-    stable = True
+    standing = Standing.ALWAYS
     limit = 50
 
     def __init__(self, schema: type[BaseModel] = Profile, **options: Any) -> None:

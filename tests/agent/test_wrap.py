@@ -197,7 +197,7 @@ def test_a_pause_in_a_hand_built_graph_resumes_where_it_was(memory: InMemoryStor
     )
     inner.add_edge(START, "ask").add_edge("ask", "talk")
     agent = knowing(memory).wrap(inner.compile(), checkpointer=InMemorySaver())
-    agent.invoke(said("hi"), thread("a"), context=ALEX)
+    agent.invoke(said("xylophone"), thread("a"), context=ALEX)
     agent.invoke(Command(resume="yes"), thread("a"), context=ALEX)
 
     assert knows(talk)

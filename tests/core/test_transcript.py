@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
 from langgraph_learning.core.transcript import (
+    ask,
     count_tokens,
     fingerprints,
     is_readable,
@@ -178,3 +179,56 @@ def test_a_message_is_cut_by_tokens_in_every_script(text: str):
 
     assert count_tokens(kept) <= 4_050
     assert "characters cut" in kept
+
+
+OFFER = ("Where do we host?", "In Frankfurt. Shall I compare it with Dublin?")
+
+
+def conversation(*texts: str) -> list[AnyMessage]:
+    """Messages of the user and the agent in turn; the user says the last one."""
+    first = (len(texts) - 1) % 2
+    return [HumanMessage(text) if number % 2 == first else AIMessage(text) for number, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    "text", ["thanks!", "hi", "ok", "lol", "Good morning, how are you?", "danke dir", "merci !", "👍"]
+)
+def test_small_talk_asks_for_nothing(text: str):
+    """Neither at the start nor after an answer that left nothing open."""
+    assert "" == ask(conversation(text)).text
+    assert "" == ask(conversation("Where do we host?", "In Frankfurt.", text.replace("?", ""))).text
+
+
+@pytest.mark.parametrize(
+    "text", ["yes, go ahead", "Ok", "sure, please do", "ja, gern", "oui", "sí, hazlo", "да", "はい"]
+)
+def test_who_says_yes_asks_for_what_the_agent_offered(text: str):
+    """So what the question had found is found again."""
+    query = ask(conversation(*OFFER, text))
+
+    assert "Where do we host?" in query.text
+    assert "Shall I compare it with Dublin?" in query.text
+
+
+@pytest.mark.parametrize("text", ["no", "no thanks", "nein danke", "thanks"])
+def test_who_does_not_say_yes_asks_for_nothing(text: str):
+    """A refusal needs nothing that was learnt."""
+    assert "" == ask(conversation(*OFFER, text)).text
+
+
+def test_a_follow_up_is_asked_with_the_exchange_before_it():
+    """Its own words come first; a bare "why?" has none."""
+    query = ask(conversation("What does Plus cost?", "39 euros a month.", "And in a pack of ten?"))
+
+    assert ("And in a pack of ten?", "What does Plus cost?\n39 euros a month.") == query
+    assert "What does Plus cost?" in ask(conversation("What does Plus cost?", "39 euros.", "Why?")).text
+
+
+def test_of_a_long_answer_both_ends_are_asked_with():
+    """An embedding model reads little, and an answer begins and ends with what matters."""
+    answer = "It starts at nine. " + "Details follow. " * 500 + "Shall I book it?"
+    exchange = ask(conversation("When does it start?", answer, "Which room is it in?")).exchange
+
+    assert "It starts at nine." in exchange
+    assert exchange.endswith("Shall I book it?")
+    assert len(exchange) < 1_000

@@ -22,6 +22,7 @@ from people import (
     POOL,
     SAM,
     echo,
+    edit,
     edits,
     learner,
     machine,
@@ -31,7 +32,7 @@ from people import (
     thread,
 )
 
-from langgraph_learning import Episodes, LearningContext, LearningMachine, Scope, UserMemory
+from langgraph_learning import EntityMemory, Episodes, LearningContext, LearningMachine, Scope, UserMemory
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.keys import note_key
 from langgraph_learning.core.learning import Learning
@@ -254,14 +255,13 @@ def test_nothing_found_is_nothing_shown(store: BaseStore):
 
 
 def test_the_budget_holds_and_what_is_cut_is_marked(store: BaseStore):
-    """A long message is shortened, and what has no room is counted."""
+    """Long messages share the list, and are shortened."""
     learning = keeper(store, budget=600)
     Talk(learning, "a", *["ok"] * 6).says(*(f"kiln {n} " + "very hot " * 300 for n in range(6)))
-    block = shown(learning, "kiln")
+    block = shown(learning, "Is the kiln very hot?")
 
-    assert count_tokens(block) <= 600 + 200
-    assert "characters cut" in block
-    assert "more not shown]" in block
+    assert count_tokens(block) <= 600
+    assert 6 == block.count("characters cut") + block.count("agent (")
 
 
 def test_what_is_said_stays_data(store: BaseStore):
@@ -480,3 +480,34 @@ def test_conversations_at_the_same_time_lose_no_word(postgres_store: HybridPostg
 
     assert sorted([*told, *(f"You said: {text}" for text in told)]) == sorted(texts(learning))
     assert 12 * 5 == sum(len(one.data["followed_by"]) for one in kept(learning))
+
+
+def corrected(store: BaseStore) -> LearningMachine:
+    """A conversation in which a fact was corrected, with the learnings beside the messages."""
+    learning = machine(
+        [
+            edits(edit("fact", entity="Plus plan", fact="costs 39 euros", as_of=None)),
+            edits(edit("fact", entity="Plus plan", fact="costs 45 euros", as_of=None, replaces="k1")),
+        ],
+        [EntityMemory(), Episodes()],
+        store=store,
+    )
+    Talk(learning, "a", "Noted: the Plus plan costs 39 euros").says("The Plus plan costs 39 euros")
+    Talk(learning, "b", "Changed").says("The Plus plan costs 45 euros as of today")
+    return learning
+
+
+def test_what_was_superseded_does_not_come_back_in_the_users_words(store: BaseStore):
+    """Nor in the agent's answer to them."""
+    block = shown(corrected(store), "What does the Plus plan cost?")
+
+    assert "costs 45 euros" in block
+    assert "39" not in block
+
+
+def test_a_message_whose_learning_is_shown_is_not_shown_as_well(store: BaseStore):
+    """The learning says it shorter, with its date."""
+    block = shown(corrected(store), "What does the Plus plan cost?")
+
+    assert 1 == block.count("45 euros")
+    assert "as of today" not in block

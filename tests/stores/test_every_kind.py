@@ -193,7 +193,7 @@ def test_what_is_a_teams_is_known_to_the_team(postgres_store: BaseStore, kind: K
     assert [True, False] == ["at 900 degrees" in learner.shown(who=who) for who in (SAM, EVE)]
 
 
-RELEVANT = {name: kind for name, kind in NINE.items() if not kind.store().stable and name != "session_context"}
+RELEVANT = {name: kind for name, kind in NINE.items() if kind.store().in_list}
 
 
 @pytest.mark.parametrize("kind", RELEVANT.values(), ids=RELEVANT)
