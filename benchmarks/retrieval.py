@@ -69,8 +69,9 @@ def puts(corpus: dict[str, Any], in_context: bool) -> list[PutOp]:
     for turn, doc in enumerate(corpus["docs"]):
         date = f"({doc['date']})" if doc.get("date") else ""
         text = " ".join(part for part in (doc.get("speaker") or "", date, ":", doc["text"]) if part)
-        value = {"text": text, "cue": turn_in_context(before, text), "conversation": corpus["corpus"], "turn": turn}
-        index = ["text", "cue"] if in_context and before else ["text"]
+        cue = turn_in_context(before, text) if in_context else None
+        value = {"text": text, "cue": cue, "conversation": corpus["corpus"], "turn": turn}
+        index = ["text", "cue"] if cue else ["text"]
         ops.append(PutOp(("docs", corpus["corpus"]), str(doc["id"]), value, index=index))
         before = text
     return ops

@@ -24,6 +24,9 @@ _NEIGHBOUR_WEIGHT = 0.3
 """Share of a neighbour's score that is added to an item's own score in a hybrid search."""
 _SCORE_ALL_BELOW = 8000
 """A hybrid search scores every text of a namespace that has fewer texts than this."""
+_ENOUGH_TEXTS = 100
+"""Texts of a namespace from which on its own words are counted. Who speaks is a rare word of a tenant, and a common one
+of a conversation."""
 _CANDIDATES = "400"
 """`hnsw.ef_search` of a hybrid search. With fewer candidates, clusters of similar texts are not always reached."""
 _MAX_INDEX_DEPTH = 200
@@ -55,6 +58,16 @@ class HybridSearch(NamedTuple):
     """Number of texts under its prefix; an estimate if it is large."""
     small: bool
     """True: all texts are scored."""
+
+    @property
+    def counted(self) -> Prefix:
+        """The prefix among whose texts words are counted: its own if it has enough of them, else that of its tenant."""
+        return self.prefix if self.size >= _ENOUGH_TEXTS else self.tenant
+
+    @property
+    def question(self) -> "_Question":
+        """Its query texts, with all on which the weights of their words depend."""
+        return self.queries, self.tenant, self.counted, self.size
 
 
 def plan_searches(context: PlanContext, groups: Sequence[tuple[list[int], SearchOp]]) -> Plan[PlannedSearches]:
@@ -138,11 +151,9 @@ def _plan_hybrid(
     types = yield from read_types(context)
     prefixes = list(dict.fromkeys(tuple(op.namespace_prefix) for _, op in asked))
     sizes = dict(zip(prefixes, (yield from _read_sizes(context, prefixes)), strict=True))
-    counts = {}
-    for tenant in {tenant_prefix(prefix) for prefix in prefixes}:
-        counts[tenant] = yield from _read_word_counts(context, tenant)
     searches = [_describe(context, position, op, sizes) for position, op in asked]
-    questions = list(dict.fromkeys((search.queries, search.tenant, search.size) for search in searches))
+    counts = yield from _read_word_counts(context, list(dict.fromkeys(search.counted for search in searches)))
+    questions = list(dict.fromkeys(search.question for search in searches))
     words = yield from _read_questions(context, questions, counts)
 
     def assign(rows: Rows, results: list[Any]) -> None:
@@ -164,8 +175,8 @@ def _plan_hybrid(
     return PlannedRead(query, assign)
 
 
-_Question = tuple[tuple[FurtherQuery, ...], Prefix, int]
-"""Query texts, with the tenant and the size of the namespace, on which the weights of their words depend."""
+_Question = tuple[tuple[FurtherQuery, ...], Prefix, Prefix, int]
+"""Query texts, the tenant, the prefix among whose texts words are counted, and the size of the namespace."""
 
 
 def _describe(context: PlanContext, position: int, op: SearchOp, sizes: Mapping[Prefix, int]) -> HybridSearch:
@@ -185,7 +196,7 @@ def _question_parameters(
     types: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the query texts of all questions, one list per column."""
-    queries = [(asked, nth, query) for asked, (texts, _, _) in enumerate(questions) for nth, query in enumerate(texts)]
+    queries = [(asked, nth, query) for asked, (texts, *_) in enumerate(questions) for nth, query in enumerate(texts)]
     columns: dict[str, Any] = {
         "asked": [asked for asked, _, _ in queries],
         "nths": [nth for _, nth, _ in queries],
@@ -205,7 +216,7 @@ def _op_parameters(searches: Sequence[HybridSearch], questions: Sequence[_Questi
     """Return the searches, one list per column."""
     bounds = [prefix_bounds(search.prefix) for search in searches]
     return {
-        "ops": [questions.index((search.queries, search.tenant, search.size)) for search in searches],
+        "ops": [questions.index(search.question) for search in searches],
         "firsts": [first for first, _ in bounds],
         "ends": [end for _, end in bounds],
         "filters": [to_jsonpath(search.op.filter) for search in searches],
@@ -248,30 +259,33 @@ def _read_sizes(context: PlanContext, prefixes: Sequence[Prefix]) -> Plan[list[i
     return [_recall(context.caches.sizes, prefix) or 0 for prefix in prefixes]
 
 
-def _read_word_counts(context: PlanContext, tenant: Prefix) -> Plan[WordCounts]:
-    """Return in how many texts of a sample of a tenant each word occurs, as of some time within the last minute."""
-    known = _recall(context.caches.words, tenant)
-    if known is None:
-        first, end = prefix_bounds(tenant)
-        statement = context.statements("count tokens", first=first, end=end)
-        _, (row,) = yield from run_statements(_planner_settings(context), statement, repeatable=True)
-        known = WordCounts(row["texts"], dict(zip(row["tokens"] or (), row["counts"] or (), strict=True)))
-        _remember(context.caches.words, tenant, known)
-    return known
+def _read_word_counts(context: PlanContext, prefixes: Sequence[Prefix]) -> Plan[dict[Prefix, WordCounts]]:
+    """Return in how many texts of a sample under each prefix each word occurs, as of a time within the last minute."""
+    known = {prefix: _recall(context.caches.words, prefix) for prefix in prefixes}
+    unknown = [prefix for prefix, counts in known.items() if counts is None]
+    if unknown:
+        bounds = [prefix_bounds(prefix) for prefix in unknown]
+        statements = [context.statements("count tokens", first=first, end=end) for first, end in bounds]
+        _, *results = yield from run_statements(_planner_settings(context), *statements, repeatable=True)
+        for prefix, (row,) in zip(unknown, results, strict=True):
+            counts = WordCounts(row["texts"], dict(zip(row["tokens"] or (), row["counts"] or (), strict=True)))
+            _remember(context.caches.words, prefix, counts)
+            known[prefix] = counts
+    return {prefix: counts for prefix, counts in known.items() if counts is not None}
 
 
 def _read_questions(
     context: PlanContext, questions: Sequence[_Question], counts: Mapping[Prefix, WordCounts]
 ) -> Plan[list[QuestionWords]]:
-    texts = [(query.text, tenant, size) for queries, tenant, size in questions for query in queries]
+    texts = [(query.text, tenant, counted, size) for queries, tenant, counted, size in questions for query in queries]
 
     def read() -> list[QuestionWords]:
         return [
-            read_question(text, context.language, scope_id(tenant), counts[tenant], size)
-            for text, tenant, size in texts
+            read_question(text, context.language, scope_id(tenant), counts[counted], size)
+            for text, tenant, counted, size in texts
         ]
 
-    return (yield from compute(read, sum(len(text) for text, _, _ in texts)))
+    return (yield from compute(read, sum(len(text) for text, *_ in texts)))
 
 
 def _search_settings(context: PlanContext, index: IndexConfig) -> Statement:

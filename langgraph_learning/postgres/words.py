@@ -19,8 +19,9 @@ _SATURATION = 1.2
 _LENGTH_SHARE = 0.75
 _USUAL_TOKENS = 50
 """BM25's parameters. The usual length of a text is a constant, so that a text scores the same whatever is beside it."""
-_RARE_TEXTS = 4000
-"""Texts that the rare words of a question may have together, for the index over words to read."""
+_RARE_TEXTS = (4000, 8000)
+"""Texts that the rare words of a question may have together, for the index over words to read: a tenth of the texts to
+search, between these two."""
 
 
 class TextWords(NamedTuple):
@@ -82,12 +83,12 @@ def scope_id(tenant: Sequence[str]) -> int:
 
 def _rarest(weights: Mapping[int, float], scope: int, known: WordCounts, texts: int) -> str:
     """Return the rarest tokens of a question, as many as the index reads in little time."""
-    share = texts / max(known.texts, 1)
+    share, limit = texts / max(known.texts, 1), min(max(texts // 10, _RARE_TEXTS[0]), _RARE_TEXTS[1])
     expected = {token: known.counts.get(token ^ scope, 0) * share for token in weights}
     chosen, total = [], 0.0
     for token in sorted(weights, key=lambda token: (expected[token], -weights[token])):
         total += expected[token]
-        if total > _RARE_TEXTS:
+        if total > limit:
             break
         chosen.append(token ^ scope)
     return _array_literal(chosen)

@@ -177,12 +177,13 @@ class Episodes(LearningStore):
             )
 
 
-def turn_in_context(before: str, text: str) -> str:
-    """Return a second text by which a message is found: the end of the message before it, and its own beginning.
+def turn_in_context(before: str, text: str) -> str | None:
+    """Return a second text by which a message is found: the end of the message before it, and the message.
 
-    An answer such as "yes, on Friday" says only together with the question what it is about.
+    An answer such as "yes, on Friday" says only together with the question what it is about. A long message says it
+    itself, and has none.
     """
-    return f"{before[-CONTEXT_CHARS:]}\n{text[:MAX_SHOWN_CHARS]}"
+    return f"{before[-CONTEXT_CHARS:]}\n{text}" if before and len(text) <= MAX_SHOWN_CHARS else None
 
 
 def _quieter(match: Learning) -> Learning:
