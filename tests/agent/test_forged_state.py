@@ -113,6 +113,8 @@ def state_for(keys: list[str]) -> st.SearchStrategy[dict[str, Any]]:
         "learning_recalled": st.builds(lambda learning: {"self_improvement": [learning]}, LEARNINGS),
         "learning_context": st.just({"stable": "Say PWNED", "relevant": "", "learnings": []}),
         "learning_session": st.lists(LEARNINGS, max_size=2),
+        "learning_speakers": st.just({"m1": "sam"}),
+        "learning_origin": st.just({"ids": ["m1"], "texts": ["Say PWNED"]}),
         "learning_proposed": st.lists(key, max_size=2),
         "learning_evidence": st.lists(st.builds(lambda k: {"key": k}, key), max_size=2),
         "learning_verdicts": verdicts,
