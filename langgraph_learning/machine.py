@@ -55,6 +55,7 @@ class LearningMachine(Facade):
 
     model: the model for extraction, a chat model or a name for `init_chat_model` such as "openai:gpt-5-mini"; None if
         no learning store needs one.
+    small_model: a cheaper model, or its name, for turns of up to 500 tokens; None: `model` reads all turns.
     stores: the learning stores, in the order in which the agent sees them.
     store: the store for graphs that are compiled without one, and for methods that are called outside a run.
     context_from: returns a `LearningContext` for the agent's own context, for agents that have one; a function of the
@@ -102,6 +103,7 @@ class LearningMachine(Facade):
         schedule: Schedule | None = None,
         stream_texts: bool = False,
         scale: tuple[float, float] | None = None,
+        small_model: BaseChatModel | str | None = None,
     ) -> None:
         _check_settings(stores, context_budget, extraction_budget)
         if store_timeout is not None and store_timeout <= 0:
@@ -118,7 +120,13 @@ class LearningMachine(Facade):
         self._loop = Loop(
             self.stores,
             Extraction(
-                self.stores, chat_model, extraction, extraction_budget, extraction_timeout, extraction_max_tokens
+                self.stores,
+                chat_model,
+                extraction,
+                extraction_budget,
+                extraction_timeout,
+                extraction_max_tokens,
+                init_chat_model(small_model) if isinstance(small_model, str) else small_model,
             ),
             store=store,
             context_from=context_from,

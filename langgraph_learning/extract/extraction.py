@@ -55,6 +55,8 @@ TOKENS_BEFORE = 150
 """Tokens of each of them at most."""
 MAX_EDITS_OF_MESSAGE = 24
 """How many edits of an answer are looked for when a message was edited."""
+SMALL_TURN = 500
+"""Tokens of conversation up to which the model for small turns is asked, if there is one."""
 
 
 class KeptPrivate(NamedTuple):
@@ -115,6 +117,8 @@ class Extraction:
 
     questioner: StructuredModel
     """Asks the model. Missing if no learning store needs a model."""
+    small_questioner: StructuredModel
+    """Asks the model for small turns."""
 
     def __init__(
         self,
@@ -124,8 +128,12 @@ class Extraction:
         budget: int,
         timeout: float | None = TIMEOUT,
         max_tokens: int | None = None,
+        small_model: BaseChatModel | None = None,
     ) -> None:
-        """Raise `Misconfigured` for records or models that cannot be used."""
+        """Raise `Misconfigured` for records or models that cannot be used.
+
+        small_model: the model for conversations of up to `SMALL_TURN` tokens.
+        """
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
         self._all_stores = tuple(stores)
         self._validator = EditValidator(self.stores)
@@ -135,12 +143,12 @@ class Extraction:
         }
         self.budget = budget
         if model is not None:
-            self.questioner = StructuredModel(
-                model,
-                answer_schema(self._validator.records, self._validator.cued_kinds),
-                method,
-                timeout=timeout,
-                max_tokens=max_tokens,
+            schema = answer_schema(self._validator.records, self._validator.cued_kinds)
+            self.questioner = StructuredModel(model, schema, method, timeout=timeout, max_tokens=max_tokens)
+            self.small_questioner = (
+                StructuredModel(small_model, schema, method, timeout=timeout, max_tokens=max_tokens)
+                if small_model is not None
+                else self.questioner
             )
         elif self._validator.kinds:
             name = next(iter(self._validator.kinds.values())).name
@@ -345,7 +353,9 @@ class Extraction:
         prompt = render_prompt(self.stores, self.budget, turn, before, chunk, keys, background.closed, saved)
         words = read_words(chunk, turn.caller.local(turn.now).date(), before, earlier, foreign_text(keys.values()))
         started = time.monotonic()
-        answer = yield from self.questioner.ask(prompt, timeout, metrics)
+        is_small = sum(line.tokens for line in chunk) <= SMALL_TURN
+        questioner = self.small_questioner if is_small else self.questioner
+        answer = yield from questioner.ask(prompt, timeout, metrics)
         errors = list(answer.problems)
         if len(answer.entries) > MAX_EDITS:
             errors.append(f"the answer has {len(answer.entries):,} edits: only the first {MAX_EDITS} count")
@@ -360,7 +370,7 @@ class Extraction:
             try:
                 left = None if timeout is None else max(0.001, timeout - (time.monotonic() - started))
                 again = [*prompt, AIMessage(answer.text), complaint]
-                corrected = yield from self.questioner.ask(again, left, metrics)
+                corrected = yield from questioner.ask(again, left, metrics)
             except GraphBubbleUp:
                 raise
             except Exception as error:  # noqa: BLE001 - reported; the valid edits count all the same

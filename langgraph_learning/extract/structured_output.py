@@ -29,6 +29,8 @@ MAX_TOKENS = 8_000
 """Default for how many tokens an answer may have, of a model that has no limit of its own."""
 _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "max_new_tokens")
 """Names under which chat models of several providers hold their limit."""
+TAG = "langgraph_learning"
+"""Tag of the calls in a trace, to hide them by."""
 _ASK_AGAIN_AFTER = 600.0
 """Seconds after which a method that a server said it does not have is tried first again."""
 
@@ -103,7 +105,7 @@ class StructuredModel:
         started = time.monotonic()
         seconds = None if deadline is None else max(0.001, deadline - started)
         try:
-            answer = yield from invoke(runnable, list(messages), (TAG_NOSTREAM,), timeout=seconds)
+            answer = yield from invoke(runnable, list(messages), (TAG_NOSTREAM, TAG), timeout=seconds)
         except Exception as error:
             raw = partial_answer(error)
             if raw is None:

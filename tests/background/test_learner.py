@@ -1,12 +1,23 @@
 """Learning from a conversation outside of a run."""
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from people import ALEX, NOTHING, SAM, echo, edits, learner, machine, notes_what_users_say, observation, said, thread
 
-from langgraph_learning import Episodes, LearnedKnowledge, LearningContext, Mode, Scope, SessionContext, UserMemory
+from langgraph_learning import (
+    Episodes,
+    LearnedKnowledge,
+    LearningContext,
+    LearningMachine,
+    Mode,
+    Scope,
+    SessionContext,
+    UserMemory,
+)
 from langgraph_learning.errors import MissingOwner, UnreadableAnswer
+from langgraph_learning.testing import ScriptedModel
 
 TALK = [("user", "I like tea"), ("assistant", "Noted."), ("user", "I live in Lisbon"), ("assistant", "Nice.")]
 
@@ -162,3 +173,28 @@ def test_a_conversation_needs_a_user(store):
     learning = machine([], store=store)
     with pytest.raises(MissingOwner):
         learning.learn([HumanMessage("hi")], LearningContext())
+
+
+def test_small_turns_are_read_by_the_cheaper_model(store):
+    """Long ones by the other."""
+    small, large = ScriptedModel(notes_what_users_say), ScriptedModel(notes_what_users_say)
+    learning = LearningMachine(large, [UserMemory()], store=store, small_model=small)
+    learning.learn(TALK, ALEX)
+    assert (1, 0) == (len(small.calls), len(large.calls))
+    learning.learn([("user", "I like tea. " + "word " * 600)], ALEX)
+
+    assert (1, 1) == (len(small.calls), len(large.calls))
+
+
+def test_calls_can_be_told_apart_in_a_trace(store):
+    """By a tag, also where a run learns."""
+    seen = []
+
+    class Tracer(BaseCallbackHandler):
+        def on_chat_model_start(self, serialized, messages, *, tags=None, **kwargs):
+            seen.append(tags)
+
+    agent = machine([NOTHING], store=store).wrap(lambda state: {"messages": ["Fine."]}, checkpointer=InMemorySaver())
+    agent.invoke(said("hi"), {**thread("a"), "callbacks": [Tracer()]}, context=ALEX)
+
+    assert [True] == ["langgraph_learning" in tags for tags in seen]
