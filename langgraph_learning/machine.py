@@ -577,11 +577,8 @@ def _check_settings(stores: Sequence[LearningStore], context_budget: int, extrac
     if odd := [store for store in stores if not isinstance(store, LearningStore)]:
         raise Misconfigured(f"stores= is a list of learning stores, such as [UserMemory()], and {odd[0]!r} is none.")
     names = [store.name for store in stores]
-    kinds = [kind for store in stores for kind in store.kinds]
-    for repeated in [name for name in (*names, *kinds) if names.count(name) > 1 or kinds.count(name) > 1]:
-        raise Misconfigured(
-            f"Two learning stores share the name {repeated!r}: give one of them another name and record."
-        )
+    for repeated in [name for name in names if names.count(name) > 1]:
+        raise Misconfigured(f"Two learning stores share the name {repeated!r}: give one of them another, name=….")
     budgets = (context_budget, extraction_budget)
     if not all(isinstance(budget, int) for budget in budgets) or context_budget < 100 or extraction_budget < 1_000:
         raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")

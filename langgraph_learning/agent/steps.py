@@ -153,7 +153,7 @@ class Loop:
 
     def _recall(self, state: GraphState, run: RunContext) -> Flow[tuple[Recalled, list[str]]]:
         for store in self.stores:
-            run.caller.namespace(store.scope, store.name)  # a missing owner is an error before any model call
+            store.check_owner(run.caller)  # a missing owner is an error before any model call
         run.see(state)
         yield from self._announce(state, run)
         selection, errors = yield from self._recall_or_report(state, run)

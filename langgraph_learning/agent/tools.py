@@ -38,13 +38,13 @@ from langgraph_learning.extract.extraction import drop_forgotten, process_edits,
 from langgraph_learning.extract.schema import field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
 from langgraph_learning.extract.validation import EditValidator, ToolCallIds
-from langgraph_learning.stores.base import LearningStore, Request, Turn, readable_namespaces
+from langgraph_learning.stores.base import EditKind, LearningStore, Request, Turn, name_kinds, readable_namespaces
 from langgraph_learning.stores.rendering import render_provenance
 from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import update_totals, votes_in_edits
 from langgraph_learning.update.write_policy import write_learnings
 
-TOOL_FIELDS = ("edit", "message", "replaces", "runtime", "config", "run_manager", "callbacks")
+TOOL_FIELDS = ("edit", "message", "replaces", "audience", "whose", "runtime", "config", "run_manager", "callbacks")
 """Names that a record's fields cannot have, because tools use them."""
 MAX_RESULT_CHARS = 2_000
 """How many characters of one learning a search returns at most."""
@@ -97,9 +97,9 @@ class Toolbox:
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._stores = [store for store in loop.stores if store.tools]
-        self._validator = EditValidator(self._stores)
+        self._validator = EditValidator(self._stores, loop.stores)
         # The tools' own texts support no statement. Search results stay: what the agent read there is a tool's.
-        self._hidden_tools = tool_names(self._stores) - {SEARCH_TOOL}
+        self._hidden_tools = tool_names(loop.stores) - {SEARCH_TOOL}
 
     def tools(self) -> list[BaseTool]:
         """Return the tools, if any store has some. Raises `Misconfigured` for a record with a reserved field name."""
@@ -108,10 +108,9 @@ class Toolbox:
         titles = "; ".join(store.title for store in self._stores)
         query = {"query": {"type": "string", "description": _TEXTS["query"].substitute()}}
         key = {"key": {"type": "string", "description": _TEXTS["key"].substitute()}}
-        forget = "forget_or_replace" if self._validator.records else "forget"
+        forget = "forget_or_replace" if self._validator.kinds else "forget"
         tools = [self._make_tool(SEARCH_TOOL, _TEXTS["search"].substitute(titles=titles), query, self.search)]
-        for store in self._stores:
-            tools += [self._make_save_tool(store, kind, record) for kind, record in store.model_kinds.items()]
+        tools += [self._make_save_tool(name, found) for name, found in self._validator.kinds.items()]
         return [*tools, self._make_tool(FORGET_TOOL, _TEXTS[forget].substitute(), key, self.forget)]
 
     def search(self, arguments: Mapping[str, Any], call: ToolCallContext) -> Flow[str]:
@@ -154,7 +153,7 @@ class Toolbox:
         linked = yield from self._read_links(raw, call)
         lines = yield from self._read_lines(call)
         edit = self._validate(call, lines, raw, replaces, linked)
-        store = self._validator.store_of_kind[edit.kind]
+        store = self._validator.store_of(edit)
         if edit.record is not None and store.name in (yield from read_opt_outs(caller)):
             raise ToolException("Nothing is saved here of this user, by their own wish. Go on without it.")
         known, closed = yield from self._read_background(edit, call)
@@ -186,9 +185,9 @@ class Toolbox:
 
     def _read_links(self, raw: Mapping[str, Any], call: ToolCallContext) -> Flow[dict[str, Learning]]:
         """Return the learnings that a record links to, by the keys that the call names."""
-        record = self._validator.records.get(str(raw["edit"]))
+        found = self._validator.kinds.get(str(raw["edit"]))
         linked = {}
-        for key in raw_links(raw, record) if record else ():
+        for key in raw_links(raw, found.record) if found else ():
             linked[key] = yield from self._find_active(key, call)
         return linked
 
@@ -200,8 +199,10 @@ class Toolbox:
         replaces: Learning | None,
         linked: Mapping[str, Learning],
     ) -> Edit:
-        if replaces and raw["edit"] in self._validator.kinds and replaces.kind != raw["edit"]:
-            raise ToolException(f"replaces: {replaces.key} is corrected with {save_tool_name(replaces.kind)}.")
+        if replaces and raw["edit"] in self._validator.kinds:
+            name = next((name for name, kind in self._validator.kinds.items() if kind.has(replaces)), replaces.kind)
+            if name != raw["edit"]:
+                raise ToolException(f"replaces: {replaces.key} is corrected with {save_tool_name(name)}.")
         try:
             return self._validator.tool_edit(call.turn, lines, raw, replaces, linked, call.ids)
         except ValidationError as error:
@@ -213,7 +214,7 @@ class Toolbox:
         """Return the known learnings near to an edit, and those that must not be learnt again."""
         if edit.record is None:
             return [edit.replaces] if edit.replaces else [], []
-        store = self._validator.kinds[edit.kind]
+        store = self._validator.store_of(edit)
         request = call.request(edit.learning().text, learning=True)
         found, closed = yield from gather([as_flow(store.recall(request)), read_closed([store], call.turn.caller)])
         known = [learning for learning in found if learning.namespace[0] == ROOT and learning.status is Status.ACTIVE]
@@ -221,12 +222,16 @@ class Toolbox:
             known.append(edit.replaces)
         return known, closed
 
-    def _make_save_tool(self, store: LearningStore, kind: str, record: type[BaseModel]) -> BaseTool:
+    def _make_save_tool(self, name: str, kind: EditKind) -> BaseTool:
+        store, _, record = kind
         replaces = {"anyOf": [{"type": "string", "description": _TEXTS["replaces"].substitute()}, {"type": "null"}]}
         fields = {**field_schemas(record, TOOL_FIELDS), "replaces": replaces}
+        if audiences := store.audiences():
+            described = {"description": _TEXTS["audience"].substitute()}
+            fields["audience"] = {"type": "string", "enum": list(audiences), **described}
         text = _TEXTS["propose" if store.mode is Mode.PROPOSE else "save"]
         description = text.substitute(purpose=_describe_purpose(store, record))
-        return self._make_tool(save_tool_name(kind), description, fields, partial(self.save, kind))
+        return self._make_tool(save_tool_name(name), description, fields, partial(self.save, name))
 
     def _tolerate_errors(self, name: str, step: ToolStep) -> ToolStep:
         """Return a step whose failure the agent is told, so that it answers without memory. It is reported as well."""
@@ -274,7 +279,8 @@ def equip_agent(agent: Any, tools: Sequence[BaseTool], stores: Sequence[Learning
     is_factory = callable(agent) and not isinstance(agent, Runnable) and _first_parameter(agent) == "tools"
     agent = agent(list(tools)) if is_factory else agent
     present = _tools_in(agent)
-    needed = [save_tool_name(kind) for store in stores if store.mode is Mode.AGENTIC for kind in store.model_kinds]
+    named = name_kinds(stores)
+    needed = [save_tool_name(name) for name, kind in named.items() if kind.store.mode is Mode.AGENTIC]
     missing = [name for name in needed if name not in present]
     if missing and (present or not is_factory):
         raise Misconfigured(
@@ -357,7 +363,7 @@ def _describe_forgetting(edit: Edit, written: Sequence[Learning], proposed: str 
 
 def _describe_reach(saved: Learning, store: LearningStore) -> str:
     """Say whom a saved learning reaches, if that is less than the store's scope."""
-    if saved.scope == store.scope:
+    if saved.scope.name == (saved.audience or store.scope.name):
         return ""
     if saved.sources[-1].channel != "user":
         return " For this user only: others see what the user said in their own words."

@@ -54,4 +54,4 @@ def estimate_cost(extraction: Extraction, turn: Turn) -> Flow[Estimate]:
 def count_fixed_tokens(extraction: Extraction, turn: Turn) -> int:
     """Return the tokens of an extraction's instructions and schema, whatever is said."""
     prompt = render_prompt(extraction.stores, extraction.budget, turn, (), (), {}, (), ())
-    return estimate_tokens(prompt) + count_tokens(json.dumps(extraction.questioner.schema))
+    return estimate_tokens(prompt) + count_tokens(json.dumps(extraction.questioner.schema, separators=(",", ":")))

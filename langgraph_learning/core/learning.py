@@ -147,6 +147,8 @@ class Learning(BaseModel):
     """The message that it rests on, kept for reviewers while it is proposed."""
     base: Mapping[str, str] = Field(default_factory=dict)
     """Key and digest of each learning that a proposal would change, as of the time of the proposal."""
+    audience: str | None = None
+    """Name of the scope for which a private learning was meant, where it has to be approved or said by others first."""
     retires: str | None = None
     """Key of the learning that a proposal asks to forget."""
     supporters: tuple[str, ...] = ()

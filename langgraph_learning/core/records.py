@@ -2,9 +2,10 @@
 
 import json
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -89,6 +90,8 @@ class Edit:
     """Keys of the learnings that the record links to."""
     support: tuple[Source, ...] = ()
     """Sources of the linked learnings, if its store counts them as evidence."""
+    audience: str | None = None
+    """Name of the scope for which it is meant, if it waits for others there."""
     kept_private: str = ""
     """Why it stays private to the user although its store is shared; an empty text if it does not."""
     cues: tuple[str, ...] = ()
@@ -111,6 +114,7 @@ class Edit:
             learned_at=self.at,
             valid_to=self.until,
             derived_from=self.rests_on,
+            audience=self.audience,
         )
         return learning.model_copy(update=changes)
 
@@ -210,6 +214,23 @@ def explanation_text(record: BaseModel) -> str:
     """Return the values of the fields that explain a record's statement."""
     names = record.explains if isinstance(record, Record) else ()
     return " · ".join(filter(None, (value_text(own_values(record).get(name)) for name in names)))
+
+
+def until_text(until: str | None) -> str:
+    """Return the end of a statement's time, in brackets; an empty text for none."""
+    return f" (until {until})" if until else ""
+
+
+def end_of(record: BaseModel) -> date | None:
+    """Return the last day on which a record holds, if it has a field `until` with a date."""
+    found = re.fullmatch(r"(\d{4})-(\d{2})(?:-(\d{2}))?", str(getattr(record, "until", None) or "").strip())
+    if not found:
+        return None
+    year, month, day = (int(part) if part else 0 for part in found.groups())
+    try:
+        return date(year, month, day or monthrange(year, month)[1])
+    except (ValueError, IndexError):  # no such day
+        return None
 
 
 def value_text(value: Any) -> str:

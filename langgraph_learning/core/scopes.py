@@ -48,6 +48,12 @@ class Scope:
         """True if only one person can recall learnings of this scope."""
         return self in (Scope.THREAD, Scope.USER)
 
+    @property
+    def reach(self) -> int:
+        """Place among all scopes by how many they reach: a thread first, everybody last, open ones before teams."""
+        order = (Scope.THREAD, Scope.USER, None, Scope.TEAM, Scope.AGENT, Scope.GLOBAL)
+        return order.index(self if self in order else None)
+
 
 Scope.THREAD = Scope("thread")
 Scope.USER = Scope("user")

@@ -161,7 +161,7 @@ class _Reader:
                 part = self.read_value(value, depth + 1)
                 found.add(part if part.readable else _Found(leftovers=[value]))
             elif isinstance(value, Mapping) and value:
-                found.entries.append({str(name): part for name, part in value.items()})
+                found.entries.append(self._flatten(value))
             elif value is not None and value != {}:
                 found.leftovers.append(value)
         return found
@@ -175,7 +175,7 @@ class _Reader:
                 return self._read_list(parts, depth + 1) if all(map(self._is_entry, parts)) else _Found()
             return self.read_value(listed or None, depth + 1)  # 0 and false stand for an empty list, too
         if self._is_entry(value):
-            return _Found([{str(name): part for name, part in value.items()}], readable=True)
+            return _Found([self._flatten(value)], readable=True)
         for part in value.values():
             if isinstance(part, Mapping | str) and self.list_field in part:
                 found = self.read_value(part, depth + 1)
@@ -185,8 +185,19 @@ class _Reader:
                 return self._read_list(part, depth + 1)
         return _Found()
 
+    def _flatten(self, value: Mapping[Any, Any]) -> dict[str, Any]:
+        """Return an entry as one object, also if its tag is in an object inside."""
+        inside = [name for name, part in value.items() if isinstance(part, Mapping) and self._has_tag(part)]
+        flat = {str(name): part for name, part in value.items()}
+        if self._has_tag(value) or len(inside) != 1:
+            return flat
+        return {**{str(name): part for name, part in flat.pop(str(inside[0])).items()}, **flat}
+
+    def _has_tag(self, value: Mapping[Any, Any]) -> bool:
+        return isinstance(value.get(self.tag_field), str | int)
+
     def _is_entry(self, value: Any) -> bool:
-        return isinstance(value, Mapping) and isinstance(value.get(self.tag_field), str | int)
+        return isinstance(value, Mapping) and self._has_tag(self._flatten(value))
 
     def _is_meant(self, value: Any) -> bool:
         if isinstance(value, list):

@@ -19,9 +19,10 @@ from langgraph_learning.core.limits import MAX_CHUNKS, MAX_EDITS, MAX_REPORT_CHA
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import Edit, explain_error, identity_of
 from langgraph_learning.core.repository import get_many
-from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Scope
+from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Namespace, Scope
+from langgraph_learning.core.similarity.support import match_words, statement_words
 from langgraph_learning.core.store_protocol import Expected, ItemWrite
-from langgraph_learning.core.text import content_words, cut, normalize
+from langgraph_learning.core.text import content_words, cut, normalize, tokenize
 from langgraph_learning.core.transcript import (
     Line,
     Speaker,
@@ -45,14 +46,17 @@ from langgraph_learning.extract.schema import answer_schema
 from langgraph_learning.extract.structured_output import TIMEOUT, ExtractionMethod, StructuredModel
 from langgraph_learning.extract.tool_dedup import SavedStatement, find_saved, repeats_saved, tool_names
 from langgraph_learning.extract.validation import EditValidator, edit_from_note, edit_key
-from langgraph_learning.stores.base import LearningStore, Request, Turn
+from langgraph_learning.stores.base import LearningStore, Request, Turn, name_kinds
 from langgraph_learning.update.opt_out import read_opt_outs
+from langgraph_learning.update.promotion import read_candidates
 from langgraph_learning.update.votes import votes_in_edits
 
 MESSAGES_BEFORE = 6
 """How many messages that were read already are shown again, so that an answer to them can be understood."""
 TOKENS_BEFORE = 150
 """Tokens of each of them at most."""
+MAX_CANDIDATES_SHOWN = 20
+"""How many statements of others that wait for more voices are shown."""
 MAX_EDITS_OF_MESSAGE = 24
 """How many edits of an answer are looked for when a message was edited."""
 SMALL_TURN = 500
@@ -100,6 +104,8 @@ class Background(NamedTuple):
     """Learnings that must not be learnt again: forgotten, rejected, or proposed already."""
     opted_out: set[str]
     """Names of the learning stores that learn nothing from this user."""
+    candidates: list[Learning]
+    """Statements of others that wait for more users to say the same."""
 
 
 class InvalidAnswer(NamedTuple):
@@ -136,14 +142,12 @@ class Extraction:
         """
         self.stores = tuple(store for store in stores if store.mode is not Mode.AGENTIC)
         self._all_stores = tuple(stores)
-        self._validator = EditValidator(self.stores)
+        self._validator = EditValidator(self.stores, stores)
         self._own_tools = tool_names(stores)
-        self._records_of_tools = {
-            kind: record for store in stores if store.tools for kind, record in store.model_kinds.items()
-        }
+        self._records_of_tools = {name: found for name, found in name_kinds(stores).items() if found.store.tools}
         self.budget = budget
         if model is not None:
-            schema = answer_schema(self._validator.records, self._validator.cued_kinds)
+            schema = answer_schema(self._validator.records, self._validator.cued_kinds, self._validator.audiences)
             self.questioner = StructuredModel(model, schema, method, timeout=timeout, max_tokens=max_tokens)
             self.small_questioner = (
                 StructuredModel(small_model, schema, method, timeout=timeout, max_tokens=max_tokens)
@@ -151,7 +155,7 @@ class Extraction:
                 else self.questioner
             )
         elif self._validator.kinds:
-            name = next(iter(self._validator.kinds.values())).name
+            name = next(iter(self._validator.kinds.values())).store.name
             raise Misconfigured(f"{name} learns by a model: give the machine one, model=….")
 
     @property
@@ -238,15 +242,16 @@ class Extraction:
             read_cursor(turn.caller),
             read_closed(self.stores, turn.caller),
             read_opt_outs(turn.caller),
+            read_candidates(_candidate_namespaces(self.stores, turn.caller)),
             *(as_flow(store.recall(request)) for store in self.stores),
         ]
         cursor: Cursor
-        cursor, closed, opted_out, *recalled = yield from gather(reads)
+        cursor, closed, opted_out, candidates, *recalled = yield from gather(reads)
         known: list[Learning] = []
         for learnings in recalled:
             # A store may recall from elsewhere, too; only active learnings of ours can be edited.
             known += [found for found in learnings if found.namespace[0] == ROOT and found.status is Status.ACTIVE]
-        return find_unread(turn, cursor), Background(known, closed, opted_out)
+        return find_unread(turn, cursor), Background(known, closed, opted_out, candidates)
 
     def _read_chunks(
         self,
@@ -305,11 +310,11 @@ class Extraction:
         return left / 2 if is_suspect(chunk, unread) else left
 
     def _store_name(self, edit: Edit) -> str:
-        return self._validator.store_of_kind[edit.kind].name
+        return self._validator.store_of(edit).name
 
     def _describe_dropped(self, invalid: InvalidAnswer) -> DroppedEdit:
-        store = self._validator.store_of_kind.get(str(invalid.raw.get("edit")))
-        return DroppedEdit(store.name if store else "", invalid.reason)
+        found = self._validator.kinds.get(str(invalid.raw.get("edit")))
+        return DroppedEdit(found.store.name if found else "", invalid.reason)
 
     def _observe(
         self, turn: Turn, lines: Sequence[Line], opted_out: Collection[str]
@@ -349,7 +354,8 @@ class Extraction:
         before = self._lines_before(turn, unread, earlier)
         chunk = renumber_lines(chunk)
         learnt = [edit.learning() for edit in edits if edit.record is not None]
-        keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt), start=1)}
+        waiting = _nearest(background.candidates, chunk)
+        keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt, *waiting), start=1)}
         prompt = render_prompt(self.stores, self.budget, turn, before, chunk, keys, background.closed, saved)
         words = read_words(chunk, turn.caller.local(turn.now).date(), before, earlier, foreign_text(keys.values()))
         started = time.monotonic()
@@ -448,7 +454,8 @@ class Extraction:
                 )
                 for revision in earlier
                 for store in self.stores
-                for scope in dict.fromkeys((store.scope, Scope.USER))
+                for scope in dict.fromkeys((*store.scopes, Scope.USER))
+                if turn.caller.owners_of(scope)
                 for kind in store.model_kinds
                 for number in range(MAX_EDITS_OF_MESSAGE)
             ]
@@ -474,7 +481,7 @@ class Extraction:
         """Let each store turn its own edits into learnings."""
         flows = []
         for store in self.stores:
-            own_edits = [edit for edit in edits if edit.kind in store.kinds]
+            own_edits = [edit for edit in edits if edit.namespace[-1] == store.name]
             if own_edits:
                 flows.append(process_edits(store, own_edits, known))
         learnings_of_stores = yield from gather(flows)
@@ -493,6 +500,27 @@ def _skip_others(turn: Turn, unread: Unread, lines: Sequence[Line]) -> Extractio
     return ExtractionResult(errors=(error,), writes=tuple(writes), expected=tuple(expected), progress=unread.progress())
 
 
+def _candidate_namespaces(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
+    """Return the namespaces in which statements wait for more users to say them."""
+    return [
+        caller.namespace(scope, store.name)
+        for store in stores
+        if (store.sharing.users or 0) > 1
+        for scope in store.scopes
+        if not scope.private and caller.owners_of(scope)
+    ]
+
+
+def _nearest(candidates: Sequence[Learning], chunk: Sequence[Line]) -> list[Learning]:
+    """Return the candidates that share most words with a conversation, and the newest of the others."""
+    said = tokenize("\n".join(line.text for line in chunk))
+
+    def shared(candidate: Learning) -> int:
+        return len(match_words(statement_words(candidate.text), said))
+
+    return sorted(candidates, key=shared, reverse=True)[:MAX_CANDIDATES_SHOWN]
+
+
 def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
     """Return the learnings that must not be learnt again: forgotten, rejected, or proposed already."""
     searches = []
@@ -500,7 +528,9 @@ def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Le
         if not store.model_kinds or store.scope == Scope.THREAD:
             continue
         statuses = [Status.REJECTED, *([Status.PROPOSED] if store.mode is Mode.PROPOSE else [])]
-        for scope in {store.scope, Scope.USER}:
+        for scope in {*store.scopes, Scope.USER}:
+            if not caller.owners_of(scope):
+                continue
             namespace = caller.namespace(scope, store.name)
             searches += [SearchOp(namespace, {"status": status.value}, limit=20) for status in statuses]
     items = yield from search(*searches)
@@ -512,7 +542,7 @@ def process_edits(store: LearningStore, edits: Sequence[Edit], known: Sequence[L
 
     Raises `Misconfigured` if it returns a learning of another store.
     """
-    own_known = [learning for learning in known if learning.kind in store.kinds]
+    own_known = [learning for learning in known if learning.store_name == store.name]
     learnings = yield from as_flow(store.process(edits, own_known))
     for learning in learnings:
         if learning.store_name != store.name:

@@ -8,13 +8,23 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
 from langgraph_learning.core.learning import Learning, Status, messages_of
 from langgraph_learning.core.policy import Standing
+from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line
 from langgraph_learning.core.transcript import Line, count_tokens
 from langgraph_learning.extract.tool_dedup import SavedStatement
-from langgraph_learning.stores.base import LearningStore, Turn
+from langgraph_learning.stores.base import LearningStore, Turn, name_kinds
 
-PROMPT, QUESTION = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
-"""The system prompt, and the question after the conversation: small models heed most what they read last."""
+PROMPT, QUESTION, CHOICE = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
+"""The system prompt; the question after the conversation, which small models heed most; and the fields
+by which an edit chooses its audience."""
+
+_READERS = {
+    Scope.THREAD: "this session",
+    Scope.USER: "this user alone",
+    Scope.TEAM: "everybody in the team",
+    Scope.AGENT: "all users of this agent",
+    Scope.GLOBAL: "everybody",
+}
 
 
 def render_prompt(
@@ -37,10 +47,14 @@ def render_prompt(
     """
     # A profile's list of fields tempts small models to fill in a form: it comes last.
     ordered = sorted(stores, key=lambda store: store.standing is Standing.ALWAYS)
+    names = name_kinds(stores)
     kinds = "\n\n".join(
-        f"## {', '.join(store.model_kinds)}\n{store.instructions}" for store in ordered if store.model_kinds
+        f"{_heading(store, [name for name, kind in names.items() if kind.store is store])}\n{store.instructions}"
+        for store in ordered
+        if store.model_kinds
     )
-    system = PROMPT.substitute(today=f"{turn.caller.local(turn.now):%Y-%m-%d}", stores=kinds)
+    today = f"{turn.caller.local(turn.now):%A, %Y-%m-%d} (time zone {turn.caller.timezone})"
+    system = PROMPT.substitute(today=today, choice=_render_choice(stores), stores=kinds)
     proposed = [learning for learning in closed if _is_proposed(learning)]
     forgotten = [learning for learning in closed if not _is_proposed(learning)]
     small = budget // 16
@@ -56,8 +70,29 @@ def render_prompt(
     return [SystemMessage(system), HumanMessage(f"{rendered}\n\n{QUESTION.substitute().strip()}")]
 
 
+def _heading(store: LearningStore, names: Sequence[str]) -> str:
+    """Render the heading of a store's part: the kinds of its edits, and who will read them."""
+    readers = " or ".join(store.audiences()) or _readers(store.scope)
+    return f"## {', '.join(names)} (read by {readers})"
+
+
+def _render_choice(stores: Sequence[LearningStore]) -> str:
+    """Render the fields by which an edit chooses its audience; an empty text if none has a choice."""
+    scopes = dict.fromkeys(scope for store in stores for scope in store.audiences().values())
+    if not scopes:
+        return ""
+    ordered = sorted(scopes, key=lambda scope: (scope.reach, scope.name))
+    return CHOICE.substitute(audiences=", ".join(f'"{scope.name}" ({_readers(scope)})' for scope in ordered))
+
+
+def _readers(scope: Scope) -> str:
+    return _READERS.get(scope, f"everybody in this {scope.name}")
+
+
 def _render_known(learning: Learning) -> str:
     """Render a known learning for the prompt, with the number of messages that support it."""
+    if learning.supporters:
+        return f"{learning.kind} · {escape_line(learning.text)} (said by others)"
     count = len(messages_of(learning.sources))
     return f"{learning.kind} · {escape_line(learning.text)}{f' (said {count} times)' if count > 1 else ''}"
 

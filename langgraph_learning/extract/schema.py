@@ -9,7 +9,7 @@ from langgraph_learning.core.records import FORGET
 from langgraph_learning.core.repair import PAIR, validate_leniently
 from langgraph_learning.errors import Misconfigured
 
-EDIT_FIELDS = ("edit", "message", "replaces", "cues")
+EDIT_FIELDS = ("edit", "message", "replaces", "cues", "audience", "whose")
 _TYPES = frozenset({"type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"})
 """Keywords that say which values a field takes."""
 _UNKNOWN_TO_PROVIDERS = frozenset(
@@ -17,49 +17,44 @@ _UNKNOWN_TO_PROVIDERS = frozenset(
 )
 """Keywords that change which values a field takes, and that strict providers refuse."""
 # All other keywords are limits, which validation checks, or annotations without effect: they are left out.
-_CUES_SCHEMA = {"type": "array", "items": {"type": "string"}}
-_MESSAGE_SCHEMA = {"type": "integer", "description": "Number of the message that this rests on."}
+_CUES = {"type": "array", "items": {"type": "string"}}
+_WHOSE = ("user", "quoted", "tool")
+"""Whose words a statement is, as far as the model can tell."""
 
 
-def answer_schema(records: Mapping[str, type[BaseModel]], cued: Collection[str] = ()) -> dict[str, Any]:
-    """Return the schema of an extraction's answer: a list of edits, each of one kind.
+def answer_schema(
+    records: Mapping[str, type[BaseModel]], cued: Collection[str] = (), audiences: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the schema of an extraction's answer: a list of edits, each with one record.
 
+    What all edits have stands around the record, so that it is described once. The reader of answers puts both
+    together; it takes them apart and together.
     cued: the kinds whose edits may carry cues.
-
+    audiences: names of the scopes among which edits choose.
     Raises `Misconfigured`, naming the field, for a record that not every provider can be asked for.
     """
-    branches = [edit_schema(record, kind, kind in cued) for kind, record in records.items()]
-    forget = object_schema(
-        {
-            "edit": {"type": "string", "enum": [FORGET]},
-            "replaces": {
-                "type": "string",
-                "description": "Key of the learning that no longer holds or must be forgotten.",
-            },
-            "message": _MESSAGE_SCHEMA,
-        },
-        "Something known turned out wrong, ended, or the user asked to forget it.",
-    )
-    edits = {
-        "type": "array",
-        "items": {"anyOf": [*branches, forget]},
-        "description": "Empty when nothing is worth learning.",
+    notes = [edit_schema(record, kind) for kind, record in records.items()]
+    notes.append(object_schema({"edit": _one_of([FORGET])}))
+    around = {"audience": _one_of(audiences), "whose": _one_of(_WHOSE)} if audiences else {}
+    edit = {
+        "message": {"type": "integer"},
+        "replaces": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        **({"cues": _CUES} if cued else {}),
+        **around,
+        "note": {"anyOf": notes},
     }
-    return {"title": "learn", "description": "What to learn from the conversation.", **object_schema({"edits": edits})}
+    edits = {"type": "array", "items": object_schema(edit)}
+    return {"title": "learn", **object_schema({"edits": edits})}
 
 
 def edit_schema(record: type[BaseModel], kind: str, cued: bool = False) -> dict[str, Any]:
-    """Return the schema of an edit that learns one record of this kind; with `cued`, the edit may carry cues."""
-    fields = field_schemas(record, EDIT_FIELDS)
-    replaces = {"type": "string", "description": "Key of the known learning that this corrects or updates."}
-    properties = {
-        "edit": {"type": "string", "enum": [kind]},
-        **fields,
-        **({"cues": _CUES_SCHEMA} if cued else {}),
-        "replaces": {"anyOf": [replaces, {"type": "null"}]},
-        "message": _MESSAGE_SCHEMA,
-    }
-    return object_schema(properties, " ".join((record.__doc__ or "").split()))
+    """Return the schema of one record of this kind; with `cued`, it may carry cues."""
+    cues = {"cues": _CUES} if cued else {}
+    return object_schema({"edit": _one_of([kind]), **field_schemas(record, EDIT_FIELDS), **cues})
+
+
+def _one_of(values: Sequence[str]) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
 
 
 def field_schemas(record: type[BaseModel], taken: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from langgraph_learning.core.records import Edit, identity_of, own_values, recor
 from langgraph_learning.core.text import content_stems, plain_words
 from langgraph_learning.core.transcript import message_text
 from langgraph_learning.extract.schema import parse_record
-from langgraph_learning.stores.base import LearningStore
+from langgraph_learning.stores.base import EditKind, LearningStore, name_kinds
 
 
 class SavedStatement(NamedTuple):
@@ -26,23 +26,22 @@ class SavedStatement(NamedTuple):
 
 def tool_names(stores: Sequence[LearningStore]) -> frozenset[str]:
     """Return the names of the tools of these stores. Their calls and results are not learnt from."""
-    with_tools = [store for store in stores if store.tools]
-    kinds = [kind for store in with_tools for kind in store.model_kinds]
-    return frozenset([*map(save_tool_name, kinds), *([SEARCH_TOOL, FORGET_TOOL] if with_tools else [])])
+    saving = [save_tool_name(name) for name, found in name_kinds(stores).items() if found.store.tools]
+    return frozenset([*saving, *([SEARCH_TOOL, FORGET_TOOL] if any(store.tools for store in stores) else [])])
 
 
-def find_saved(messages: Sequence[AnyMessage], records: Mapping[str, type[BaseModel]]) -> list[SavedStatement]:
+def find_saved(messages: Sequence[AnyMessage], named: Mapping[str, EditKind]) -> list[SavedStatement]:
     """Return the statements that tools saved in these messages; a failed call saved nothing."""
-    kinds = {save_tool_name(kind): kind for kind in records}
+    kinds = {save_tool_name(name): found for name, found in named.items()}
     succeeded = {m.tool_call_id for m in messages if isinstance(m, ToolMessage) and m.status == "success"}
     statements = []
     for call in (call for message in messages if isinstance(message, AIMessage) for call in message.tool_calls):
         if call["id"] not in succeeded or call["name"] not in kinds:
             continue
-        kind = kinds[call["name"]]
+        _, kind, expected = kinds[call["name"]]
         # The record may have had another shape when this thread was written.
         with suppress(ValidationError):
-            record = parse_record(call["args"], records[kind])
+            record = parse_record(call["args"], expected)
             statements.append(SavedStatement(kind, record_text(record), identity_of(record)))
     return statements
 

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
@@ -17,6 +18,7 @@ from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
+    end_of,
     explanation_text,
     field_text,
     find_excess,
@@ -42,7 +44,7 @@ from langgraph_learning.extract.attribution import (
     foreign_text,
 )
 from langgraph_learning.extract.schema import parse_record
-from langgraph_learning.stores.base import LearningStore, Note, Turn
+from langgraph_learning.stores.base import LearningStore, Note, Turn, name_kinds
 
 MAX_CUES = 3
 """How many cues a learning has at most."""
@@ -67,16 +69,35 @@ class ToolCallIds(NamedTuple):
 class EditValidator:
     """Turns raw edits into validated ones, for several learning stores."""
 
-    def __init__(self, stores: Sequence[LearningStore]) -> None:
-        self.kinds = {kind: store for store in stores for kind in store.model_kinds}
-        """The store of each kind that a model may be asked for."""
-        self.records: dict[str, type[BaseModel]] = {}
-        for store in stores:
-            self.records |= store.model_kinds
-        self.cued_kinds = frozenset(kind for kind, store in self.kinds.items() if store.cued)
+    def __init__(self, stores: Sequence[LearningStore], among: Sequence[LearningStore] = ()) -> None:
+        """Set up the validator.
+
+        among: all learning stores of the machine, from which the names of the kinds follow.
+        """
+        named = name_kinds(among or stores)
+        self.kinds = {name: found for name, found in named.items() if found.store in stores}
+        """The kinds that a model may be asked for, by the names that it knows them by."""
+        self._stores = {store.name: store for store in stores}
+
+    @property
+    def records(self) -> dict[str, type[BaseModel]]:
+        """The records that a model may fill in, by the names of their kinds."""
+        return {name: kind.record for name, kind in self.kinds.items()}
+
+    @property
+    def audiences(self) -> list[str]:
+        """The names of the scopes among which edits choose, the narrowest first."""
+        scopes = {scope for kind in self.kinds.values() for scope in kind.store.audiences().values()}
+        return [scope.name for scope in sorted(scopes, key=lambda scope: (scope.reach, scope.name))]
+
+    @property
+    def cued_kinds(self) -> frozenset[str]:
         """The kinds whose edits may carry cues."""
-        self.store_of_kind = {kind: store for store in stores for kind in store.kinds}
-        """The store of every kind, including those that only code makes."""
+        return frozenset(name for name, kind in self.kinds.items() if kind.store.cued)
+
+    def store_of(self, edit: Edit) -> LearningStore:
+        """Return the store of an edit."""
+        return self._stores[edit.namespace[-1]]
 
     def extracted_edit(
         self,
@@ -103,14 +124,17 @@ class EditValidator:
         if line.other:
             raise InvalidEdit(f"message: {line.other} said it, not the user: leave it out")
         replaces = keys.get(parse_key(raw.get("replaces")))
+        if replaces is not None and replaces.supporters:
+            replaces = None  # a statement that waits for more users: this one is another voice, or nothing
         if raw["edit"] == FORGET and replaces is None:
             raise InvalidEdit(f"replaces: nothing known has the key {raw.get('replaces')!r}")
-        kind = self._kind(raw, replaces)
-        record = None if raw.get("edit") == FORGET else self._parse(kind, raw, keys)
+        store, kind = self._find_target(raw, replaces)
+        record = None if raw.get("edit") == FORGET else self._parse(raw, keys)
         finding = self._find_author(words, line, record, replaces, raw)
         source = _make_source(turn, finding.channel, line.id)
         key = edit_key(turn.caller, line.id, kind, number, line.revision)
-        edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key, finding.reason)
+        audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces)
+        edit = _route_edit(store, turn, kind, record, replaces, source, key, audience, finding.reason)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
         edit = replace(edit, at=at, quote=_quote_message(line.message), covers=chunk[-1].id)
@@ -130,8 +154,8 @@ class EditValidator:
         The agent does not name its source, so attribution finds it. A statement that is not the user's anywhere in the
         thread is the agent's own, or a tool's if this turn called one.
         """
-        kind = self._kind(raw, replaces)
-        record = None if raw["edit"] == FORGET else self._parse(kind, raw, keys)
+        store, kind = self._find_target(raw, replaces)
+        record = None if raw["edit"] == FORGET else self._parse(raw, keys)
         if record:
             today = turn.caller.local(turn.now).date()
             statement = _make_statement(record, replaces)
@@ -143,7 +167,8 @@ class EditValidator:
         can_repeat = turn.caller.thread and all(call)
         key = hash_key(str(turn.caller.thread), *call, kind) if can_repeat else uuid4().hex
         evidence = next((message for message in turn.messages if message.id in source.messages), None)
-        edit = _route_edit(self.store_of_kind[kind], turn, kind, record, replaces, source, key)
+        audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces)
+        edit = _route_edit(store, turn, kind, record, replaces, source, key, audience)
         edit = self._with_cues(replace(edit, quote=_quote_message(evidence) if evidence else None), raw)
         return self._vet(edit, raw, keys)
 
@@ -154,16 +179,16 @@ class EditValidator:
         names = {name.replace("_", ""): name for name in (*self.kinds, FORGET)}
         return tag if tag in self.kinds else names.get(plain, tag)
 
-    def _kind(self, raw: Mapping[str, Any], replaces: Learning | None) -> str:
-        """Return the kind of an edit: of a forget the kind of what is forgotten."""
-        forgets = raw.get("edit") == FORGET and replaces is not None
-        kind = replaces.kind if forgets and replaces else str(raw.get("edit"))
-        if kind not in (self.store_of_kind if forgets else self.kinds):
-            raise InvalidEdit(f"edit: {kind!r} is not a kind, or there is no key to forget")
-        return kind
+    def _find_target(self, raw: Mapping[str, Any], replaces: Learning | None) -> tuple[LearningStore, str]:
+        """Return the store and the kind of an edit: of a forget those of what is forgotten."""
+        if raw.get("edit") == FORGET and replaces is not None and replaces.store_name in self._stores:
+            return self._stores[replaces.store_name], replaces.kind
+        if (found := self.kinds.get(str(raw.get("edit")))) is None:
+            raise InvalidEdit(f"edit: {raw.get('edit')!r} is not a kind, or there is no key to forget")
+        return found.store, found.kind
 
-    def _parse(self, kind: str, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> BaseModel:
-        record = parse_record(raw, self.records[kind])
+    def _parse(self, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> BaseModel:
+        record = parse_record(raw, self.kinds[raw["edit"]].record)
         if not field_text(record).strip():
             raise InvalidEdit("an edit needs a text")
         if excess := find_excess(record):
@@ -179,7 +204,7 @@ class EditValidator:
         self, words: Words, line: Line, record: BaseModel | None, replaces: Learning | None, raw: Mapping[str, Any]
     ) -> Finding:
         """Return whose words an edit is. The model's own mark can only make it somebody else's."""
-        if (channel := _MARKS.get(str(raw.get("origin")))) and line.channel == "user":
+        if (channel := _MARKS.get(str(raw.get("whose")))) and line.channel == "user":
             return Finding(channel, "the extraction says that it is somebody else's")
         if record is not None:
             return words.find_author(_make_statement(record, replaces), line)
@@ -189,13 +214,13 @@ class EditValidator:
 
     def _with_cues(self, edit: Edit, raw: Mapping[str, Any]) -> Edit:
         """Return an edit with its cues, if learnings of its kind are found by the question."""
-        cued = edit.record is not None and self.store_of_kind[edit.kind].cued
+        cued = edit.record is not None and self.store_of(edit).cued
         return replace(edit, cues=parse_cues(raw.get("cues"))) if cued else edit
 
     def _vet(self, edit: Edit, raw: Mapping[str, Any], keys: Mapping[str, Learning]) -> Edit:
         """Let the learning store check the edit. Raises `InvalidEdit`."""
-        links = raw_links(raw, self.records[edit.kind]) if edit.record else ()
-        return self.store_of_kind[edit.kind].vet(edit, [keys[key] for key in links])
+        links = raw_links(raw, type(edit.record)) if edit.record else ()
+        return self.store_of(edit).vet(edit, [keys[key] for key in links])
 
 
 def edit_key(caller: Caller, message: str, kind: str, number: int, revision: str = "") -> str:
@@ -246,7 +271,7 @@ def edit_from_note(store: LearningStore, turn: Turn, note: Note, number: int) ->
     kind = kind_of(type(note.record))
     source = _make_source(turn, note.line.channel, note.line.id)
     key = note_key(turn.caller.thread, note.line.id, kind, number)
-    edit = _route_edit(store, turn, kind, note.record, None, source, key)
+    edit = _route_edit(store, turn, kind, note.record, None, source, key, store.scope)
     at = turn.now + timedelta(microseconds=note.line.number)
     return replace(edit, at=at, quote=_quote_message(note.line.message), covers=note.line.id)
 
@@ -259,29 +284,60 @@ def _route_edit(
     replaces: Learning | None,
     source: Source,
     key: str,
+    audience: Scope,
     reason: str = "",
 ) -> Edit:
     """Return the edit with its target namespace, which depends on who said it.
 
+    A user's own words go to their audience, all else is private to the user. Where a person approves, anything may be
+    proposed; where sharing needs several users, a statement stays private until then.
     reason: why the statement is not the user's own.
-
-    A user's own words go to the store's scope, all else is private to the user. Where a person approves, anything may
-    be proposed; where sharing needs several users, a statement stays private until then.
     """
     is_own_words = source.channel == "user"
     is_trusted = (is_own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
-    scope = store.scope if is_trusted or store.scope.private else Scope.USER
+    scope = audience if is_trusted or audience.private else Scope.USER
     if replaces and not is_own_words and not is_trusted and not replaces.scope.private:
         if record is None:
             raise InvalidEdit("only a user's own words can make something shared be forgotten")
         replaces = None
-    namespace = turn.caller.namespace(scope, store.name)
-    until = turn.now + store.keep if store.keep else None
-    rests_on = links_of(record) if record else ()
-    narrowed = reason if scope != store.scope and not is_own_words else ""
     return Edit(
-        kind, record, replaces, source, namespace, key, turn.now, until=until, rests_on=rests_on, kept_private=narrowed
+        kind,
+        record,
+        replaces,
+        source,
+        turn.caller.namespace(scope, store.name),
+        key,
+        turn.now,
+        until=_find_end(store, turn, record),
+        rests_on=links_of(record) if record else (),
+        audience=audience.name if scope.private and not store.scope.private else None,
+        kept_private=reason if scope != audience and not is_own_words else "",
     )
+
+
+def _find_end(store: LearningStore, turn: Turn, record: BaseModel | None) -> datetime | None:
+    """Return when a learning expires: after the store's time, and after the last day that the record names."""
+    ends = [turn.now + store.keep] if store.keep else []
+    if record is not None and (last_day := end_of(record)):
+        midnight = datetime.combine(last_day + timedelta(days=1), time.min, ZoneInfo(turn.caller.timezone))
+        ends.append(midnight.astimezone(UTC))
+    return min(ends, default=None)
+
+
+def _choose_audience(store: LearningStore, caller: Caller, named: object, replaces: Learning | None) -> Scope:
+    """Return the scope that an edit is meant for.
+
+    An edit that names none is meant for the scope of what it replaces, for the store's only scope, or for the
+    narrowest of several.
+    """
+    audiences = store.audiences(caller)
+    if not audiences:
+        return store.scope
+    if isinstance(named, str) and named.strip().casefold() in audiences:
+        return audiences[named.strip().casefold()]
+    if replaces is not None and replaces.scope in audiences.values():
+        return replaces.scope
+    return store.scope if len(store.scopes) == 1 and not named else Scope.USER
 
 
 def _make_statement(record: BaseModel, replaces: Learning | None) -> Statement:

@@ -1,6 +1,7 @@
 """LearningStore, the base class of every kind of learning, and the request, turn and note that its methods take."""
 
 import inspect
+from collections import Counter
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -94,6 +95,9 @@ class LearningStore:
     name: str = ""
     """Name of the store in namespaces and in the context; letters, digits and underscores."""
     scope: Scope = Scope.USER
+    """The scope of its learnings; of several, the widest."""
+    scopes: tuple[Scope, ...] = ()
+    """All its scopes, the narrowest first: each edit names its audience among them."""
     mode: Mode = Mode.BACKGROUND
     sharing: Sharing = Sharing.AT_ONCE
     """Policy for sharing a user's own words, if the scope is shared."""
@@ -126,7 +130,7 @@ class LearningStore:
         self,
         *,
         name: str | None = None,
-        scope: Scope | None = None,
+        scope: Scope | Sequence[Scope] | None = None,
         record: type[BaseModel] | None = None,
         mode: Mode | None = None,
         tools: bool | None = None,
@@ -138,7 +142,8 @@ class LearningStore:
     ) -> None:
         """Override settings of the class. Raises `Misconfigured` for settings that cannot work together."""
         self.name = name or self.name
-        self.scope = scope or self.scope
+        self.scopes = _sort_scopes(scope or self.scopes or self.scope, self.name)
+        self.scope = self.scopes[-1]
         self.mode = mode or self.mode
         self.tools = self.mode is Mode.AGENTIC or (self.tools if tools is None else tools)
         self.sharing = sharing or self.sharing
@@ -178,6 +183,22 @@ class LearningStore:
         if learning.standing is Standing.NO or not trusted:
             return Standing.NO
         return Standing.LOWER if learning.standing is Standing.LOWER or not learning.scope.private else Standing.ALWAYS
+
+    def audiences(self, caller: Caller | None = None) -> dict[str, Scope]:
+        """Return the scopes for which an edit can be meant, by name, the narrowest first.
+
+        What is learnt for others can always be kept to the user alone. A store for one user or thread has no choice.
+        caller: without the scopes for which the caller's run names no owner.
+        """
+        if self.scope.private or self.modes == {Mode.PROPOSE}:
+            return {}
+        scopes = (Scope.USER, *(scope for scope in self.scopes if not scope.private))
+        return {scope.name: scope for scope in scopes if caller is None or caller.owners_of(scope)}
+
+    def check_owner(self, caller: Caller) -> None:
+        """Raise `MissingOwner` if the run names no owner for any scope of this store."""
+        if not any(caller.owners_of(scope) for scope in self.scopes):
+            caller.namespace(self.scope, self.name)
 
     def recall(self, request: Request) -> Flow[list[Learning]] | list[Learning] | Awaitable[list[Learning]]:
         """Find the learnings that may answer a request, best first. The list of all stores is made of them."""
@@ -312,7 +333,12 @@ class LearningStore:
         if self.keep is not None and not (isinstance(self.keep, timedelta) and self.keep > timedelta()):
             raise Misconfigured(f"{self.name}: `keep` must be a timedelta above zero, not {self.keep!r}.")
 
+    def _check_scopes(self) -> None:
+        if len(self.scopes) > 1 and Scope.THREAD in self.scopes:
+            raise Misconfigured(f"{self.name}: what belongs to a thread can have no other scope.")
+
     def _check(self) -> None:
+        self._check_scopes()
         self._check_limits()
         if not self.name.isidentifier():
             raise Misconfigured(
@@ -337,6 +363,36 @@ class LearningStore:
             )
         if self.sharing != Sharing.AT_ONCE and self.mode is Mode.PROPOSE:
             raise Misconfigured(f"{self.name} shares only what a person approves: leave `sharing` out.")
+
+
+def _sort_scopes(scopes: Scope | Sequence[Scope], name: str) -> tuple[Scope, ...]:
+    """Return the scopes of a store, the narrowest first. Raises `Misconfigured` for what is no scope."""
+    given = (scopes,) if isinstance(scopes, Scope) else tuple(scopes)
+    if not given or not all(isinstance(scope, Scope) for scope in given):
+        raise Misconfigured(f"{name}: `scope` is a Scope or several, such as (Scope.USER, Scope.TEAM).")
+    return tuple(sorted(set(given), key=lambda scope: (scope.reach, scope.name)))
+
+
+class EditKind(NamedTuple):
+    """A kind that a model may be asked for, in one of several learning stores."""
+
+    store: "LearningStore"
+    kind: str
+    record: type[BaseModel]
+
+    def has(self, learning: Learning) -> bool:
+        """Return True if a learning is of this kind, in this store."""
+        return (learning.store_name, learning.kind) == (self.store.name, self.kind)
+
+
+def name_kinds(stores: Iterable[LearningStore]) -> dict[str, EditKind]:
+    """Return the kinds that a model may be asked for, by the names that it knows them by.
+
+    A kind that two stores have is known by the store's name and its own.
+    """
+    kinds = [EditKind(store, kind, record) for store in stores for kind, record in store.model_kinds.items()]
+    counts = Counter(kind for _, kind, _ in kinds)
+    return {kind if counts[kind] == 1 else f"{store.name}_{kind}": EditKind(store, kind, r) for store, kind, r in kinds}
 
 
 def readable_namespaces(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:

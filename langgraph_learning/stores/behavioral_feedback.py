@@ -24,13 +24,9 @@ class Feedback(Record):
     explains = ("situation",)
 
     behaviour: str
-    """What the agent did, so that it can be done again or avoided."""
     worked: bool
-    """Whether it helped."""
     instead: str | None
-    """What to do instead, if that was said."""
     situation: str | None
-    """When it holds, if not always."""
 
     def identity(self) -> str | None:
         """Return behaviour and situation: if the verdict changes, the later one counts."""

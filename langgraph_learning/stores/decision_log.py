@@ -21,15 +21,10 @@ class Decision(Record):
     """Something that was decided, with its reasons, so that it need not be argued again."""
 
     decision: str
-    """What was decided, in one sentence that names what it is about."""
     reasoning: str
-    """Why, as it was said."""
     alternatives: list[str]
-    """What else was considered and not taken; else empty."""
     context: str | None
-    """For what or under which conditions it was decided, if that was said."""
     confidence: Literal["low", "medium", "high"]
-    """How sure those who decided were: low for a trial, high for what is settled."""
 
     def identity(self) -> str:
         """Return the decision alone: with other reasons, it replaces the earlier one."""
@@ -49,11 +44,8 @@ class Outcome(Record):
     links = ("decision",)
 
     decision: str
-    """Key of the known decision."""
     outcome: str
-    """What came of it, with the numbers that were said."""
     worked: bool | None
-    """Whether it did what it was decided for; null if that is not clear yet."""
     decided: SkipJsonSchema[str] = ""
     """What was decided, by which the same question finds both."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.records import Record, kind_of
+from langgraph_learning.core.records import Record, kind_of, until_text
 from langgraph_learning.core.scopes import Caller, ItemRef, Namespace
 from langgraph_learning.core.text import escape_line, normalize, plain_words
 from langgraph_learning.core.words import informative_words
@@ -29,10 +29,8 @@ class Entity(Record):
     """A person, company, project, system, place or thing that will be spoken of again."""
 
     entity: str
-    """Its full name, always the same."""
     type: Literal["person", "company", "project", "system", "product", "place", "event", "other"]
     aliases: list[str]
-    """Other names for it that were used; else empty."""
 
     def identity(self) -> str:
         """Return the name."""
@@ -47,26 +45,21 @@ class Fact(Record):
     """Something that is true of an entity."""
 
     entity: str
-    """The name of the entity."""
     fact: str
-    """One statement, with names and numbers as they were said."""
     as_of: str | None
-    """Since when or for when it is true, if that was said."""
+    until: str | None = None
 
     def as_text(self) -> str:
         """Return the statement after the entity's name."""
-        return f"{self.entity}: {self.fact}{f' (as of {self.as_of})' if self.as_of else ''}"
+        return f"{self.entity}: {self.fact}{f' (as of {self.as_of})' if self.as_of else ''}{until_text(self.until)}"
 
 
 class Event(Record):
     """Something that happened or will happen to an entity."""
 
     entity: str
-    """The name of the entity."""
     event: str
-    """What happens."""
     when: str | None
-    """When, as it was said; with the date if it can be worked out."""
 
     def as_text(self) -> str:
         """Return the event after the entity's name."""
@@ -77,11 +70,8 @@ class Relationship(Record):
     """How two entities relate."""
 
     entity: str
-    """Who or what relates."""
     relation: str
-    """How, as a verb: "leads", "works for", "is part of"."""
     target: str
-    """To whom or what."""
 
     def as_text(self) -> str:
         """Return the relation as a sentence."""

@@ -10,7 +10,7 @@ from langchain_core.retrievers import BaseRetriever
 from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Standing
-from langgraph_learning.core.records import Record
+from langgraph_learning.core.records import Record, until_text
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line
 from langgraph_learning.stores.base import LearningStore, Request
@@ -25,13 +25,10 @@ class Insight(Record):
     explains = ("title", "when_to_apply")
 
     category: Literal["insight", "pattern", "best_practice", "priority", "convention"]
-    """`priority` is what the team wants: goals, limits, budgets. `convention` is what it keeps to: rules, promises."""
     title: str
-    """A few words."""
     insight: str
-    """What was found out, so that it can be acted upon, with the numbers that matter."""
     when_to_apply: str | None
-    """In which situation it helps."""
+    until: str | None = None
 
     def standing(self) -> Standing:
         """Return that priorities and conventions have a lower bar."""
@@ -40,7 +37,8 @@ class Insight(Record):
     def as_text(self) -> str:
         """Return title, insight and when it applies."""
         applies = f". Applies when: {self.when_to_apply}" if self.when_to_apply else ""
-        return f"{self.title}: {self.insight.rstrip('. ') if applies else self.insight}{applies}"
+        insight = self.insight.rstrip(". ") if applies else self.insight
+        return f"{self.title}: {insight}{until_text(self.until)}{applies}"
 
 
 class LearnedKnowledge(LearningStore):

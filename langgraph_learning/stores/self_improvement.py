@@ -28,13 +28,9 @@ class Instruction(Record):
     links = ("evidence",)
 
     section: str
-    """The section's name, in one or two words; that of a present section if it changes one."""
     text: str
-    """All that the section says from now on, to the agent; empty if the section should go."""
     reasoning: str
-    """Why: "I should stop doing X because …"."""
     evidence: list[str]
-    """Keys of what is known that shows it, such as ["k1", "k4"]: feedback, outcomes, failures."""
 
     @field_validator("section")
     @classmethod

@@ -24,7 +24,6 @@ class Session(Record):
     """Where this session stands. Always the whole of it, as it should now be; what still holds is said again."""
 
     summary: str
-    """What was discussed and settled, in a few sentences, with names and numbers."""
 
     def identity(self) -> str:
         """Return a constant: a thread has one session."""
@@ -48,11 +47,8 @@ class PlannedSession(Session):
     kind = "session"
 
     goal: str | None
-    """What the user wants to reach; null if they did not say."""
     plan: list[Step]
-    """The steps towards it, in order; empty if there is no plan."""
     progress: str | None
-    """How far it got and what comes next; null if nothing was begun."""
 
     def as_text(self) -> str:
         """Return goal, summary, steps and progress as one text."""

@@ -12,9 +12,8 @@ class Observation(Record):
     """Something about the user that will matter again: a preference, a habit, a constraint, what they work on."""
 
     observation: str
-    """One statement in the third person, understandable on its own."""
+    """In the third person."""
     about_answers: bool | None = None
-    """True if it says how answers to the user should look: length, form, tone, units, what they cannot read."""
 
     def standing(self) -> Standing:
         """Return that a wish for how answers look is shown always."""

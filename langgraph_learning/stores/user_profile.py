@@ -12,6 +12,7 @@ from pydantic import (
     field_serializer,
     field_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from langgraph_learning.core.learning import Learning
@@ -30,21 +31,15 @@ class Profile(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     name: str | None = None
-    """What they are called in full."""
+    """Full name."""
     preferred_name: str | None = None
-    """What they like to be called."""
     role: str | None = None
-    """Their job or title."""
     company: str | None = None
-    """Whom they work for."""
     location: str | None = None
-    """Where they live or work."""
     language: str | None = None
-    """The language they want to be answered in."""
+    """Of answers."""
     timezone: str | None = None
-    """Where their clock stands, as they said it."""
     expertise: str | None = None
-    """What they know well."""
 
 
 class UserProfile(LearningStore):
@@ -60,8 +55,8 @@ class UserProfile(LearningStore):
         if not schema.model_fields:
             raise Misconfigured(f"{schema.__name__} has no fields: a profile needs at least one.")
         super().__init__(record=_make_field_record(schema), **options)
-        rows = "\n".join(f"- {name}: {field.description or ''}" for name, field in schema.model_fields.items())
-        self.instructions = f"{self.instructions}\nThe fields:\n{rows}"
+        fields = "; ".join(map(_describe_field, schema.model_fields, schema.model_fields.values()))
+        self.instructions = f"{self.instructions}\nThe fields: {fields}."
 
     def user_names(self, known: Iterable[Learning]) -> list[str]:
         """Return the values of the fields whose names end in "name"."""
@@ -71,6 +66,12 @@ class UserProfile(LearningStore):
             if learning.kind in self.kinds and field.endswith("name") and value:
                 names.append(str(value))
         return names
+
+
+def _describe_field(name: str, field: FieldInfo) -> str:
+    """Return a field's name with its description."""
+    described = (field.description or "").strip().rstrip(".")
+    return f"{name} ({described[:1].lower()}{described[1:]})" if described else name
 
 
 class _Field(Record):

@@ -9,19 +9,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from unicodedata import normalize
 
 from langgraph.store.base import PutOp, SearchOp
+from pydantic import ValidationError
 
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.keys import candidate_key, user_hash
 from langgraph_learning.core.learning import Learning, ReviewDecision, Source, Status, read_learnings
 from langgraph_learning.core.policy import CUT
+from langgraph_learning.core.quotation import find_claims, split_message
+from langgraph_learning.core.records import statement_text
 from langgraph_learning.core.repository import get_many
-from langgraph_learning.core.scopes import Caller, ItemRef, Scope
-from langgraph_learning.core.text import is_mostly_own, text_values
+from langgraph_learning.core.scopes import Caller, ItemRef, Namespace, Scope
+from langgraph_learning.core.similarity.rules import are_equivalent
+from langgraph_learning.core.similarity.support import agrees
+from langgraph_learning.core.text import text_values
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import with_decision
 
 SEVERAL_PEOPLE = "several people"
 """Replaces the user in the source of a candidate, so that a promoted learning names none of its supporters."""
+MAX_CANDIDATES = 300
+"""Statements that wait in one namespace and are compared with at most."""
 SHARING_POLICY = "sharing"
 """Replaces the reviewer in the decision to promote a candidate."""
 
@@ -37,19 +44,43 @@ def count_supporters(
     for learning in learnings:
         store = by_name[learning.store_name]
         users = store.sharing.users or 0
-        if users > 1:
-            namespace = caller.namespace(store.scope, store.name)
+        scope = intended_scope(store, learning)
+        if users > 1 and not scope.private:
+            namespace = caller.namespace(scope, store.name)
+            waiting = yield from read_candidates([namespace])
             key = candidate_key(namespace, learning.kind, learning.data)
-            supports.append((learning, (namespace, key), users))
+            supports.append((learning, (namespace, _find_same(learning, waiting) or key), users))
     candidates, versions = yield from get_many(ref for _, ref, _ in supports)
     names = (yield from _read_user_names(by_name.values(), caller, learnings)) if supports else []
     changed: dict[ItemRef, Learning] = {}
     for learning, ref, users in supports:
         current = changed.get(ref, candidates.get(ref))
-        candidate = update_candidate(learning, current, ref, caller, names, users)
+        statement = statement_of(by_name[learning.store_name], learning)
+        is_own = is_in_own_words(learning, statement, caller) and not contains_name(learning, (caller.user, *names))
+        candidate = update_candidate(learning, current, ref, user_hash(caller, ref[1]), is_own, users)
         if candidate is not None:
             changed[ref] = candidate
     return list(changed.values()), versions
+
+
+def read_candidates(namespaces: Sequence[Namespace]) -> Flow[list[Learning]]:
+    """Return the statements that wait for more users in these namespaces, newest first."""
+    proposed = {"status": Status.PROPOSED.value}
+    items = yield from search(*(SearchOp(namespace, proposed, limit=MAX_CANDIDATES) for namespace in namespaces))
+    found = read_learnings(items, namespaces)
+    waiting = [learning for learning in found if learning.supporters and not learning.decisions]
+    return sorted(waiting, key=lambda learning: learning.learned_at, reverse=True)
+
+
+def _find_same(learning: Learning, candidates: Iterable[Learning]) -> str | None:
+    """Return the key of the candidate that says the same as a learning, as curation compares."""
+    same = (one.key for one in candidates if one.kind == learning.kind and are_equivalent(one.text, learning.text))
+    return next(same, None)
+
+
+def intended_scope(store: LearningStore, learning: Learning) -> Scope:
+    """Return the scope that a user's own learning is meant for."""
+    return Scope(learning.audience) if learning.audience else store.scope
 
 
 def withdraw_support(
@@ -65,19 +96,18 @@ def withdraw_support(
 
 
 def update_candidate(
-    own: Learning, candidate: Learning | None, ref: ItemRef, caller: Caller, names: Iterable[str], users: int
+    own: Learning, candidate: Learning | None, ref: ItemRef, supporter: str, is_own: bool, users: int
 ) -> Learning | None:
     """Return a candidate after a user's own learning was counted; None if it stays unchanged.
 
     candidate: as it is stored under `ref`; None if nobody has made the statement yet.
-    names: the user's names, which no shared statement may contain.
+    supporter: hash of the user.
+    is_own: True if the statement is in the user's own words, and names nobody.
     users: number of supporters needed for promotion.
     """
-    _, key = ref
-    supporter = user_hash(caller, key)
     if own.status is not Status.ACTIVE:
         return _remove_supporter(candidate, supporter)
-    if not is_in_own_words(own, caller) or contains_name(own, (caller.user, *names)):
+    if not is_own:
         return None
     if candidate is None or candidate.status is Status.SUPERSEDED:
         return _new_candidate(own, ref, supporter)
@@ -102,14 +132,23 @@ def write_candidate(candidate: Learning) -> PutOp:
     return PutOp(*candidate.ref, None) if is_unsupported(candidate) else candidate.put()
 
 
-def is_in_own_words(learning: Learning, caller: Caller) -> bool:
+def statement_of(store: LearningStore, learning: Learning) -> str:
+    """Return what a learning states, without the words that explain it; its text if its record has changed since."""
+    try:
+        return statement_text(store.record_of(learning)) or learning.text
+    except ValidationError:
+        return learning.text
+
+
+def is_in_own_words(learning: Learning, statement: str, caller: Caller) -> bool:
     """Return True if a statement rests on the user's own words, not on a quotation, a tool or the agent."""
     source = learning.sources[-1] if learning.sources else None
     if source is None or (source.channel, source.user) != ("user", caller.user) or learning.quote is None:
         return False
     if learning.quote.endswith(CUT):  # nobody types a message this long: the user pasted a document
         return False
-    return is_mostly_own(learning.text, learning.quote)
+    own_words = find_claims(split_message(learning.quote).own)
+    return agrees(own_words, statement, learning.learned_at.date())
 
 
 def contains_name(learning: Learning, names: Iterable[str]) -> bool:

@@ -22,7 +22,7 @@ from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
 from langgraph_learning.update.concurrent_subjects import settle_subjects
 from langgraph_learning.update.opt_out import opt_out_namespace, read_opt_outs
-from langgraph_learning.update.promotion import count_supporters, is_unsupported, write_candidate
+from langgraph_learning.update.promotion import count_supporters, intended_scope, is_unsupported, write_candidate
 from langgraph_learning.update.proposals import drop_answered, is_rejected, make_proposals
 
 WRITE_ATTEMPTS = 20
@@ -142,7 +142,8 @@ def _separate_proposals(
         if rebased is None:
             continue
         direct.append(rebased)
-        if store.sharing == Sharing.APPROVED and rebased.status is Status.ACTIVE:
+        is_meant_for_others = not intended_scope(store, rebased).private
+        if store.sharing == Sharing.APPROVED and rebased.status is Status.ACTIVE and is_meant_for_others:
             to_share.append(_as_shared_proposal(store, rebased, caller))
     return direct, [*need_approval, *to_share]
 
@@ -214,9 +215,10 @@ def _is_for_reviewers(stored: Learning) -> bool:
 
 
 def _as_shared_proposal(store: LearningStore, learning: Learning, caller: Caller) -> Learning:
-    """Return a user's own learning as a request to share it in the store's scope."""
-    namespace = caller.namespace(store.scope, store.name)
-    return learning.model_copy(update={"namespace": namespace, "supersedes": (), "sources": learning.sources[-1:]})
+    """Return a user's own learning as a request to share it in the scope that it is meant for."""
+    namespace = caller.namespace(intended_scope(store, learning), store.name)
+    shared = {"namespace": namespace, "supersedes": (), "sources": learning.sources[-1:], "audience": None}
+    return learning.model_copy(update=shared)
 
 
 def _without_quote(learning: Learning) -> Learning:

@@ -355,7 +355,6 @@ async def test_methods_may_be_plain_async_or_flows(kind: type[LearningStore], ex
         (lambda: LearningStore(name="x"), "needs a record"),
         (lambda: SessionContext(mode=Mode.PROPOSE), "cannot have the mode"),
         (lambda: machine([], [UserMemory(), UserMemory()]), "share the name"),
-        (lambda: machine([], [UserMemory(), LearningStore(name="other", record=Observation)]), "share the name"),
         (lambda: machine([], five_stores(), context_budget=1), "Budgets"),
         (lambda: machine([], five_stores(), context_budget=None), "Budgets"),
         (lambda: UserMemory(limit=0), "from 1 to 1000"),

@@ -38,6 +38,7 @@ NOT_NAMES = _load_words("not_names") | FILLERS | frozenset(DATES) | frozenset(NU
 OPPOSITES = tuple(
     tuple(frozenset(side.split()) for side in line.split("|")) for line in _LEXICON["opposites"]["lines"].split("\n")
 )
+IMPLICIT_NEGATIONS = _load_words("implicit_negations")
 REPORTING_WORDS = frozenset(word for words in _LEXICON["reporting"].values() for word in words.split())
 RELATIVE_DATES = {name: tuple(words.split()) for name, words in _LEXICON["relative_dates"].items()}
 FORGET_PATTERN, END_PATTERN = (words.replace("\n", "") for words in _LEXICON["endings"].values())

@@ -9,8 +9,16 @@ from unicodedata import normalize
 import snowballstemmer
 
 from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, is_date_word, means_date
-from langgraph_learning.core.similarity.lexicon import END_PATTERN, FORGET_PATTERN, NUMBERS, OPPOSITES, REPORTING_WORDS
+from langgraph_learning.core.similarity.lexicon import (
+    END_PATTERN,
+    FORGET_PATTERN,
+    IMPLICIT_NEGATIONS,
+    NUMBERS,
+    OPPOSITES,
+    REPORTING_WORDS,
+)
 from langgraph_learning.core.similarity.numbers import read_numbers
+from langgraph_learning.core.similarity.rules import parse_statement
 from langgraph_learning.core.text import content_words, contradicts, plain_words, tokenize
 from langgraph_learning.core.words import NEGATIONS
 
@@ -58,9 +66,29 @@ def agrees(text: str, statement: str, today: date | None) -> bool:
 
     They share a content word, the text has the statement's numbers, dates and names, and does not say the opposite.
     """
-    words = statement_words(statement)
-    own = tokenize(text)
-    return bool(match_words(words, own)) and has_numbers_of(text, statement, today) and not denies(text, statement)
+    return (
+        bool(match_words(statement_words(statement), tokenize(text)))
+        and has_numbers_of(text, statement, today)
+        and has_names_of(text, statement)
+        and not _differs_in_unspaced_negation(text, statement)
+        and not _has_opposite(text, statement)
+        and not _reverses_in_other_words(text, statement)
+    )
+
+
+def has_names_of(text: str, statement: str) -> bool:
+    """Return True if all names of a statement are in a text.
+
+    Where most words have a capital, as nouns have in German, only ids and acronyms are sure to be names.
+    """
+    parsed = parse_statement(statement)
+    names = {name for name in parsed.names if name < "\u3000"}
+    capitals = [token.text[:1].isupper() for token in parsed.tokens if not (token.starts_sentence or token.is_label)]
+    if sum(capitals) * 3 > len(capitals):
+        names = {token.lower for token in parsed.tokens if token.lower in names and not token.text[1:].islower()}
+    missing = names - match_words(names, tokenize(text))
+    folded = text.casefold()
+    return all(name in folded or is_date_word(name) for name in missing) and not _differ_in_one_word(text, statement)
 
 
 def mentions(text: str, statement: str, share: float = 0.5) -> bool:
@@ -97,7 +125,7 @@ def has_numbers_of(text: str, statement: str, today: date | None) -> bool:
         return False
     own = frozenset[object]().union(*read_numbers(text))
     # "One" is an article as often as a number.
-    return all(values & own or values == {1} for values in read_numbers(rest))
+    return all(values & own or (values == {1} and not own) for values in read_numbers(rest))
 
 
 def statement_words(statement: str) -> set[str]:
@@ -130,6 +158,24 @@ def is_number_word(word: str) -> bool:
 @lru_cache
 def _stemmer(language: str) -> snowballstemmer.stemmer:
     return snowballstemmer.stemmer(language)
+
+
+def _reverses_in_other_words(text: str, statement: str) -> bool:
+    """Return True if one of two statements about the same is negated, by a word or by a verb such as "freeze"."""
+    return mentions(text, statement) and _is_negated(text) != _is_negated(statement)
+
+
+def _is_negated(text: str) -> bool:
+    return sum(token in NEGATIONS or token in IMPLICIT_NEGATIONS for token in tokenize(text)) % 2 == 1
+
+
+def _differ_in_one_word(text: str, statement: str) -> bool:
+    """Return True if exactly one word of equally long statements differs: it may be a name."""
+    ours, theirs = parse_statement(statement).stems, parse_statement(text).stems
+    if len(ours) != len(theirs) or len(ours) < 3:
+        return False
+    pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]
+    return len(pairs) == 1 and not (set(pairs[0]) & REPORTING_WORDS or match_words(pairs[0][:1], pairs[0][1:]))
 
 
 def _differs_in_unspaced_negation(text: str, statement: str) -> bool:

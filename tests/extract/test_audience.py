@@ -1,0 +1,143 @@
+"""For whom something is noted."""
+
+import pytest
+from langgraph.store.memory import InMemoryStore
+from people import ALEX, SAM, echo, edit, edits, learner, machine, prompt, said, thread
+
+from langgraph_learning import EntityMemory, LearnedKnowledge, LearningContext, LearningStore, Scope, UserMemory
+from langgraph_learning.core.learning import Status
+from langgraph_learning.core.policy import Sharing
+from langgraph_learning.errors import Misconfigured, MissingOwner
+
+PROJECT = Scope.of("project")
+SCOPES = (Scope.TEAM, Scope.USER, PROJECT)
+IN_PROJECT = LearningContext(user_id="alex", team_ids=("acme",), owners={"project": "apollo"})
+PRIVATE = [
+    "My son Timo is diabetic",
+    "Karin has chemotherapy on Mondays",
+    "I am pregnant",
+    "I take my coffee black",
+    "Dirk told me in confidence that he is leaving",
+    "Ich bin gegen Penicillin allergisch",
+    "我对花生过敏",
+    "Ma femme attend un enfant",
+]
+
+
+def insight(text, **more):
+    return {**edit("insight", category="insight", title="Note", insight=text, when_to_apply=None), **more}
+
+
+def learn(stores, answer, text="Cutting egress costs is our priority", context=ALEX):
+    """What a machine with these stores learns from one message."""
+    learning = machine(lambda messages: edits(answer), stores, store=InMemoryStore())
+    learning.wrap(echo()).invoke(said(text), thread("a"), context=context)
+    return learning
+
+
+@pytest.mark.parametrize("audience", ["user", "project", "team"])
+def test_an_edit_goes_to_the_audience_that_it_names(audience: str):
+    """Of several scopes, the one that was chosen."""
+    learning = learn([LearnedKnowledge(scope=SCOPES)], insight("Egress first", audience=audience), context=IN_PROJECT)
+
+    assert [audience] == [learnt.scope.name for learnt in learning.learnings(IN_PROJECT)]
+
+
+@pytest.mark.parametrize("audience", [None, "everybody", "global", 7])
+def test_without_a_known_audience_the_narrowest_counts(audience: object):
+    """A name that is no scope of the store widens nothing."""
+    learning = learn([LearnedKnowledge(scope=SCOPES)], insight("Egress first", audience=audience), context=IN_PROJECT)
+
+    assert ["user"] == [learnt.scope.name for learnt in learning.learnings(IN_PROJECT)]
+
+
+@pytest.mark.parametrize("text", PRIVATE)
+@pytest.mark.parametrize("store", [EntityMemory, LearnedKnowledge])
+def test_what_is_meant_for_the_user_alone_stays_there(text: str, store: type[LearningStore]):
+    """Every shared store can keep something to the user."""
+    fact = edit("fact", entity="Somebody", fact=text, as_of=None)
+    answer = {**(fact if store is EntityMemory else insight(text)), "audience": "user"}
+    learning = learn([store(scope=Scope.TEAM)], answer, text)
+
+    assert ["user"] == [learnt.scope.name for learnt in learning.learnings(ALEX)]
+    assert [] == learning.learnings(SAM)
+
+
+def test_a_store_for_one_user_has_no_other_audience():
+    """Whatever the model names."""
+    answer = {**edit("observation", observation="Likes tea"), "audience": "team"}
+
+    assert ["user"] == [found.scope.name for found in learn([UserMemory()], answer).learnings(ALEX)]
+
+
+def test_the_prompt_says_who_reads_each_kind():
+    """And the schema offers exactly these audiences."""
+    learning = learn([UserMemory(), LearnedKnowledge(scope=SCOPES)], insight("x"), context=IN_PROJECT)
+    shown, schema = prompt(learner(learning).shown[0]), learner(learning).calls[0].schema
+
+    assert "## observation (read by this user alone)" in shown
+    assert "## insight (read by user or project or team)" in shown
+    assert '"project" (everybody in this project)' in shown
+    assert ["user", "project", "team"] == schema["properties"]["edits"]["items"]["properties"]["audience"]["enum"]
+
+
+def test_a_scope_without_an_owner_is_no_audience():
+    """Outside a project nothing is noted for one; a run must name an owner for one of the scopes only."""
+    learning = learn([LearnedKnowledge(scope=SCOPES)], insight("Egress first", audience="project"))
+
+    assert ["user"] == [learnt.scope.name for learnt in learning.learnings(ALEX)]
+    with pytest.raises(MissingOwner):
+        learn([LearnedKnowledge(scope=PROJECT)], insight("x"))
+
+
+def test_a_correction_stays_where_the_corrected_is():
+    """An edit that names no audience is meant for those who know what it replaces."""
+    answers = iter([insight("Ships in May", audience="team"), insight("Ships in June", replaces="k1")])
+    learning = machine(lambda messages: edits(next(answers)), [LearnedKnowledge(scope=SCOPES)], store=InMemoryStore())
+    for number, text in enumerate(("Orion ships in May", "Orion ships in June")):
+        learning.wrap(echo()).invoke(said(text), thread(str(number)), context=IN_PROJECT)
+
+    assert ["Note: Ships in June"] == [learnt.text for learnt in learning.learnings(SAM)]
+
+
+@pytest.mark.parametrize("sharing", [Sharing.after(2), Sharing.APPROVED])
+def test_what_is_private_waits_for_nobody(sharing: Sharing):
+    """It is neither a candidate nor a proposal."""
+    store = InMemoryStore()
+    answer = insight("I am pregnant", audience="user")
+    learning = machine(
+        lambda messages: edits(answer), [LearnedKnowledge(scope=Scope.TEAM, sharing=sharing)], store=store
+    )
+    learning.wrap(echo()).invoke(said("I am pregnant"), thread("a"), context=ALEX)
+
+    stored = store.search(("learnings",), filter={"status": Status.PROPOSED.value})
+    assert [] == stored
+
+
+def test_two_stores_of_one_kind_are_told_apart_by_name():
+    """The team's rules beside the project's."""
+    stores = [
+        LearnedKnowledge(name="team_rules", scope=Scope.TEAM),
+        LearnedKnowledge(name="project_rules", scope=PROJECT),
+    ]
+    answer = {**insight("Egress first"), "edit": "project_rules_insight"}
+    learning = learn(stores, answer, context=IN_PROJECT)
+
+    assert ["project_rules"] == [learnt.store_name for learnt in learning.learnings(IN_PROJECT)]
+    assert "## team_rules_insight (read by user or team)" in prompt(learner(learning).shown[0])
+
+
+@pytest.mark.parametrize("scope", [(Scope.THREAD, Scope.TEAM), ("team",)])
+def test_scopes_that_cannot_go_together_are_refused(scope: object):
+    """At construction."""
+    with pytest.raises(Misconfigured, match=r"scope"):
+        LearnedKnowledge(scope=scope)
+
+
+def test_a_priority_ends_when_it_was_said_to_end():
+    """After the last day that it names, it is no longer valid."""
+    learning = learn([LearnedKnowledge(scope=Scope.TEAM)], insight("Egress first", until="2099-03"))
+    (learnt,) = learning.learnings(SAM)
+
+    assert "2099-04-01" == f"{learnt.valid_to:%Y-%m-%d}"
+    assert "(until 2099-03)" in learnt.text
