@@ -112,7 +112,8 @@ class TransactionalStore(Protocol):
         """Perform a batch as `BaseStore.batch` does, if every item in `expected` has the expected version.
 
         `by` is the actor in the change log. With `erase`, the log records that items were deleted, but no values of
-        them. Raises `Conflict`, having written nothing, if an item has another version.
+        them, nor of an item that the batch deletes and then writes again. Raises `Conflict`, having written nothing,
+        if an item has another version.
         """
         ...
 

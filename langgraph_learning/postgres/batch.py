@@ -196,7 +196,8 @@ def _plan_writes(
     indexing = BatchIndexing(context, puts)
     yield from indexing.embed()
     locks = _lock_statements(context, puts, deletes, expected, by)
-    changes = _change_statements(context, puts, deletes, expected, erase)
+    deleted = {(tuple(op.namespace), op.key) for op in ops if isinstance(op, PutOp) and op.value is None}
+    changes = _change_statements(context, puts, deletes, expected, sorted(deleted) if erase else ())
     statements = [*locks, *changes, *indexing.statements()]
     return PlannedWrites(statements, versions_at=len(locks) - 1)
 
@@ -231,15 +232,14 @@ def _change_statements(
     puts: Mapping[ItemKey, PutOp],
     deletes: Sequence[ItemKey],
     expected: Sequence[Expected],
-    erase: bool,
+    erased: Sequence[ItemKey],
 ) -> Iterator[Statement]:
     for keys in split_rows(list(puts)):
         yield context.statements("put", **_put_columns(context, keys, puts))
     for keys in split_rows(deletes):
         yield context.statements("delete", **key_columns(keys))
-    if erase:
-        for keys in split_rows(deletes):
-            yield context.statements("erase history", **key_columns(keys))
+    for keys in split_rows(erased):
+        yield context.statements("erase history", **key_columns(keys))
     if expected:
         yield context.statements("delete placeholders", **key_columns(_list_expected_keys(expected)))
 

@@ -283,6 +283,10 @@ class LearningStore:
         record = self.kinds.get(learning.kind)
         return learning.derived_from if record and link_snapshot_fields(record) else ()
 
+    def quoted_in(self, learning: Learning) -> tuple[str, ...]:
+        """Return the keys of the learnings whose cues quote a learning; if it is forgotten, they lose their cues."""
+        return ()
+
     def with_fields(self, learning: Learning, fields: Mapping[str, Any]) -> Learning:
         """Return a learning with other values in some fields of its record. Raises pydantic's `ValidationError`."""
         record = read_record(self.kinds[learning.kind], {**learning.data, **fields})

@@ -1,6 +1,6 @@
 """Episodes: the messages of earlier conversations word for word, found by the question."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import takewhile
 from typing import Any, ClassVar
@@ -156,8 +156,14 @@ class Episodes(LearningStore):
         ]
         stored |= {episode.ref: episode for episode in edited}
         linked = _link_successors(list(stored.values()), added)
-        changed = {episode.ref: episode for episode in (*edited, *linked)}
-        return [*changed.values(), *rejected]
+        after_edited, _ = yield from get_many((e.namespace, key) for e in edited for key in e.data["followed_by"])
+        changed = {**after_edited, **{episode.ref: episode for episode in (*edited, *linked)}}
+        known_episodes = stored | changed
+        return [*(_put_in_context(episode, known_episodes) for episode in changed.values()), *rejected]
+
+    def quoted_in(self, learning: Learning) -> tuple[str, ...]:
+        """Return the keys of the messages that are found by the end of this one, too."""
+        return tuple(learning.data["followed_by"])
 
     def _find_predecessor(self, turn: Turn, first: AnyMessage) -> Flow[tuple[str | None, int]]:
         """Return the key of the message before the first new one, if it is stored, and the position of the new one."""
@@ -190,6 +196,15 @@ def _quieter(match: Learning) -> Learning:
     """Return a match with less relevance than a learning would have: a message says more than what matters of it."""
     relevance = match.relevance
     return match if relevance is None else match.model_copy(update={"relevance": max(relevance - QUIETER, 0.0)})
+
+
+def _put_in_context(episode: Learning, known: Mapping[ItemRef, Learning]) -> Learning:
+    """Return a message with the text by which it is found in its context; as it is, if the one before is not known."""
+    before = known.get((episode.namespace, episode.data["follows"]))
+    if before is None:
+        return episode
+    cue = turn_in_context(before.text, episode.text)
+    return episode.model_copy(update={"cues": (cue,) if cue else ()})
 
 
 def _make_episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:

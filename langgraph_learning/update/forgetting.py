@@ -8,7 +8,7 @@ from langgraph.store.base import PutOp
 from langgraph_learning.core.flow import Flow, batch, gather, get_item, search_all
 from langgraph_learning.core.keys import CURSOR, user_hash
 from langgraph_learning.core.learning import Learning, Source, Status, messages_of
-from langgraph_learning.core.repository import all_in
+from langgraph_learning.core.repository import all_in, get_many
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.errors import NotFound
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
@@ -67,9 +67,11 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
     candidates = yield from withdraw_support(stores, caller, deleted)
     vote_deletions = yield from _plan_vote_deletions(deleted)
     context_refs = yield from find_context_refs(caller)
+    quoting = yield from _drop_quotes(stores, deleted)
     yield from batch(
         *(PutOp(*learning.ref, None) for learning in deleted),
         *(learning.put() for learning in changed),
+        *quoting,
         *vote_deletions,
         *(PutOp(*ref, None) for ref in context_refs),
         *(write_candidate(candidate) for candidate in candidates),
@@ -140,14 +142,30 @@ def _erase(stores: Sequence[LearningStore], caller: Caller, deleted: Sequence[Le
     """Delete learnings, the votes on them, and the user's support for candidates; return the number of learnings."""
     candidates = yield from withdraw_support(stores, caller, deleted)
     vote_deletions = yield from _plan_vote_deletions(deleted)
+    quoting = yield from _drop_quotes(stores, deleted)
     yield from batch(
         *(PutOp(*learning.ref, None) for learning in deleted),
+        *quoting,
         *vote_deletions,
         *(write_candidate(candidate) for candidate in candidates),
         by=caller.user,
         erase=True,
     )
     return len(deleted)
+
+
+def _drop_quotes(stores: Sequence[LearningStore], deleted: Sequence[Learning]) -> Flow[list[PutOp]]:
+    """Return the operations that take from learnings the cues that quote deleted ones, and their earlier values."""
+    by_name = {store.name: store for store in stores}
+    refs = {
+        (learning.namespace, key)
+        for learning in deleted
+        if learning.store_name in by_name
+        for key in by_name[learning.store_name].quoted_in(learning)
+    }
+    quoting, _ = yield from get_many(sorted(refs - {learning.ref for learning in deleted}))
+    rewritten = [learning.model_copy(update={"cues": ()}) for learning in quoting.values()]
+    return [op for learning in rewritten for op in (PutOp(*learning.ref, None), learning.put())]
 
 
 def _sources_elsewhere(caller: Caller, sources: Sequence[Source]) -> tuple[Source, ...]:

@@ -345,6 +345,41 @@ def test_one_message_can_be_forgotten(store: BaseStore):
     assert ["Yes"] == texts(learning)
 
 
+def test_an_answer_is_found_by_the_question_that_it_answers(postgres_store: HybridPostgresStore):
+    """Its own words do not say what it is about; a long message says it itself."""
+    learning = keeper(postgres_store)
+    Talk(learning, "a", "In Lisbon", "In " + "the old town " * 100).says("Where is the workshop?", "Where exactly?")
+
+    cues = {learning.data["said"][:9]: learning.cues for learning in kept(learning)}
+    assert [f"alex ({TODAY}): Where is the workshop?\nagent ({TODAY}): In Lisbon"] == list(cues["In Lisbon"])
+    assert () == cues["In the ol"] == cues["Where is "]
+
+
+def test_a_forgotten_message_is_not_quoted_by_the_next_one(postgres_store: HybridPostgresStore, database_url: str):
+    """Its end is removed from the text by which its answer is found, and from the log of changes."""
+    learning = keeper(postgres_store)
+    Talk(learning, "a", "Yes").says("My secret is Xylophone")
+    learning.forget(ALEX, next(each.key for each in kept(learning) if "Xylophone" in each.text))
+
+    assert ["Yes"] == texts(learning)
+    assert [()] == [each.cues for each in kept(learning)]
+    with psycopg.connect(database_url) as connection:
+        tables = ("learning_items", "learning_texts", "learning_changes")
+        rows = str([connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables]).casefold()
+    assert "xylophon" not in rows
+
+
+def test_an_edited_message_is_quoted_with_its_new_words(store: BaseStore):
+    """Whoever sends it again under its id."""
+    learning = keeper(store)
+    talk = Talk(learning, "a", "Yes", "Still yes").says()
+    for words in ("Is it Monday?", "Is it Friday?"):
+        talk.agent.invoke({"messages": [HumanMessage(words, id="m1")]}, talk.config, context=ALEX)
+
+    cues = [cue for each in kept(learning) for cue in each.cues if each.data["said"] == "Yes"]
+    assert [True] == ["Friday" in cue and "Monday" not in cue for cue in cues]
+
+
 def calls(name: str, **args: Any) -> AIMessage:
     return AIMessage("", tool_calls=[{"name": name, "args": args, "id": name}])
 
