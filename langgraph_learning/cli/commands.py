@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import typer
 from psycopg import OperationalError
 
+from langgraph_learning.background.estimate import Estimate
 from langgraph_learning.background.health import serve_health
 from langgraph_learning.background.jobs import Jobs
 from langgraph_learning.background.usage import read_report
@@ -13,12 +14,20 @@ from langgraph_learning.cli.application import open_application
 from langgraph_learning.cli.conversations import (
     estimate_conversations,
     learn_from,
+    print_cost,
     print_estimate,
     print_result,
     read_file,
     read_threads,
 )
-from langgraph_learning.cli.curation import load_model, print_report, run_curation
+from langgraph_learning.cli.curation import (
+    find_cueless,
+    load_model,
+    load_named_model,
+    print_report,
+    run_cues,
+    run_curation,
+)
 from langgraph_learning.cli.database import open_store
 from langgraph_learning.cli.options import (
     AgentOption,
@@ -28,6 +37,7 @@ from langgraph_learning.cli.options import (
     CheckpointsOption,
     CompareOption,
     ConcurrencyOption,
+    CueModelOption,
     CurateOption,
     DefaultUserOption,
     DrainOption,
@@ -81,6 +91,7 @@ from langgraph_learning.cli.printing import (
 from langgraph_learning.cli.session import EmbeddingViewOptions, ViewOptions, find_by_key
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.scopes import LearningContext
+from langgraph_learning.curate.cues import estimate_cost
 from langgraph_learning.curate.run import CurationSettings
 from langgraph_learning.errors import LearningError
 from langgraph_learning.postgres.embedded import database_url
@@ -224,6 +235,27 @@ def learn_conversations(
             return
         result = learn_from(application, unread, dry_run=dry_run, bar=not as_json)
     print_result(result, as_json, dry_run=dry_run)
+
+
+@app.command("cues")
+def give_learnings_cues(
+    ask: CueModelOption,
+    yes: YesOption = False,
+    price: PriceOption = None,
+    tenant: TenantOption = "default",
+    url: UrlOption = None,
+    embed: EmbedOption = "local",
+    as_json: JsonOption = False,
+) -> None:
+    """Let a model name situations in which to be reminded of learnings that have none; what it costs is said first."""
+    model = load_named_model(ask)
+    with open_store(url, embed) as store:
+        found = find_cueless(store, tenant)
+        print_cost(f"{len(found)} learnings without cues", Estimate(len(found), *estimate_cost(found)), price)
+        if not found or not (yes or typer.confirm("Go on?", err=True)):
+            return
+        given = run_cues(store, model, found, bar=not as_json)
+    print_json({"learnings": len(found), "given": given}) if as_json else print_line(f"{given} have cues now.")
 
 
 @app.command("worker")

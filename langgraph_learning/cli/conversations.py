@@ -135,9 +135,15 @@ def print_estimate(
     """Print what there is to learn from and what it will cost, beside the output."""
     for problem in found.problems:
         print_error(problem)
+    what = f"{len(unread)} of {len(found.turns)} conversations with {estimate.messages} new messages"
+    print_cost(what, estimate, price)
+
+
+def print_cost(what: str, estimate: Estimate, price: tuple[float, float] | None) -> None:
+    """Print what something will cost, beside the output."""
     print_note(
-        f"{len(unread)} of {len(found.turns)} conversations with {estimate.messages} new messages: about "
-        f"{estimate.calls} model calls, {estimate.input_tokens:,} tokens read and {estimate.output_tokens:,} written."
+        f"{what}: about {estimate.calls} model calls, {estimate.input_tokens:,} tokens read and "
+        f"{estimate.output_tokens:,} written."
     )
     if price:
         cost = estimate.input_tokens * price[0] / 1e6 + estimate.output_tokens * price[1] / 1e6

@@ -1,5 +1,7 @@
 """Curation on the command line: a progress bar during the run, tables of the report at the end."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from langchain.chat_models import init_chat_model
@@ -10,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from langgraph_learning.cli.printing import KEY_LENGTH, print_line, print_table
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.repository import StoredLearning
+from langgraph_learning.curate.cues import find_without_cues, give_cues
 from langgraph_learning.curate.report import Action, Report, describe_namespace
 from langgraph_learning.curate.run import CurationSettings, curate
 from langgraph_learning.errors import Misconfigured
@@ -22,20 +26,38 @@ PRINTED_ACTIONS = 20
 
 def run_curation(store: HybridPostgresStore, settings: CurationSettings, *, bar: bool) -> Report:
     """Run curation, with a progress bar if wanted, and return its report."""
+    with _open_bar("namespaces", bar=bar) as update_bar:
+        return drive(curate(_make_stores(), replace(settings, progress=update_bar)), store)
+
+
+def find_cueless(store: HybridPostgresStore, tenant: str) -> list[StoredLearning]:
+    """Return the learnings of a tenant that have no cues."""
+    return drive(find_without_cues([kind() for kind in CATALOGUE], tenant), store)
+
+
+def run_cues(store: HybridPostgresStore, model: BaseChatModel, found: Sequence[StoredLearning], *, bar: bool) -> int:
+    """Let a model name cues, with a progress bar if wanted; return how many learnings have some now."""
+    with _open_bar("learnings", bar=bar) as update_bar:
+        return drive(give_cues(model, found, update_bar), store)
+
+
+@contextmanager
+def _open_bar(what: str, *, bar: bool) -> Iterator[Callable[[int, int], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not bar) as progress:
-        task = progress.add_task("namespaces", total=None)
-
-        def update_bar(done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total)
-
-        return drive(curate(_make_stores(), replace(settings, progress=update_bar)), store)
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def load_model(name: str | None) -> BaseChatModel | None:
     """Return the model of this name, if one is given. Raises `Misconfigured` if it cannot be loaded."""
+    return load_named_model(name) if name else None
+
+
+def load_named_model(name: str) -> BaseChatModel:
+    """Return the model of this name. Raises `Misconfigured` if it cannot be loaded."""
     try:
-        return init_chat_model(name) if name else None
+        return init_chat_model(name)
     except (ImportError, ValueError) as error:
         raise Misconfigured(f"--ask {name}: {error}") from error
 

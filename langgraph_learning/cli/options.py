@@ -60,6 +60,7 @@ DefaultUserOption = Annotated[
 ]
 PreviewOption = Annotated[bool, typer.Option("--dry-run", help="Ask the model, show what it learns, write nothing.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="The number of conversations to learn from.")]
+CueModelOption = Annotated[str, typer.Option("--ask", help="The model that names the cues, such as openai:gpt-5-mini.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before the model is called.")]
 PriceOption = Annotated[
     tuple[float, float] | None,

@@ -101,7 +101,7 @@ def curate(stores: Sequence[LearningStore], settings: CurationSettings) -> Flow[
     """Curate everything that a tenant's users, teams and agents have learnt in these learning stores."""
     started, record = monotonic(), RunRecord(settings.make_judge())
     by_name = {store.name: store for store in stores}
-    namespaces = yield from _list_namespaces(stores, settings.tenant)
+    namespaces = yield from list_namespaces(stores, settings.tenant)
     criteria = Criteria(datetime.now(UTC), settings.unused_after)
     done = 0
     for owner_namespace, group in groupby(namespaces, key=lambda namespace: namespace[:-1]):
@@ -123,7 +123,7 @@ def curate(stores: Sequence[LearningStore], settings: CurationSettings) -> Flow[
     )
 
 
-def _list_namespaces(stores: Sequence[LearningStore], tenant: str) -> Flow[list[Namespace]]:
+def list_namespaces(stores: Sequence[LearningStore], tenant: str) -> Flow[list[Namespace]]:
     """Return the namespaces of these learning stores, sorted, so that those of one owner follow one another."""
     namespaces: set[Namespace] = set()
     for store in stores:

@@ -258,3 +258,22 @@ def test_without_instructions_it_says_whose_to_name(run: Run):
     """The error asks for an agent or a team."""
     with pytest.raises(NotFound, match="--agent"):
         run("instructions")
+
+
+def test_cues_gives_older_learnings_the_situations_that_a_model_names(
+    learning: LearningMachine, empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """It says what that costs and asks first; what has cues is not asked about again."""
+    words = ["cues", "--ask", "openai:scripted", "--url", empty_database_url, "--embed", "none"]
+    named = [{"number": 1, "cues": ["offering somebody a drink", "tea"]}, {"number": 2, "cues": []}]
+    with OpenAIServer([{"learnings": named}]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        asked = CliRunner().invoke(app, [*words, "--price", "1", "2"], input="n\n", catch_exceptions=False)
+        done = CliRunner().invoke(app, [*words, "--yes", "--json"], catch_exceptions=False)
+    again = CliRunner().invoke(app, words, input="n\n", catch_exceptions=False)
+
+    assert "2 learnings without cues: about 1 model calls" in asked.stderr
+    assert {"learnings": 2, "given": 1} == json.loads(done.stdout)
+    assert [("offering somebody a drink",)] == [known.cues for known in learning.learnings(ALEX) if known.cues]
+    assert "1 learnings without cues" in again.stderr
