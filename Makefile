@@ -10,6 +10,8 @@ WORKERS ?= 2
 IN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := $(VENV)-lowest
+FOR_TESTS := fastapi pyyaml opentelemetry-sdk hypothesis \
+	pytest pytest-asyncio pytest-mock pytest-timeout pytest-xdist
 
 .PHONY: help demo test test-long test-upstream test-lowest lint format eval clean
 
@@ -49,9 +51,9 @@ test-lowest:
 	@$(PYTHON) -m venv $(LOWEST)
 	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --python $(LOWEST)/bin/python \
-		--extra embedded --extra local --extra cli --output-file $(LOWEST)/lowest.txt pyproject.toml
+		$(addprefix --extra ,cli embedded local otel worker) --output-file $(LOWEST)/lowest.txt pyproject.toml
 	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --requirement $(LOWEST)/lowest.txt \
-		--editable . pytest pytest-asyncio pytest-mock pytest-timeout pytest-xdist hypothesis
+		--editable . $(FOR_TESTS)
 	@echo "==> Running the tests with them"
 	@$(LOWEST)/bin/python -m pytest -m "not long" -W default --ignore tests/server \
 		--ignore tests/agent/test_real_agents.py \
