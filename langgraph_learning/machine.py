@@ -262,6 +262,9 @@ class LearningMachine(Facade):
     ) -> CompiledStateGraph[Any, Any, Any, Any]:
         """Return a compiled graph that lets any agent learn: `recall → build_context → agent → extract → update`.
 
+        The nodes of a compiled agent stand where `agent` is, in a copy of its graph. The log says which nodes are shown
+        what was learned.
+
         agent: a compiled graph (of `create_agent` or your own), a Runnable, or a function of the state, plain or async;
             for an agent that needs the machine's tools, a function of `tools` that returns it.
         store, checkpointer, name: as for `compile`; by default the agent's own.

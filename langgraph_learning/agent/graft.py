@@ -1,22 +1,18 @@
 """The loop inside a compiled agent's own graph: one state, one thread, the agent's own reducers and channels."""
 
 import copy
-import hashlib
 import logging
-import secrets
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Callable, Sequence, Set
 from typing import Annotated, Any, NotRequired, get_type_hints
 
 from langgraph.channels import EphemeralValue, Topic
-from langgraph.config import get_config
 from langgraph.constants import START, TAG_HIDDEN
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.store.base import BaseStore
-from langgraph.types import CachePolicy, Checkpointer, RetryPolicy
+from langgraph.types import Checkpointer, RetryPolicy
 from typing_extensions import TypedDict  # pydantic, for the schemas that Studio shows, asks for this one
 
 from langgraph_learning.agent.agent_node import TRAILING_STEPS, AgentNode
@@ -27,22 +23,20 @@ from langgraph_learning.agent.learning_graph import (
     LoopNames,
     LoopNode,
 )
+from langgraph_learning.agent.node_cache import key_by_context, separate_callers
 from langgraph_learning.agent.nodes import Nodes
-from langgraph_learning.agent.run_context import CONTEXT_KEYS, TURN_CHANNEL
+from langgraph_learning.agent.run_context import CONTEXT_KEYS
 from langgraph_learning.agent.state import UNSAVED_CHANNELS, LastNonEmpty
 from langgraph_learning.agent.steps import Loop
 from langgraph_learning.core.langgraph_compat import (
     PregelNode,
     drop_node_defaults,
     private_attributes,
-    read_channel,
     shorten_steps,
     trigger_of,
 )
 from langgraph_learning.errors import LearningError, Misconfigured
-from langgraph_learning.recall.context import AgentContext
 from langgraph_learning.recall.context_view import ContextView
-from langgraph_learning.recall.injection import CHANNEL, current_context
 from langgraph_learning.recall.model_calls import calls_graph, calls_model
 
 logger = logging.getLogger(__name__)
@@ -246,8 +240,8 @@ def _wrap_nodes(
         if name == START:
             continue
         bound = node.bound
-        if isinstance(bound, CompiledStateGraph) and inject:
-            bound = _show_context_inside(bound)
+        if isinstance(bound, CompiledStateGraph):
+            bound = _wrap_inside(bound, inject)
         cache_policy = node.cache_policy or inner.cache_policy
         retry_policies = tuple(node.retry_policy or inner.retry_policy)
         is_shown = name in seeing
@@ -268,8 +262,8 @@ def _wrap_nodes(
             "cache_policy": cache_policy,
             "subgraphs": [bound] if isinstance(bound, CompiledStateGraph) and node.subgraphs else node.subgraphs,
         }
-        if cache_policy and (is_shown or not inject or _may_ask_for_context(node)):
-            changes |= _separate_callers(node, cache_policy)
+        if cache_policy and (is_shown or _may_ask_for_context(node, inject)):
+            changes |= separate_callers(node, cache_policy)
         nodes[name] = node.copy(changes)
     return nodes
 
@@ -298,75 +292,25 @@ def _sees(node: PregelNode) -> bool:
     return not isinstance(node.bound, ToolNode) and calls_model(node.bound) and not calls_graph(node.bound)
 
 
-def _may_ask_for_context(node: PregelNode) -> bool:
-    """Return True for a node that is not shown the context, but may call something that asks for it."""
-    return isinstance(node.bound, ToolNode) or calls_graph(node.bound)
+def _may_ask_for_context(node: PregelNode, inject: bool) -> bool:
+    """Return True for a node that is not shown the context, but may ask for it, or call something that does."""
+    return not inject or isinstance(node.bound, ToolNode) or calls_graph(node.bound)
 
 
-def _show_context_inside(graph: CompiledGraph) -> CompiledGraph:
+def _wrap_inside(graph: CompiledGraph, inject: bool) -> CompiledGraph:
     """Return a graph inside the agent whose nodes that call a model see the context."""
+    seeing = _nodes_that_see(graph) if inject else set()
     nodes: dict[str, PregelNode] = {}
     for name, node in graph.nodes.items():
+        changes: dict[str, Any] = {}
         if isinstance(node.bound, CompiledStateGraph):
-            nodes[name] = node.copy({"bound": _show_context_inside(node.bound), "subgraphs": None})
-        elif name in _nodes_that_see(graph):
-            cache_policy = node.cache_policy or graph.cache_policy
-            changes = {"cache_policy": _key_by_context(cache_policy)} if cache_policy else {}
-            nodes[name] = node.copy({"bound": ContextView(node.bound), **changes})
-        else:
-            nodes[name] = node
-    shown = graph.copy({"nodes": nodes})
-    shown.__dict__.update(private_attributes(graph))
-    return shown
-
-
-class StateOfCaller(dict[str, Any]):
-    """The input of a cached node, with a digest of the caller and of what the node is shown."""
-
-    digest: str = ""
-
-
-def _separate_callers(node: PregelNode, policy: CachePolicy[Any]) -> dict[str, Any]:
-    """Return the changes of a cached node that keep one caller's answer from another.
-
-    A Send has no digest, nor has a run after an interrupt, or a state that is an object: nothing is cached for them.
-    """
-    if not isinstance(node.channels, list) or node.mapper is not None:
-        return {"cache_policy": CachePolicy(key_func=lambda _: secrets.token_hex(), ttl=policy.ttl)}
-
-    def with_digest(values: Mapping[str, Any]) -> StateOfCaller:
-        state = StateOfCaller({key: value for key, value in values.items() if key not in (CHANNEL, TURN_CHANNEL)})
-        state.digest = _digest(values.get(CHANNEL), values.get(TURN_CHANNEL))
-        return state
-
-    def key(state: Any) -> str:
-        digest = getattr(state, "digest", "") or secrets.token_hex()
-        return f"{digest}:{_key_text(policy, dict(state) if isinstance(state, StateOfCaller) else state)}"
-
-    return {
-        "channels": [*node.channels, CHANNEL, TURN_CHANNEL],
-        "mapper": with_digest,
-        "cache_policy": CachePolicy(key_func=key, ttl=policy.ttl),
-    }
-
-
-def _key_by_context(policy: CachePolicy[Any]) -> CachePolicy[Any]:
-    """Return the cache policy of a node in a graph inside the agent, where the context is known while it runs."""
-
-    def key(state: Any) -> str:
-        digest = _digest(current_context(), read_channel(get_config(), TURN_CHANNEL)) or secrets.token_hex()
-        return f"{digest}:{_key_text(policy, state)}"
-
-    return CachePolicy(key_func=key, ttl=policy.ttl)
-
-
-def _key_text(policy: CachePolicy[Any], state: Any) -> str:
-    key = policy.key_func(state)
-    return key if isinstance(key, str) else key.hex()
-
-
-def _digest(context: Any, turn: Any) -> str:
-    """Return a digest of a caller and what the caller's agent is shown; empty if they are not known."""
-    if not isinstance(context, AgentContext) or turn is None:
-        return ""
-    return hashlib.sha256(f"{replace(turn.caller, thread=None)!r}\0{context}".encode()).hexdigest()
+            changes = {"bound": _wrap_inside(node.bound, inject), "subgraphs": None}
+        elif name in seeing:
+            changes = {"bound": ContextView(node.bound)}
+        cache_policy = node.cache_policy or graph.cache_policy
+        if cache_policy and name != START and (name in seeing or _may_ask_for_context(node, inject)):
+            changes["cache_policy"] = key_by_context(cache_policy)
+        nodes[name] = node.copy(changes) if changes else node
+    copied = graph.copy({"nodes": nodes})
+    copied.__dict__.update(private_attributes(graph))
+    return copied

@@ -921,6 +921,22 @@ def test_tools_are_given_the_agents_own_state(way: str):
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_a_cache_keeps_users_apart_where_nodes_ask_for_the_context(depth: int):
+    """With `inject=False`, in the agent's graph and in one inside it."""
+
+    def node(state: MessagesState) -> dict[str, Any]:
+        return answer("known" if SECRET in learned_context() else "unknown")
+
+    agent = one_node(node, cache_policy=CachePolicy()).compile(cache=InMemoryCache())
+    if depth:
+        agent = one_node(agent).compile(cache=InMemoryCache())
+    wrapped = knowing().wrap(agent, inject=False)
+    asked = {"messages": [HumanMessage("xylophone?", id="1")]}
+
+    assert ["known", "unknown"] == [wrapped.invoke(asked, context=who)["messages"][-1].text for who in (ALEX, SAM)]
+
+
 def test_a_cached_tool_finds_for_each_user():
     """A tool that asks for the context answers each user apart, though no model is called."""
 
