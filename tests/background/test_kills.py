@@ -34,7 +34,7 @@ def reword(shown):
 machine = machine(reword, learn="queue", schedule=Schedule(quiet=0.2, at_latest=1, unanswered=3), on_error="report")
 """
 APP = """
-import sys
+import pathlib, sys
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph_learning.postgres import HybridPostgresStore
 from people import ALEX, echo, said, thread
@@ -45,7 +45,10 @@ with HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as store, P
     machine.store = store
     agent = machine.wrap(echo(), store=store, checkpointer=saver)
     print("ready", flush=True)
-    for number in range(turns):
+    # Up to here earlier processes came; the turn in which the last one died is looked at again.
+    progress = pathlib.Path("progress")
+    for number in range(int(progress.read_text() or 0) if progress.exists() else 0, turns):
+        progress.write_text(str(number))
         where = thread(f"t{number % threads}")
         state = agent.get_state(where)
         texts = [message.text for message in state.values.get("messages", ())]
