@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from langgraph.store.memory import InMemoryStore
 
-from benchmarks import attribution, learning_curve, product, turn, world
+from benchmarks import attribution, background, learning_curve, product, turn, world
 from benchmarks.desk import ARMS, Desk
 from benchmarks.product import advice_in, fix_in
 from benchmarks.support_agent import answer, edits, opinions
@@ -196,3 +196,15 @@ def test_attribution_is_right_nearly_always(capsys):
 def _cells(printed):
     lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith(("| foreign", "| own"))]
     return [(name, cells) for name, *cells in lines]
+
+
+@pytest.mark.long
+def test_learning_in_a_queue_is_measured(postgres, monkeypatch, capsys):
+    """What a caller waits for, how much workers do, and where a quiet user stands."""
+    monkeypatch.setenv("DATABASE_URL", postgres)
+    background.main(["--turns", "1", "--jobs", "8"])
+    printed = capsys.readouterr().out
+
+    assert re.search(r"^queue +\d", printed, re.MULTILINE)
+    assert re.search(r"^ +4 +[\d.]+ +[\d.]+$", printed, re.MULTILINE)
+    assert "The quiet user's job is number" in printed

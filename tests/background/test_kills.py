@@ -72,12 +72,19 @@ class Fleet:
         self.worker = self.app = None
 
     def start_app(self):
+        self._forget(self.app)
         self.app = self._start("app.py", self._url, str(TURNS), str(THREADS))
         self.app.stdout.readline()  # it is ready, or has ended
 
     def start_worker(self):
+        self._forget(self.worker)
         options = ["--machine", "shop:machine", "--url", self._url, "--embed", "none"]
         self.worker = self._start("-m", "langgraph_learning.cli", "worker", *options)
+
+    def _forget(self, process):
+        if process is not None:
+            process.wait()
+            process.stdout.close()
 
     def _start(self, *words):
         log = (self._folder / "log").open("a")
@@ -89,8 +96,7 @@ class Fleet:
     def stop(self):
         for process in filter(None, (self.app, self.worker)):
             process.kill()
-            process.wait()
-            process.stdout.close()
+            self._forget(process)
 
 
 @pytest.mark.long
@@ -146,7 +152,6 @@ def _kill(victim, fleet, url):
     if process.poll() is None:
         process.send_signal(signal.SIGKILL)
         process.wait()
-        process.stdout.close()
         return 1
     return 0
 

@@ -9,6 +9,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
+from langgraph.types import Command, interrupt
 from people import (
     ALEX,
     SAM,
@@ -194,6 +195,38 @@ def test_a_fork_loses_nothing(postgres_store, checkpointer):
     learning.worker().drain()
 
     assert ["I like cocoa", "I like coffee", "I like tea"] == texts(learning)
+
+
+def test_an_interrupted_run_is_learnt_once(postgres_store, checkpointer):
+    """Whether a worker reads it during the pause or afterwards."""
+
+    def ask(state):
+        return {"messages": [AIMessage(f"You said {interrupt('sure?')}.")]}
+
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(ask, checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    assert 1 == learning.jobs.pending()
+    learning.worker().drain()
+    assert ["I like tea"] == texts(learning)
+    agent.invoke(Command(resume="yes"), thread("a"), context=ALEX)
+    learning.worker().drain()
+
+    assert ["I like tea"] == texts(learning)
+    assert [] == learning.jobs.show()
+
+
+def test_a_copied_thread_learns_nothing_again(postgres_store, checkpointer):
+    """Its messages are those of the original, which are known by their ids."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    learning.worker().drain()
+    agent.update_state(thread("copy"), agent.get_state(thread("a")).values, as_node="update")
+    agent.invoke(said("I like cake"), thread("copy"), context=ALEX)
+    learning.worker().drain()
+
+    assert ["I like cake", "I like tea"] == texts(learning)
 
 
 def test_a_deleted_thread_is_learnt_from_what_the_job_has(postgres_store, checkpointer):
