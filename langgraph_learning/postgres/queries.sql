@@ -116,10 +116,10 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
 -- the searches. Every text is scored by meaning and by words at once. In a namespace with few texts all are; in a larger
 -- one both indexes propose texts. The best are filtered afterwards, and if too few pass, all that pass are scored.
 WITH query AS MATERIALIZED (
-    SELECT asked, nth, penalty, words, shares, rare::int[] AS rare{query_columns}
+    SELECT asked, nth, penalty, words, shares, rare::int[] AS rare, complete{query_columns}
       FROM unnest(%(asked)s::int[], %(nths)s::int[], %(penalties)s::float8[], %(words)s::sparsevec[],
-                  %(shares)s::sparsevec[], %(rares)b::text[]{query_arrays})
-           AS row (asked, nth, penalty, words, shares, rare{query_names})
+                  %(shares)s::sparsevec[], %(rares)b::text[], %(completes)s::boolean[]{query_arrays})
+           AS row (asked, nth, penalty, words, shares, rare, complete{query_names})
 ),
 op AS MATERIALIZED (
     SELECT nth, asked, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
@@ -161,7 +161,9 @@ proposed AS MATERIALIZED (
 short AS MATERIALIZED (
     SELECT op.* FROM op
      WHERE (SELECT count(*) FROM proposed WHERE proposed.nth = op.nth) < op.wanted + op.skipped
-       AND (NOT op.small OR (SELECT count(*) FROM pool WHERE pool.nth = op.nth) >= op.pool)
+       -- Otherwise the pool has every text that can be found.
+       AND ((SELECT count(*) FROM pool WHERE pool.nth = op.nth) >= op.pool
+            OR NOT (op.small OR {words_only} AND (SELECT bool_and(complete) FROM query WHERE query.asked = op.asked)))
 ),
 candidate AS MATERIALIZED (
     SELECT * FROM proposed WHERE nth NOT IN (SELECT nth FROM short)

@@ -204,6 +204,7 @@ def _question_parameters(
         "words": VectorColumn([each.ranking for each in words], types["words"]),
         "shares": VectorColumn([each.shares for each in words], types["words"]),
         "rares": [each.rare for each in words],
+        "completes": [each.complete for each in words],
     }
     if vectors:
         columns["vectors"] = VectorColumn(

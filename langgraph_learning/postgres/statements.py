@@ -124,6 +124,7 @@ def _compose_parts(index: IndexConfig | None, hybrid: bool) -> dict[str, sql.Com
         "fused": sql.SQL(_WORD_SHARE),
         "has_match": sql.SQL("text.words <#> query.words < 0"),
         "by_meaning": sql.SQL(""),
+        "words_only": sql.SQL("true"),
         "similarity": sql.SQL("NULL::float8"),
     }
     return parts | _compose_vector_parts(index, parts["arrays"]) if index and embeds else parts
@@ -152,6 +153,7 @@ def _compose_vector_parts(index: IndexConfig, arrays: sql.Composable) -> dict[st
         "query_names": sql.SQL(", vector"),
         "fused": fused,
         "has_match": sql.SQL("true"),
+        "words_only": sql.SQL("false"),
         "by_meaning": sql.SQL(_BY_MEANING).format(fused=fused, distance=distance) if index.ann else sql.SQL(""),
         "similarity": similarity.format(sql.SQL("text.embedding {} query.vector").format(distance)),
         "operators": sql.SQL(operators[index.distance]),

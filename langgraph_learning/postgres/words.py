@@ -42,6 +42,8 @@ class QuestionWords(NamedTuple):
     """Sparse vector whose weights depend on the question alone, so that scores compare between any two searches."""
     rare: str
     """The ids of its rarest tokens within the tenant, as an array literal."""
+    complete: bool
+    """True if these are all of its tokens: then no other text has any of its words."""
 
 
 class WordCounts(NamedTuple):
@@ -71,8 +73,12 @@ def read_question(question: str, language: str | None, scope: int, known: WordCo
     weights = {_dimension(token): weight for token, weight in weigh_tokens(question, language).items()}
     # The counts say already which words are common among the texts, so the background list counts for less.
     ranking = {token: math.sqrt(weight) * known.rarity(token ^ scope) for token, weight in weights.items()}
+    rare = _find_rarest(weights, scope, known, texts)
     return QuestionWords(
-        _sparse_vector(_as_shares(ranking)), _sparse_vector(_as_shares(weights)), _rarest(weights, scope, known, texts)
+        ranking=_sparse_vector(_as_shares(ranking)),
+        shares=_sparse_vector(_as_shares(weights)),
+        rare=_array_literal(rare),
+        complete=len(rare) == len(weights),
     )
 
 
@@ -81,17 +87,18 @@ def scope_id(tenant: Sequence[str]) -> int:
     return _hash("\0".join(tenant))
 
 
-def _rarest(weights: Mapping[int, float], scope: int, known: WordCounts, texts: int) -> str:
+def _find_rarest(weights: Mapping[int, float], scope: int, known: WordCounts, texts: int) -> list[int]:
     """Return the rarest tokens of a question, as many as the index reads in little time."""
     share, limit = texts / max(known.texts, 1), min(max(texts // 10, _RARE_TEXTS[0]), _RARE_TEXTS[1])
     expected = {token: known.counts.get(token ^ scope, 0) * share for token in weights}
-    chosen, total = [], 0.0
+    chosen: list[int] = []
+    total = 0.0
     for token in sorted(weights, key=lambda token: (expected[token], -weights[token])):
         total += expected[token]
         if total > limit:
             break
         chosen.append(token ^ scope)
-    return _array_literal(chosen)
+    return chosen
 
 
 def _as_shares(weights: Mapping[int, float]) -> dict[int, float]:

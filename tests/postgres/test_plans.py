@@ -77,6 +77,27 @@ def test_a_large_namespace_is_read_through_the_indexes_over_vectors_and_words(da
             assert indexes & {"learning_texts_meaning", "learning_texts_tokens"} == used
 
 
+def test_words_alone_find_the_same_in_a_large_namespace_as_in_a_small_one(empty_database, monkeypatch):
+    """Rare words are read from the index; a question of common words reads all texts."""
+    monkeypatch.setattr("langgraph_learning.postgres.words._RARE_TEXTS", (50, 50))
+    settings = {"index": {"fields": ["text"]}, "search_mode": "hybrid", "pool": {"max_size": 1}}
+    words = [f"zu{first}{second}" for first in "abcdefghij" for second in "klmnopqrst"]
+    questions = [words[7], f"{words[7]} frequent", "frequent", "absent"]
+    with HybridPostgresStore.from_conn_string(empty_database, **settings) as store:
+        store.setup()
+        texts = [f"{words[n % 100]} {'frequent' if n % 2 else 'odd'}" for n in range(900)]
+        store.batch([PutOp(("a",), str(n), {"text": text, "n": n}) for n, text in enumerate(texts)])
+        ops = [SearchOp(("a",), filter, 20, 0, query) for query in questions for filter in (None, {"n": {"$lt": 300}})]
+        small = [{item.key for item in found} for found in store.batch(ops)]
+        monkeypatch.setattr("langgraph_learning.postgres.search._SCORE_ALL_BELOW", 200)
+        store._caches.clear()
+        large = [{item.key for item in found} for found in store.batch(ops)]
+
+    assert small[0] == large[0] == {str(n) for n in range(7, 900, 100)}
+    assert small[1] == large[1] == {"7", "107", "207"}
+    assert [len(found) for found in small] == [len(found) for found in large] == [9, 3, 20, 20, 20, 20, 0, 0]
+
+
 @pytest.mark.parametrize("name", HOT)
 def test_each_statement_of_reads_and_writes_is_limited_to_one_tenant(name):
     """Each table that it reads is bound to a range of namespaces, or to the key of a row that is."""
