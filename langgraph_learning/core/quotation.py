@@ -53,6 +53,11 @@ def find_claims(text: str) -> str:
     return "\n".join(sentence for sentence in sentences if sentence and not _is_errand(sentence))
 
 
+def is_off_record(text: str) -> bool:
+    """Return True if a message asks not to be remembered."""
+    return bool(_OFF_RECORD.search(split_message(text).own))
+
+
 def _is_errand(sentence: str) -> bool:
     if sentence.endswith(("?", "？")) and not _TAG_QUESTION.search(sentence):
         return True
@@ -84,6 +89,7 @@ _UNSPACED_ERRAND = re.compile(
 _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
 )
+_OFF_RECORD = _compile_words(_WORDS["off_record"])
 _HEADER = {
     name: re.compile(rf"^[ \t>*_]*(?:{words})[*_]*\s?[:：]", re.IGNORECASE | re.MULTILINE)
     for name, words in _WORDS["headers"].items()

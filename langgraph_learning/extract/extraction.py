@@ -17,18 +17,21 @@ from langgraph_learning.core.flow import Flow, as_flow, gather, search
 from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.limits import MAX_CHUNKS, MAX_EDITS, MAX_REPORT_CHARS
 from langgraph_learning.core.policy import Mode
+from langgraph_learning.core.quotation import find_claims, is_off_record, split_message
 from langgraph_learning.core.records import Edit, explain_error, identity_of
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Namespace, Scope
-from langgraph_learning.core.similarity.support import match_words, statement_words
+from langgraph_learning.core.similarity.rules import are_equivalent
+from langgraph_learning.core.similarity.support import asks_to_forget, carries, match_words, statement_words
 from langgraph_learning.core.store_protocol import Expected, ItemWrite
-from langgraph_learning.core.text import content_words, cut, normalize, tokenize
+from langgraph_learning.core.text import cut, normalize, tokenize
 from langgraph_learning.core.transcript import (
     Line,
     Speaker,
     is_readable,
     last_exchange,
     last_question,
+    last_turn,
     message_text,
     message_time,
     renumber_lines,
@@ -55,6 +58,8 @@ MESSAGES_BEFORE = 6
 """How many messages that were read already are shown again, so that an answer to them can be understood."""
 TOKENS_BEFORE = 150
 """Tokens of each of them at most."""
+MAX_CLOSED = 200
+"""How many statements that must not be learnt again are read from one namespace."""
 MAX_CANDIDATES_SHOWN = 20
 """How many statements of others that wait for more voices are shown."""
 MAX_EDITS_OF_MESSAGE = 24
@@ -177,7 +182,12 @@ class Extraction:
         lines = transcript_lines(
             unread.messages, turn.caller.user, self._own_tools, partial(_earlier_day, turn), unread.speaker_of
         )
-        lines = [replace(line, revision=unread.revision_of(line.message)) for line in lines]
+        private = _find_off_record(turn.messages)
+        lines = [
+            replace(line, revision=unread.revision_of(line.message))
+            for line in lines
+            if id(line.message) not in private
+        ]
         if all(line.channel != "user" for line in lines) and any(line.other for line in lines):
             return _skip_others(turn, unread, lines)
         chunks = split_by_attempts(lines, unread, self.budget)
@@ -437,7 +447,7 @@ class Extraction:
             except Exception as error:  # noqa: BLE001 - of a record's own code, such as a validator that assumes
                 invalid.append(InvalidAnswer(raw, f"{type(error).__name__}: {error}"))
             else:
-                edits.append(edit)
+                edits += _forget_and_replace(edit, chunk)
         return edits, invalid
 
     def _find_outdated(
@@ -532,7 +542,7 @@ def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Le
             if not caller.owners_of(scope):
                 continue
             namespace = caller.namespace(scope, store.name)
-            searches += [SearchOp(namespace, {"status": status.value}, limit=20) for status in statuses]
+            searches += [SearchOp(namespace, {"status": status.value}, limit=MAX_CLOSED) for status in statuses]
     items = yield from search(*searches)
     return read_learnings(items, [operation.namespace_prefix for operation in searches])
 
@@ -552,25 +562,52 @@ def process_edits(store: LearningStore, edits: Sequence[Edit], known: Sequence[L
     return learnings
 
 
-def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning]) -> list[Edit]:
-    """Leave out edits that would learn again what the user forgot.
+def _forget_and_replace(edit: Edit, lines: Sequence[Line]) -> list[Edit]:
+    """Return an edit, or two if the user asked to forget a part of what it replaces: a forget, and what may stay."""
+    said = "\n".join(message_text(line.message) for line in lines if line.id in edit.source.messages)
+    if edit.record is None or edit.replaces is None or not asks_to_forget(said):
+        return [edit]
+    forgets = replace(edit, record=None, key=f"{edit.key}-forgets", rests_on=(), audience=None, kept_private="")
+    return [forgets, replace(edit, replaces=None)]
 
-    An edit stays if the user says it anew, unless the same answer forgets it.
+
+def _find_off_record(messages: Sequence[AnyMessage]) -> set[int]:
+    """Return the identities of the messages of turns in which the user says that something is off the record."""
+    found: set[int] = set()
+    rest = list(messages)
+    while rest:
+        turn = last_turn(rest)
+        if any(isinstance(message, HumanMessage) and is_off_record(message_text(message)) for message in turn):
+            found |= {id(message) for message in turn}
+        rest = rest[: -len(turn)]
+    return found
+
+
+def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning]) -> list[Edit]:
+    """Leave out edits that would learn again what the user forgot, in whatever spelling.
+
+    An edit stays if the user says it anew in their own words, unless the same answer forgets it.
     """
-    forgotten_now = {normalize(edit.replaces.text) for edit in edits if edit.record is None and edit.replaces}
-    forgotten_before = {normalize(learning.text) for learning in closed if learning.status is Status.REJECTED}
-    words_of_message = {line.id: content_words([line.text]) for line in lines if line.channel == "user"}
+    forgotten_now = [edit.replaces.text for edit in edits if edit.record is None and edit.replaces]
+    forgotten_before = [learning.text for learning in closed if learning.status is Status.REJECTED]
+    own_words = {line.id: split_message(message_text(line.message)).own for line in lines if line.channel == "user"}
 
     def is_wanted(edit: Edit) -> bool:
         if edit.record is None:
             return True
         text = edit.learning().text
-        if normalize(text) in forgotten_now:
+        if any(_says_again(text, forgotten) for forgotten in forgotten_now):
             return False
-        said_anew = content_words([text]) <= words_of_message.get(edit.source.messages[0], set())
-        return said_anew or normalize(text) not in forgotten_before
+        said = find_claims(own_words.get(edit.source.messages[0], ""))
+        said_anew = carries(said, text, edit.at.date()) and not asks_to_forget(said)
+        return said_anew or not any(_says_again(text, forgotten) for forgotten in forgotten_before)
 
     return [edit for edit in edits if is_wanted(edit)]
+
+
+def _says_again(text: str, forgotten: str) -> bool:
+    """Return True if a text says what was forgotten, in the same words or in nearly the same."""
+    return normalize(text) == normalize(forgotten) or are_equivalent(text, forgotten)
 
 
 def _earlier_day(turn: Turn, message: AnyMessage) -> str:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.keys import RESERVED_NAMES
-from langgraph_learning.core.learning import Learning, MessageRef
+from langgraph_learning.core.learning import Learning, MessageRef, messages_of
 from langgraph_learning.core.policy import Mode, Sharing, Standing
 from langgraph_learning.core.records import (
     Edit,
@@ -29,6 +29,7 @@ from langgraph_learning.core.records import (
 )
 from langgraph_learning.core.relevance import MINILM_SCALE, Scale
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
+from langgraph_learning.core.similarity.support import MOSTLY, mentions
 from langgraph_learning.core.speakers import Arrivals
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line
@@ -36,6 +37,8 @@ from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.ranking import CANDIDATES, OVERFETCH, rank_learnings, read_found, search_active
 from langgraph_learning.stores.rendering import load_prompt, render_bullet
 
+ECHO = 0.34
+"""Share of a statement's words by which the answer to it echoes it."""
 MAX_LIMIT = 1_000
 """Largest `limit` of a learning store: more would fit into no context."""
 
@@ -418,6 +421,24 @@ def find_dependents(
         for candidate in candidates
         if not keys.isdisjoint(by_name[candidate.store_name].depends_on(candidate))
     ]
+
+
+def find_words(forgotten: Sequence[Learning], messages: Sequence[Learning], user: str) -> list[Learning]:
+    """Return the stored messages that hold what a user forgets.
+
+    These are the user's messages behind the forgotten learnings, the answers that echo a part of it, and every other
+    message that mentions most of it.
+    """
+    texts = [learning.text for learning in forgotten]
+    sources = messages_of(source for learning in forgotten for source in learning.sources if source.user == user)
+    behind = [message for message in messages if messages_of(message.sources) & sources]
+    answers = {key for message in behind for key in message.data.get("followed_by") or ()}
+    told = []
+    for message in messages:
+        share = ECHO if message.key in answers else MOSTLY
+        if message not in behind and any(mentions(message.text, text, share) for text in texts):
+            told.append(message)
+    return [*behind, *told]
 
 
 def find_objection(stores: Iterable[LearningStore], learning: Learning) -> str | None:

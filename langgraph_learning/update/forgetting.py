@@ -7,11 +7,11 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.core.flow import Flow, batch, gather, get_item, search_all
 from langgraph_learning.core.keys import CURSOR, user_hash
-from langgraph_learning.core.learning import Learning, Source, Status, messages_of
+from langgraph_learning.core.learning import Learning, Source, Status
 from langgraph_learning.core.repository import all_in, get_many
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.errors import NotFound
-from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
+from langgraph_learning.stores.base import LearningStore, find_dependents, find_words, readable_namespaces
 from langgraph_learning.update.opt_out import opt_out_namespace, stores_by_name
 from langgraph_learning.update.promotion import withdraw_support, write_candidate
 from langgraph_learning.update.votes import find_context_refs, votes_namespace
@@ -176,11 +176,10 @@ def _sources_elsewhere(caller: Caller, sources: Sequence[Source]) -> tuple[Sourc
 def _find_messages(
     stores: Sequence[LearningStore], caller: Caller, deleted: Sequence[Learning], learnings: Sequence[Learning]
 ) -> list[Learning]:
-    """Return the user's messages that deleted learnings rest on, among the learnings of stores that keep messages."""
+    """Return the messages that hold what is deleted, among the learnings of stores that keep messages."""
     verbatim = {store.name for store in stores if store.verbatim}
-    messages = messages_of(source for learning in deleted for source in learning.sources if source.user == caller.user)
-    stored_messages = [learning for learning in learnings if learning.store_name in verbatim]
-    return [learning for learning in stored_messages if messages & messages_of(learning.sources)]
+    messages = [learning for learning in learnings if learning.store_name in verbatim]
+    return find_words([one for one in deleted if one.store_name not in verbatim], messages, caller.user)
 
 
 def _plan_cursor_deletion(caller: Caller) -> Flow[list[PutOp]]:

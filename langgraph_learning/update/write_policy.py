@@ -3,7 +3,7 @@
 Extraction, tools, feedback and error capture all write through `write_learnings`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,14 @@ from typing import Any
 from langgraph.store.base import PutOp
 
 from langgraph_learning.core.flow import Flow, batch, gather
-from langgraph_learning.core.keys import note_key
-from langgraph_learning.core.learning import Learning, Status, messages_of, with_step_id
+from langgraph_learning.core.learning import Learning, Status, with_step_id
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import link_snapshot_fields
 from langgraph_learning.core.repository import all_in, get_items, get_many
 from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
-from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
+from langgraph_learning.stores.base import LearningStore, find_dependents, find_words, readable_namespaces
 from langgraph_learning.update.concurrent_subjects import settle_subjects
 from langgraph_learning.update.opt_out import opt_out_namespace, read_opt_outs
 from langgraph_learning.update.promotion import count_supporters, intended_scope, is_unsupported, write_candidate
@@ -54,10 +53,14 @@ def write_learnings(
 
     report: returns items to write as well, for the learnings that are written.
     """
+    message_stores = {store.name for store in stores if store.verbatim}
     for _ in range(WRITE_ATTEMPTS):
         allowed = yield from apply_policy(stores, caller, requested, at)
-        ops = [*(write_candidate(learning) for learning in allowed.learnings), *others, *report(allowed.learnings)]
-        erase = any(is_unsupported(learning) for learning in allowed.learnings)
+        forgotten = [learning for learning in allowed.learnings if _is_forgotten_message(learning, message_stores)]
+        kept = [learning for learning in allowed.learnings if learning not in forgotten]
+        ops = [*map(write_candidate, kept), *(PutOp(*learning.ref, None) for learning in forgotten)]
+        ops += [*others, *report(kept)]
+        erase = bool(forgotten) or any(map(is_unsupported, kept))
         try:
             yield from batch(*ops, expected=[*expected, *allowed.expected], by=caller.user, erase=erase)
         except Conflict:
@@ -174,15 +177,11 @@ def _add_dependents(
     Messages of a turn that asks to forget something are not stored themselves.
     """
     forgotten = [learning for learning in requested if learning.status is Status.REJECTED]
-    messages = messages_of(
-        source for learning in forgotten for source in learning.sources if source.user == caller.user
-    )
     verbatim = {kind: store for store in by_name.values() if store.verbatim for kind in store.kinds}
-    note_refs: list[ItemRef] = []
-    for kind, store in verbatim.items():
-        namespace = caller.namespace(store.scope, store.name)
-        note_refs += [(namespace, note_key(thread, message, kind)) for thread, message in messages]
-    notes, _ = yield from get_many(note_refs)
+    namespaces = readable_namespaces([*verbatim.values()], caller) if forgotten else []
+    messages = yield from all_in(namespaces)
+    gone = [learning for learning in forgotten if learning.kind not in verbatim]
+    notes = find_words(gone, messages, caller.user)
     dependents = yield from _find_dependents(by_name, caller, forgotten)
 
     if forgotten:
@@ -190,7 +189,7 @@ def _add_dependents(
             learning for learning in requested if not (learning.kind in verbatim and learning.status is Status.ACTIVE)
         ]
     refs = {learning.ref for learning in requested}
-    added = [learning for learning in (*notes.values(), *dependents) if learning.ref not in refs]
+    added = [learning for learning in (*notes, *dependents) if learning.ref not in refs]
     return [*requested, *(learning.model_copy(update={"status": Status.REJECTED}) for learning in added)]
 
 
@@ -207,6 +206,11 @@ def _find_dependents(
 def needs_approval(store: LearningStore, learning: Learning) -> bool:
     """Return True if a person must approve it: in a proposing store, or shared while the store restricts sharing."""
     return store.mode is Mode.PROPOSE or (store.sharing != Sharing.AT_ONCE and not learning.scope.private)
+
+
+def _is_forgotten_message(learning: Learning, message_stores: Collection[str]) -> bool:
+    """Return True for a message whose words are to be forgotten: it is deleted, for nothing is learnt from it again."""
+    return learning.store_name in message_stores and learning.status is Status.REJECTED
 
 
 def _is_for_reviewers(stored: Learning) -> bool:

@@ -31,6 +31,8 @@ _UNSPACED_NEGATION = re.compile(
     "[不没沒無无未别別勿非]|ない|なし|ません|ぬ(?!\\w)|ず(?!\\w)|금지|않|못|없|안 |ไม่|नहीं|मत |ليس|لا "
 )
 _ENDING = re.compile(rf"(?<!\w)(?:{FORGET_PATTERN})(?!\w)|(?<!\w)(?:{END_PATTERN})(?!\w)", re.IGNORECASE)
+_FORGETTING = re.compile(rf"(?<!\w)(?:{FORGET_PATTERN})(?!\w)", re.IGNORECASE)
+_UNSPACED_FORGETTING = re.compile("|".join(word for word in FORGET_PATTERN.split("|") if word and word[0] > "\u0590"))
 _UNSPACED_ENDING = re.compile(
     "|".join(word for word in (*FORGET_PATTERN.split("|"), *END_PATTERN.split("|")) if word and word[0] > "\u0590")
 )
@@ -96,6 +98,11 @@ def mentions(text: str, statement: str, share: float = 0.5) -> bool:
     words = statement_words(statement)
     own = match_words(words, tokenize(text))
     return bool(own) and len(own) >= share * len(words)
+
+
+def asks_to_forget(text: str) -> bool:
+    """Return True if a text asks to forget something."""
+    return bool(_FORGETTING.search(text) or _UNSPACED_FORGETTING.search(text))
 
 
 def asks_to_end(text: str, statement: str) -> bool:
