@@ -21,7 +21,8 @@ def _load_words(lists: str) -> dict[str, frozenset[str]]:
     return {language: frozenset(words.split()) for language, words in _WORD_LISTS[lists].items()}
 
 
-NEGATIONS = frozenset(chain(*_load_words("negations").values()))
+_NEGATIONS = _load_words("negations")
+NEGATIONS = frozenset(chain(*_NEGATIONS.values()))
 """Words that turn a statement into its opposite, in several languages."""
 _FUNCTION_WORDS = {language: words - NEGATIONS for language, words in _load_words("function_words").items()}
 FUNCTION_WORDS = frozenset(chain(*_FUNCTION_WORDS.values()))
@@ -29,7 +30,8 @@ FUNCTION_WORDS = frozenset(chain(*_FUNCTION_WORDS.values()))
 _SMALL_TALK = _load_words("small_talk")
 _PHRASES = _SMALL_TALK.pop("unspaced")
 _COMMON_WORDS = {
-    language: words | _FUNCTION_WORDS.get(language, frozenset()) for language, words in _SMALL_TALK.items()
+    language: words | _FUNCTION_WORDS.get(language, frozenset()) | _NEGATIONS.get(language, frozenset())
+    for language, words in _SMALL_TALK.items()
 }
 _LANGUAGES_OF: dict[str, tuple[str, ...]] = {
     word: tuple(language for language, words in _COMMON_WORDS.items() if word in words)
@@ -76,6 +78,16 @@ _SCRIPT_STEMMERS = {
 _NOT_LATIN = frozenset(chain(*_SCRIPT_STEMMERS.values()))
 LANGUAGES = frozenset(snowballstemmer.algorithms())
 """The languages whose words can be stemmed."""
+_TELLING_LETTERS = {
+    "pl": re.compile("[ąćęłńśźż]"),
+    "tr": re.compile("[ğş\u0131]"),
+    "pt": re.compile("[ãõ]"),
+    "es": re.compile("[ñ]"),
+    "fr": re.compile("[èêçœ]"),
+    "sv": re.compile("[å]"),
+    "de": re.compile("[äöüß]"),
+}
+"""Letters that tell the language of a text that has no common word."""
 # Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words.
 _UNSPACED = re.compile(
     "[\u3005\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+"
@@ -184,10 +196,15 @@ def _token_texts(tokens: tuple[Token, ...]) -> Iterator[str]:
 
 
 def _detect_languages(words: Sequence[str]) -> tuple[str, ...]:
-    """Return the languages to which most of the common words of a text belong; several, if they have equally many."""
+    """Return the languages to which most of the common words of a text belong; several, if they have equally many.
+
+    Without such words, the letters of a language tell it.
+    """
     common = filter(None, map(_LANGUAGES_OF.get, map(str.casefold, words)))
     counts = Counter(chain.from_iterable(common))
-    most = max(counts.values(), default=0)
+    if not counts:
+        return tuple(language for language, letters in _TELLING_LETTERS.items() if any(map(letters.search, words)))[:1]
+    most = max(counts.values())
     return tuple(sorted(language for language, count in counts.items() if count == most))
 
 

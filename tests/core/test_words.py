@@ -43,6 +43,15 @@ def test_words_that_are_the_same_share_a_token(one: str, other: str):
 
 
 @pytest.mark.parametrize(
+    ("text", "question"),
+    [("Verträgt keine Krabben", "Ist da eine Krabbe drin?"), ("Krabbensuppe, Häuser", "Welches Haus ist das?")],
+)
+def test_the_language_of_a_text_is_told_by_its_common_words_or_its_letters(text: str, question: str):
+    """So a short text and a question in another language than the usual one are stemmed alike."""
+    assert {token for token in weigh_tokens(question) if len(token) > 3} & count_tokens(text).keys()
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("1,250", "250"),
