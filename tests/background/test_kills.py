@@ -139,7 +139,11 @@ def test_kills_at_random_moments_lose_and_double_nothing(victim, tmp_path, empty
 def _kill(victim, fleet, url):
     if victim == "postgres":
         # One of its processes that dies so takes all connections with it; then it recovers from its log.
-        with psycopg.connect(url, autocommit=True) as connection:
+        try:
+            connection = psycopg.connect(url, autocommit=True)
+        except psycopg.OperationalError:
+            return 0  # it recovers still
+        with connection:
             found = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
             )
@@ -156,11 +160,21 @@ def _kill(victim, fleet, url):
     return 0
 
 
+def _answers(url):
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def _wait_until_learnt(url, folder):
     """Return how often each thing was learnt, and the numbers of the turns whose answer is in a checkpoint."""
     from people import echo, machine
 
     deadline = time.monotonic() + 200
+    while not _answers(url):
+        time.sleep(0.5)
     with (
         HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as store,
         PostgresSaver.from_conn_string(url) as saver,
