@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -173,6 +174,8 @@ def drain(url: str, concurrency: int) -> None:
     """Work off the queue when told so, in a process of its own."""
     with HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as store:
         machine = machine_of(store, "queue", 0.05)
+        import_module("procrastinate")
+        machine.jobs.pending()
         print("ready", flush=True)
         sys.stdin.readline()
         machine.worker(concurrency=concurrency).drain()
