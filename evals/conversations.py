@@ -42,6 +42,8 @@ class Wanted(_Row):
     """The field, for a profile."""
     replaces: str = ""
     """Label of the known learning that it replaces."""
+    audience: str = ""
+    """Name of the scope in which it belongs; a right edit elsewhere is misplaced."""
     forgets: str = ""
     """Label of the known learning to forget; then nothing else is expected of the edit."""
 

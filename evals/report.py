@@ -14,7 +14,7 @@ Scored = Sequence[tuple[Conversation, Score]]
 def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> str:
     """Return the figures as a text table, totals last."""
     width = max((len(conversation.name) for conversation, _ in scored), default=20)
-    rows = [f"{'conversation':<{width}}  right  wrong  expected  precision  recall  junk  dropped"]
+    rows = [f"{'conversation':<{width}}  right  wrong  expected  precision  recall  junk  dropped  misplaced"]
     for conversation, score in scored:
         rows.append(_row(conversation.name, score, width))
         if detail:
@@ -59,7 +59,7 @@ def _score_as_json(score: Score) -> Mapping[str, Any]:
 def _row(name: str, score: Score, width: int) -> str:
     counts = f"{score.right:>5}  {score.wrong:>5}  {score.expected:>8}"
     shares = f"{_share(score.precision):>9}  {_share(score.recall):>6}"
-    return f"{name:<{width}}  {counts}  {shares}  {score.junk:>4}  {score.dropped:>7}"
+    return f"{name:<{width}}  {counts}  {shares}  {score.junk:>4}  {score.dropped:>7}  {score.misplaced:>9}"
 
 
 def _share(share: float | None) -> str:

@@ -11,6 +11,9 @@ An *edit* is a new learning, or a known learning that is gone although no expect
   summary and the entities that the conversation names are allowed too.
 - Any other edit is *wrong*, and so is one that contains a forbidden word.
 
+A right edit is *misplaced* if the expectation names its audience and it is in another scope: a person's matter in the
+team's, or the team's in one person's. It counts as right all the same, and is reported beside.
+
 Then precision = right ÷ (right + wrong), recall = right ÷ expected, and junk is the number of wrong edits in
 conversations from which nothing should be learnt. Totals are of sums, so a conversation weighs as much as it has edits.
 """
@@ -35,6 +38,8 @@ class Score:
     """Wrong edits from conversations that should teach nothing."""
     dropped: int = 0
     """Invalid edits and failed extractions."""
+    misplaced: int = 0
+    """Right edits that are in another scope than they belong to."""
     missed: tuple[str, ...] = field(default=())
     mistakes: tuple[str, ...] = field(default=())
     problems: tuple[str, ...] = field(default=())
@@ -61,6 +66,7 @@ def score(conversation: Conversation, outcome: Outcome) -> Score:
     met = _match(possible)
     forgot = {number for number, wanted in enumerate(conversation.expect) if wanted.forgets in gone}
     used = {id(clean[index]) for index in met.values()}
+    places = [(conversation.expect[wanted].audience, clean[index].scope.name) for wanted, index in met.items()]
     wrong = [
         learning.text
         for learning in new
@@ -75,6 +81,7 @@ def score(conversation: Conversation, outcome: Outcome) -> Score:
         expected=len(conversation.expect),
         junk=0 if conversation.expect else len(wrong),
         dropped=len(outcome.dropped),
+        misplaced=sum(bool(wanted) and wanted != place for wanted, place in places),
         missed=tuple(str(_describe(w)) for number, w in enumerate(conversation.expect) if number not in right),
         mistakes=tuple(wrong),
         problems=outcome.dropped,
@@ -85,7 +92,10 @@ def total(scores: Iterable[Score]) -> Score:
     """Return the sums of the scores."""
     rows = list(scores)
     return Score(
-        *(sum(getattr(row, name) for row in rows) for name in ("right", "wrong", "expected", "junk", "dropped"))
+        *(
+            sum(getattr(row, name) for row in rows)
+            for name in ("right", "wrong", "expected", "junk", "dropped", "misplaced")
+        )
     )
 
 

@@ -47,6 +47,7 @@ def _edit(conversation: Conversation, wanted: Wanted, shown: str) -> dict[str, A
         return {"edit": "forget", **place}
     words = " ".join(word.split("|")[0] for word in wanted.words)
     kind = wanted.kind.split("|")[0]
+    place |= {"audience": wanted.audience} if wanted.audience else {}
     return {"edit": kind, **FILLED[kind](words, wanted.field.split("|")[0] or "expertise"), **place}
 
 
@@ -78,6 +79,16 @@ def test_a_perfect_model_has_perfect_figures():
 
     assert [] == [name for name, found in scores.items() if found.missed or found.mistakes or found.dropped]
     assert (1, 1, 0) == (scores["sum"].precision, scores["sum"].recall, scores["sum"].junk)
+
+
+def test_a_right_edit_in_the_wrong_place_is_misplaced():
+    """It is right, and reported beside."""
+    conversation = next(one for one in conversations() if one.name.startswith("a son's illness"))
+    wanted = conversation.expect[0].model_copy(update={"audience": "team"})
+    told = conversation.model_copy(update={"expect": (wanted,)})
+    found = score(conversation, learn(conversation, ScriptedModel(perfect(told))))
+
+    assert (1, 1) == (found.right, found.misplaced)
 
 
 def test_a_silent_model_recalls_nothing():

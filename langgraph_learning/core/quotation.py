@@ -53,6 +53,11 @@ def find_claims(text: str) -> str:
     return "\n".join(sentence for sentence in sentences if sentence and not _is_errand(sentence))
 
 
+def says_nothing(text: str) -> bool:
+    """Return True if a message only thanks, agrees, praises or says goodbye."""
+    return bool(_CLOSING.fullmatch(text.strip()))
+
+
 def is_off_record(text: str) -> bool:
     """Return True if a message asks not to be remembered."""
     return bool(_OFF_RECORD.search(split_message(text).own))
@@ -88,6 +93,9 @@ _UNSPACED_ERRAND = re.compile(
 )
 _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
+)
+_CLOSING = re.compile(
+    rf"(?:(?:{'|'.join(words.strip() for words in _WORDS['closings'].values())})[\s,.!~。！、]*)+", re.IGNORECASE
 )
 _OFF_RECORD = _compile_words(_WORDS["off_record"])
 _HEADER = {

@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import SearchOp
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from langgraph_learning.core.flow import Flow, as_flow, gather, search
 from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.limits import MAX_CHUNKS, MAX_EDITS, MAX_REPORT_CHARS
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.core.quotation import find_claims, is_off_record, split_message
+from langgraph_learning.core.quotation import find_claims, is_off_record, says_nothing, split_message
 from langgraph_learning.core.records import Edit, explain_error, identity_of
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ROOT, Caller, ItemRef, Namespace, Scope
@@ -58,6 +58,8 @@ MESSAGES_BEFORE = 6
 """How many messages that were read already are shown again, so that an answer to them can be understood."""
 TOKENS_BEFORE = 150
 """Tokens of each of them at most."""
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e", ":")
+"""Marks by which an agent's answer asks something or lists a choice."""
 MAX_CLOSED = 200
 """How many statements that must not be learnt again are read from one namespace."""
 MAX_CANDIDATES_SHOWN = 20
@@ -276,8 +278,10 @@ class Extraction:
         While the model cannot be reached, no message is set aside. It can be reached if it answers for another chunk.
         """
         reading = Reading()
-        if not any(store.model_kinds and store.name not in background.opted_out for store in self.stores):
-            reading.read = [line for chunk in chunks for line in chunk]
+        lines = [line for chunk in chunks for line in chunk]
+        wanted = any(store.model_kinds and store.name not in background.opted_out for store in self.stores)
+        if not wanted or _says_nothing_new(turn, lines):
+            reading.read = lines
             return reading
         saved = find_saved(unread.messages, self._records_of_tools)
         failed: list[tuple[Sequence[Line], Exception]] = []
@@ -560,6 +564,20 @@ def process_edits(store: LearningStore, edits: Sequence[Edit], known: Sequence[L
                 f"{store.name}.process returned a learning of {learning.store_name}: each keeps its own."
             )
     return learnings
+
+
+def _says_nothing_new(turn: Turn, lines: Sequence[Line]) -> bool:
+    """Return True if no model need be asked: the user only thanks or agrees, and to no question or offer.
+
+    In doubt a model is asked.
+    """
+    said = [line for line in lines if line.channel == "user"]
+    closes = bool(said) and all(says_nothing(message_text(line.message)) and not line.revision for line in said)
+    if not closes or any(isinstance(line.message, ToolMessage) or line.other for line in lines):
+        return False
+    before = [*takewhile(lambda message: message is not said[0].message, turn.messages)]
+    answers = [message_text(message) for message in before if isinstance(message, AIMessage)]
+    return not answers or not any(mark in answers[-1] for mark in _QUESTION_MARKS)
 
 
 def _forget_and_replace(edit: Edit, lines: Sequence[Line]) -> list[Edit]:
