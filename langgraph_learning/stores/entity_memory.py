@@ -23,6 +23,8 @@ NAMED_RELEVANCE = 0.7
 """Relevance of what is known of an entity that the question names."""
 RELATED_RELEVANCE = 0.65
 """Relevance of what is known of the entities related to it."""
+SIBLING_SHARE = 0.4
+"""Share of its relevance that a statement keeps if the question names another entity of the same kind."""
 
 
 class Entity(Record):
@@ -98,6 +100,7 @@ class EntityMemory(LearningStore):
         reads: list[Flow[Any]] = [self._search(request), directory]
         found: list[Learning]
         found, items = yield from gather(reads)
+        found = [_lower_sibling(learning, request.query) for learning in found]
         known = read_found(items, namespaces, request.scale)
         named = _find_named([*known, *found], request.query)
         if not named:
@@ -182,6 +185,32 @@ def _is_named(name: str, question: str) -> bool:
         return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", question) for word in words)
     bare = plain_words(name).removeprefix("the ")
     return bool(informative_words(name)) and f" {bare} " in f" {plain_words(question)} "
+
+
+def _lower_sibling(learning: Learning, question: str) -> Learning:
+    """Return a learning with less relevance if it is about another one of the kind that the question names."""
+    if learning.relevance is None or not any(_is_sibling(end, question) for end in _ends(learning)):
+        return learning
+    return learning.model_copy(update={"relevance": learning.relevance * SIBLING_SHARE})
+
+
+def _is_sibling(name: str, question: str) -> bool:
+    """Return True if a question names another one of the same kind: the Basel branch, not the Lyon branch."""
+    words, own = re.findall(r"[\w-]+", question), re.findall(r"[\w-]+", name)
+    plain = [word.casefold() for word in words]
+    found = [word for word in own if (word in words if word.isupper() else word.casefold() in plain)]
+    shared = {word.casefold() for word in found}
+    missing = [word for word in own if word not in found and _tells_apart(word)]
+    if not missing or not any(informative_words(word) for word in shared):
+        return False
+    beside = {at + step for at, word in enumerate(plain) if word in shared for step in (-1, 1)}
+    # The first word of a sentence has a capital, whatever it is.
+    return any(0 < at < len(words) and plain[at] not in shared and _tells_apart(words[at]) for at in beside)
+
+
+def _tells_apart(word: str) -> bool:
+    """Return True for a proper name, a number or a code."""
+    return word[0].isupper() or any(char.isdigit() for char in word)
 
 
 def _lift(learnings: Sequence[Learning], names: Mapping[str, str], least: float) -> list[Learning]:

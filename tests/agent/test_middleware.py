@@ -136,8 +136,21 @@ def test_the_stream_tells_what_was_recalled_and_learnt():
     assert ["Likes tea"] == [learnt["text"] for event in first for learnt in event["learning"].get("learned", ())]
     assert ["Likes tea"] == [learnt["text"] for event in second for learnt in event["learning"].get("recalled", ())]
     assert ["learnings", "default", "user", "alex", "user_memory"] == second[0]["learning"]["recalled"][0]["namespace"]
-    assert 0 < second[0]["learning"]["recalled"][0]["relevance"] <= 1
+    assert 1 == second[0]["learning"]["recalled"][0]["rank"]
     assert [1] == [event["learning"]["usage"]["calls"] for event in first if "usage" in event["learning"]]
+
+
+def test_the_stream_tells_relevance_and_rank_and_what_was_left_out(postgres_store: BaseStore):
+    """Where the store has scores; and why something that was found is not shown."""
+    others = [observation(f"Has walked up hill number {number}, which is high") for number in range(30)]
+    learning = machine([edits(observation("Likes tea"), *others), NOTHING], store=postgres_store)
+    agent = agent_of(learning, echo(), postgres_store)
+    list(agent.stream(said("I like tea and hills"), thread("a"), context=ALEX, stream_mode="custom"))
+    (event, *_) = agent.stream(said("Who likes tea?"), thread("b"), context=ALEX, stream_mode="custom")
+    (recalled,) = event["learning"]["recalled"]
+
+    assert (1, True) == (recalled["rank"], 0.45 <= recalled["relevance"] <= 1)
+    assert {"below the bar"} == {found["reason"] for found in event["learning"]["left_out"]}
 
 
 def test_the_stream_has_no_texts_unless_they_are_wanted():

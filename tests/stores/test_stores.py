@@ -49,10 +49,12 @@ from langgraph_learning.core.flow import Flow, batch
 from langgraph_learning.core.learning import Learning, Source, Status
 from langgraph_learning.core.policy import Sharing
 from langgraph_learning.core.records import Edit
+from langgraph_learning.core.relevance import BAR
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.extract.schema import edit_schema, parse_record
 from langgraph_learning.stores.base import Request
+from langgraph_learning.stores.entity_memory import _lower_sibling
 from langgraph_learning.stores.user_memory import Observation
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -526,3 +528,31 @@ def test_an_alias_leads_to_what_is_known_under_the_main_name(postgres_store: Bas
     view = shown(postgres_store, EntityMemory(scope=Scope.TEAM), question, SAM)
 
     assert found == ("settles after 60 days" in view or "locks its door" in view)
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "sibling"),
+    [
+        ("Lyon branch", "When does the Basel branch close?", True),
+        ("Hall A", "Is there a lift in hall B?", True),
+        ("printer 12", "Why is printer 14 offline?", True),
+        ("Lyon branch", "When does the Lyon branch close?", False),
+        ("Lyon branch", "When does the branch close?", False),
+        ("Plus plan", "What does the plan cost?", False),
+        ("the label printer", "Why is the label printer in Basel offline?", False),
+        ("Alex", "What did Sam say?", False),
+    ],
+)
+def test_another_one_of_the_kind_that_is_asked_about_is_told_apart(name: str, question: str, sibling: bool):
+    """What closes at noon in Lyon says nothing about Basel."""
+    fact = Learning(
+        namespace=Caller.of(SAM).namespace(Scope.TEAM, "entity_memory"),
+        key="k",
+        kind="fact",
+        text=f"{name}: closes at noon",
+        data={"entity": name, "fact": "closes at noon", "as_of": None},
+        learned_at=datetime.now(UTC),
+        relevance=0.9,
+    )
+
+    assert sibling == (_lower_sibling(fact, question).relevance < BAR)
