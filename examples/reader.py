@@ -147,7 +147,7 @@ def _calls(call: ModelCall) -> Iterator[ToolCall]:
 
 
 def _branches(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = schema["properties"]["edits"]["items"]["anyOf"]
+    found: list[dict[str, Any]] = schema["properties"]["edits"]["items"]["properties"]["note"]["anyOf"]
     return found
 
 
