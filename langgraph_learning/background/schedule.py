@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage
 
 from langgraph_learning.errors import Misconfigured
 
@@ -62,11 +62,6 @@ class Schedule:
     def decides(self) -> bool:
         """True if it does not learn after every answer."""
         return self.when is not None or self.every > 1
-
-
-def count_user_messages(messages: Sequence[AnyMessage]) -> int:
-    """Return the number of messages of the user."""
-    return sum(isinstance(message, HumanMessage) for message in messages)
 
 
 def backoff(attempts: int) -> float:

@@ -32,9 +32,6 @@ _TYPOGRAPHY = {
 _VARIATION_SELECTORS = frozenset(map(chr, [0x034F, *range(0xFE00, 0xFE10)]))
 _FULL_STOPS = " .!\u3002\uff61\u0964\u0965\u06d4\u0589\u1362\u104a\u104b\u17d4\u17d5\u1803\u1809\ua4ff\u2e3c"
 """Full stops and exclamation marks of many scripts, as NFKC leaves them."""
-_QUOTATION = re.compile(
-    r"(?s:```.*?(?:```|\Z))|^\s*>.*$|(?s:[\"\u201c\u201e\u00ab].*?(?:[\"\u201d\u201c\u00bb]|\Z))", re.MULTILINE
-)
 # Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words.
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
 
@@ -101,24 +98,6 @@ def contradicts(statement: str, text: str) -> bool:
     mostly_reversed = len(reversed_stems) * 2 > len(shared_stems)
     equally_often = _count_negations(ours, reversed_stems) == _count_negations(theirs, reversed_stems)
     return bool(reversed_stems) and (mostly_reversed or not equally_often)
-
-
-def strip_quotations(message: str) -> str:
-    """Remove what a message quotes: code blocks, lines that start with `>`, and text between quotation marks."""
-    return _QUOTATION.sub(" ", message)
-
-
-def is_mostly_own(statement: str, message: str) -> bool:
-    """Return True if a message supports a statement in the writer's own words.
-
-    At least half of the statement's content words and all of its numbers must be in the message, outside quotations,
-    and the message must not say the opposite.
-    """
-    own_text = strip_quotations(message)
-    stems, own_stems = content_stems([statement]), content_stems([own_text])
-    numbers = {stem for stem in stems if stem.isdigit()}
-    enough = len(stems & own_stems) * 2 >= len(stems)
-    return enough and numbers <= own_stems and not contradicts(statement, own_text)
 
 
 def text_values(data: Any) -> Sequence[str]:
