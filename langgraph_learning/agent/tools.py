@@ -24,7 +24,7 @@ from langgraph_learning.agent.steps import Loop
 from langgraph_learning.background.learner import UPDATE_ATTEMPTS
 from langgraph_learning.core.events import describe_written
 from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, gather, limit_store_waiting
-from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, save_tool_name
+from langgraph_learning.core.keys import FORGET_TOOL, SEARCH_TOOL, SHORT_KEY, save_tool_name
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.records import FORGET, Edit, explain_error, raw_links
@@ -38,6 +38,7 @@ from langgraph_learning.extract.extraction import drop_forgotten, process_edits,
 from langgraph_learning.extract.schema import field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
 from langgraph_learning.extract.validation import EditValidator, ToolCallIds
+from langgraph_learning.recall.injection import read_context
 from langgraph_learning.stores.base import EditKind, LearningStore, Request, Turn, name_kinds, readable_namespaces
 from langgraph_learning.stores.rendering import render_provenance
 from langgraph_learning.update.opt_out import read_opt_outs
@@ -178,7 +179,7 @@ class Toolbox:
 
     def _find_active(self, key: str, call: ToolCallContext) -> Flow[Learning]:
         namespaces = readable_namespaces(self._stores, call.turn.caller)
-        found = yield from find(namespaces, key, Status.ACTIVE)
+        found = yield from find(namespaces, _complete_key(key, call.run), Status.ACTIVE)
         if found is None:
             raise ToolException(f"Nothing known has the key {key!r}. search_learnings tells the keys.")
         return found.learning
@@ -295,6 +296,14 @@ def _state_mapping(state: Any) -> Mapping[str, Any]:
     if isinstance(state, Mapping):
         return state
     return {"messages": state} if isinstance(state, list) else vars(state)
+
+
+def _complete_key(key: str, run: RunContext) -> str:
+    """Return the key of the one learning in the agent's context whose key begins so; else the key as it was given."""
+    context = read_context(run.config)
+    shown = {ref_key for _, ref_key in context.learnings} if context else set()
+    beginning = [shown_key for shown_key in shown if shown_key.startswith(key)]
+    return beginning[0] if len(key) >= SHORT_KEY and len(beginning) == 1 else key
 
 
 def _first_parameter(function: Callable[..., Any]) -> str:

@@ -24,6 +24,8 @@ INSTRUCTIONS_BLOCK = "approved_instructions"
 """Name of the only block of the context that holds instructions."""
 RESERVED_NAMES = frozenset({CURSOR, SHOWN, VOTES, OPTED_OUT, INSTRUCTIONS_BLOCK})
 """Names that no learning store can have."""
+SHORT_KEY = 8
+"""Characters of a learning's key that an agent is shown at least; its tools take them for the whole key."""
 MAX_KEY_BYTES = 500
 """Longest id of a message that is an item key as it is. Real ones have less than 100; a client may send anything."""
 SEARCH_TOOL = "search_learnings"

@@ -129,8 +129,8 @@ def cut(text: str, limit: int) -> str:
 
 
 def escape_markup(text: str) -> str:
-    """Escape a text so that no character in it opens or closes a tag."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Escape a text so that nothing in it opens or closes a tag. The `&` of a name ("R&D") stays as it was said."""
+    return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def escape_line(text: str) -> str:

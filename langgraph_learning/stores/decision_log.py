@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic.json_schema import SkipJsonSchema
 
+from langgraph_learning.core.keys import SHORT_KEY
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.records import Record, kind_of
 from langgraph_learning.core.scopes import Caller
@@ -12,8 +13,6 @@ from langgraph_learning.core.text import escape_line, normalize
 from langgraph_learning.stores.base import LearningStore, Request
 from langgraph_learning.stores.rendering import render_provenance
 
-SHORT_KEY = 8
-"""Characters of a decision's key that are shown, to tell it from others."""
 _WORKED_PREFIX = {True: "worked: ", False: "did not work: ", None: ""}
 
 

@@ -21,6 +21,7 @@ from psycopg_pool import PoolClosed
 from pydantic import BaseModel
 
 from langgraph_learning import (
+    DecisionLog,
     EntityMemory,
     LearnedKnowledge,
     LearningContext,
@@ -130,6 +131,25 @@ async def test_the_async_tools_do_the_same(astore: BaseStore):
         )
     ]
     assert [] == await learning.alearnings(ALEX)
+
+
+def test_a_tool_takes_the_short_key_that_the_agent_was_shown(store: BaseStore):
+    """The log of decisions shows the first characters of a key."""
+    fields = {"reasoning": "Split payments", "alternatives": [], "context": None, "confidence": "high"}
+    learning = machine(
+        [edits(edit("decision", decision="Use Webster", **fields)), NOTHING], [DecisionLog(tools=True)], store=store
+    )
+
+    def forget(shown: list[BaseMessage]) -> AIMessage:
+        found = re.search(r"\[([0-9a-f]{8})\]", prompt(shown))
+        return calls(call("forget_learning", key=found.group(1))) if found else AIMessage("Not shown.")
+
+    agent = talk(learning, ["Good.", forget, "Done."])
+    agent.invoke(said("We take Webster, for it splits payments."), thread("a"), context=ALEX)
+    state = agent.invoke(said("Forget the decision for Webster"), thread("b"), context=ALEX)
+
+    assert results(state)[-1].text.startswith("Forgotten: Use Webster")
+    assert [] == learning.learnings(ALEX)
 
 
 def test_three_saves_at_once_are_three_learnings(store: BaseStore):
@@ -428,12 +448,12 @@ def test_what_was_looked_up_is_not_learnt_again(store: BaseStore):
     learning = machine([edits(observation("Likes tea")), NOTHING, NOTHING], [UserMemory(tools=True)], store=store)
     answers = ["Good.", calls(call("search_learnings", query="tea")), "Tea.", "Bye."]
     agent = talk(learning, answers)
-    for text in ("I like tea", "What to drink?", "Thanks"):
+    for text in ("I like tea", "What to drink?", "Something cold"):
         agent.invoke(said(text), thread("a"), context=ALEX)
 
     read = [shown[1].text.split("<conversation>")[1] for shown in learner(learning).shown]
     assert not any("What is known" in text or "search_learnings" in text for text in read)
-    assert ["[1] user alex: Thanks", "[2] agent: Bye."] == read[2].strip().splitlines()[:2]
+    assert ["[1] user alex: Something cold", "[2] agent: Bye."] == read[2].strip().splitlines()[:2]
 
 
 def test_nothing_is_saved_or_looked_up_where_that_is_switched_off(store: BaseStore):

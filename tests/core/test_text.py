@@ -104,6 +104,11 @@ def test_escaped_text_stays_on_one_line_and_opens_no_tag(text: str):
     assert not set("<>\n") & set(escaped)
 
 
+def test_the_ampersand_of_a_name_stays():
+    """A model would repeat "R&amp;D" to the user."""
+    assert "R&D at Keller & Sons" == escape_line("R&D at Keller & Sons")
+
+
 @given(st.text(), st.integers(20, 200))
 def test_a_truncated_text_keeps_its_beginning_and_its_end(text: str, limit: int):
     """A short text is returned as it is."""
