@@ -20,6 +20,7 @@ from langgraph_learning import (
     UserProfile,
 )
 from langgraph_learning.core.transcript import Line
+from langgraph_learning.extract.prompt import PROMPT
 from langgraph_learning.stores.base import Note, Turn
 from langgraph_learning.testing import HashEmbeddings, ScriptedModel
 
@@ -141,6 +142,11 @@ def thread(name: str) -> dict[str, Any]:
 def prompt(messages: Sequence[BaseMessage]) -> str:
     """All that a model was shown, as one text."""
     return "\n".join(message.text for message in messages)
+
+
+def is_extraction(messages: Sequence[BaseMessage]) -> bool:
+    """Whether a model is asked to extract, not to answer."""
+    return messages[0].text.startswith(PROMPT.template[:30])
 
 
 def repeat(messages: Sequence[BaseMessage]) -> str:

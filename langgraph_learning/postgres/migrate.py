@@ -210,10 +210,12 @@ def _find_text(index: IndexConfig, row: Row) -> str:
 
 
 def _delete_index(context: PlanContext, index: IndexConfig) -> Plan[None]:
-    names = ["delete all texts"]
+    names = ["delete all texts", "create vector extension"]
     if index.embeddings:
         # The vector index is dropped with its column: building it once at the end takes a fraction of the time.
-        names += ["create vector extension", "drop vector columns", "add vector columns", "add halves"]
+        names += ["drop vector columns", "add vector columns", "add halves"]
+    if context.hybrid:
+        names += ["add word columns", "create wordless index"]  # a store that searched by vectors alone has none
     yield from run_statements(_lock_schema(context), *(context.statements(name) for name in names))
 
 

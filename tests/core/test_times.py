@@ -77,7 +77,7 @@ def test_today_is_the_day_of_the_user(zone):
     days.add(today(zone))
     (shown,) = learner(learning).shown
 
-    assert any(f"Today is {day}." in prompt(shown) for day in days)
+    assert any(f", {day} (time zone {zone})." in prompt(shown) for day in days)
     noted = {found.text for found in learning.learnings(context)}
     assert any(f"alex ({day}): I move tomorrow" in noted for day in days)
 

@@ -7,7 +7,7 @@ from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.pregel.remote import RemoteGraph
 from openai_server import OpenAIServer
-from people import repeat
+from people import is_extraction, repeat
 
 from graphs import learning_agent, offline
 from langgraph_learning import LearningContext, LearningMachine
@@ -21,7 +21,7 @@ SAM = LearningContext(user_id="sam", team_ids=("acme",))
 
 def answer(messages):
     """Learn as the offline model does; answer with all that was shown."""
-    if messages[0].text.startswith("You watch a conversation"):
+    if is_extraction(messages):
         return {"edits": list(offline.edits(messages))}
     return repeat(messages)
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import MakeServer, Server
 from langchain_core.messages import BaseMessage
 from openai_server import OpenAIServer
-from people import conversation
+from people import conversation, is_extraction
 
 AGENT = "learning_agent"
 ALEX = {"user_id": "alex", "team_ids": ["acme"]}
@@ -23,7 +23,7 @@ class SlowReader:
 
     def __call__(self, messages: Sequence[BaseMessage]) -> Any:
         """Answer, or extract; an extraction of the text in `hold` waits."""
-        if not messages[0].text.startswith("You watch a conversation"):
+        if not is_extraction(messages):
             return "Good."
         said = [(number, text) for number, speaker, text in conversation(messages) if speaker.startswith("user")]
         if self.hold and any(self.hold in text for _, text in said):

@@ -5,14 +5,14 @@ import re
 import httpx
 import pytest
 from openai_server import OpenAIServer
-from people import repeat
+from people import is_extraction, repeat
 
 ASKED = "What do we know about deploys and merges?"
 
 
 def answer(messages):
     """Take each message for a lesson, one that says "not X" for a correction of what says X; else repeat what is shown."""
-    if not messages[0].text.startswith("You watch a conversation"):
+    if not is_extraction(messages):
         return f"I was shown: {repeat(messages[-1:])}"
     lesson = re.search(r"^\[1\] user \w+: (.*)$", messages[1].text, re.MULTILINE)[1]
     if lesson.endswith("?"):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from documentation import PROJECT, blocks_of
 from openai_server import OpenAIServer
+from people import is_extraction
 
 AGENT = "learning_agent"
 TAUGHT = "I'm Alex. I hate long meetings. The migration to GCP has three phases."
@@ -250,7 +251,7 @@ def test_a_second_message_waits_until_the_first_is_learnt(make_server):
     reading, go_on = threading.Event(), threading.Event()
 
     def answer(messages):
-        if not messages[0].text.startswith("You watch a conversation"):
+        if not is_extraction(messages):
             return "Good."
         reading.set()
         assert go_on.wait(60)
