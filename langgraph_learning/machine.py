@@ -330,15 +330,15 @@ class LearningMachine(Facade):
     def forget(self, context: LearningContext, *keys: str) -> int:
         """Delete learnings by key, including those they superseded; without keys, all that are the user's alone.
 
-        Those are private learnings, and proposals that rest on the user's words only. A thread's session is deleted
-        with `forget_thread`. Returns the number of deleted learnings. Raises `NotFound`, having deleted nothing, if
-        the caller can see nothing with one of the keys.
+        Those are private learnings, and proposals that rest on the user's words only, and the jobs that wait in a queue
+        to learn from them. A thread's session is deleted with `forget_thread`. Returns the number of deleted learnings.
+        Raises `NotFound`, having deleted nothing, if the caller can see nothing with one of the keys.
         """
-        return self._run(forgetting.forget(self.stores, _caller(context), keys))
+        return self._run(self._forget(_caller(context), keys))
 
     async def aforget(self, context: LearningContext, *keys: str) -> int:
         """Do as `forget` in async code."""
-        return await self._arun(forgetting.forget(self.stores, _caller(context), keys))
+        return await self._arun(self._forget(_caller(context), keys))
 
     def opt_out(self, context: LearningContext, *stores: str) -> int:
         """Stop learning from this user in the learning stores with these names, by default in all, until they opt in.
@@ -365,11 +365,20 @@ class LearningMachine(Facade):
 
         Messages stay marked as read, so that they are not learnt again. Returns the number of deleted learnings.
         """
-        return self._run(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
+        return self._run(self._forget_thread(_caller(context, thread_id)))
 
     async def aforget_thread(self, context: LearningContext, thread_id: str) -> int:
         """Do as `forget_thread` in async code."""
-        return await self._arun(forgetting.forget_thread(self.stores, _caller(context, thread_id)))
+        return await self._arun(self._forget_thread(_caller(context, thread_id)))
+
+    def _forget(self, caller: Caller, keys: Sequence[str]) -> Flow[int]:
+        if not keys:
+            yield from self._loop.dispatch.forget(caller, self._require_store())
+        return (yield from forgetting.forget(self.stores, caller, keys))
+
+    def _forget_thread(self, caller: Caller) -> Flow[int]:
+        yield from self._loop.dispatch.forget(caller, self._require_store())
+        return (yield from forgetting.forget_thread(self.stores, caller))
 
     def forget_session(self, context: LearningContext, thread_id: str, *, store: BaseStore | None = None) -> int:
         """Delete what belongs to a thread itself, because the thread was deleted; what was taught there stays.

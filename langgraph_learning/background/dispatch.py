@@ -69,6 +69,10 @@ class Dispatch(Protocol):
         """Learn from the turn, or see to it that it is learnt from."""
         ...
 
+    def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Leave out what waits to be learnt from a user: from the caller's thread, or from all."""
+        ...
+
 
 class InRun:
     """Learns in the run itself, after the answer."""
@@ -94,6 +98,10 @@ class InRun:
         if ceiling:
             return Handover(waiting=ceiling)
         return Handover((yield from self._learner.extract(turn)))
+
+    def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Do nothing: no work waits outside of a run."""
+        yield from ()
 
 
 class InQueue:
@@ -121,6 +129,11 @@ class InQueue:
         messages, whole = choose_messages(work)
         yield from self._add(work, messages, whole=whole, delay=schedule.quiet if due else schedule.unanswered)
         return Handover(waiting="a worker learns from it")
+
+    def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Delete the user's jobs, which carry messages."""
+        yield from self._queue.set_up(store)
+        yield from self._queue.forget(caller)
 
     def _add(self, work: Work, messages: Sequence[AnyMessage], *, whole: bool, delay: float) -> Flow[None]:
         ceiling = max(self._schedule.at_latest, delay if self._schedule.decides else 0)

@@ -237,6 +237,14 @@ class Queue:
         if not (yield from self._run("drop", id=job)):
             raise NotFound(f"No job {job} waits or was set aside.")
 
+    def forget(self, caller: Caller) -> Flow[int]:
+        """Delete the jobs of a user that do not run, with the messages they carry: of the caller's thread, or all.
+
+        Returns how many.
+        """
+        lock = thread_lock(caller, "") if caller.thread else None
+        return len((yield from self._run("forget", tenant=caller.tenant, user=caller.user, lock=lock)))
+
     def hurry(self, lock: str | None = None) -> Flow[int]:
         """Make jobs that wait due now, those of one thread or all; return how many."""
         return len((yield from self._run("hurry", lock=lock)))

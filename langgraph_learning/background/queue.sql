@@ -97,6 +97,14 @@ DELETE FROM procrastinate_jobs
  WHERE id = %(id)s AND queue_name = %(queue)s AND task_name = %(task)s AND status IN ('todo', 'failed')
 RETURNING id;
 
+-- forget --
+-- Delete the jobs of a user that do not run, in one thread or in all.
+DELETE FROM procrastinate_jobs
+ WHERE queue_name = %(queue)s AND task_name = %(task)s AND status <> 'doing'
+   AND args #>> '{context,tenant_id}' = %(tenant)s AND args #>> '{context,user_id}' = %(user)s
+   AND (%(lock)s::text IS NULL OR lock = %(lock)s)
+RETURNING id;
+
 -- stalled --
 -- Jobs whose worker is gone, or has shown no sign of life for `seconds`.
 SELECT job.id

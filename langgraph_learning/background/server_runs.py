@@ -7,6 +7,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from langchain_core.messages import convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.store.base import BaseStore
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import NotFoundError
@@ -18,6 +19,7 @@ from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.queue import JobArgs, caller_lock
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, wait_for
+from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.speakers import find_latest
 from langgraph_learning.errors import Misconfigured
 
@@ -52,6 +54,10 @@ class OnServer:
         delay = self._schedule.quiet if due else self._schedule.unanswered
         yield from wait_for(schedule_run(get_client(), args, delay=delay, ceiling=self._schedule.at_latest))
         return Handover(waiting="another run learns from it")
+
+    def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Do nothing: a run that waits belongs to the server, where its owner can delete it."""
+        yield from ()
 
 
 async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, ceiling: float) -> str:

@@ -524,3 +524,30 @@ class TestSetUp:
         with HybridPostgresStore.from_conn_string(empty_database_url) as store, ThreadPoolExecutor(8) as pool:
             machines = [queued([], store) for _ in range(8)]
             assert [0] * 8 == list(pool.map(lambda one: one.jobs.pending(), machines))
+
+
+@pytest.mark.parametrize("way", ["user", "thread"])
+def test_forgetting_drops_what_waits_to_be_learnt(postgres_store, way):
+    """A job carries the user's words, and would teach them again. Jobs of others stay."""
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(echo())
+    agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+    agent.invoke(said("I like coffee"), thread("b"), context=ALEX)
+    agent.invoke(said("I like milk"), thread("c"), context=SAM)
+    if way == "user":
+        learning.forget(ALEX)
+    else:
+        learning.forget_thread(ALEX, "a")
+    learning.worker().drain()
+
+    assert ([] if way == "user" else ["I like coffee"]) == texts(learning)
+    assert ["I like milk"] == texts(learning, SAM)
+
+
+async def test_async_code_drops_it_as_well(postgres_store):
+    """With `aforget`."""
+    learning = queued(notes_what_users_say, postgres_store)
+    await learning.wrap(echo()).ainvoke(said("I like tea"), thread("a"), context=ALEX)
+    await learning.aforget(ALEX)
+
+    assert 0 == await learning.jobs.apending()
