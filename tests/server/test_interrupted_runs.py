@@ -1,12 +1,11 @@
 """Runs on the server that end in the middle of an extraction: nothing is lost, and nothing is learnt twice."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
-from conftest import MakeServer, Server
 from langchain_core.messages import BaseMessage
 from openai_server import OpenAIServer
 from people import conversation, is_extraction
@@ -55,7 +54,7 @@ def reader() -> SlowReader:
 
 
 @pytest.fixture(scope="module")
-def server(make_server: MakeServer, reader: SlowReader) -> Iterator[Server]:
+def server(make_server, reader: SlowReader):
     """Give a running server without authentication, whose model is `reader`."""
     with OpenAIServer(reader) as openai:
         made = make_server(authenticated=False, OPENAI_BASE_URL=openai.url, OPENAI_API_KEY="none")
@@ -68,13 +67,13 @@ def run_of(text: str, **options: Any) -> Any:
     return {"input": {"messages": [{"role": "user", "content": text}]}, "context": ALEX, **options}
 
 
-def learnt(server: Server, word: str) -> list[str]:
+def learnt(server, word: str) -> list[str]:
     """What was learnt with a word in it, once for every time."""
     items = server.items("learnings", "default", "user", "alex", "user_memory")
     return sorted(item.value["text"] for item in items if word in item.value["text"])
 
 
-def spoken(server: Server, word: str) -> list[str]:
+def spoken(server, word: str) -> list[str]:
     """The messages of the user with a word in them, as the verbatim store has them."""
     items = server.items("learnings", "default", "user", "alex", "episodes")
     texts = [item.value["data"]["said"] for item in items if item.value["data"]["speaker"] == "alex"]
@@ -89,7 +88,7 @@ def in_thread(client: Any, thread: str) -> list[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["reject", "enqueue", "interrupt", "rollback"])
-def test_a_second_message_in_the_middle_of_an_extraction(server: Server, reader: SlowReader, strategy: Any):
+def test_a_second_message_in_the_middle_of_an_extraction(server, reader: SlowReader, strategy: Any):
     """With every strategy, what is in the thread afterwards is learnt, each message once, and nothing else."""
     client = server.anybody()
     thread = client.threads.create()["thread_id"]
@@ -118,7 +117,7 @@ def test_a_second_message_in_the_middle_of_an_extraction(server: Server, reader:
 
 @pytest.mark.long
 @pytest.mark.parametrize("action", ["interrupt", "rollback"])
-def test_a_run_that_is_cancelled_in_the_middle_of_an_extraction(server: Server, reader: SlowReader, action: Any):
+def test_a_run_that_is_cancelled_in_the_middle_of_an_extraction(server, reader: SlowReader, action: Any):
     """The next turn learns what the cancelled one could not, unless it was taken back as a whole."""
     client = server.anybody()
     thread = client.threads.create()["thread_id"]
@@ -136,7 +135,7 @@ def test_a_run_that_is_cancelled_in_the_middle_of_an_extraction(server: Server, 
 
 
 @pytest.mark.long
-def test_a_server_that_is_killed_in_the_middle_of_an_extraction(server: Server, reader: SlowReader):
+def test_a_server_that_is_killed_in_the_middle_of_an_extraction(server, reader: SlowReader):
     """After the restart everything that the thread still has is learnt, each message once."""
     client = server.anybody()
     thread = client.threads.create()["thread_id"]

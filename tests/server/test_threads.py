@@ -4,7 +4,6 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Server
 
 AGENT = "learning_agent"
 
@@ -24,12 +23,12 @@ def new_thread(client: Any) -> str:
     return str(client.threads.create()["thread_id"])
 
 
-def of_thread(server: Server, thread: str) -> list[Any]:
+def of_thread(server, thread: str) -> list[Any]:
     return server.items("learnings", "default", "thread", thread)
 
 
 @pytest.mark.parametrize("way", ["delete", "prune"])
-def test_a_deleted_thread_takes_its_session_along(server: Server, way: str):
+def test_a_deleted_thread_takes_its_session_along(server, way: str):
     """Nothing is left of the thread itself; what was taught in it stays, and so does the session of another thread."""
     alex = server.person("alex")
     thread, other = new_thread(alex), new_thread(alex)
@@ -48,7 +47,7 @@ def test_a_deleted_thread_takes_its_session_along(server: Server, way: str):
     assert 1 == sum(item.value["text"] == f"I play chess since {way}" for item in private)
 
 
-def test_nobody_deletes_the_session_of_another_users_thread(server: Server):
+def test_nobody_deletes_the_session_of_another_users_thread(server):
     """The server refuses it, and the session is still there."""
     alex, sam = server.person("alex"), server.person("sam")
     thread = new_thread(alex)
@@ -60,7 +59,7 @@ def test_nobody_deletes_the_session_of_another_users_thread(server: Server):
     assert before == of_thread(server, thread) != []
 
 
-def test_a_fork_of_a_thread_learns_its_own_turns_once(server: Server):
+def test_a_fork_of_a_thread_learns_its_own_turns_once(server):
     """A run from an earlier checkpoint knows the session as it was there, and reads no message twice."""
     alex = server.person("alex")
     thread = new_thread(alex)
@@ -94,7 +93,7 @@ FORGED: dict[str, dict[str, Any]] = {
 @pytest.mark.long
 @pytest.mark.parametrize("name", FORGED)
 @pytest.mark.parametrize("way", ["assistant", "run", "stateless"])
-def test_no_settings_show_a_caller_anything_of_others(server: Server, way: str, name: str):
+def test_no_settings_show_a_caller_anything_of_others(server, way: str, name: str):
     """A run sees and learns as the user who is authenticated, or not at all, whatever it or its assistant sets."""
     alex, kim = server.person("alex"), server.person("kim")
     secret = f"I collect {way} {name} stamps"
@@ -117,7 +116,7 @@ def test_no_settings_show_a_caller_anything_of_others(server: Server, way: str, 
 
 
 @pytest.mark.parametrize("settings", [{}, *FORGED.values()], ids=["none", *FORGED])
-def test_users_make_and_change_no_assistants(server: Server, settings: dict[str, Any]):
+def test_users_make_and_change_no_assistants(server, settings: dict[str, Any]):
     """Only the operator does."""
     kim = server.person("kim")
     made = server.studio().assistants.create(AGENT, name="shared")["assistant_id"]
