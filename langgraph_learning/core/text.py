@@ -7,10 +7,8 @@ from typing import Any, TypeVar
 from unicodedata import category
 from unicodedata import normalize as normalize_unicode
 
-import snowballstemmer
-
 from langgraph_learning.core.policy import CUT
-from langgraph_learning.core.words import FUNCTION_WORDS, NEGATIONS
+from langgraph_learning.core.words import FUNCTION_WORDS, NEGATIONS, get_stemmer
 
 T = TypeVar("T")
 
@@ -75,7 +73,7 @@ def content_stems(texts: Iterable[str]) -> set[str]:
 @lru_cache(maxsize=100_000)
 def stem_word(word: str, language: str = "english") -> str:
     """Return the Snowball stem of a lower-case word; numbers and words with digits are returned unchanged."""
-    return _stemmer(language).stemWord(word) if word.isalpha() else word
+    return get_stemmer(language).stemWord(word) if word.isalpha() else word
 
 
 def plain_words(text: str) -> str:
@@ -157,11 +155,6 @@ def strip_unstorable(value: T) -> T:
         parts = (strip_unstorable(part) for part in value)
         cleaned = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     return cleaned  # type: ignore[no-any-return]  # of the same type, part by part
-
-
-@lru_cache
-def _stemmer(language: str) -> Any:
-    return snowballstemmer.stemmer(language)
 
 
 def _split_unspaced(word: str) -> Iterator[str]:

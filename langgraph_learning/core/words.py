@@ -299,7 +299,7 @@ def _stem(word: str, language: str) -> str:
     """Return the stem of a word without accents."""
     if language == "arabic":
         return _stem_arabic(word)
-    stem: str = _stemmer(language).stemWord(word)
+    stem: str = get_stemmer(language).stemWord(word)
     if stem.isascii() or language == "hindi":
         return stem
     plain = "".join(char for char in normalize_unicode("NFD", stem) if category(char) != "Mn")
@@ -308,13 +308,14 @@ def _stem(word: str, language: str) -> str:
 
 def _stem_arabic(word: str) -> str:
     """Return the stem of a noun, with or without its article: Snowball cuts the endings only after the article."""
-    stem: str = _stemmer("arabic").stemWord("\u0627\u0644" + _ARABIC_PREFIX.sub("", word))
+    stem: str = get_stemmer("arabic").stemWord("\u0627\u0644" + _ARABIC_PREFIX.sub("", word))
     stem = stem.removeprefix("\u0627\u0644").removesuffix("\u0629")
     return stem.removesuffix("\u0627") if len(stem) > 3 else stem
 
 
 @lru_cache
-def _stemmer(language: str) -> Any:
+def get_stemmer(language: str) -> Any:
+    """Return the Snowball stemmer of a language; it is made once."""
     return snowballstemmer.stemmer(language)
 
 

@@ -6,8 +6,6 @@ from datetime import date
 from functools import lru_cache
 from unicodedata import normalize
 
-import snowballstemmer
-
 from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, is_date_word, means_date
 from langgraph_learning.core.similarity.lexicon import (
     END_PATTERN,
@@ -20,7 +18,7 @@ from langgraph_learning.core.similarity.lexicon import (
 from langgraph_learning.core.similarity.numbers import read_numbers
 from langgraph_learning.core.similarity.rules import parse_statement
 from langgraph_learning.core.text import content_words, contradicts, plain_words, tokenize
-from langgraph_learning.core.words import NEGATIONS
+from langgraph_learning.core.words import NEGATIONS, get_stemmer
 
 _LANGUAGES = ("english", "german", "french", "spanish", "italian", "dutch", "portuguese", "russian")
 """Languages in which two forms of a word are recognised."""
@@ -152,7 +150,7 @@ def word_forms(word: str) -> frozenset[tuple[str, str]]:
     """Return the stems of a word by language; two words are forms of one if a language gives them the same stem."""
     if not word.isalpha() or word > "\u0530":
         return frozenset({("", word)})
-    forms = {(language, _stemmer(language).stemWord(word)) for language in _LANGUAGES}
+    forms = {(language, get_stemmer(language).stemWord(word)) for language in _LANGUAGES}
     # Snowball's stem of a German participle is not that of its verb.
     return frozenset({*forms, ("verb", _VERB_ENDING.sub("", word.removeprefix("ge")))} if len(word) > 6 else forms)
 
@@ -160,11 +158,6 @@ def word_forms(word: str) -> frozenset[tuple[str, str]]:
 def is_number_word(word: str) -> bool:
     """Return True for a number that is spelled out, or that has a unit."""
     return word in NUMBERS or any(char.isdigit() for char in word)
-
-
-@lru_cache
-def _stemmer(language: str) -> snowballstemmer.stemmer:
-    return snowballstemmer.stemmer(language)
 
 
 def _reverses_in_other_words(text: str, statement: str) -> bool:
