@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from langgraph.store.base import GetOp, Item, Op, PutOp, Result
 
-from langgraph_learning.core.flow import Batch, Effect, Flow, T, Within
+from langgraph_learning.core.flow import Batch, Effect, Flow, T, Within, relay_requests
 from langgraph_learning.core.scopes import ItemRef
 
 Overlay = dict[ItemRef, Item | None]
@@ -19,17 +20,7 @@ def dry_run(flow: Flow[T]) -> Flow[T]:
 
 
 def _divert(flow: Flow[T], overlay: Overlay) -> Flow[T]:
-    try:
-        request = next(flow)
-        while True:
-            try:
-                answer = yield from _perform(request, overlay)
-            except Exception as error:  # noqa: BLE001 - raised inside the flow, and from there unless it is handled
-                request = flow.throw(error)
-            else:
-                request = flow.send(answer)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]  # StopIteration does not carry the generator's type
+    return relay_requests(flow, partial(_perform, overlay=overlay))
 
 
 def _perform(request: Effect, overlay: Overlay) -> Flow[Any]:

@@ -175,12 +175,21 @@ def limit_store_waiting(flow: Flow[T], waiting: WaitingTime) -> Flow[T]:
 
     `TimeoutError` is raised inside the flow, which may handle it.
     """
+
+    def perform(request: Effect) -> Flow[Any]:
+        limited = isinstance(request, Batch | ReadChanges | Query)
+        return limit_waiting(_ask(request), waiting) if limited else _ask(request)
+
+    return relay_requests(flow, perform)
+
+
+def relay_requests(flow: Flow[T], perform: Callable[[Effect], Flow[Any]]) -> Flow[T]:
+    """Run a flow inside another one, which performs each of its requests; an error is raised inside the flow."""
     try:
         request = next(flow)
         while True:
-            limited = isinstance(request, Batch | ReadChanges | Query)
             try:
-                answer = (yield from limit_waiting(_ask(request), waiting)) if limited else (yield request)
+                answer = yield from perform(request)
             except Exception as error:  # noqa: BLE001 - raised inside the flow, and from there unless it is handled
                 request = flow.throw(error)
             else:
