@@ -10,7 +10,7 @@ from langgraph_learning.agent.steps import GraphState, Loop
 from langgraph_learning.core.flow import Flow, adrive, as_flow, drive, limit_store_waiting
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Mode
-from langgraph_learning.extract.extraction import process_edits
+from langgraph_learning.extract.processing import process_edits
 from langgraph_learning.extract.validation import edit_from_note
 from langgraph_learning.update.write_policy import write_learnings
 

@@ -10,7 +10,7 @@ from langgraph.channels import LastValue, UntrackedValue
 from langgraph_learning.agent.run_context import TurnStart
 from langgraph_learning.core.langgraph_compat import read_surrounding_channels
 from langgraph_learning.core.speakers import Origin, find_origin
-from langgraph_learning.extract.extraction import ExtractionResult
+from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.recall.context import AgentContext
 from langgraph_learning.stores.base import Recalled
 

@@ -25,7 +25,8 @@ from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.store_protocol import ItemWrite
 from langgraph_learning.core.telemetry import measure
 from langgraph_learning.errors import Misconfigured, MissingOwner, NotAllowed, WrongDimensions
-from langgraph_learning.extract.extraction import Extraction, ExtractionResult
+from langgraph_learning.extract.extraction import Extraction
+from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.recall.context import AgentContext, build_agent_context
 from langgraph_learning.recall.injection import read_context
 from langgraph_learning.recall.recall import developer_learnings, recall_event, recall_learnings

@@ -34,7 +34,9 @@ from langgraph_learning.core.text import escape_line, truncate
 from langgraph_learning.core.transcript import Line, Speaker, transcript_lines
 from langgraph_learning.errors import Conflict, InvalidEdit, Misconfigured, MissingOwner, NotAllowed
 from langgraph_learning.extract.cursor import find_speakers, read_cursor
-from langgraph_learning.extract.extraction import drop_forgotten, process_edits, read_closed
+from langgraph_learning.extract.forgotten import drop_forgotten
+from langgraph_learning.extract.known import read_closed
+from langgraph_learning.extract.processing import process_edits
 from langgraph_learning.extract.schema import field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
 from langgraph_learning.extract.validation import EditValidator, ToolCallIds

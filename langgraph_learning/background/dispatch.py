@@ -17,7 +17,7 @@ from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.speakers import arrival_key, find_latest
-from langgraph_learning.extract.extraction import ExtractionResult
+from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.stores.base import Turn
 
 

@@ -21,9 +21,10 @@ from langgraph_learning.core.store_protocol import ItemWrite
 from langgraph_learning.core.transcript import Speaker, fingerprint_text, fingerprints
 from langgraph_learning.errors import Conflict
 from langgraph_learning.extract.cursor import Attempts, Progress, find_unread, read_cursor
-from langgraph_learning.extract.extraction import Extraction, ExtractionResult
+from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.metrics import ExtractionMetrics
+from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.stores.base import LearningStore, Turn
 from langgraph_learning.update.votes import update_totals
 from langgraph_learning.update.write_policy import write_learnings

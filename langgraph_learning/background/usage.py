@@ -19,8 +19,8 @@ from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Caller, Namespace, escape, unescape
 from langgraph_learning.core.store_protocol import Expected, ItemWrite, version_of
 from langgraph_learning.errors import Conflict
-from langgraph_learning.extract.extraction import ExtractionResult
 from langgraph_learning.extract.failures import blames_input
+from langgraph_learning.extract.result import ExtractionResult
 
 ROOT = "learning_usage"
 """First label of the namespaces with usage, which are apart from those of learnings."""

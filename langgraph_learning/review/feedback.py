@@ -20,7 +20,7 @@ from langgraph_learning.core.repository import find_all
 from langgraph_learning.core.scopes import Caller, ItemRef
 from langgraph_learning.core.transcript import Line
 from langgraph_learning.errors import InvalidFields, Misconfigured, NotFound
-from langgraph_learning.extract.extraction import process_edits
+from langgraph_learning.extract.processing import process_edits
 from langgraph_learning.extract.validation import edit_from_note
 from langgraph_learning.stores.base import LearningStore, Note, Request, Turn, readable_namespaces
 from langgraph_learning.stores.behavioral_feedback import Feedback
