@@ -37,7 +37,7 @@ from langgraph_learning.extract.cursor import find_speakers, read_cursor
 from langgraph_learning.extract.forgotten import drop_forgotten
 from langgraph_learning.extract.known import read_closed
 from langgraph_learning.extract.processing import process_edits
-from langgraph_learning.extract.schema import field_schemas, object_schema
+from langgraph_learning.extract.schema import CUES, field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
 from langgraph_learning.extract.validation import EditValidator, ToolCallIds
 from langgraph_learning.recall.injection import read_context
@@ -47,7 +47,18 @@ from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import update_totals, votes_in_edits
 from langgraph_learning.update.write_policy import write_learnings
 
-TOOL_FIELDS = ("edit", "message", "replaces", "audience", "whose", "runtime", "config", "run_manager", "callbacks")
+TOOL_FIELDS = (
+    "edit",
+    "message",
+    "replaces",
+    "cues",
+    "audience",
+    "whose",
+    "runtime",
+    "config",
+    "run_manager",
+    "callbacks",
+)
 """Names that a record's fields cannot have, because tools use them."""
 MAX_RESULT_CHARS = 2_000
 """How many characters of one learning a search returns at most."""
@@ -229,6 +240,8 @@ class Toolbox:
         store, _, record = kind
         replaces = {"anyOf": [{"type": "string", "description": _TEXTS["replaces"].substitute()}, {"type": "null"}]}
         fields = {**field_schemas(record, TOOL_FIELDS), "replaces": replaces}
+        if store.cued:
+            fields["cues"] = {**CUES, "description": _TEXTS["cues"].substitute()}
         if audiences := store.audiences():
             described = {"description": _TEXTS["audience"].substitute()}
             fields["audience"] = {"type": "string", "enum": list(audiences), **described}

@@ -17,7 +17,8 @@ _UNKNOWN_TO_PROVIDERS = frozenset(
 )
 """Keywords that change which values a field takes, and that strict providers refuse."""
 # All other keywords are limits, which validation checks, or annotations without effect: they are left out.
-_CUES = {"type": "array", "items": {"type": "string"}}
+CUES = {"type": "array", "items": {"type": "string"}}
+"""Schema of the cues in an edit or a tool call."""
 _WHOSE = ("user", "quoted", "tool")
 """Whose words a statement is, as far as the model can tell."""
 
@@ -39,7 +40,7 @@ def answer_schema(
     edit = {
         "message": {"type": "integer"},
         "replaces": {"anyOf": [{"type": "string"}, {"type": "null"}]},
-        **({"cues": _CUES} if cued else {}),
+        **({"cues": CUES} if cued else {}),
         **around,
         "note": {"anyOf": notes},
     }
@@ -49,7 +50,7 @@ def answer_schema(
 
 def edit_schema(record: type[BaseModel], kind: str, cued: bool = False) -> dict[str, Any]:
     """Return the schema of one record of this kind; with `cued`, it may carry cues."""
-    cues = {"cues": _CUES} if cued else {}
+    cues = {"cues": CUES} if cued else {}
     return object_schema({"edit": _one_of([kind]), **field_schemas(record, EDIT_FIELDS), **cues})
 
 

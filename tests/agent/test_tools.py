@@ -152,6 +152,26 @@ def test_a_tool_takes_the_short_key_that_the_agent_was_shown(store: BaseStore):
     assert [] == learning.learnings(ALEX)
 
 
+def test_a_tool_takes_the_situations_in_which_to_be_reminded(store: BaseStore):
+    """As an extraction does: what is no situation is left out."""
+    learning = agentic(store)
+    sent = ["choosing a monitoring service", "choosing"]
+    saved = call("save_observation", observation="Cuts egress costs", replaces=None, cues=sent)
+    talk(learning, [calls(saved), "Noted."]).invoke(said("I cut egress costs"), thread("a"), context=ALEX)
+
+    (learnt,) = learning.learnings(ALEX)
+
+    assert ("choosing a monitoring service",) == learnt.cues
+
+
+def test_only_what_is_found_by_the_question_is_asked_for_situations():
+    """A profile is shown whatever the question."""
+    tools = machine([], [UserMemory(tools=True), UserProfile(tools=True)]).tools()
+    asked = {each.name for each in tools if "cues" in each.args}
+
+    assert {"save_observation"} == asked
+
+
 def test_three_saves_at_once_are_three_learnings(store: BaseStore):
     """Each has a key of its own, made of the message and the call."""
     learning = agentic(store)
