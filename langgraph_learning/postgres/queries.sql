@@ -18,15 +18,20 @@ SELECT wanted.nth, item.namespace, item.key, item.value, item.version, item.crea
     OFFSET 0) item;
 
 -- search by filter --
--- Newest first, because there is no query to rank by.
-SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
-       item.id, item.ttl_minutes, NULL::float8 AS score
-  FROM learning_items item
- WHERE item.namespace >= string_to_array(%(first)s, '.') AND item.namespace < string_to_array(%(end)s, '.')
-   AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
-   AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
- ORDER BY item.updated_at DESC, item.id DESC
- LIMIT %(limit)s OFFSET %(offset)s;
+-- All searches of a batch without a query. Newest first, because there is no query to rank by.
+SELECT op.nth, found.*
+  FROM unnest(%(firsts)b::text[], %(ends)b::text[], %(filters)b::text[], %(limits)s::int[], %(offsets)s::int[])
+       WITH ORDINALITY AS op (first, "end", filter, wanted, skipped, nth)
+ CROSS JOIN LATERAL (
+    SELECT item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
+           item.id, item.ttl_minutes, NULL::float8 AS score
+      FROM learning_items item
+     WHERE item.namespace >= string_to_array(op.first, '.') AND item.namespace < string_to_array(op."end", '.')
+       AND (op.filter IS NULL OR item.value @@ op.filter::jsonpath)
+       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
+     ORDER BY item.updated_at DESC, item.id DESC
+     LIMIT op.wanted OFFSET op.skipped) found
+ ORDER BY op.nth, found.updated_at DESC, found.id DESC;
 
 -- search by vector --
 -- In a namespace with few vectors all are compared, which is exact. In a larger one the vector index proposes a pool; if

@@ -79,18 +79,15 @@ def plan_searches(context: PlanContext, groups: Sequence[tuple[list[int], Search
     if index and index.embeddings:
         embeddings = yield from embed_queries(texts)
         vectors = {text: index.encode(numbers) for text, numbers in zip(texts, embeddings, strict=True)}
-    reads = [
-        _plan_search(context, positions, op, "search by filter", {})
-        for positions, op in groups
-        if not (op.query and index)
-    ]
+    unasked = [(positions, op) for positions, op in groups if not (op.query and index)]
+    reads = [_plan_filter_searches(context, unasked)] if unasked else []
     if context.hybrid and asked:
         searches = [(position, op) for positions, op in asked for position in positions]
         reads.append((yield from _plan_hybrid(context, sorted(searches, key=lambda search: search[0]), vectors)))
     elif index:
         for positions, op in asked:
             parameters = _vector_parameters(context, index, op, vectors[op.query or ""])
-            reads.append(_plan_search(context, positions, op, "search by vector", parameters))
+            reads.append(_plan_vector_search(context, positions, op, parameters))
     return PlannedSearches([_search_settings(context, index)] if asked and index else [], reads)
 
 
@@ -100,22 +97,32 @@ def _queries_of(context: PlanContext, op: SearchOp) -> tuple[FurtherQuery, ...]:
     return (FurtherQuery(op.query or ""), *further)
 
 
-def _plan_search(
-    context: PlanContext, positions: Sequence[int], op: SearchOp, statement: str, parameters: dict[str, Any]
-) -> PlannedRead:
-    first, end = prefix_bounds(op.namespace_prefix)
-    returns_count = "candidates" in parameters and parameters["candidates"] is None
+def _plan_filter_searches(context: PlanContext, groups: Sequence[tuple[list[int], SearchOp]]) -> PlannedRead:
+    """Plan all searches without a query as one statement."""
 
     def assign(rows: Rows, results: list[Any]) -> None:
-        for position in positions:
-            # Each search gets values of its own, so that a caller who changes one does not change another's.
-            own_rows = rows if position == positions[0] else deepcopy(rows)
-            results[position] = [to_search_item(row) for row in own_rows]
-        if rows and returns_count:
+        found = [[row for row in rows if row["nth"] == nth] for nth in range(1, len(groups) + 1)]
+        for (positions, _), own_rows in zip(groups, found, strict=True):
+            _assign_rows(own_rows, positions, results)
+
+    query = context.statements(
+        "search by filter", include_expired=context.include_expired, **_op_columns([op for _, op in groups])
+    )
+    return PlannedRead(query, assign)
+
+
+def _plan_vector_search(
+    context: PlanContext, positions: Sequence[int], op: SearchOp, parameters: dict[str, Any]
+) -> PlannedRead:
+    first, end = prefix_bounds(op.namespace_prefix)
+
+    def assign(rows: Rows, results: list[Any]) -> None:
+        _assign_rows(rows, positions, results)
+        if rows and parameters["candidates"] is None:
             _remember(context.caches.candidates, tuple(op.namespace_prefix), rows[0]["candidates"])
 
     query = context.statements(
-        statement,
+        "search by vector",
         first=first,
         end=end,
         filter=to_jsonpath(op.filter),
@@ -125,6 +132,28 @@ def _plan_search(
         **parameters,
     )
     return PlannedRead(query, assign)
+
+
+def _assign_rows(rows: Rows, positions: Sequence[int], results: list[Any]) -> None:
+    """Give the same items to all searches at these positions.
+
+    Each gets values of its own, so that a caller who changes one does not change another's.
+    """
+    for position in positions:
+        own_rows = rows if position == positions[0] else deepcopy(rows)
+        results[position] = [to_search_item(row) for row in own_rows]
+
+
+def _op_columns(ops: Sequence[SearchOp]) -> dict[str, Any]:
+    """Return searches, one list per column."""
+    bounds = [prefix_bounds(op.namespace_prefix) for op in ops]
+    return {
+        "firsts": [first for first, _ in bounds],
+        "ends": [end for _, end in bounds],
+        "filters": [to_jsonpath(op.filter) for op in ops],
+        "limits": [op.limit for op in ops],
+        "offsets": [op.offset for op in ops],
+    }
 
 
 def _vector_parameters(
@@ -165,12 +194,14 @@ def _plan_hybrid(
             item.scores = _score(context, row, search.queries)
             results[search.position].append(item)
 
-    parameters = _question_parameters(questions, words, vectors, types) | _op_parameters(searches, questions)
     query = context.statements(
         "hybrid search",
         include_expired=context.include_expired,
         lift=_NEIGHBOUR_WEIGHT if context.index and context.index.sequence else 0.0,
-        **parameters,
+        ops=[questions.index(search.question) for search in searches],
+        smalls=[search.small for search in searches],
+        **_op_columns([search.op for search in searches]),
+        **_question_parameters(questions, words, vectors, types),
     )
     return PlannedRead(query, assign)
 
@@ -211,20 +242,6 @@ def _question_parameters(
             [vectors[query.text].to_binary() for _, _, query in queries], types["embedding"]
         )
     return columns
-
-
-def _op_parameters(searches: Sequence[HybridSearch], questions: Sequence[_Question]) -> dict[str, Any]:
-    """Return the searches, one list per column."""
-    bounds = [prefix_bounds(search.prefix) for search in searches]
-    return {
-        "ops": [questions.index(search.question) for search in searches],
-        "firsts": [first for first, _ in bounds],
-        "ends": [end for _, end in bounds],
-        "filters": [to_jsonpath(search.op.filter) for search in searches],
-        "limits": [search.op.limit for search in searches],
-        "offsets": [search.op.offset for search in searches],
-        "smalls": [search.small for search in searches],
-    }
 
 
 def _score(context: PlanContext, row: Mapping[str, Any], queries: Sequence[FurtherQuery]) -> tuple[Scores, ...]:
@@ -290,13 +307,17 @@ def _read_questions(
 
 
 def _search_settings(context: PlanContext, index: IndexConfig) -> Statement:
-    return _planner_settings(context, uses_index=index.embeddings is not None and index.ann)
+    uses_index = index.embeddings is not None and index.ann
+    if not context.hybrid:
+        return _planner_settings(context, uses_index)
+    # Planning takes as long as a search of a small namespace, and no plan depends on the values: they are columns.
+    return _planner_settings(context, uses_index, plan_cache_mode="force_generic_plan")
 
 
-def _planner_settings(context: PlanContext, uses_index: bool = False) -> Statement:
+def _planner_settings(context: PlanContext, uses_index: bool = False, **more: str) -> Statement:
     # JIT compilation of these statements takes longer than running them. A namespace is read through an index, which
     # the planner avoids if it assumes slow disks, or a table that was small when the statement was prepared.
-    settings = {"jit": "off", "random_page_cost": "1.1", "enable_seqscan": "off"}
+    settings = {"jit": "off", "random_page_cost": "1.1", "enable_seqscan": "off", **more}
     if uses_index:
         # Without iterative scans the index returns the nearest of all namespaces, of which the filter leaves few.
         settings |= {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": _CANDIDATES}

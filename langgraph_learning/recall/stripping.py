@@ -5,6 +5,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import fields, is_dataclass
+from functools import cached_property
 from typing import Any
 
 from langgraph.types import Send
@@ -40,13 +41,33 @@ def strip_marked(value: Any, mark: str, texts: Sequence[str]) -> Any:
 class _Stripper:
     def __init__(self, mark: str, texts: Sequence[str]) -> None:
         self._mark = mark
-        self._texts = [_letters(text) for text in texts]
-        # As they are, in HTML, and in JSON that escapes slashes; a change of case leaves the digits of the mark.
-        opening, closing = (rf"(?:<|&lt;){slash}{TAG}_{mark}(?:>|&gt;)" for slash in ("", r"\\?/"))
+        self._injected = texts
+
+    # Patterns and letters are made when the mark is found: hardly any value has it, and each run has another mark.
+
+    @cached_property
+    def _opening(self) -> re.Pattern[str]:
         # The text follows a blank line; in a JSON string that is two times a backslash and an n.
-        opening = rf"(?:\n\n|\\n\\n)?{opening}"
-        self._opening, self._closing = (re.compile(tag, re.IGNORECASE) for tag in (opening, closing))
-        self._region = re.compile(f"{opening}.*?{closing}", re.DOTALL | re.IGNORECASE)
+        return re.compile(rf"(?:\n\n|\\n\\n)?{self._tag('')}", re.IGNORECASE)
+
+    @cached_property
+    def _closing(self) -> re.Pattern[str]:
+        return re.compile(self._tag(r"\\?/"), re.IGNORECASE)
+
+    @cached_property
+    def _region(self) -> re.Pattern[str]:
+        return re.compile(f"{self._opening.pattern}.*?{self._closing.pattern}", re.DOTALL | re.IGNORECASE)
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [_letters(text) for text in self._injected]
+
+    def _tag(self, slash: str) -> str:
+        """Return the pattern of a tag: as it is, in HTML, and in JSON that escapes slashes.
+
+        A change of case leaves the digits of the mark.
+        """
+        return rf"(?:<|&lt;){slash}{TAG}_{self._mark}(?:>|&gt;)"
 
     def strip(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
@@ -135,7 +156,7 @@ class _Stripper:
                     parts.append(self._strip_text(rest))
                 continue
             stripped = self.strip(part, depth + 1)
-            if isinstance(part, str) and self._opening.search(part):
+            if isinstance(part, str) and self._mark in part and self._opening.search(part):
                 rest = self._opening.split(part)[-1]
                 is_open = self._closing.search(rest) is None and self._is_beginning(rest)
                 if not stripped:

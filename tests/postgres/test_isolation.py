@@ -106,7 +106,7 @@ def test_without_its_owner_condition_a_search_would_fail_these_tests(database):
     """The tests above fail for a statement without the upper bound of its range."""
     with HybridPostgresStore.from_conn_string(database, index=INDEX) as store:
         text = statements.read_sql("queries.sql")["search by filter"]
-        mutant = text.replace("item.namespace < string_to_array(%(end)s, '.')", "%(end)s::text IS NOT NULL")
+        mutant = text.replace("item.namespace < string_to_array(op.\"end\", '.')", 'op."end" IS NOT NULL')
         assert mutant != text
         store._statements._queries["search by filter"] = sql.SQL(mutant).format().as_bytes(None)
         with pytest.raises(AssertionError):
