@@ -81,6 +81,7 @@ class Loop:
 
     def recall(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Read from all learning stores in one batch. If that fails the agent answers without memory."""
+        run = run.record_arrivals(state)
         recalled, errors = yield from self._recall(state, run)
         return {**_start_of_turn(state, run, recalled, errors), "learning_recalled": recalled}
 
@@ -91,6 +92,7 @@ class Loop:
 
     def recall_and_build(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Do both in one step, for the middleware."""
+        run = run.record_arrivals(state)
         recalled, errors = yield from self._recall(state, run)
         context = yield from self._build(recalled, run.request(state))
         return {**_start_of_turn(state, run, recalled, errors), "learning_context": context}
@@ -196,8 +198,7 @@ class Loop:
         """Record that there will be something to learn. If that fails, the agent answers all the same."""
         if current_trial():
             return
-        announced = run.record_arrivals(state)
-        work = self.dispatch.before_answer(_work_of(state, announced))
+        work = self.dispatch.before_answer(_work_of(state, run))
         try:
             yield from limit_store_waiting(work, run.start.waiting)
         except GraphBubbleUp:
@@ -312,10 +313,9 @@ def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, error
     The session goes into the thread's state, so that a fork of the thread has the session as it was there.
     """
     session = [_to_json(found) for learnings in recalled.values() for found in learnings if _is_session(found)]
-    start = run.record_arrivals(state).start
     return {
-        "learning_turn": start,
-        "learning_speakers": start.arrivals.saved if start.arrivals else {},
+        "learning_turn": run.start,
+        "learning_speakers": run.start.arrivals.saved if run.start.arrivals else {},
         "learning_session": session or list(state.get("learning_session") or ()),
         **_error_update(state, errors),
     }

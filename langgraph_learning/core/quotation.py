@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ class _Mark(NamedTuple):
     text: str
 
 
+@lru_cache(maxsize=200)  # each message of a turn is looked at many times
 def split_message(message: str) -> MessageParts:
     """Return what the writer of a message says themself, and what they pass on.
 

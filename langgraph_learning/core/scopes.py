@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, unquote
 from uuid import UUID
@@ -300,6 +301,7 @@ def _describe(error: ValidationError) -> str:
     )
 
 
+@lru_cache(maxsize=10_000)
 def escape(label: str) -> str:
     """Return an id as a namespace label, without the dot that LangGraph does not allow; `unescape` reverses it.
 

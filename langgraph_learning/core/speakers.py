@@ -57,11 +57,11 @@ def record_arrivals(
     known: the same from the runs before, by fingerprint; empty if the thread keeps no state.
     origin: the user's messages in the run around this one, if it is nested.
     """
-    latest = frozenset(arrival_key(message) for message in find_latest(messages))
+    humans = [(message, arrival_key(message)) for message in messages if _is_human(message)]
+    latest = frozenset(map(arrival_key, find_latest(messages)))
     known_ids = {_id_part(key) for key in known}
     users: dict[str, str | None] = {}
-    for message in filter(_is_human, messages):
-        key = arrival_key(message)
+    for message, key in humans:
         if key in known:
             users[key] = known[key]
         elif origin is not None and not origin.has(message):
@@ -70,7 +70,7 @@ def record_arrivals(
             users[key] = user
         elif known:
             users[key] = None  # a node made it in an earlier run
-    return Arrivals(users, latest, frozenset(arrival_key(message) for message in messages if _is_human(message)))
+    return Arrivals(users, latest, frozenset(key for _, key in humans))
 
 
 def find_latest(messages: Sequence[AnyMessage]) -> list[AnyMessage]:

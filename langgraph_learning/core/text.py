@@ -142,18 +142,17 @@ def strip_unstorable(value: T) -> T:
     Postgres takes none of the first two. Invisible characters can carry a text that a model reads and a reviewer does
     not see; joiners, which scripts and emoji need, stay.
     """
+    if value is None or (isinstance(value, str) and value.isascii() and "\0" not in value):
+        return value
     cleaned: Any = value
     if isinstance(value, str):
-        cleaned = value.replace("\0", "")
-        if not cleaned.isascii():
-            cleaned = _INVISIBLE.sub("", cleaned.encode(errors="replace").decode())
+        cleaned = _INVISIBLE.sub("", value.replace("\0", "").encode(errors="replace").decode())
+    elif isinstance(value, list | tuple):
+        cleaned = [strip_unstorable(part) for part in value]
+        if isinstance(value, tuple):
+            cleaned = type(value)(*cleaned) if hasattr(value, "_fields") else tuple(cleaned)
     elif isinstance(value, Mapping):
         cleaned = {strip_unstorable(key): strip_unstorable(part) for key, part in value.items()}
-    elif isinstance(value, list):
-        cleaned = [strip_unstorable(part) for part in value]
-    elif isinstance(value, tuple):
-        parts = (strip_unstorable(part) for part in value)
-        cleaned = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     return cleaned  # type: ignore[no-any-return]  # of the same type, part by part
 
 

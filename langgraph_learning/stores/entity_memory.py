@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from langgraph_learning.core.flow import Flow, gather
@@ -179,12 +180,18 @@ def _find_related(learnings: Iterable[Learning], named: Mapping[str, str]) -> di
 
 def _is_named(name: str, question: str) -> bool:
     """Return True if a question has this name, with or without its article, or a proper name in it as it is spelt."""
-    proper = [word for word in re.findall(r"\w+", name) if word[0].isupper() and informative_words(word)]
+    proper = _find_proper_words(name)
     if name.isupper() or proper:
         words = {name} if name.isupper() else {word for word in proper if len(word) > 1}
         return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", question) for word in words)
     bare = plain_words(name).removeprefix("the ")
     return bool(informative_words(name)) and f" {bare} " in f" {plain_words(question)} "
+
+
+@lru_cache(maxsize=10_000)  # the same names are asked about in every turn
+def _find_proper_words(name: str) -> tuple[str, ...]:
+    """Return the words of a name that begin with a capital and are more than small talk."""
+    return tuple(word for word in re.findall(r"\w+", name) if word[0].isupper() and informative_words(word))
 
 
 def _lower_sibling(learning: Learning, question: str) -> Learning:
