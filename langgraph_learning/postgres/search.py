@@ -1,7 +1,7 @@
 """Searches by filter, by vector (exact or through the index) and hybrid."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from copy import deepcopy
 from typing import Any, NamedTuple, TypeVar
 
@@ -184,6 +184,7 @@ def _plan_hybrid(
     counts = yield from _read_word_counts(context, list(dict.fromkeys(search.counted for search in searches)))
     questions = list(dict.fromkeys(search.question for search in searches))
     words = yield from _read_questions(context, questions, counts)
+    terms = {query.text: exact_terms(query.text) for queries, *_ in questions for query in queries}
 
     def assign(rows: Rows, results: list[Any]) -> None:
         for search in searches:
@@ -191,7 +192,7 @@ def _plan_hybrid(
         for row in rows:
             search = searches[row["nth"] - 1]
             item = to_search_item(row)
-            item.scores = _score(context, row, search.queries)
+            item.scores = _score(context, row, [terms[query.text] for query in search.queries])
             results[search.position].append(item)
 
     query = context.statements(
@@ -244,9 +245,8 @@ def _question_parameters(
     return columns
 
 
-def _score(context: PlanContext, row: Mapping[str, Any], queries: Sequence[FurtherQuery]) -> tuple[Scores, ...]:
-    """Return the scores of an item for each query text."""
-    terms = [exact_terms(query.text) for query in queries]
+def _score(context: PlanContext, row: Mapping[str, Any], terms: Sequence[Set[str]]) -> tuple[Scores, ...]:
+    """Return the scores of an item for each query text, of which the exact terms are given."""
     texts: list[str] = []
     if any(terms) and context.index:
         texts = [text for _, text in context.index.extract_texts(row["value"], row["indexed"])]

@@ -55,9 +55,11 @@ def read_found(
     """
     found: dict[ItemRef, Learning] = {}
     for item in items:
+        if (item.namespace, item.key) in found:
+            continue
         relevance = relevance_of(scores_of(item)[texts], scale)
         for learning in read_learnings([item], namespaces):
-            found.setdefault(learning.ref, learning.model_copy(update={"relevance": relevance}))
+            found[learning.ref] = learning.model_copy(update={"relevance": relevance})
     return list(found.values())
 
 
