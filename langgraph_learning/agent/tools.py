@@ -37,6 +37,7 @@ from langgraph_learning.extract.cursor import find_speakers, read_cursor
 from langgraph_learning.extract.forgotten import drop_forgotten
 from langgraph_learning.extract.known import read_closed
 from langgraph_learning.extract.processing import process_edits
+from langgraph_learning.extract.prompt import describe_audiences
 from langgraph_learning.extract.schema import CUES, field_schemas, object_schema
 from langgraph_learning.extract.tool_dedup import tool_names
 from langgraph_learning.extract.validation import EditValidator, ToolCallIds
@@ -243,8 +244,8 @@ class Toolbox:
         if store.cued:
             fields["cues"] = {**CUES, "description": _TEXTS["cues"].substitute()}
         if audiences := store.audiences():
-            described = {"description": _TEXTS["audience"].substitute()}
-            fields["audience"] = {"type": "string", "enum": list(audiences), **described}
+            described = _TEXTS["audience"].substitute(audiences=describe_audiences(audiences.values()))
+            fields["audience"] = {"type": "string", "enum": list(audiences), "description": described}
         text = _TEXTS["propose" if store.mode is Mode.PROPOSE else "save"]
         description = text.substitute(purpose=_describe_purpose(store, record))
         return self._make_tool(save_tool_name(name), description, fields, partial(self.save, name))

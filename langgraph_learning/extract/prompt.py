@@ -1,6 +1,6 @@
 """Prompt of the extraction: the stores' instructions, what is known, and the conversation. Its words: prompt.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 
@@ -14,9 +14,11 @@ from langgraph_learning.core.transcript import Line, count_tokens
 from langgraph_learning.extract.tool_dedup import SavedStatement
 from langgraph_learning.stores.base import LearningStore, Turn, name_kinds
 
-PROMPT, QUESTION, CHOICE = map(Template, Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n"))
-"""The system prompt; the question after the conversation, which small models heed most; and the fields
-by which an edit chooses its audience."""
+PROMPT, QUESTION, CHOICE, VOICES = (
+    Template(part) for part in Path(__file__).with_suffix(".md").read_text(encoding="utf-8").split("\n---\n")
+)
+"""The system prompt; the question after the conversation, which small models heed most; the fields by which an edit
+chooses its audience; and how a statement of others is said again, if a learning store counts who says it."""
 
 _READERS = {
     Scope.THREAD: "this session",
@@ -54,7 +56,7 @@ def render_prompt(
         if store.model_kinds
     )
     today = f"{turn.caller.local(turn.now):%A, %Y-%m-%d} (time zone {turn.caller.timezone})"
-    system = PROMPT.substitute(today=today, choice=_render_choice(stores), stores=kinds)
+    system = PROMPT.substitute(today=today, choice=_render_choice(stores), voices=_render_voices(stores), stores=kinds)
     proposed = [learning for learning in closed if _is_proposed(learning)]
     forgotten = [learning for learning in closed if not _is_proposed(learning)]
     small = budget // 16
@@ -81,8 +83,18 @@ def _render_choice(stores: Sequence[LearningStore]) -> str:
     scopes = dict.fromkeys(scope for store in stores for scope in store.audiences().values())
     if not scopes:
         return ""
+    return CHOICE.substitute(audiences=describe_audiences(scopes))
+
+
+def describe_audiences(scopes: Iterable[Scope]) -> str:
+    """Return the names of scopes with their readers, the narrowest first."""
     ordered = sorted(scopes, key=lambda scope: (scope.reach, scope.name))
-    return CHOICE.substitute(audiences=", ".join(f'"{scope.name}" ({_readers(scope)})' for scope in ordered))
+    return ", ".join(f'"{scope.name}" ({_readers(scope)})' for scope in ordered)
+
+
+def _render_voices(stores: Sequence[LearningStore]) -> str:
+    """Render how to note what others said already; an empty text if no store waits for more users to say the same."""
+    return VOICES.substitute().rstrip() if any((store.sharing.users or 0) > 1 for store in stores) else ""
 
 
 def _readers(scope: Scope) -> str:

@@ -38,7 +38,7 @@ class Decision(Record):
 
 
 class Outcome(Record):
-    """How a decision that is known turned out."""
+    """How a known decision turned out. `decision` is its key."""
 
     links = ("decision",)
 

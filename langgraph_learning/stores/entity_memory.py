@@ -45,7 +45,7 @@ class Entity(Record):
 
 
 class Fact(Record):
-    """Something that is true of an entity."""
+    """Something that is true of an entity, from the day `as_of` to the day `until`, as far as they are known."""
 
     entity: str
     fact: str
@@ -58,7 +58,7 @@ class Fact(Record):
 
 
 class Event(Record):
-    """Something that happened or will happen to an entity."""
+    """Something that happened or will happen to an entity, and `when`: a date, if it is known."""
 
     entity: str
     event: str

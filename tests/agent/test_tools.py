@@ -21,6 +21,7 @@ from psycopg_pool import PoolClosed
 from pydantic import BaseModel
 
 from langgraph_learning import (
+    BehavioralFeedback,
     DecisionLog,
     EntityMemory,
     LearnedKnowledge,
@@ -162,6 +163,28 @@ def test_a_tool_takes_the_situations_in_which_to_be_reminded(store: BaseStore):
     (learnt,) = learning.learnings(ALEX)
 
     assert ("choosing a monitoring service",) == learnt.cues
+
+
+def test_a_tool_names_the_readers_of_each_audience():
+    """In the words of the extraction."""
+    (audience,) = [
+        tool.args["audience"]
+        for tool in machine([], [LearnedKnowledge(scope=(Scope.USER, Scope.TEAM), tools=True)]).tools()
+        if tool.name == "save_insight"
+    ]
+
+    assert '"user" (this user alone), "team" (everybody in the team)' in audience["description"]
+
+
+def test_a_tool_names_fields_and_tools_as_they_are():
+    """A word in backticks is a field or a tool, and only a field is explained."""
+    kinds = (UserProfile, UserMemory, EntityMemory, LearnedKnowledge, DecisionLog, BehavioralFeedback)
+    tools = machine([], [kind(tools=True) for kind in kinds]).tools()
+    words = "\n".join(tool.description for tool in tools)
+    fields = {field for tool in tools for field in tool.args}
+
+    assert set(re.findall(r"`(\w+)`", words)) <= fields | {tool.name for tool in tools}
+    assert set(re.findall(r"`(\w+)` (?:is|holds|means)", words)) <= fields
 
 
 def test_only_what_is_found_by_the_question_is_asked_for_situations():

@@ -99,8 +99,8 @@ def test_too_little_evidence_makes_no_proposal(store: BaseStore, known: int, nam
 
 def test_the_model_is_told_how_much_evidence_is_needed():
     """As much as code will ask for, so that it need not be sent back."""
-    assert "at least 5 different messages" in SelfImprovement(evidence=5).instructions
-    assert "at least 3 different messages" in SelfImprovement().instructions
+    assert "At least 5 different messages" in SelfImprovement(evidence=5).instructions
+    assert "At least 3 different messages" in SelfImprovement().instructions
 
 
 @pytest.mark.parametrize(
