@@ -210,9 +210,11 @@ class Loop:
 
     def _extract(self, state: GraphState, run: RunContext) -> Flow[ExtractionResult]:
         """Extract, and report a failure of the model; what it could be asked about before counts."""
-        result, waiting = yield from self.dispatch.after_answer(_work_of(state, run))
+        result, waiting, pending = yield from self.dispatch.after_answer(_work_of(state, run))
         if waiting:
             run.emit({"waiting": waiting})
+        if pending:
+            run.emit({"pending": pending})
         if result.failure is not None and self.on_error == "raise":
             raise result.failure
         for message in result.errors:

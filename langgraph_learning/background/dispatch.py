@@ -56,6 +56,8 @@ class Handover(NamedTuple):
     """What it has to write."""
     waiting: str = ""
     """Why it learns later."""
+    pending: int = 0
+    """How many turns of the thread wait to be learnt from."""
 
 
 class Dispatch(Protocol):
@@ -93,15 +95,20 @@ class InRun:
             skipped = replace(turn, messages=work.segment) if schedule.decides else turn
             return Handover((yield from self._learner.extract(skipped)))
         if schedule.decides and not (yield from is_due(self._learner, schedule, turn)):
-            return Handover(waiting="more is said before it is learnt from")
+            return (yield from self._wait(turn, "more is said before it is learnt from"))
         ceiling = yield from explain_ceiling(schedule, turn.caller, self._learner.clock().date())
         if ceiling:
-            return Handover(waiting=ceiling)
-        return Handover((yield from self._learner.extract(turn)))
+            return (yield from self._wait(turn, ceiling))
+        result = yield from self._learner.extract(turn)
+        pending = (yield from self._learner.count_unread(turn, result.progress.read)) if result.left else 0
+        return Handover(result, pending=pending)
 
     def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
         """Do nothing: no work waits outside of a run."""
         yield from ()
+
+    def _wait(self, turn: Turn, why: str) -> Flow[Handover]:
+        return Handover(waiting=why, pending=(yield from self._learner.count_unread(turn)))
 
 
 class InQueue:
@@ -127,19 +134,20 @@ class InQueue:
         schedule = self._schedule
         due = not schedule.decides or (yield from is_due(self._learner, schedule, work.turn))
         messages, whole = choose_messages(work)
-        yield from self._add(work, messages, whole=whole, delay=schedule.quiet if due else schedule.unanswered)
-        return Handover(waiting="a worker learns from it")
+        delay = schedule.quiet if due else schedule.unanswered
+        pending = yield from self._add(work, messages, whole=whole, delay=delay)
+        return Handover(waiting="a worker learns from it", pending=pending)
 
     def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
         """Delete the user's jobs, which carry messages."""
         yield from self._queue.set_up(store)
         yield from self._queue.forget(caller)
 
-    def _add(self, work: Work, messages: Sequence[AnyMessage], *, whole: bool, delay: float) -> Flow[None]:
+    def _add(self, work: Work, messages: Sequence[AnyMessage], *, whole: bool, delay: float) -> Flow[int]:
         ceiling = max(self._schedule.at_latest, delay if self._schedule.decides else 0)
         yield from self._queue.set_up(work.store)
         args = make_args(work, messages, whole=whole)
-        yield from self._queue.add(args, work.key, delay=delay, ceiling=ceiling)
+        return (yield from self._queue.add(args, work.key, delay=delay, ceiling=ceiling))
 
 
 def segment_skip(learner: Learner, work: Work) -> Flow[None]:

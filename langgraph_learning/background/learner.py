@@ -1,7 +1,7 @@
 """Learner: learns from a conversation, in a run or outside of one, and writes what the policy allows."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,7 @@ from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import ItemWrite
 from langgraph_learning.core.transcript import Speaker, fingerprint_text, fingerprints
 from langgraph_learning.errors import Conflict
-from langgraph_learning.extract.cursor import Attempts, Progress, find_unread, read_cursor
+from langgraph_learning.extract.cursor import Attempts, Fingerprints, Progress, find_unread, read_cursor
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.metrics import ExtractionMetrics
@@ -185,11 +185,13 @@ class Learner:
         writes, expected = cursor.readmit(again).advance(progress)
         yield from batch(*(PutOp(*write, index=False) for write in writes), expected=expected)
 
-    def count_unread(self, turn: Turn) -> Flow[int]:
-        """Return how many messages of the user were not learnt from yet."""
+    def count_unread(self, turn: Turn, read: Collection[Fingerprints] = ()) -> Flow[int]:
+        """Return how many messages of the user were not learnt from yet, nor are among those that are read now."""
         unread = find_unread(turn, (yield from read_cursor(turn.caller)))
         return sum(
-            isinstance(message, HumanMessage) and unread.speaker_of(message) is Speaker.USER
+            isinstance(message, HumanMessage)
+            and unread.speaker_of(message) is Speaker.USER
+            and unread.fingerprints[id(message)] not in read
             for message in unread.messages
         )
 

@@ -157,7 +157,7 @@ class Queue:
             self._ready.add(store)
 
     def add(self, args: JobArgs, entry_key: str, *, delay: float, ceiling: float) -> Flow[int]:
-        """Add a job or join the one that waits; return its id.
+        """Add a job or join the one that waits; return how many runs it learns from.
 
         delay: seconds until it runs, if nothing joins it.
         ceiling: seconds after which it runs, whatever joins it.
@@ -174,7 +174,7 @@ class Queue:
             delay=max(delay, 0.0),
             ceiling=ceiling,
         )
-        return int(row["id"])
+        return int(row["runs"])
 
     def put_back(self, job: int, *, delay: float, running: bool, **changes: Any) -> Flow[None]:
         """Let a job wait again, with changed arguments. One that runs is left to its worker, which then deletes it."""

@@ -39,7 +39,7 @@ SELECT %(queue)s, %(task)s, -ahead.jobs, %(lock)s, %(queueing_lock)s, %(args)s |
            'entries', (waiting.args -> 'entries') || (excluded.args -> 'entries')),
        scheduled_at = least(excluded.scheduled_at,
            (waiting.args ->> 'since')::timestamptz + make_interval(secs => %(ceiling)s))
-RETURNING id;
+RETURNING (SELECT count(*) FROM jsonb_object_keys(waiting.args -> 'entries')) AS runs;
 
 -- put back --
 -- Let a job that runs or was set aside wait again, with changed arguments: a new job takes its place, or the one that waits

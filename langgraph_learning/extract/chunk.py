@@ -14,12 +14,13 @@ from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.limits import MAX_EDITS, MAX_REPORT_CHARS
 from langgraph_learning.core.records import Edit, explain_error, identity_of
 from langgraph_learning.core.text import cut
-from langgraph_learning.core.transcript import Line, renumber_lines
+from langgraph_learning.core.transcript import Line, renumber_lines, transcript_lines
 from langgraph_learning.errors import InvalidEdit, LearningError
 from langgraph_learning.extract.answers import Answer
 from langgraph_learning.extract.attribution import Words, foreign_text, read_words
 from langgraph_learning.extract.conversation import lines_before, messages_before
 from langgraph_learning.extract.cursor import Unread
+from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.forgotten import drop_forgotten, forget_and_replace
 from langgraph_learning.extract.known import Background, nearest_candidates
 from langgraph_learning.extract.metrics import DroppedEdit, ExtractionMetrics
@@ -31,6 +32,8 @@ from langgraph_learning.stores.base import LearningStore, Turn
 
 SMALL_TURN = 500
 """Tokens of conversation up to which the model for small turns is asked, if there is one."""
+HARMLESS = HumanMessage("Good morning.")
+"""Message at which no model hangs that can be reached."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class ChunkReader:
         timeout: seconds for both calls together.
         """
         question = self._question(material, chunk, earlier_edits)
-        model = self.small_model if sum(line.tokens for line in chunk) <= SMALL_TURN else self.model
+        model = self._choose_model(chunk)
         started = time.monotonic()
         answer = yield from model.ask(question.prompt, timeout, material.metrics)
         checked = self._check(material.turn, question, answer)
@@ -109,6 +112,24 @@ class ChunkReader:
             yield from self._correct(material, question, answer, checked, model, left)
         checked.edits = drop_forgotten(checked.edits, question.lines, material.background.closed)
         return checked
+
+    def answers_otherwise(self, material: Material, chunk: Sequence[Line], timeout: float | None) -> Flow[bool]:
+        """Return True if the model answers the same question about a harmless message: then the chunk is to blame.
+
+        What is known is left out as well, because it is chosen by the messages.
+        """
+        lines = transcript_lines([HARMLESS], material.turn.caller.user)
+        prompt = render_prompt(self.stores, self.budget, material.turn, (), lines, {}, (), ())
+        try:
+            yield from self._choose_model(chunk).ask(prompt, timeout, material.metrics)
+        except GraphBubbleUp:
+            raise
+        except Exception as error:  # noqa: BLE001 - the failure of the chunk itself is reported
+            return blames_input(error)
+        return True
+
+    def _choose_model(self, chunk: Sequence[Line]) -> StructuredModel:
+        return self.small_model if sum(line.tokens for line in chunk) <= SMALL_TURN else self.model
 
     def _question(self, material: Material, chunk: Sequence[Line], earlier_edits: Sequence[Edit]) -> Question:
         turn, background = material.turn, material.background

@@ -17,7 +17,8 @@ from langgraph_learning.extract.tool_dedup import repeats_saved
 def read_chunks(reader: ChunkReader, material: Material, chunks: Sequence[Sequence[Line]]) -> Flow[Reading]:
     """Ask the model about each chunk; what it cannot be asked about is left for the next turn.
 
-    While the model cannot be reached, no message is set aside. It can be reached if it answers for another chunk.
+    While the model cannot be reached, no message is set aside. It can be reached if it answers for another chunk or,
+    where only chunks failed that had failed before, for a harmless message.
     """
     reading = Reading()
     failed: list[tuple[Sequence[Line], Exception]] = []
@@ -42,6 +43,9 @@ def read_chunks(reader: ChunkReader, material: Material, chunks: Sequence[Sequen
         reading.edits += [edit for edit in answer.edits if _is_wanted(edit, reader, material)]
         reading.errors += answer.errors
         reading.read += chunk
+    if failed and not reached and all(is_suspect(chunk, material.unread) for chunk, _ in failed):
+        timeout = _remaining_time(reader.model.timeout, started, suspect=False)
+        reached = yield from reader.answers_otherwise(material, failed[0][0], timeout)
     for chunk, failure in failed:
         count_attempt(reading, chunk, material.unread, failure, reached)
     return reading

@@ -318,7 +318,7 @@ class TestFailures:
         assert [] == learning.jobs.show()
 
     def test_a_model_that_hangs_on_one_message_holds_up_no_other(self, postgres_store, checkpointer):
-        """In the end each message is asked about by itself."""
+        """In the end each message is asked about by itself; the model answers otherwise, so it is not down."""
 
         def hang(shown):
             if any("riddle" in text for _, _, text in conversation(shown)):
@@ -331,11 +331,9 @@ class TestFailures:
             agent.invoke(said(text), thread("a"), context=ALEX)
         for _ in range(8):
             learning.worker().drain()
-        assert ["I like tea", "I live in Lisbon"] == texts(learning)
-        learning.learner.clock = lambda: datetime.now(UTC) + timedelta(days=1, minutes=1)
-        learning.worker().drain()
         (job,) = learning.jobs.show()
 
+        assert ["I like tea", "I live in Lisbon"] == texts(learning)
         assert (JobStatus.SET_ASIDE, True) == (job.status, "no answer within" in job.reason)
 
     def test_nonsense_is_set_aside(self, postgres_store, checkpointer):
@@ -500,6 +498,48 @@ class TestWhen:
         (job,) = learning.jobs.show()
 
         assert job.due <= datetime.now(UTC)
+
+
+def events_of(agent, text):
+    """What the events of a run say of turns that wait."""
+    events = agent.stream(said(text), thread("a"), context=ALEX, stream_mode="custom")
+    return [event["learning"]["pending"] for event in events if "pending" in event["learning"]]
+
+
+class TestPending:
+    """The stream tells how many turns of the thread wait to be learnt from."""
+
+    def test_in_a_queue(self, postgres_store, build, checkpointer):
+        """Until a worker has learnt from them."""
+        learning = queued(notes_what_users_say, postgres_store)
+        agent = build(learning, checkpointer=checkpointer)
+        waiting = [events_of(agent, f"I like {number}") for number in range(3)]
+        learning.worker().drain()
+
+        assert [[1], [2], [3]] == waiting
+        assert [1] == events_of(agent, "I like cake")
+
+    def test_until_it_is_time(self, store):
+        """With a schedule that does not learn from each turn; in the third nothing waits any more."""
+        learning = machine(notes_what_users_say, store=store, schedule=Schedule(every=3))
+        agent = learning.wrap(echo(), checkpointer=InMemorySaver())
+
+        assert [[1], [2], []] == [events_of(agent, f"I like {number}") for number in range(3)]
+
+    def test_while_the_model_is_down(self, store):
+        """The turns of which nothing was learnt yet, and none of those that were."""
+        answers = [notes_what_users_say, ConnectionError("down"), ConnectionError("down"), notes_what_users_say]
+        learning = machine(answers, store=store, on_error="report")
+        agent = learning.wrap(echo(), checkpointer=InMemorySaver())
+
+        assert [[], [1], [2], []] == [events_of(agent, f"I like {number}") for number in range(4)]
+
+    def test_while_a_ceiling_is_reached(self, store):
+        """With the reason."""
+        learning = machine(notes_what_users_say, store=store, schedule=Schedule(user_tokens_per_day=10))
+        agent = learning.wrap(echo(), checkpointer=InMemorySaver())
+
+        assert [[], [1], [2]] == [events_of(agent, f"I like {number}") for number in range(3)]
 
 
 class TestSetUp:

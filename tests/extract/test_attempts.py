@@ -137,6 +137,21 @@ def test_a_message_that_hangs_the_model_is_found_out_by_the_others(store: BaseSt
     assert any("set aside" in str(turn) for turn in errors)
 
 
+@pytest.mark.parametrize("error", [TimeoutError("slow"), ConnectionError("reset")], ids=str)
+def test_a_message_that_hangs_the_model_is_found_out_where_nothing_else_is_left_to_read(store: BaseStore, error: Any):
+    """The model answers when it is asked about something harmless."""
+    calls: list[Any] = []
+    learning = machine(refuses("HANG", error, calls), store=store, on_error="report")
+    agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
+    agent.invoke(said("HANG"), thread("a"), context=ALEX)
+    messages = agent.get_state(thread("a")).values["messages"]
+    reported = [learning.learn(messages, ALEX, thread_id="a").errors for _ in range(8)]
+
+    assert 1 == sum("set aside" in str(errors) for errors in reported)
+    assert () == reported[-1]
+    assert "HANG" not in str(calls[-1])
+
+
 def test_chunks_that_were_read_before_a_failure_count(store: BaseStore):
     """They were paid for, and the next turn does not read them again."""
     calls: list[Any] = []
