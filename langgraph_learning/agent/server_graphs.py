@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -19,7 +18,7 @@ from langgraph_learning.agent.steps import GraphState, Loop, Node, StepFunction
 from langgraph_learning.background.dispatch import context_of
 from langgraph_learning.background.queue import JobArgs
 from langgraph_learning.background.runner import Runner
-from langgraph_learning.background.server_runs import ServerReader, schedule_run
+from langgraph_learning.background.server_runs import ServerLearner, ServerReader
 from langgraph_learning.core.flow import Flow, wait_for
 from langgraph_learning.core.records import explain_error
 from langgraph_learning.core.scopes import LearningContext
@@ -88,17 +87,15 @@ class LearnerInput(TypedDict, total=False):
     """Work that a run of the agent leaves."""
 
     job: dict[str, Any]
+    set_aside: str
+    """Why this is not tried again; empty if it is."""
 
 
 class LearnerOutput(TypedDict, total=False):
-    """Result of learning."""
+    """What becomes of the work."""
 
-    learnt: list[str]
-    """Keys of the learnings that were written."""
-    errors: list[str]
-    """What was lost, and why."""
     waits: str
-    """Why another run goes on, if one does."""
+    """Who learns from it."""
 
 
 class LearnerState(LearnerInput, LearnerOutput, total=False):
@@ -107,20 +104,16 @@ class LearnerState(LearnerInput, LearnerOutput, total=False):
 
 def learner_graph(loop: Loop) -> Graph:
     """Return the graph that learns for runs of the agent, if the machine has learn="server"."""
-    runner = Runner(loop.learner, loop.schedule, ServerReader())
+    learner = ServerLearner(Runner(loop.learner, loop.schedule, ServerReader()))
 
     def learn(state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         # The server runs it as the user of the run that left the work, and lets it read only what that user may read.
         # A client may start it too, with anything as its input: it is learnt from in the client's own name.
         args = JobArgs.model_validate(state.get("job")).model_copy(update={"context": context_of(run.caller)})
-        decision = yield from runner.run(args)
-        if decision.wait is not None:
-            again = args.model_copy(update={**decision.changes, "since": datetime.now(UTC)})
-            yield from wait_for(schedule_run(get_client(), again, delay=decision.wait, ceiling=decision.wait))
-        elif decision.set_aside:
-            raise LearningError(f"This job is set aside: {decision.reason}")
-        learnt = [learning.key for learning in decision.result.learnings]
-        return {"learnt": learnt, "errors": list(decision.result.errors), "waits": decision.reason}
+        if reason := state.get("set_aside"):
+            raise LearningError(f"This job is set aside: {reason}")
+        yield from wait_for(learner.learn(get_client(), args, run.store, run.config))
+        return {"waits": "the server learns from it beside its runs"}
 
     return service_graph(loop, "learner", {"learn": learn}, LearnerState, LearnerInput, LearnerOutput)
 

@@ -1,9 +1,16 @@
-"""Learning on a LangGraph server: in another run, on a thread of its own, so that no chat is held up."""
+"""Learning on a LangGraph server: another run, on a thread of its own, begins it, and does not wait for its end.
 
+So no chat is held up, neither by its own extraction nor, where the server has few runs at once, by those of others.
+"""
+
+import asyncio
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
+from weakref import WeakValueDictionary
 
 from langchain_core.messages import convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -17,16 +24,23 @@ from langgraph_learning.background.conversations import ThreadRequest, Values
 from langgraph_learning.background.dispatch import Handover, Work, is_due, make_args, segment_skip
 from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.queue import JobArgs, caller_lock
+from langgraph_learning.background.runner import Runner
 from langgraph_learning.background.schedule import Schedule
-from langgraph_learning.core.flow import Flow, wait_for
+from langgraph_learning.core.flow import Flow, adrive, wait_for
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.speakers import find_latest
 from langgraph_learning.errors import Misconfigured
 
 GRAPH = "learner"
 """Name under which langgraph.json serves `machine.nodes.learner`."""
+AT_ONCE = 10
+"""How many jobs a process learns from at the same time."""
+ISOLATED_LOOPS = "BG_JOB_ISOLATED_LOOPS"
+"""Variable by which a server gives each run an event loop of its own."""
 MAX_STATES = 50
 """How many states of a thread are looked at for a message that its newest one does not have."""
+
+log = logging.getLogger(__name__)
 
 
 class OnServer:
@@ -52,36 +66,99 @@ class OnServer:
         carried = find_latest(work.turn.messages) if work.complete else work.turn.messages
         args = make_args(work, carried, whole=not work.turn.caller.thread)
         delay = self._schedule.quiet if due else self._schedule.unanswered
-        yield from wait_for(schedule_run(get_client(), args, delay=delay, ceiling=self._schedule.at_latest))
-        return Handover(waiting="another run learns from it")
+        scheduled = schedule_run(get_client(), args, delay=delay, ceiling=self._schedule.at_latest)
+        return Handover(waiting="another run learns from it", pending=(yield from wait_for(scheduled)))
 
     def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
         """Do nothing: a run that waits belongs to the server, where its owner can delete it."""
         yield from ()
 
 
-async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, ceiling: float) -> str:
+async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, ceiling: float) -> int:
     """Create a run that learns after a delay, also what the run that waits for the same thread and caller has to learn.
 
-    Returns its id.
+    Returns from how many runs of the chat it learns.
     """
-    thread = str(uuid5(NAMESPACE_URL, caller_lock(args)))
-    await client.threads.create(thread_id=thread, if_exists="do_nothing", metadata={"learns_from": args.thread or ""})
+    thread = await _make_thread(client, args)
     waiting = await client.runs.list(thread, status="pending")
     for run in waiting:
         args = _join(_args_of(run), args)
     waited = (datetime.now(UTC) - args.since).total_seconds()
-    created = await client.runs.create(
-        thread,
-        GRAPH,
-        input={"job": args.model_dump(mode="json")},
-        context=args.context.model_dump(mode="json"),
-        after_seconds=round(max(0.0, min(delay, ceiling - waited))),
-        multitask_strategy="enqueue",
-    )
+    await _create_run(client, args, min(delay, ceiling - waited))
     for run in waiting:
         await _cancel(client, thread, run["run_id"])
+    return len(args.entries)
+
+
+class ServerLearner:
+    """Learns beside the runs of a server, in its event loop: so no extraction holds one of the runs it has at once.
+
+    Where each run has an event loop of its own, which stands still without a run, it learns in the run.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._beside_runs = os.environ.get(ISOLATED_LOOPS, "").lower() not in ("true", "1", "yes", "on")
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig) -> None:
+        """Learn what a job has, or begin to.
+
+        A run that waits begins again if this process ends before it is done: learning again has no effect twice.
+        """
+        if not self._beside_runs:
+            return await self._learn(client, args, store, config)
+        successor = await _create_run(client, args, self._runner.schedule.unanswered)
+
+        async def learn() -> None:
+            turn = self._turns.setdefault(_thread_of(args), asyncio.Lock())
+            async with turn, self._places:
+                await self._learn(client, args, store, config)
+            await _cancel(client, _thread_of(args), successor)
+
+        task = asyncio.create_task(learn())
+        self._tasks.add(task)  # an event loop keeps no task alive
+        task.add_done_callback(self._finish)
+        return None
+
+    async def _learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig) -> None:
+        """Learn; leave a run that tries again, or one that fails with the reason for which the job is set aside."""
+        decision = await adrive(self._runner.run(args), store, config)
+        if decision.wait is not None:
+            again = args.model_copy(update={**decision.changes, "since": datetime.now(UTC)})
+            await schedule_run(client, again, delay=decision.wait, ceiling=decision.wait)
+        elif decision.set_aside:
+            await _create_run(client, args, 0, set_aside=decision.reason)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("learning is left to the run that waits", exc_info=error)
+
+
+async def _create_run(client: LangGraphClient, args: JobArgs, delay: float, **input: str) -> str:
+    created = await client.runs.create(
+        await _make_thread(client, args),
+        GRAPH,
+        input={"job": args.model_dump(mode="json"), **input},
+        context=args.context.model_dump(mode="json"),
+        after_seconds=round(max(0.0, delay)),
+        multitask_strategy="enqueue",
+    )
     return str(created["run_id"])
+
+
+async def _make_thread(client: LangGraphClient, args: JobArgs) -> str:
+    thread = _thread_of(args)
+    await client.threads.create(thread_id=thread, if_exists="do_nothing", metadata={"learns_from": args.thread or ""})
+    return thread
+
+
+def _thread_of(args: JobArgs) -> str:
+    """Return the id of the thread on which runs learn from a thread for a caller."""
+    return str(uuid5(NAMESPACE_URL, caller_lock(args)))
 
 
 async def _cancel(client: LangGraphClient, thread: str, run: str) -> None:

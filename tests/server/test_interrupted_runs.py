@@ -1,50 +1,14 @@
 """Runs on the server that end in the middle of an extraction: nothing is lost, and nothing is learnt twice."""
 
-import threading
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
-from langchain_core.messages import BaseMessage
 from openai_server import OpenAIServer
-from people import conversation, is_extraction
+from slow_reader import SlowReader
 
 AGENT = "learning_agent"
 ALEX = {"user_id": "alex", "team_ids": ["acme"]}
-
-
-class SlowReader:
-    """A model over the wire: it answers at once, and notes what users say when it is allowed to."""
-
-    def __init__(self) -> None:
-        self.reading, self.go_on, self.hold = threading.Event(), threading.Event(), ""
-
-    def __call__(self, messages: Sequence[BaseMessage]) -> Any:
-        """Answer, or extract; an extraction of the text in `hold` waits."""
-        if not is_extraction(messages):
-            return "Good."
-        said = [(number, text) for number, speaker, text in conversation(messages) if speaker.startswith("user")]
-        if self.hold and any(self.hold in text for _, text in said):
-            self.reading.set()
-            self.go_on.wait(60)
-        return {
-            "edits": [
-                {"edit": "observation", "observation": text, "replaces": None, "message": number}
-                for number, text in said
-            ]
-        }
-
-    def pause_at(self, text: str) -> None:
-        """Wait in the extraction of this text."""
-        self.reading.clear()
-        self.go_on.clear()
-        self.hold = text
-
-    def resume(self) -> None:
-        """Wait no more."""
-        self.hold = ""
-        self.go_on.set()
 
 
 @pytest.fixture(scope="module")
