@@ -321,11 +321,11 @@ class LearningMachine(Facade):
 
     def learnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """Return all learnings that this caller may see, by kind, newest first; with a thread, its session too."""
-        return self._run(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return self._run(self._list(_caller(context, thread_id)))
 
     async def alearnings(self, context: LearningContext, *, thread_id: str | None = None) -> list[Learning]:
         """Do as `learnings` in async code."""
-        return await self._arun(forgetting.list_visible(self.stores, _caller(context, thread_id), datetime.now(UTC)))
+        return await self._arun(self._list(_caller(context, thread_id)))
 
     def forget(self, context: LearningContext, *keys: str) -> int:
         """Delete learnings by key, including those they superseded; without keys, all that are the user's alone.
@@ -370,6 +370,9 @@ class LearningMachine(Facade):
     async def aforget_thread(self, context: LearningContext, thread_id: str) -> int:
         """Do as `forget_thread` in async code."""
         return await self._arun(self._forget_thread(_caller(context, thread_id)))
+
+    def _list(self, caller: Caller) -> Flow[list[Learning]]:
+        return forgetting.list_visible(self.stores, caller, caller.present(datetime.now(UTC)))
 
     def _forget(self, caller: Caller, keys: Sequence[str]) -> Flow[int]:
         if not keys:

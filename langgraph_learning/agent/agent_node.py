@@ -156,5 +156,5 @@ def _retries_on(policy: RetryPolicy, error: Exception) -> bool:
 
 def _read_state(config: RunnableConfig) -> dict[str, Any]:
     """Return what the loop reads of the state. The node's own input may be a Send's argument, or an object."""
-    keys = ("messages", "learning_session", "learning_speakers")
+    keys = ("messages", "learning_session", "learning_speakers", "learning_times")
     return {key: value for key in keys if (value := read_channel(config, key)) is not None}

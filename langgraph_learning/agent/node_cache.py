@@ -64,4 +64,4 @@ def _digest(context: Any, turn: Any) -> str:
     """Return a digest of a caller and what the caller's agent is shown; empty if they are not known."""
     if not isinstance(context, AgentContext) or turn is None:
         return ""
-    return hashlib.sha256(f"{replace(turn.caller, thread=None)!r}\0{context}".encode()).hexdigest()
+    return hashlib.sha256(f"{replace(turn.caller, thread=None, now=None)!r}\0{context}".encode()).hexdigest()

@@ -18,7 +18,7 @@ from langgraph_learning.background.conversations import read_session
 from langgraph_learning.core.flow import WaitingTime
 from langgraph_learning.core.langgraph_compat import is_part_of_tool, read_channel
 from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
-from langgraph_learning.core.speakers import Arrivals, Origin, read_arrivals, record_arrivals
+from langgraph_learning.core.speakers import Arrivals, Origin, read_arrivals, read_times, record_arrivals
 from langgraph_learning.core.transcript import ask, read_messages
 from langgraph_learning.errors import Misconfigured, MissingOwner
 from langgraph_learning.recall.injection import read_context
@@ -40,6 +40,7 @@ LangGraph makes no object of a dict for it, so the agent's nodes find the dict w
 TURN_CHANNEL = "learning_turn"
 ORIGIN_CHANNEL = "learning_origin"
 ARRIVALS_CHANNEL = "learning_speakers"
+TIMES_CHANNEL = "learning_times"
 
 
 @dataclass
@@ -156,7 +157,9 @@ class RunContext:
         """Return the turn to learn from, with the messages that were removed from the thread since it began."""
         context = read_context(self.config)
         messages = context.strip(self.see(state)) if context else self.see(state)
-        arrivals = self.start.arrivals or Arrivals(read_arrivals(state.get(ARRIVALS_CHANNEL)))
+        arrivals = self.start.arrivals or Arrivals(
+            read_arrivals(state.get(ARRIVALS_CHANNEL)), times=read_times(state.get(TIMES_CHANNEL))
+        )
         return Turn(
             self.caller, messages, self.now, self.id, read_session(state.get("learning_session"), self.caller), arrivals
         )
@@ -168,7 +171,9 @@ class RunContext:
             origin = Origin()  # the run around has no user of its own, either
         known = read_arrivals(state.get(ARRIVALS_CHANNEL))
         around = origin if isinstance(origin, Origin) else None
-        arrivals = record_arrivals(read_messages(state.get("messages")), self.caller.user, known, around)
+        times = read_times(state.get(TIMES_CHANNEL))
+        now = self.caller.present(self.now)
+        arrivals = record_arrivals(read_messages(state.get("messages")), self.caller.user, now, known, times, around)
         return replace(self, start=replace(self.start, arrivals=arrivals))
 
     def request(self, state: Mapping[str, Any]) -> Request:
@@ -177,7 +182,7 @@ class RunContext:
         branch = tuple(message.id for message in messages if message.id)
         query = ask(messages)
         session = read_session(state.get("learning_session"), self.caller)
-        return Request(self.caller, query.text, self.now, branch, session, exchange=query.exchange)
+        return Request(self.caller, query.text, self.caller.present(self.now), branch, session, exchange=query.exchange)
 
 
 def is_authorized(permission: str) -> bool:

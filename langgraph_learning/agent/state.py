@@ -66,6 +66,7 @@ class LearningState(TypedDict, total=False):
     learning_lesson: Annotated[ExtractionResult, UntrackedValue]
     learning_session: list[dict[str, Any]]
     learning_speakers: dict[str, str | None]
+    learning_times: dict[str, str]
     learning_errors: Annotated[list[str], LastNonEmpty]
     learning_proposed: list[str]
 
@@ -82,4 +83,5 @@ class LearningAgentState(AgentState[Any]):
     learning_context: NotRequired[Annotated[AgentContext, UntrackedValue, PrivateStateAttr]]
     learning_session: NotRequired[Annotated[list[dict[str, Any]], PrivateStateAttr]]
     learning_speakers: NotRequired[Annotated[dict[str, str | None], PrivateStateAttr]]
+    learning_times: NotRequired[Annotated[dict[str, str], PrivateStateAttr]]
     learning_errors: NotRequired[Annotated[list[str], LastNonEmpty, OmitFromInput]]

@@ -318,6 +318,7 @@ def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, error
     return {
         "learning_turn": run.start,
         "learning_speakers": run.start.arrivals.saved if run.start.arrivals else {},
+        "learning_times": run.start.arrivals.saved_times if run.start.arrivals else {},
         "learning_session": session or list(state.get("learning_session") or ()),
         **_error_update(state, errors),
     }

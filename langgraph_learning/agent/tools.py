@@ -100,7 +100,7 @@ class ToolCallContext:
     def request(self, query: str, *, learning: bool) -> Request:
         """Return the request to recall for."""
         branch = tuple(message.id or "" for message in self.turn.messages)
-        return Request(self.turn.caller, query, self.turn.now, branch, self.turn.session, for_extraction=learning)
+        return Request(self.turn.caller, query, self.turn.said_at, branch, self.turn.session, for_extraction=learning)
 
 
 ToolStep = Callable[[Mapping[str, Any], ToolCallContext], Flow[str]]
@@ -172,7 +172,7 @@ class Toolbox:
         if edit.record is not None and store.name in (yield from read_opt_outs(caller)):
             raise ToolException("Nothing is saved here of this user, by their own wish. Go on without it.")
         known, closed = yield from self._read_background(edit, call)
-        if not drop_forgotten([edit], lines, closed):
+        if not drop_forgotten([edit], lines, closed, call.turn.today):
             raise ToolException("Not saved: it was forgotten or refused before. Save it only if the user says it anew.")
         learnings = yield from process_edits(store, [edit], known)
         votes, voted = yield from votes_in_edits(self._loop.stores, call.turn, [edit])

@@ -1,7 +1,7 @@
 """The conversations of a job: from the checkpoints of its thread, and from what the job carries."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
@@ -13,7 +13,7 @@ from langgraph_learning.background.queue import Entry, JobArgs
 from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import ROOT, Caller, Scope, escape
-from langgraph_learning.core.speakers import Arrivals, arrival_key, read_arrivals
+from langgraph_learning.core.speakers import Arrivals, arrival_key, read_arrivals, read_times
 from langgraph_learning.core.transcript import fingerprint_text, is_readable
 from langgraph_learning.stores.base import Turn
 
@@ -82,9 +82,10 @@ class Conversation(NamedTuple):
     session: tuple[Learning, ...]
     arrivals: Arrivals
 
-    def turn(self, caller: Caller, at: datetime, run: str | None) -> Turn:
-        """Return the conversation as a turn of a caller."""
-        return Turn(caller, self.messages, at, run, self.session, self.arrivals)
+    def turn(self, caller: Caller, entry: Entry) -> Turn:
+        """Return the conversation as a turn of a caller, held when the newest run of a job was."""
+        caller = replace(caller, now=entry.said_at)
+        return Turn(caller, self.messages, entry.at, entry.run, self.session, self.arrivals)
 
 
 def read_conversations(args: JobArgs, reader: Reader | None) -> Flow[list[Conversation]]:
@@ -120,9 +121,8 @@ def _join(
     for values in reversed(states):
         known_to_runs = _until_later_run(values.get("messages") or (), entries)
         messages = (*known_to_runs, *(missing if values is states[0] else ()))
-        known = read_arrivals(values.get("learning_speakers"))
         yield Conversation(
-            messages, read_session(values.get("learning_session"), caller), _join_arrivals(known, entries)
+            messages, read_session(values.get("learning_session"), caller), _join_arrivals(values, entries)
         )
     if not states:
         yield Conversation(tuple(missing), read_session(entries[-1].session, caller), _join_arrivals({}, entries))
@@ -137,8 +137,9 @@ def _until_later_run(messages: Sequence[AnyMessage], entries: Sequence[Entry]) -
     return messages
 
 
-def _join_arrivals(known: Mapping[str, str | None], entries: Sequence[Entry]) -> Arrivals:
+def _join_arrivals(values: Values, entries: Sequence[Entry]) -> Arrivals:
     """Return how messages came into a thread, as its state and its runs know. What came in later is nobody's yet."""
+    known, times = read_arrivals(values.get("learning_speakers")), read_times(values.get("learning_times"))
     users, latest = dict(known), frozenset[str]()
     present: frozenset[str] | None = frozenset(known)
     for entry in entries:
@@ -146,7 +147,8 @@ def _join_arrivals(known: Mapping[str, str | None], entries: Sequence[Entry]) ->
         latest |= entry.arrivals.latest
         seen = entry.arrivals.present
         present = None if seen is None or present is None else present | seen
-    return Arrivals(users, latest, present)
+        times |= entry.times
+    return Arrivals(users, latest, present, times)
 
 
 def _texts(messages: Sequence[AnyMessage]) -> list[tuple[str, str]]:

@@ -189,19 +189,21 @@ def make_entry(turn: Turn, messages: Sequence[AnyMessage], *, whole: bool) -> En
     arrivals = turn.arrivals
     return Entry(
         at=turn.now,
+        said_at=turn.caller.now,
         run=turn.run,
         messages=[message_to_dict(message) for message in messages],
         whole=whole,
         speakers=dict(arrivals.users),
         latest=sorted(arrivals.latest),
         present=None if arrivals.present is None else sorted(arrivals.present),
+        times=dict(arrivals.times),
         seen=[arrival_key(message) for message in turn.messages if isinstance(message, HumanMessage)],
         session=[learning.model_dump(mode="json") for learning in turn.session],
     )
 
 
 def context_of(caller: Caller) -> LearningContext:
-    """Return the context of a caller."""
+    """Return the context of a caller, without the time at which they spoke: each of their runs has another one."""
     return LearningContext(
         user_id=caller.user,
         team_ids=caller.teams,

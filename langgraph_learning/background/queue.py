@@ -48,7 +48,9 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: datetime
-    """Time of the turn: "tomorrow" counts from it."""
+    """Time of the turn by the machine's clock."""
+    said_at: datetime | None = None
+    """When the user spoke, if the run said so: "tomorrow" counts from it, or else from the time of the turn."""
     run: str | None = None
     messages: list[dict[str, Any]] = Field(default_factory=list)
     """Messages as LangChain's dicts: those of the run, as far as no checkpoint has them."""
@@ -62,14 +64,15 @@ class Entry(BaseModel):
     """Fingerprints of all messages of users at its start, if it was seen."""
     seen: list[str] = Field(default_factory=list)
     """Fingerprints of all messages in the user's role that the thread had: later ones are left to later runs."""
+    times: dict[str, datetime] = Field(default_factory=dict)
+    """By fingerprint: when a message came in."""
     session: list[dict[str, Any]] = Field(default_factory=list)
 
     @property
     def arrivals(self) -> Arrivals:
         """How the messages came into the thread."""
-        return Arrivals(
-            self.speakers, frozenset(self.latest), None if self.present is None else frozenset(self.present)
-        )
+        present = None if self.present is None else frozenset(self.present)
+        return Arrivals(self.speakers, frozenset(self.latest), present, self.times)
 
     def read_messages(self) -> list[AnyMessage]:
         """Return the messages."""
@@ -267,7 +270,7 @@ def thread_lock(caller: Caller, otherwise: str) -> str:
 
 def caller_lock(args: JobArgs, otherwise: str = "") -> str:
     """Return the lock under which one job waits for a thread and a caller."""
-    identity = args.context.model_dump_json(exclude={"learn", "recall", "timezone"})
+    identity = args.context.model_dump_json(exclude={"learn", "recall", "timezone", "now"})
     return f"{thread_lock(args.caller, otherwise or ''.join(args.entries))}:{fingerprint(identity)}"
 
 

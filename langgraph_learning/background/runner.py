@@ -79,7 +79,7 @@ class Runner:
         """Learn from conversations until a model fails or a ceiling is reached; return which one."""
         result, newest = LearningResult(), max(args.entries.values(), key=lambda entry: entry.at)
         for conversation in conversations:
-            turn = conversation.turn(args.caller, newest.at, newest.run)
+            turn = conversation.turn(args.caller, newest)
             if args.replay:
                 yield from self.learner.readmit(turn)
             learnt, ceiling = yield from self._learn(turn)

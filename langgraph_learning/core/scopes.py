@@ -1,8 +1,8 @@
 """Scopes, LearningContext and Caller, and the namespaces they lead to."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import MAXYEAR, MINYEAR, datetime
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote, unquote
@@ -109,6 +109,22 @@ class LearningContext(BaseModel):
     """False: the agent is shown no learnings."""
     timezone: str = "UTC"
     """Name of the user's time zone, such as "America/Los_Angeles". It decides which day "today" is for them."""
+    now: datetime | None = None
+    """When the user speaks, with a time zone: "tomorrow" counts from it, and what is valid then is recalled. None: the
+    time of the machine."""
+
+    @field_validator("now")
+    @classmethod
+    def _check_now(cls, now: datetime | None) -> datetime | None:
+        if now is not None and now.utcoffset() is None:
+            raise ValueError(
+                f"{now.isoformat()} has no time zone, so nobody knows which moment it is: give one, such as "
+                "datetime.now(UTC) or 2026-03-05T09:00:00+01:00"
+            )
+        # A year on either side leaves room for every time zone.
+        if now is not None and not MINYEAR < now.year < MAXYEAR:
+            raise ValueError(f"{now.isoformat()} is no time at which anybody speaks")
+        return now
 
     @field_validator("timezone")
     @classmethod
@@ -146,7 +162,8 @@ class LearningContext(BaseModel):
         elif isinstance(context, Mapping):
             values = {key: value for key, value in context.items() if isinstance(key, str)}
         else:
-            values = {name: getattr(context, name) for name in cls.model_fields if hasattr(context, name)}
+            found = {name: getattr(context, name, None) for name in cls.model_fields if hasattr(context, name)}
+            values = {name: value for name, value in found.items() if not callable(value)}
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -169,6 +186,8 @@ class Caller:
     learn: bool = True
     recall: bool = True
     timezone: str = "UTC"
+    now: datetime | None = field(default=None, compare=False)
+    """When they speak, if the run says so."""
 
     @classmethod
     def of(cls, context: LearningContext, thread: str | None = None) -> "Caller":
@@ -190,7 +209,12 @@ class Caller:
             learn=context.learn,
             recall=context.recall,
             timezone=context.timezone,
+            now=context.now,
         )
+
+    def present(self, clock: datetime) -> datetime:
+        """Return when the caller speaks: as the run says, or else the time of the machine's clock."""
+        return self.now or clock
 
     def local(self, moment: datetime) -> datetime:
         """Return a moment as the clock of the user shows it."""

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph.constants import START
 
 from langgraph_learning.core.keys import fingerprint
-from langgraph_learning.core.transcript import fingerprint_text, is_readable
+from langgraph_learning.core.transcript import fingerprint_text, is_readable, parse_time
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,12 @@ class Arrivals:
     present: frozenset[str] | None = None
     """Fingerprints of the messages at the start of the run: all others were made since. None: its start was not seen,
     because the run was resumed after an interrupt or has no step for recall."""
+    times: Mapping[str, datetime] = field(default_factory=dict)
+    """By fingerprint: when a message came in."""
+
+    def time_of(self, message: AnyMessage) -> datetime | None:
+        """Return when a message in the user's role came in, if that is known."""
+        return self.times.get(arrival_key(message)) if self.times and isinstance(message, HumanMessage) else None
 
     @property
     def saved(self) -> dict[str, str | None]:
@@ -44,17 +51,28 @@ class Arrivals:
         """
         return {key: by for key, by in self.users.items() if _id_part(key)}
 
+    @property
+    def saved_times(self) -> dict[str, str]:
+        """The times by fingerprint, for the runs after this one."""
+        return {key: time.isoformat() for key, time in self.times.items() if _id_part(key)}
+
     def names_others(self, user: str) -> bool:
         """Return True if messages came in with the runs of other users."""
         return any(other not in (None, user) for other in self.users.values())
 
 
 def record_arrivals(
-    messages: Sequence[AnyMessage], user: str, known: Mapping[str, str | None], origin: Origin | None
+    messages: Sequence[AnyMessage],
+    user: str,
+    now: datetime,
+    known: Mapping[str, str | None],
+    times: Mapping[str, datetime],
+    origin: Origin | None,
 ) -> Arrivals:
     """Return how the messages at the start of a user's run came in.
 
-    known: the same from the runs before, by fingerprint; empty if the thread keeps no state.
+    now: when the user speaks.
+    known, times: the same from the runs before, by fingerprint; empty if the thread keeps no state.
     origin: the user's messages in the run around this one, if it is nested.
     """
     humans = [(message, arrival_key(message)) for message in messages if _is_human(message)]
@@ -70,7 +88,9 @@ def record_arrivals(
             users[key] = user
         elif known:
             users[key] = None  # a node made it in an earlier run
-    return Arrivals(users, latest, frozenset(key for _, key in humans))
+    present = frozenset(key for _, key in humans)
+    came_in = {key: times.get(key, now) for key in present if key in times or (key in latest and key not in known)}
+    return Arrivals(users, latest, present, came_in)
 
 
 def find_latest(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
@@ -115,6 +135,14 @@ def read_arrivals(value: object) -> dict[str, str | None]:
     if not isinstance(value, Mapping):
         return {}
     return {key: by for key, by in value.items() if isinstance(key, str) and isinstance(by, str | None)}
+
+
+def read_times(value: object) -> dict[str, datetime]:
+    """Return the times by fingerprint that a thread's state holds; nothing for any other value."""
+    if not isinstance(value, Mapping):
+        return {}
+    times = {key: parse_time(time) for key, time in value.items() if isinstance(key, str)}
+    return {key: time for key, time in times.items() if time is not None}
 
 
 def find_origin(channels: Mapping[str, Any]) -> Origin:

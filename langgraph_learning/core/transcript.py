@@ -197,13 +197,14 @@ def message_time(message: AnyMessage) -> datetime | None:
     """
     for carried in (message.additional_kwargs, message.response_metadata):
         for name in TIME_KEYS:
-            time = _parse_time(carried.get(name))
+            time = parse_time(carried.get(name))
             if time is not None:
                 return time
     return None
 
 
-def _parse_time(value: Any) -> datetime | None:
+def parse_time(value: Any) -> datetime | None:
+    """Return a value as a time with a time zone; None if it is no time."""
     try:
         if isinstance(value, str):
             text = value.strip()

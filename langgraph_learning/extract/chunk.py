@@ -110,7 +110,7 @@ class ChunkReader:
         if checked.invalid:
             left = None if timeout is None else max(0.001, timeout - (time.monotonic() - started))
             yield from self._correct(material, question, answer, checked, model, left)
-        checked.edits = drop_forgotten(checked.edits, question.lines, material.background.closed)
+        checked.edits = drop_forgotten(checked.edits, question.lines, material.background.closed, material.turn.today)
         return checked
 
     def answers_otherwise(self, material: Material, chunk: Sequence[Line], timeout: float | None) -> Flow[bool]:
@@ -140,7 +140,7 @@ class ChunkReader:
         waiting = nearest_candidates(background.candidates, lines)
         keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt, *waiting), start=1)}
         prompt = render_prompt(self.stores, self.budget, turn, before, lines, keys, background.closed, material.saved)
-        words = read_words(lines, turn.caller.local(turn.now).date(), before, earlier, foreign_text(keys.values()))
+        words = read_words(lines, turn.today, before, earlier, foreign_text(keys.values()))
         return Question(prompt, lines, words, keys)
 
     def _correct(

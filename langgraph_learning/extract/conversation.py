@@ -14,7 +14,6 @@ from langgraph_learning.core.transcript import (
     is_readable,
     last_turn,
     message_text,
-    message_time,
     transcript_lines,
     truncate_to_tokens,
 )
@@ -95,7 +94,6 @@ def _find_off_record(messages: Sequence[AnyMessage]) -> set[int]:
 
 
 def _earlier_day(turn: Turn, message: AnyMessage) -> str:
-    """Return the day of a message in the user's time zone, if it knows its time and the day is not today."""
-    time = message_time(message)
-    day = f"{turn.caller.local(time):%Y-%m-%d}" if time else ""
-    return "" if day == f"{turn.caller.local(turn.now):%Y-%m-%d}" else day
+    """Return the day of a message in the user's time zone, if it is known and not today."""
+    day = turn.day_of(message)
+    return f"{day:%Y-%m-%d}" if day and day != turn.today else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.quotation import find_claims, split_message
@@ -21,10 +22,12 @@ def forget_and_replace(edit: Edit, lines: Sequence[Line]) -> list[Edit]:
     return [forgets, replace(edit, replaces=None)]
 
 
-def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning]) -> list[Edit]:
+def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning], today: date) -> list[Edit]:
     """Leave out edits that would learn again what the user forgot, in whatever spelling.
 
     An edit stays if the user says it anew in their own words, unless the same answer forgets it.
+
+    today: the user's day, by which relative dates are read.
     """
     forgotten_now = [edit.replaces.text for edit in edits if edit.record is None and edit.replaces]
     forgotten_before = [learning.text for learning in closed if learning.status is Status.REJECTED]
@@ -37,7 +40,7 @@ def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequenc
         if any(_says_again(text, forgotten) for forgotten in forgotten_now):
             return False
         said = find_claims(own_words.get(edit.source.messages[0], ""))
-        said_anew = carries(said, text, edit.at.date()) and not asks_to_forget(said)
+        said_anew = carries(said, text, today) and not asks_to_forget(said)
         return said_anew or not any(_says_again(text, forgotten) for forgotten in forgotten_before)
 
     return [edit for edit in edits if is_wanted(edit)]

@@ -83,7 +83,7 @@ def _recall(stores: Sequence[LearningStore], turn: Turn) -> list[Flow[Any]]:
     request = Request(
         turn.caller,
         last_question(turn.messages),
-        turn.now,
+        turn.said_at,
         tuple(message.id or "" for message in turn.messages),
         turn.session,
         for_extraction=True,

@@ -55,7 +55,7 @@ def render_prompt(
         for store in ordered
         if store.model_kinds
     )
-    today = f"{turn.caller.local(turn.now):%A, %Y-%m-%d} (time zone {turn.caller.timezone})"
+    today = f"{turn.today:%A, %Y-%m-%d} (time zone {turn.caller.timezone})"
     system = PROMPT.substitute(today=today, choice=_render_choice(stores), voices=_render_voices(stores), stores=kinds)
     proposed = [learning for learning in closed if _is_proposed(learning)]
     forgotten = [learning for learning in closed if not _is_proposed(learning)]

@@ -130,6 +130,8 @@ class EditValidator:
             raise InvalidEdit(f"replaces: nothing known has the key {raw.get('replaces')!r}")
         store, kind = self._find_target(raw, replaces)
         record = None if raw.get("edit") == FORGET else self._parse(raw, keys)
+        # "Tomorrow" counts from the day on which it was said.
+        words = replace(words, today=turn.day_of(line.message) or turn.today)
         finding = self._find_author(words, line, record, replaces, raw)
         source = _make_source(turn, finding.channel, line.id)
         key = edit_key(turn.caller, line.id, kind, number, line.revision)
@@ -157,7 +159,7 @@ class EditValidator:
         store, kind = self._find_target(raw, replaces)
         record = None if raw["edit"] == FORGET else self._parse(raw, keys)
         if record:
-            today = turn.caller.local(turn.now).date()
+            today = turn.today
             statement = _make_statement(record, replaces)
             line = find_supporting_message(statement.text, lines, statement.known, statement.explanation, today)
         else:

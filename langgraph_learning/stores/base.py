@@ -4,7 +4,7 @@ import inspect
 from collections import Counter
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.messages import AnyMessage
@@ -32,7 +32,7 @@ from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.core.similarity.support import MOSTLY, mentions
 from langgraph_learning.core.speakers import Arrivals
 from langgraph_learning.core.text import normalize
-from langgraph_learning.core.transcript import Line
+from langgraph_learning.core.transcript import Line, message_time
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.ranking import CANDIDATES, OVERFETCH, rank_learnings, read_found, search_active
 from langgraph_learning.stores.rendering import load_prompt, render_bullet
@@ -74,10 +74,26 @@ class Turn:
     caller: Caller
     messages: tuple[AnyMessage, ...]
     now: datetime
+    """Time of the machine's clock, by which learnings are dated: no client can choose it."""
     run: str | None = None
     session: tuple[Learning, ...] = ()
     arrivals: Arrivals = field(default_factory=Arrivals)
     """How the messages in the user's role came in: they are not all the user's words."""
+
+    @property
+    def said_at(self) -> datetime:
+        """When the user spoke last: as the run says, or else the time of the turn."""
+        return self.caller.present(self.now)
+
+    @property
+    def today(self) -> date:
+        """The user's day when they spoke last: "tomorrow" counts from it."""
+        return self.caller.local(self.said_at).date()
+
+    def day_of(self, message: AnyMessage) -> date | None:
+        """Return the user's day when a message was said, by its own time or else by when it came in; None: unknown."""
+        time = message_time(message) or self.arrivals.time_of(message)
+        return self.caller.local(time).date() if time else None
 
 
 class Note(NamedTuple):

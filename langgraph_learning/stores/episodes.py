@@ -1,7 +1,7 @@
 """Episodes: the messages of earlier conversations word for word, found by the question."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from itertools import takewhile
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from langgraph_learning.core.records import Edit, Record, reject_replaced
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import ItemRef, Scope
 from langgraph_learning.core.text import escape_line, truncate
-from langgraph_learning.core.transcript import Line, last_turn, message_time, utterance
+from langgraph_learning.core.transcript import Line, last_turn, utterance
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.base import LearningStore, Note, Request, Turn
 from langgraph_learning.stores.ranking import OVERFETCH, search_active
@@ -136,9 +136,11 @@ class Episodes(LearningStore):
         if not lines:
             return []
         follows, first_position = yield from self._find_predecessor(turn, lines[0].message)
-        notes = []
+        notes, day = [], turn.today
         for position, line in enumerate(lines, start=first_position):
-            notes.append(Note(_make_episode(turn, line, position, follows), line))
+            # An answer is of the day of its question.
+            day = turn.day_of(line.message) or (turn.today if line.channel == "user" else day)
+            notes.append(Note(_make_episode(turn, line, day, position, follows), line))
             follows = _episode_key(turn.caller.thread, line.message)
         return notes
 
@@ -207,10 +209,16 @@ def _put_in_context(episode: Learning, known: Mapping[ItemRef, Learning]) -> Lea
     return episode.model_copy(update={"cues": (cue,) if cue else ()})
 
 
-def _make_episode(turn: Turn, line: Line, position: int, follows: str | None) -> Episode:
+def _make_episode(turn: Turn, line: Line, day: date, position: int, follows: str | None) -> Episode:
     speaker = turn.caller.user if line.channel == "user" else "agent"
-    said, day = utterance(line.message), f"{turn.caller.local(message_time(line.message) or turn.now):%Y-%m-%d}"
-    return Episode(speaker=speaker, on=day, said=said, thread=turn.caller.thread, position=position, follows=follows)
+    return Episode(
+        speaker=speaker,
+        on=f"{day:%Y-%m-%d}",
+        said=utterance(line.message),
+        thread=turn.caller.thread,
+        position=position,
+        follows=follows,
+    )
 
 
 def _episode_key(thread: str | None, message: AnyMessage) -> str | None:

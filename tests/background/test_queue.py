@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
@@ -23,10 +23,15 @@ from people import (
 )
 
 from langgraph_learning import Episodes, UserMemory
-from langgraph_learning.background.queue import JobStatus
+from langgraph_learning.background.dispatch import Work, make_args
+from langgraph_learning.background.queue import JobArgs, JobStatus
+from langgraph_learning.background.runner import Runner
 from langgraph_learning.background.schedule import Schedule
+from langgraph_learning.core.flow import drive
+from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Misconfigured, UnreadableAnswer
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.stores.base import Turn
 from langgraph_learning.testing import ScriptedModel
 
 LATER = Schedule(quiet=30, at_latest=60)
@@ -110,6 +115,35 @@ def test_a_burst_of_messages_costs_one_extraction(postgres_store, build, checkpo
 
     assert 1 == len(learner(learning).calls)
     assert sorted(f"I like tea number {number}" for number in range(20)) == texts(learning)
+
+
+def test_tomorrow_counts_from_the_time_when_it_was_said(postgres_store):
+    """A job that runs a week later, here or on a server, reads the turn on its own day."""
+    learning = queued(notes_what_users_say, postgres_store)
+    last_week = datetime.now(UTC) - timedelta(days=7)
+    message = HumanMessage("I move tomorrow", id="m1")
+    turn = Turn(Caller("alex", teams=("acme",), thread="a"), (message,), last_week)
+    args = make_args(Work(turn, postgres_store, None), [message], whole=True)
+    drive(Runner(learning.learner, LATER).run(JobArgs.model_validate(args.model_dump(mode="json"))), postgres_store)
+
+    assert f"Today is {last_week:%A, %Y-%m-%d}" in learner(learning).shown[0][0].text
+
+
+@pytest.mark.parametrize("saver", ["postgres", "memory"])
+def test_each_message_of_a_job_has_the_time_that_its_run_says(postgres_store, saver, request):
+    """The newest is today's, and those before it are dated."""
+    checkpointer = request.getfixturevalue("checkpointer") if saver == "postgres" else InMemorySaver()
+    learning = queued(notes_what_users_say, postgres_store)
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    for day, text in ((5, "I move tomorrow"), (6, "Today I pack")):
+        now = datetime(2027, 3, day, 12, tzinfo=UTC)
+        agent.invoke(said(text), thread("a"), context=ALEX.model_copy(update={"now": now}))
+    assert 1 == learning.jobs.pending()
+    learning.worker().drain()
+    (shown,) = learner(learning).shown
+
+    assert "Today is Saturday, 2027-03-06" in shown[0].text
+    assert ["user alex (2027-03-05)", "user alex"] == [who for _, who, _ in conversation(shown) if who != "agent"]
 
 
 def test_messages_join_until_a_job_has_waited_long_enough(postgres_store, checkpointer):

@@ -6,18 +6,24 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
-from people import ALEX, NOTHING, echo, learner, machine, prompt, said, thread
+from people import ALEX, NOTHING, SAM, conversation, echo, edit, edits, learner, machine, prompt, repeat, said, thread
 from pydantic import ValidationError
 
-from langgraph_learning import Episodes, LearningContext, UserMemory
+from langgraph_learning import EntityMemory, Episodes, LearnedKnowledge, LearningContext, Scope, UserMemory
+from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.transcript import message_time
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.rendering import render_bullet
+from langgraph_learning.testing import ScriptedModel
 
 WHEN = datetime(2023, 5, 1, 10, tzinfo=UTC)
+FRIDAY = datetime(2027, 3, 5, 23, tzinfo=UTC)
+ON_FRIDAY = ALEX.model_copy(update={"now": FRIDAY})
 
 
 @pytest.mark.parametrize(
@@ -113,3 +119,137 @@ def test_what_is_known_is_dated_by_the_clock_of_the_user():
 
     assert "- Likes tea. (2026-03-01)" == render_bullet(learning, caller)
     assert "- Likes tea. (2026-03-02)" == render_bullet(learning, Caller(user="alex"))
+
+
+def say(learning, text, context, name="t", checkpointer=None, model=None):
+    """Let a user say something to an agent that learns."""
+    agent = learning.wrap(model or echo(), checkpointer=checkpointer)
+    return agent.invoke(said(text), thread(name), context=context)
+
+
+@pytest.mark.parametrize("now", [datetime(2027, 3, 5, 9), "2027-03-05T09:00:00", "0001-01-01T00:00:00Z", "tomorrow"])
+def test_a_time_that_nobody_can_place_is_refused_at_once(now: object):
+    """In the class and in a dict; a moment needs a time zone."""
+    with pytest.raises(ValidationError, match=r"time zone|no time|valid"):
+        LearningContext(user_id="alex", now=now)
+    with pytest.raises(Misconfigured, match="now: "):
+        LearningContext.read({"user_id": "alex", "now": now})
+
+
+def test_the_error_says_which_time_to_give():
+    """A naive time may be any moment of a day."""
+    with pytest.raises(ValidationError, match=r"has no time zone.*datetime\.now\(UTC\)"):
+        LearningContext(user_id="alex", now=datetime(2027, 3, 5, 9))
+
+
+def test_a_method_called_now_is_no_time():
+    """An agent's context may have one."""
+
+    class Session:
+        user_id = "alex"
+
+        def now(self) -> str:
+            return "now"
+
+    assert LearningContext(user_id="alex") == LearningContext.read(Session())
+
+
+@pytest.mark.parametrize(("zone", "today"), [("UTC", "Friday, 2027-03-05"), ("Asia/Tokyo", "Saturday, 2027-03-06")])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_today_is_the_day_on_which_the_user_speaks(zone: str, today: str, as_json: bool):
+    """With its weekday, in the prompt and in what is noted word for word."""
+    learning = machine([NOTHING], [UserMemory(), Episodes()], store=InMemoryStore())
+    context = ON_FRIDAY.model_copy(update={"timezone": zone})
+    say(learning, "I move tomorrow", context.model_dump(mode="json") if as_json else context)
+
+    assert f"Today is {today} (time zone {zone})." in prompt(learner(learning).shown[0])
+    assert f"alex ({today[-10:]}): I move tomorrow" in {found.text for found in learning.learnings(context)}
+
+
+def test_the_time_may_come_from_the_configurable():
+    """As all that a context says."""
+
+    def read(_: object, config: Any) -> LearningContext:
+        return LearningContext(**{key: config["configurable"][key] for key in ("user_id", "now")})
+
+    learning = machine([NOTHING], store=InMemoryStore(), context_from=read)
+    config = {"configurable": {"thread_id": "t", "user_id": "alex", "now": FRIDAY.isoformat()}}
+    learning.wrap(echo()).invoke(said("I move tomorrow"), config)
+
+    assert "Today is Friday, 2027-03-05" in prompt(learner(learning).shown[0])
+
+
+@pytest.mark.parametrize("method", ["learn", "preview"])
+def test_an_old_conversation_is_read_on_its_day(method: str):
+    """Outside of a run as well."""
+    learning = machine([NOTHING], store=InMemoryStore())
+    getattr(learning, method)([("user", "I move tomorrow")], ON_FRIDAY)
+
+    assert "Today is Friday, 2027-03-05" in prompt(learner(learning).shown[0])
+
+
+def test_the_own_time_of_a_message_wins():
+    """It is dated by that, whatever the run says."""
+    learning = machine([NOTHING], store=InMemoryStore())
+    message = HumanMessage("I moved yesterday", additional_kwargs={"timestamp": WHEN.isoformat()})
+    learning.wrap(echo()).invoke({"messages": [message]}, thread("t"), context=ON_FRIDAY)
+
+    assert "[1] user alex (2023-05-01): I moved yesterday" in prompt(learner(learning).shown[0])
+
+
+def test_what_waits_is_dated_by_the_day_on_which_it_was_said():
+    """Of two turns that are learnt from together, the first was said the day before."""
+    learning = machine([NOTHING], [UserMemory()], store=InMemoryStore(), schedule=Schedule(every=2))
+    saver = InMemorySaver()
+    say(learning, "I move tomorrow", ON_FRIDAY, checkpointer=saver)
+    later = ON_FRIDAY.model_copy(update={"now": FRIDAY + timedelta(days=1)})
+    say(learning, "Today I pack", later, checkpointer=saver)
+    (shown,) = learner(learning).shown
+
+    assert "Today is Saturday, 2027-03-06" in prompt(shown)
+    assert "user alex (2027-03-05): I move tomorrow" in prompt(shown)
+    assert ["user alex (2027-03-05)", "agent", "user alex", "agent"] == [who for _, who, _ in conversation(shown)]
+
+
+def test_what_has_ended_by_then_is_not_recalled():
+    """What is valid counts on the day of the user, not of the machine."""
+    freeze = edit(
+        "insight", category="priority", title="Freeze", insight="No deploys", when_to_apply=None, until="2027-03-31"
+    )
+    learning = machine([edits(freeze), NOTHING, NOTHING], [LearnedKnowledge(scope=Scope.TEAM)], store=InMemoryStore())
+    say(learning, "No deploys until the end of March", ON_FRIDAY)
+    model = ScriptedModel(repeat)
+    days = (datetime(2027, 3, 31, 12, tzinfo=UTC), datetime(2027, 4, 1, 12, tzinfo=UTC))
+    answers = [
+        say(learning, "May I do deploys?", SAM.model_copy(update={"now": day}), str(day), model=model) for day in days
+    ]
+
+    assert [True, False] == ["No deploys" in answer["messages"][-1].text for answer in answers]
+
+
+def test_no_run_can_choose_the_date_of_what_it_writes():
+    """Of two statements about one thing the later one counts, so nobody may be later than they are."""
+    learning = machine([edits(edit("observation", observation="Likes tea"))], store=InMemoryStore())
+    before = datetime.now(UTC)
+    say(learning, "I like tea", ON_FRIDAY.model_copy(update={"now": datetime(2999, 1, 1, tzinfo=UTC)}))
+    (learnt,) = learning.learnings(ALEX)
+
+    assert before <= learnt.learned_at <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(("when", "reach"), [("2027-03-06", "team"), ("2027-03-07", "user")])
+@pytest.mark.parametrize("own_time", [None, FRIDAY.isoformat()])
+def test_a_date_that_the_model_resolved_is_the_users_own_word(when: str, reach: str, own_time: str | None):
+    """Beside a tool's answer, "tomorrow" carries the day after the one on which it was said, and no other."""
+    context = ALEX if own_time else ON_FRIDAY
+    fact = {**edit("event", entity="Orion", event="ships", when=when), "audience": "team", "whose": "user"}
+    learning = machine(lambda messages: edits(fact), [EntityMemory(scope=Scope.TEAM)], store=InMemoryStore())
+    messages: list[AnyMessage] = [
+        HumanMessage("Orion ships tomorrow", additional_kwargs={"timestamp": own_time}),
+        AIMessage("", tool_calls=[{"name": "wiki", "args": {}, "id": "c"}]),
+        ToolMessage("Orion is a constellation", tool_call_id="c", name="wiki"),
+        AIMessage("Noted."),
+    ]
+    learning.learn(messages, context)
+
+    assert {reach} == {learnt.scope.name for learnt in learning.learnings(context)}

@@ -202,7 +202,9 @@ def test_studio_explains_every_field_of_the_context(server):
     schemas = studio.assistants.get_schemas(assistant["assistant_id"])
     fields = schemas["context_schema"]["properties"]
 
-    assert {"user_id", "team_ids", "tenant_id", "agent_id", "owners", "learn", "recall", "timezone"} == set(fields)
+    assert {"user_id", "team_ids", "tenant_id", "agent_id", "owners", "learn", "recall", "timezone", "now"} == set(
+        fields
+    )
     assert all(field["description"] for field in fields.values())
     assert {"messages"} == set(schemas["input_schema"]["properties"])
 
