@@ -12,11 +12,12 @@ from langgraph.store.base import BaseStore
 from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.queue import Entry, JobArgs, Queue
 from langgraph_learning.background.schedule import Schedule
-from langgraph_learning.background.spending import explain_ceiling
+from langgraph_learning.background.spending import find_room
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.speakers import arrival_key, find_latest
+from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.stores.base import Turn
 
@@ -96,10 +97,10 @@ class InRun:
             return Handover((yield from self._learner.extract(skipped)))
         if schedule.decides and not (yield from is_due(self._learner, schedule, turn)):
             return (yield from self._wait(turn, "more is said before it is learnt from"))
-        ceiling = yield from explain_ceiling(schedule, turn.caller, self._learner.clock().date())
-        if ceiling:
-            return (yield from self._wait(turn, ceiling))
-        result = yield from self._learner.extract(turn)
+        room = yield from find_room(schedule, self._learner.extraction, turn, self._learner.clock())
+        if room.reached:
+            return (yield from self._wait(turn, room.reached))
+        result = yield from self._learner.extract(turn, ExtractionMetrics(reservation=room.reservation))
         pending = (yield from self._learner.count_unread(turn, result.progress.read)) if result.left else 0
         return Handover(result, pending=pending)
 

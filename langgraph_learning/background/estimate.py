@@ -27,6 +27,11 @@ class Estimate:
     input_tokens: int = 0
     output_tokens: int = 0
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that will be sent and received."""
+        return self.input_tokens + self.output_tokens
+
     def __add__(self, other: "Estimate") -> "Estimate":
         """Return the cost of both."""
         return Estimate(
@@ -37,18 +42,21 @@ class Estimate:
         )
 
 
-def estimate_cost(extraction: Extraction, turn: Turn) -> Flow[Estimate]:
-    """Return what learning from the unread messages of a conversation will cost; nothing if no user says anything."""
+def estimate_cost(extraction: Extraction, turn: Turn, max_chunks: int | None = None) -> Flow[Estimate]:
+    """Return what learning from the unread messages of a conversation will cost; nothing if no user says anything.
+
+    max_chunks: number of calls to which the estimate is limited.
+    """
     unread = find_unread(turn, (yield from read_cursor(turn.caller))).messages
     if not any(message.type == "human" for message in unread) or not turn.caller.learn:
         return Estimate()
     lines = transcript_lines(unread, turn.caller.user)
     if not extraction.asks_model:
         return Estimate(messages=len(lines))
-    calls = len(split_chunks(lines, extraction.budget))
-    fixed = count_fixed_tokens(extraction, turn)
-    said = sum(line.tokens for line in lines)
-    return Estimate(len(lines), calls, calls * fixed + said, len(lines) * TOKENS_PER_EDIT // LINES_PER_EDIT)
+    chunks = split_chunks(lines, extraction.budget)[:max_chunks]
+    lines = [line for chunk in chunks for line in chunk]
+    sent = len(chunks) * count_fixed_tokens(extraction, turn) + sum(line.tokens for line in lines)
+    return Estimate(len(lines), len(chunks), sent, len(lines) * TOKENS_PER_EDIT // LINES_PER_EDIT)
 
 
 def count_fixed_tokens(extraction: Extraction, turn: Turn) -> int:

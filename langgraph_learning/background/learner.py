@@ -11,7 +11,7 @@ from langchain_core.messages import AnyMessage, HumanMessage, MessageLikeReprese
 from langgraph.store.base import PutOp
 
 from langgraph_learning.background.dry_run import dry_run
-from langgraph_learning.background.usage import measure, usage_writes
+from langgraph_learning.background.usage import Usage, measure, usage_writes
 from langgraph_learning.core import telemetry
 from langgraph_learning.core.flow import Flow, batch, pause
 from langgraph_learning.core.keys import fingerprint
@@ -104,9 +104,9 @@ class Learner:
             yield from batch(*self._count(turn, ExtractionResult(failure=error, metrics=metrics), ()))
             raise
 
-    def learn_once(self, turn: Turn) -> Flow[LearningResult]:
+    def learn_once(self, turn: Turn, metrics: ExtractionMetrics | None = None) -> Flow[LearningResult]:
         """Learn from the unread messages of a conversation, as many as one extraction reads."""
-        extracted = yield from self.extract(turn)
+        extracted = yield from self.extract(turn, metrics)
         result, learnings = yield from self.write(turn, extracted)
         return LearningResult(
             learnings, result.errors, result.failure, result.left, len(result.progress.set_aside), result.metrics
@@ -196,13 +196,14 @@ class Learner:
         )
 
     def _count(self, turn: Turn, result: ExtractionResult, learnings: Sequence[Learning]) -> list[PutOp]:
-        """Return what counts an extraction; nothing if no model was asked."""
-        if not result.metrics.calls:
+        """Return what counts an extraction; nothing if no model was asked and no room reserved for it."""
+        if not (result.metrics.calls or result.metrics.reservation):
             return []
         # A message that is kept word for word was not found by the model.
         found = [learning for learning in learnings if learning.store_name not in self._verbatim]
-        usage = measure(result, found)
-        return [PutOp(*write, index=False) for write in usage_writes(turn.caller, usage, self.clock())]
+        usage = measure(result, found) if result.metrics.calls else Usage()
+        writes = usage_writes(turn.caller, usage, self.clock(), result.metrics.reservation)
+        return [PutOp(*write, index=False) for write in writes]
 
 
 def identify_messages(messages: Sequence[AnyMessage], thread: str) -> tuple[AnyMessage, ...]:

@@ -18,9 +18,10 @@ from langgraph_learning.background.schedule import (
     backoff,
     seconds_to_next_day,
 )
-from langgraph_learning.background.spending import explain_ceiling
+from langgraph_learning.background.spending import find_room
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.extract.failures import blames_input
+from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.stores.base import Turn
 
 MAX_EXTRACTIONS = 1_000
@@ -92,10 +93,11 @@ class Runner:
         """Learn from a conversation until it is read, its model fails, or a ceiling is reached; return which one."""
         result = LearningResult()
         for _ in range(MAX_EXTRACTIONS):
-            ceiling = yield from explain_ceiling(self.schedule, turn.caller, self.learner.clock().date())
-            if ceiling and (yield from self.learner.count_unread(turn)):
-                return result, ceiling
-            result += yield from self.learner.learn_once(turn)
+            room = yield from find_room(self.schedule, self.learner.extraction, turn, self.learner.clock())
+            if room.reached:
+                return result, room.reached
+            metrics = ExtractionMetrics(reservation=room.reservation)
+            result += yield from self.learner.learn_once(turn, metrics)
             if not result.left or result.failure is not None:
                 break
         return result, ""

@@ -7,7 +7,7 @@ added up when they are read.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +24,8 @@ from langgraph_learning.extract.result import ExtractionResult
 
 ROOT = "learning_usage"
 """First label of the namespaces with usage, which are apart from those of learnings."""
+RESERVED_FOR = timedelta(minutes=15)
+"""Time after which what an extraction reserved counts no more: its process must have ended."""
 MAX_ITEMS_OF_A_DAY = 50
 """How many items a user or tenant has for a day before they are replaced by their sum."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -123,11 +125,19 @@ def _change(learning: Learning) -> str:
     return "learnt" if learning.status is Status.ACTIVE else "retired"
 
 
-def usage_writes(caller: Caller, usage: Usage, at: datetime) -> list[ItemWrite]:
-    """Return what counts an extraction, for its user and for the tenant."""
+def usage_writes(caller: Caller, usage: Usage, at: datetime, reservation: str = "") -> list[ItemWrite]:
+    """Return what counts an extraction, for its user and for the tenant.
+
+    reservation: key of the items that it reserved, whose place this takes.
+    """
     value = {**usage.model_dump(mode="json"), "day": f"{at:%Y-%m-%d}"}
-    key = uuid4().hex
+    key = reservation or uuid4().hex
     return [(user_namespace(caller.tenant, caller.user), key, value), (tenant_namespace(caller.tenant), key, value)]
+
+
+def reserve_tokens(namespace: Namespace, key: str, tokens: int, at: datetime) -> ItemWrite:
+    """Return what reserves tokens until an extraction is counted."""
+    return namespace, key, {"day": f"{at:%Y-%m-%d}", "reserved": tokens, "until": (at + RESERVED_FOR).isoformat()}
 
 
 def user_namespace(tenant: str, user: str) -> Namespace:
@@ -151,8 +161,8 @@ def read_report(tenant: str, user: str | None, since: date | None, until: date |
     days: dict[str, Usage] = {}
     total = Usage()
     for item in (yield from search_all(prefix)):
-        day = item.value["day"]
-        if (since and day < since.isoformat()) or (until and day > until.isoformat()):
+        day = item.value.get("day", "")
+        if not _counts(item) or (since and day < since.isoformat()) or (until and day > until.isoformat()):
             continue
         usage, name = Usage.model_validate(item.value), unescape(item.namespace[3])
         total += usage
@@ -161,15 +171,20 @@ def read_report(tenant: str, user: str | None, since: date | None, until: date |
     return UsageReport(total=total, users=users, days=dict(sorted(days.items())))
 
 
-def read_day(namespace: Namespace, day: date) -> Flow[Usage]:
-    """Return the usage in a namespace on one day. Many items are replaced by their sum."""
-    items = yield from search_all(namespace, {"day": day.isoformat()})
-    total = Usage()
-    for item in items:
-        total += Usage.model_validate(item.value)
-    if len(items) > MAX_ITEMS_OF_A_DAY and all(version_of(item) for item in items):
-        yield from _replace_by_sum(items, total, day)
-    return total
+def read_spent(namespace: Namespace, now: datetime) -> Flow[int]:
+    """Return the tokens in a namespace that are spent or reserved on a day. Many items are replaced by their sum."""
+    items = yield from search_all(namespace, {"day": f"{now:%Y-%m-%d}"})
+    counted = [item for item in items if _counts(item)]
+    total = sum((Usage.model_validate(item.value) for item in counted), Usage())
+    if len(counted) > MAX_ITEMS_OF_A_DAY and all(version_of(item) for item in counted):
+        yield from _replace_by_sum(counted, total, now.date())
+    held = [item.value for item in items if not _counts(item) and datetime.fromisoformat(item.value["until"]) > now]
+    return total.tokens + sum(int(value["reserved"]) for value in held)
+
+
+def _counts(item: Item) -> bool:
+    """Return True for an item that counts what extractions cost, False for one that reserves it."""
+    return "calls" in item.value
 
 
 def _replace_by_sum(items: Sequence[Item], total: Usage, day: date) -> Flow[None]:

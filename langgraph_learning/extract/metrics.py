@@ -31,6 +31,8 @@ class ExtractionMetrics:
     seconds: float = 0.0
     """Time that the model took."""
     dropped: list[DroppedEdit] = field(default_factory=list)
+    reservation: str = ""
+    """Key under which room for this cost is reserved, until it is counted there."""
 
     @property
     def tokens(self) -> int:
@@ -49,8 +51,8 @@ class ExtractionMetrics:
 
     def __add__(self, other: "ExtractionMetrics") -> "ExtractionMetrics":
         """Return the metrics of both."""
-        sums = {each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
-        return ExtractionMetrics(**sums)
+        counts = [each.name for each in fields(self) if each.name != "reservation"]
+        return ExtractionMetrics(**{name: getattr(self, name) + getattr(other, name) for name in counts})
 
     def count_answer(self, sent: Iterable[BaseMessage], answer: BaseMessage, seconds: float) -> None:
         """Count a call with its answer."""

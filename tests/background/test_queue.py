@@ -1,8 +1,11 @@
 """Learning in workers: a job per thread in the store's database, recorded before the answer, done once."""
 
 import asyncio
+import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 from langchain.agents import create_agent
@@ -24,9 +27,12 @@ from people import (
 
 from langgraph_learning import Episodes, UserMemory
 from langgraph_learning.background.dispatch import Work, make_args
+from langgraph_learning.background.estimate import estimate_cost
+from langgraph_learning.background.learner import make_turn
 from langgraph_learning.background.queue import JobArgs, JobStatus
 from langgraph_learning.background.runner import Runner
 from langgraph_learning.background.schedule import Schedule
+from langgraph_learning.background.usage import RESERVED_FOR, read_spent, user_namespace
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import Misconfigured, UnreadableAnswer
@@ -481,6 +487,37 @@ class TestCeilings:
             agent.invoke(said("Good morning"), thread("a"), context=ALEX)
 
         assert {"I like cake", "I like cocoa", "I like tea"} <= set(texts(learning))
+
+    @pytest.mark.parametrize("ceiling", ["user_tokens_per_day", "tenant_tokens_per_day"])
+    def test_extractions_at_the_same_time_keep_it_together(self, postgres_store, ceiling):
+        """Each reserves what it is going to cost, so that the next one finds less room."""
+        asked, cost = Barrier(3), {"input_tokens": 9_000, "output_tokens": 1_000, "total_tokens": 10_000}
+
+        def answer(shown):
+            asked.wait(30)  # three ask the model at the same time, and no fourth one
+            return AIMessage(json.dumps(notes_what_users_say(shown)), usage_metadata=cost)
+
+        turn = make_turn([("user", "I like tea"), ("assistant", "You said: I like tea")], ALEX, "a", datetime.now(UTC))
+        estimate = drive(estimate_cost(machine([]).learner.extraction, turn), postgres_store).tokens
+        schedule = Schedule(**{ceiling: 3 * estimate + estimate // 2})
+        learning = machine(answer, store=postgres_store, schedule=schedule)
+        agent = learning.wrap(echo(), checkpointer=InMemorySaver())
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda name: agent.invoke(said("I like tea"), thread(name), context=ALEX), "abcdefgh"))
+
+        assert 3 == learning.usage().total.calls == len(learner(learning).calls)
+
+    def test_what_a_process_that_died_reserved_is_free_after_a_while(self, postgres_store):
+        """On the same day."""
+        schedule = Schedule(user_tokens_per_day=1_000_000)
+        died = machine(lambda shown: sys.exit(1), store=postgres_store, schedule=schedule)
+        with pytest.raises(SystemExit):
+            died.wrap(echo(), checkpointer=InMemorySaver()).invoke(said("I like tea"), thread("a"), context=ALEX)
+        now = datetime.now(UTC)
+        namespace = user_namespace("default", "alex")
+
+        assert drive(read_spent(namespace, now), postgres_store) > 0
+        assert 0 == drive(read_spent(namespace, now + RESERVED_FOR), postgres_store)
 
     def test_a_tenants_ceiling_holds_for_all_its_users(self, postgres_store):
         """And for no other tenant."""

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage
 from people import ALEX, NOTHING, SAM, edit, edits, machine, notes_what_users_say, observation
 
 from langgraph_learning import LearnedKnowledge, Mode, Scope, UserMemory
-from langgraph_learning.background.usage import MAX_ITEMS_OF_A_DAY, Usage, read_day, user_namespace
+from langgraph_learning.background.usage import MAX_ITEMS_OF_A_DAY, Usage, read_spent, user_namespace
 from langgraph_learning.core.flow import drive
 
 TALK = [("user", "I like tea"), ("assistant", "Noted.")]
@@ -88,11 +88,12 @@ def test_no_count_is_lost_where_many_learn_at_once(postgres_store):
     """Also while the items of a day are added up."""
     learning = machine(notes_what_users_say, store=postgres_store)
     many = MAX_ITEMS_OF_A_DAY + 10
-    namespace, today = user_namespace("default", "alex"), datetime.now(UTC).date()
+    namespace, now = user_namespace("default", "alex"), datetime.now(UTC)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: learning.learn([("user", f"I like {number}")], ALEX), range(many)))
-        sums = list(pool.map(lambda _: drive(read_day(namespace, today), postgres_store).extractions, range(4)))
+        sums = list(pool.map(lambda _: drive(read_spent(namespace, now), postgres_store), range(4)))
 
-    assert [many] * 4 == sums
-    assert many == learning.usage().total.extractions
+    total = learning.usage().total
+    assert [total.tokens] * 4 == sums
+    assert many == total.extractions
     assert 1 == len(postgres_store.search(namespace, limit=100))
