@@ -1,4 +1,4 @@
-"""Agent that `benchmarks/server.py` lets `langgraph dev` serve: it learns as LEARN says, or not at all."""
+"""Agents that `benchmarks/server.py` lets `langgraph dev` serve: one for each way of learning, and one without."""
 
 import os
 from collections.abc import AsyncIterator
@@ -31,9 +31,7 @@ async def store() -> AsyncIterator[HybridPostgresStore]:
         yield postgres_store
 
 
-if os.environ.get("LEARN"):
-    machine = machine_that(os.environ["LEARN"])
-    graph = agent_of(machine, None, None)
-    learner = machine.nodes.learner
-elif "DATABASE_URL" in os.environ:
-    graph = agent_of(None, None, None)
+without = agent_of(None, None, None)
+deferred, queue = (agent_of(machine_that(learn), None, None) for learn in ("deferred", "queue"))
+_machine = machine_that("server")
+server, learner = agent_of(_machine, None, None), _machine.nodes.learner

@@ -1,12 +1,12 @@
-"""Benchmark of a server on which many users write at once: how long each waits for the first word of an answer.
+"""Benchmark of a server whose agent learns: how long users wait, one after the other and many at once.
 
     pip install -e '.[embedded,worker]' 'langgraph-cli[inmem]'
     python -m benchmarks.server
 
 A real `langgraph dev` serves an agent that takes 0.2 s to answer and 3 s to extract, in each way of learning and
-without learning, with one run at once and with ten. All users write at the same moment and, when what they said is
-being learnt from, once more. With learning in a queue, a worker with ten jobs at once runs beside the server. The last
-column tells of how many users something was learnt soon after their second answer.
+without learning. The first table is of users who write one after the other. For the second, with one run at once and
+with ten, all users write at the same moment and, when what they said is being learnt from, once more; the last column
+tells of how many of them something was learnt soon after. A worker with ten jobs at once runs beside the server.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 from langgraph_sdk import get_client
@@ -36,8 +36,8 @@ from benchmarks.served_agent import QUIET, machine_that
 from langgraph_learning.postgres import HybridPostgresStore
 
 PROJECT = Path(__file__).parents[1]
-WAYS = ("", "deferred", "queue", "server")
-"""Where it is learnt; empty: nowhere."""
+WAYS = ("without", "deferred", "queue", "server")
+"""Where it is learnt; each is the name of an agent of `served_agent.py`."""
 
 
 class Waits(NamedTuple):
@@ -56,18 +56,16 @@ class Measurement(NamedTuple):
 
 
 @contextmanager
-def running_server(learn: str, jobs: int, url: str) -> Iterator[str]:
-    """Start a server with a number of runs at once, give its address, and stop it."""
+def running_server(jobs: int, url: str) -> Iterator[str]:
+    """Start a server with a number of runs at once, and a worker; give its address, and stop both."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="learning-", dir="/var/tmp")))
         shutil.copy(PROJECT / "benchmarks" / "served_agent.py", folder)
-        names = ("graph", "learner") if learn else ("graph",)
-        graphs = {"agent" if name == "graph" else name: f"./served_agent.py:{name}" for name in names}
+        graphs = {name: f"./served_agent.py:{name}" for name in (*WAYS, "learner")}
         config = {"dependencies": ["."], "graphs": graphs, "store": {"path": "./served_agent.py:store"}}
         (folder / "langgraph.json").write_text(json.dumps(config))
-        address = stack.enter_context(_serve(folder, jobs, {"LEARN": learn, "DATABASE_URL": url}))
-        if learn == "queue":
-            stack.enter_context(_start([sys.executable, "-m", "benchmarks.server", "--work", url], folder, {}))
+        address = stack.enter_context(_serve(folder, jobs, {"DATABASE_URL": url}))
+        stack.enter_context(_start([sys.executable, "-m", "benchmarks.server", "--work", url], folder, {}))
         yield address
 
 
@@ -118,14 +116,29 @@ def _answers(address: str) -> bool:
         return False
 
 
-async def measure(address: str, users: int) -> Waits:
+async def measure_alone(address: str, turns: int) -> dict[str, list[tuple[float, float]]]:
+    """Return the seconds of turns, one after the other and by turns: to the first word, and to the end of the run."""
+    client = get_client(url=address, api_key=None)
+    times: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+    for turn in range(turns + 1):
+        draw_bar(turn, turns, "one after the other")
+        for way in WAYS:
+            word = await _first_word(client, way, f"{way}-{turn}", await _new_thread(client))
+            started = time.perf_counter()
+            await client.runs.wait(await _new_thread(client), way, **_message(f"{way}-wait-{turn}"))
+            if turn:  # the first one opens connections
+                times[way].append((word, time.perf_counter() - started))
+    return times
+
+
+async def measure_together(address: str, way: str, users: int) -> Waits:
     """Let all users write at once, and once more while the server or a worker learns from what they wrote first."""
     client = get_client(url=address, api_key=None)
-    await _first_word(client, "warm-up", await _new_thread(client))
+    await _first_word(client, way, "warm-up", await _new_thread(client))
     threads = [await _new_thread(client) for _ in range(users)]
     waits = []
     for _ in Waits._fields:
-        written = (_first_word(client, f"user-{number}", thread) for number, thread in enumerate(threads))
+        written = (_first_word(client, way, f"user-{number}", thread) for number, thread in enumerate(threads))
         waits.append(await asyncio.gather(*written))
         await asyncio.sleep(2 * QUIET)
     return Waits(*waits)
@@ -135,16 +148,17 @@ async def _new_thread(client: LangGraphClient) -> str:
     return str((await client.threads.create())["thread_id"])
 
 
-async def _first_word(client: LangGraphClient, user: str, thread: str) -> float:
+def _message(user: str) -> dict[str, Any]:
+    return {
+        "input": {"messages": [{"role": "user", "content": "I like tea"}]},
+        "context": {"user_id": user},
+        "multitask_strategy": "enqueue",
+    }
+
+
+async def _first_word(client: LangGraphClient, way: str, user: str, thread: str) -> float:
     started = time.perf_counter()
-    stream = client.runs.stream(
-        thread,
-        "agent",
-        input={"messages": [{"role": "user", "content": "I like tea"}]},
-        context={"user_id": user},
-        stream_mode="messages-tuple",
-        multitask_strategy="enqueue",
-    )
+    stream = client.runs.stream(thread, way, stream_mode="messages-tuple", **_message(user))
     async for part in stream:
         if part.event == "messages":
             return time.perf_counter() - started
@@ -153,12 +167,26 @@ async def _first_word(client: LangGraphClient, user: str, thread: str) -> float:
     raise RuntimeError("The run ended without an answer.")
 
 
-def measure_setting(learn: str, jobs: int, users: int) -> Measurement:
+def print_alone(turns: int) -> None:
+    """Measure and print what users wait for who write one after the other."""
+    with database() as url, HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as store:
+        store.setup()
+        with running_server(10, url) as address:
+            times = asyncio.run(measure_alone(address, turns))
+    print("\n| learning | first word, s | x | whole run, s | x |\n|---|--:|--:|--:|--:|")
+    base = [median(column) for column in zip(*times["without"], strict=True)]
+    for way, taken in times.items():
+        own = [median(column) for column in zip(*taken, strict=True)]
+        cells = [f"{seconds:.3f} | {seconds / without:.2f}" for seconds, without in zip(own, base, strict=True)]
+        print(f"| {way} | {' | '.join(cells)} |")
+
+
+def measure_setting(way: str, jobs: int, users: int) -> Measurement:
     """Measure one way of learning on a server and a database of its own."""
     with database() as url, HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as store:
         store.setup()
-        with running_server(learn, jobs, url) as address:
-            waits = asyncio.run(measure(address, users))
+        with running_server(jobs, url) as address:
+            waits = asyncio.run(measure_together(address, way, users))
             learnt = store.list_namespaces(
                 prefix=("learnings", "default", "user"), suffix=("user_memory",), limit=1_000
             )
@@ -173,10 +201,10 @@ def print_table(results: dict[tuple[int, str], list[Measurement]]) -> None:
         cells = []
         for name in Waits._fields:
             for sum_up in (median, max):
-                own, without = (_middle(found, name, sum_up) for found in (measured, results[jobs, ""]))
+                own, without = (_middle(found, name, sum_up) for found in (measured, results[jobs, "without"]))
                 cells += [f"{own:.2f}", f"{own / without:.2f}"]
         learnt = median(each.learnt for each in measured)
-        print(f"| {jobs} | {learn or 'without'} | {' | '.join(cells)} | {learnt:.0f} |")
+        print(f"| {jobs} | {learn} | {' | '.join(cells)} | {learnt:.0f} |")
 
 
 def _middle(measured: Sequence[Measurement], name: str, sum_up: Callable[[list[float]], float]) -> float:
@@ -186,22 +214,27 @@ def _middle(measured: Sequence[Measurement], name: str, sum_up: Callable[[list[f
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.server", description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=10, help="turns of each agent in the first table")
     parser.add_argument("--users", type=int, default=30)
-    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 10], help="runs at once (--n-jobs-per-worker)")
+    parser.add_argument("--jobs", type=int, nargs="*", default=[1, 10], help="runs at once (--n-jobs-per-worker)")
     parser.add_argument("--ways", nargs="+", choices=WAYS[1:], default=WAYS[1:])
     parser.add_argument("--times", type=int, default=1, help="how often everything is measured; the median counts")
     parser.add_argument("--work", metavar="URL", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.work:
         return work(options.work)
-    settings = [(jobs, learn) for jobs in options.jobs for learn in ("", *options.ways)]
+    if options.turns:
+        print_alone(options.turns)
+    settings = [(jobs, way) for jobs in options.jobs for way in ("without", *options.ways)]
     results: dict[tuple[int, str], list[Measurement]] = {setting: [] for setting in settings}
     measurements = settings * options.times
-    for number, (jobs, learn) in enumerate(measurements):
-        draw_bar(number, len(measurements), f"{jobs} at once, {learn or 'without learning'}")
-        results[jobs, learn].append(measure_setting(learn, jobs, options.users))
-    draw_bar(len(measurements), len(measurements), "done")
-    return print_table(results)
+    for number, (jobs, way) in enumerate(measurements):
+        draw_bar(number, len(measurements), f"{jobs} at once, {way}")
+        results[jobs, way].append(measure_setting(way, jobs, options.users))
+    if measurements:
+        draw_bar(len(measurements), len(measurements), "done")
+        print_table(results)
+    return None
 
 
 def work(url: str) -> None:
