@@ -79,8 +79,8 @@ async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, 
 
     Returns from how many runs of the chat it learns.
     """
-    thread = await _make_thread(client, args)
-    waiting = await client.runs.list(thread, status="pending")
+    thread = _thread_of(args)
+    waiting = await _list_waiting(client, thread)
     for run in waiting:
         args = _join(_args_of(run), args)
     waited = (datetime.now(UTC) - args.since).total_seconds()
@@ -140,20 +140,23 @@ class ServerLearner:
 
 async def _create_run(client: LangGraphClient, args: JobArgs, delay: float, **input: str) -> str:
     created = await client.runs.create(
-        await _make_thread(client, args),
+        _thread_of(args),
         GRAPH,
         input={"job": args.model_dump(mode="json"), **input},
         context=args.context.model_dump(mode="json"),
         after_seconds=round(max(0.0, delay)),
+        metadata={"learns_from": args.thread or ""},
         multitask_strategy="enqueue",
+        if_not_exists="create",
     )
     return str(created["run_id"])
 
 
-async def _make_thread(client: LangGraphClient, args: JobArgs) -> str:
-    thread = _thread_of(args)
-    await client.threads.create(thread_id=thread, if_exists="do_nothing", metadata={"learns_from": args.thread or ""})
-    return thread
+async def _list_waiting(client: LangGraphClient, thread: str) -> Sequence[Mapping[str, Any]]:
+    try:
+        return await client.runs.list(thread, status="pending")
+    except NotFoundError:
+        return ()  # nobody learnt from this thread yet
 
 
 def _thread_of(args: JobArgs) -> str:
