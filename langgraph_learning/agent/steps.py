@@ -244,12 +244,13 @@ class Loop:
             shown = [kept._asdict() for kept in result.kept_private]
             hidden = () if self.stream_texts else ("text",)
             run.emit({"kept_private": [{name: kept[name] for name in kept if name not in hidden} for kept in shown]})
-        session = [_to_json(learning) for learning in learnings if _is_session(learning)]
+        session = [learning for learning in learnings if _is_session(learning)]
+        current = [_to_json(learning) for learning in session if learning.status is Status.ACTIVE]
         # A candidate that waits for other users is of no concern to this conversation.
         proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]
         return {
             **_error_update(state, [*_errors_in(state, run), *result.errors]),
-            "learning_session": session or list(state.get("learning_session") or ()),
+            "learning_session": current if session else list(state.get("learning_session") or ()),
             "learning_proposed": [learning.key for learning in proposed],
         }
 
@@ -312,14 +313,16 @@ def _errors_in(state: GraphState, run: RunContext) -> list[str]:
 def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, errors: list[str]) -> dict[str, Any]:
     """Return the channels with which a turn begins.
 
-    The session goes into the thread's state, so that a fork of the thread has the session as it was there.
+    The session goes into the thread's state, so that a fork of the thread has the session as it was there. What is in
+    the state already stays only if nothing could be read.
     """
     session = [_to_json(found) for learnings in recalled.values() for found in learnings if _is_session(found)]
+    is_unread = bool(errors) or not run.caller.recall
     return {
         "learning_turn": run.start,
         "learning_speakers": run.start.arrivals.saved if run.start.arrivals else {},
         "learning_times": run.start.arrivals.saved_times if run.start.arrivals else {},
-        "learning_session": session or list(state.get("learning_session") or ()),
+        "learning_session": list(state.get("learning_session") or ()) if is_unread else session,
         **_error_update(state, errors),
     }
 

@@ -44,6 +44,7 @@ from langgraph_learning.extract.validation import EditValidator, ToolCallIds
 from langgraph_learning.recall.injection import read_context
 from langgraph_learning.stores.base import EditKind, LearningStore, Request, Turn, name_kinds, readable_namespaces
 from langgraph_learning.stores.rendering import render_provenance
+from langgraph_learning.update.marks import Forgotten, read_forgotten
 from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.votes import update_totals, votes_in_edits
 from langgraph_learning.update.write_policy import write_learnings
@@ -147,7 +148,7 @@ class Toolbox:
         return (yield from self._carry_out({**arguments, "edit": kind}, arguments.get("replaces"), call))
 
     def forget(self, arguments: Mapping[str, Any], call: ToolCallContext) -> Flow[str]:
-        """Retire a learning. It stays as history, so that it is not learnt again."""
+        """Forget a learning. It is not learnt again, unless the user says it anew."""
         if not arguments.get("key"):
             raise ToolException("key: give the key of what to forget; search_learnings tells it.")
         return (yield from self._carry_out({"edit": FORGET}, arguments["key"], call))
@@ -171,12 +172,13 @@ class Toolbox:
         store = self._validator.store_of(edit)
         if edit.record is not None and store.name in (yield from read_opt_outs(caller)):
             raise ToolException("Nothing is saved here of this user, by their own wish. Go on without it.")
-        known, closed = yield from self._read_background(edit, call)
-        if not drop_forgotten([edit], lines, closed, call.turn.today):
+        known, closed, forgotten = yield from self._read_background(edit, call)
+        if not drop_forgotten([edit], lines, closed, forgotten, call.turn.today):
             raise ToolException("Not saved: it was forgotten or refused before. Save it only if the user says it anew.")
         learnings = yield from process_edits(store, [edit], known)
         votes, voted = yield from votes_in_edits(self._loop.stores, call.turn, [edit])
-        puts = [PutOp(*vote, index=False) for vote in votes]
+        said_anew = forgotten.lift([edit.learning()] if edit.record is not None else [])
+        puts = [PutOp(*write, index=False) for write in (*votes, *said_anew)]
         written = yield from write_learnings(self._loop.stores, caller, learnings, *puts, at=call.turn.now)
         yield from update_totals(voted, caller.user)
         call.run.emit(describe_written(written, texts=self._loop.stream_texts))
@@ -225,17 +227,25 @@ class Toolbox:
         except InvalidEdit as error:
             raise ToolException(f"Not done: {error}.") from error
 
-    def _read_background(self, edit: Edit, call: ToolCallContext) -> Flow[tuple[list[Learning], list[Learning]]]:
-        """Return the known learnings near to an edit, and those that must not be learnt again."""
+    def _read_background(
+        self, edit: Edit, call: ToolCallContext
+    ) -> Flow[tuple[list[Learning], list[Learning], Forgotten]]:
+        """Return the known learnings near to an edit, those that must not be learnt again, and what was forgotten."""
         if edit.record is None:
-            return [edit.replaces] if edit.replaces else [], []
+            return [edit.replaces] if edit.replaces else [], [], Forgotten()
         store = self._validator.store_of(edit)
         request = call.request(edit.learning().text, learning=True)
-        found, closed = yield from gather([as_flow(store.recall(request)), read_closed([store], call.turn.caller)])
+        caller = call.turn.caller
+        reads: list[Flow[Any]] = [
+            as_flow(store.recall(request)),
+            read_closed([store], caller),
+            read_forgotten(self._loop.stores, caller),
+        ]
+        found, closed, forgotten = yield from gather(reads)
         known = [learning for learning in found if learning.namespace[0] == ROOT and learning.status is Status.ACTIVE]
         if edit.replaces and edit.replaces not in known:
             known.append(edit.replaces)
-        return known, closed
+        return known, closed, forgotten
 
     def _make_save_tool(self, name: str, kind: EditKind) -> BaseTool:
         store, _, record = kind
@@ -380,10 +390,11 @@ def _describe_outcome(edit: Edit, written: Sequence[Learning], known: Sequence[L
 
 
 def _describe_forgetting(edit: Edit, written: Sequence[Learning], proposed: str | None) -> str:
-    text = escape_line(edit.replaces.text) if edit.replaces else ""
+    """Describe a forgetting. Its words are not repeated: the answer stays in the thread."""
+    key = edit.replaces.key if edit.replaces else ""
     if any(learning.status is Status.REJECTED for learning in written):
-        return f"Forgotten: {text}"
-    return f"Proposed{f' with the key {proposed}' if proposed else ' already'}: to forget {text!r}. A person decides."
+        return f"Forgotten: {key}"
+    return f"Proposed{f' with the key {proposed}' if proposed else ' already'}: to forget {key}. A person decides."
 
 
 def _describe_reach(saved: Learning, store: LearningStore) -> str:

@@ -20,9 +20,11 @@ VOTES = "votes"
 """Label of the namespace with the votes on learnings."""
 OPTED_OUT = "opted_out"
 """Label of the namespace with a user's opt-outs."""
+FORGOTTEN = "forgotten"
+"""Label of the namespaces with the marks of what was forgotten."""
 INSTRUCTIONS_BLOCK = "approved_instructions"
 """Name of the only block of the context that holds instructions."""
-RESERVED_NAMES = frozenset({CURSOR, SHOWN, VOTES, OPTED_OUT, INSTRUCTIONS_BLOCK})
+RESERVED_NAMES = frozenset({CURSOR, SHOWN, VOTES, OPTED_OUT, FORGOTTEN, INSTRUCTIONS_BLOCK})
 """Names that no learning store can have."""
 SHORT_KEY = 8
 """Characters of a learning's key that an agent is shown at least; its tools take them for the whole key."""

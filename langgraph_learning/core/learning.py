@@ -42,7 +42,7 @@ class Status(StrEnum):
     SUPERSEDED = "superseded"
     """Replaced by a later learning; kept as history."""
     REJECTED = "rejected"
-    """Forgotten at a user's request, or refused by a reviewer; kept so that it is not learnt again."""
+    """Ended, undone or refused by a reviewer; kept so that it is not learnt again. What a user forgets is deleted."""
     ARCHIVED = "archived"
     """Set aside by curation as unused or harmful; kept as history, and learnt again if somebody says it again."""
 

@@ -13,8 +13,8 @@ from langgraph.store.base import Item, Op, Result, SearchOp
 
 from langgraph_learning.core.scopes import Namespace
 
-ItemWrite = tuple[Namespace, str, dict[str, Any]]
-"""Namespace, key and value of an item to write."""
+ItemWrite = tuple[Namespace, str, dict[str, Any] | None]
+"""Namespace, key and value of an item to write; None deletes it."""
 
 
 class Expected(NamedTuple):

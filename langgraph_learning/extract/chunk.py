@@ -21,7 +21,7 @@ from langgraph_learning.extract.attribution import Words, foreign_text, read_wor
 from langgraph_learning.extract.conversation import lines_before, messages_before
 from langgraph_learning.extract.cursor import Unread
 from langgraph_learning.extract.failures import blames_input
-from langgraph_learning.extract.forgotten import drop_forgotten, forget_and_replace
+from langgraph_learning.extract.forgotten import drop_forgotten, forget_and_replace, without_forgotten
 from langgraph_learning.extract.known import Background, nearest_candidates
 from langgraph_learning.extract.metrics import DroppedEdit, ExtractionMetrics
 from langgraph_learning.extract.prompt import render_prompt
@@ -110,7 +110,10 @@ class ChunkReader:
         if checked.invalid:
             left = None if timeout is None else max(0.001, timeout - (time.monotonic() - started))
             yield from self._correct(material, question, answer, checked, model, left)
-        checked.edits = drop_forgotten(checked.edits, question.lines, material.background.closed, material.turn.today)
+        background = material.background
+        checked.edits = drop_forgotten(
+            checked.edits, question.lines, background.closed, background.forgotten, material.turn.today
+        )
         return checked
 
     def answers_otherwise(self, material: Material, chunk: Sequence[Line], timeout: float | None) -> Flow[bool]:
@@ -134,7 +137,8 @@ class ChunkReader:
     def _question(self, material: Material, chunk: Sequence[Line], earlier_edits: Sequence[Edit]) -> Question:
         turn, background = material.turn, material.background
         earlier = messages_before(turn, chunk)
-        before = lines_before(turn, material.unread, earlier, self.own_tools)
+        remembered = without_forgotten(turn, earlier, background.forgotten)
+        before = lines_before(turn, material.unread, remembered, self.own_tools)
         lines = renumber_lines(chunk)
         learnt = [edit.learning() for edit in earlier_edits if edit.record is not None]
         waiting = nearest_candidates(background.candidates, lines)

@@ -18,6 +18,7 @@ from langgraph_learning.extract.attempts import Reading, split_by_attempts
 from langgraph_learning.extract.chunk import ChunkReader, Material
 from langgraph_learning.extract.conversation import says_nothing_new, unread_lines
 from langgraph_learning.extract.cursor import Unread, find_unread, read_cursor
+from langgraph_learning.extract.forgotten import drop_forgotten
 from langgraph_learning.extract.known import read_background
 from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.processing import observe_lines, process_by_store
@@ -82,7 +83,7 @@ class Extraction:
         """
         if not self.stores:
             return ExtractionResult()
-        reads: list[Flow[Any]] = [read_cursor(turn.caller), read_background(self.stores, turn)]
+        reads: list[Flow[Any]] = [read_cursor(turn.caller), read_background(self.stores, turn, self._all_stores)]
         cursor, background = yield from gather(reads)
         unread = find_unread(turn, cursor)
         if not any(isinstance(message, HumanMessage) for message in unread.messages):
@@ -131,9 +132,11 @@ class Extraction:
         observers = [store for store in self.stores if store.name not in background.opted_out]
         own_lines = [line for line in reading.read if not line.other]
         observed, observe_errors = yield from observe_lines(observers, turn, own_lines)
+        observed = drop_forgotten(observed, own_lines, (), background.forgotten, turn.today)
         learnings = yield from process_by_store(self.stores, [*reading.edits, *observed], background.known)
         learnings += yield from find_outdated(self.stores, turn, unread, reading.read, learnings)
         votes, voted = yield from votes_in_edits(self._all_stores, turn, reading.edits)
+        said_anew = background.forgotten.lift(edit.learning() for edit in reading.edits if edit.record is not None)
         read = {id(line.message) for line in reading.read}
         left = [line.message for line in lines if id(line.message) not in read]
         progress = unread.progress(left, reading.attempts, [line.message for line in reading.set_aside])
@@ -143,7 +146,7 @@ class Extraction:
             tuple(learnings),
             (*reading.errors, *observe_errors),
             reading.failure,
-            (*writes, *votes),
+            (*writes, *votes, *said_anew),
             tuple(expected),
             voted,
             progress,

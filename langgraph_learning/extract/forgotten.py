@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from langchain_core.messages import AnyMessage, HumanMessage
+
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.records import Edit
+from langgraph_learning.core.scopes import Scope
+from langgraph_learning.core.similarity.fingerprints import are_same, fingerprint_statement, is_recognized
 from langgraph_learning.core.similarity.rules import are_equivalent
 from langgraph_learning.core.similarity.support import asks_to_forget, carries
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line, message_text
+from langgraph_learning.stores.base import Turn
+from langgraph_learning.update.marks import Forgotten
 
 
 def forget_and_replace(edit: Edit, lines: Sequence[Line]) -> list[Edit]:
@@ -22,7 +28,9 @@ def forget_and_replace(edit: Edit, lines: Sequence[Line]) -> list[Edit]:
     return [forgets, replace(edit, replaces=None)]
 
 
-def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning], today: date) -> list[Edit]:
+def drop_forgotten(
+    edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning], forgotten: Forgotten, today: date
+) -> list[Edit]:
     """Leave out edits that would learn again what the user forgot, in whatever spelling.
 
     An edit stays if the user says it anew in their own words, unless the same answer forgets it.
@@ -30,22 +38,52 @@ def drop_forgotten(edits: Sequence[Edit], lines: Sequence[Line], closed: Sequenc
     today: the user's day, by which relative dates are read.
     """
     forgotten_now = [edit.replaces.text for edit in edits if edit.record is None and edit.replaces]
-    forgotten_before = [learning.text for learning in closed if learning.status is Status.REJECTED]
+    ended_before = [learning.text for learning in closed if learning.status is Status.REJECTED]
     own_words = {line.id: split_message(message_text(line.message)).own for line in lines if line.channel == "user"}
 
     def is_wanted(edit: Edit) -> bool:
         if edit.record is None:
             return True
-        text = edit.learning().text
-        if any(_says_again(text, forgotten) for forgotten in forgotten_now):
+        learning = edit.learning()
+        if any(_repeats(learning, text) for text in forgotten_now):
             return False
         said = find_claims(own_words.get(edit.source.messages[0], ""))
-        said_anew = carries(said, text, today) and not asks_to_forget(said)
-        return said_anew or not any(_says_again(text, forgotten) for forgotten in forgotten_before)
+        if carries(said, learning.text, today) and not asks_to_forget(said):
+            return True
+        has_ended = any(_says_again(learning.text, text) for text in ended_before)
+        return not has_ended and not forgotten.holds_learning(learning)
 
-    return [edit for edit in edits if is_wanted(edit)]
+    return [_without_cues(edit, forgotten, forgotten_now) for edit in edits if is_wanted(edit)]
 
 
-def _says_again(text: str, forgotten: str) -> bool:
-    """Return True if a text says what was forgotten, in the same words or in nearly the same."""
-    return normalize(text) == normalize(forgotten) or are_equivalent(text, forgotten)
+def without_forgotten(turn: Turn, messages: Sequence[AnyMessage], forgotten: Forgotten) -> list[AnyMessage]:
+    """Leave out the messages that held what was forgotten, those that asked to forget it, and the agent's echo."""
+    kept = []
+    answers_forgotten = False
+    for message in messages:
+        if isinstance(message, HumanMessage):
+            is_forgotten = answers_forgotten = forgotten.has_message((turn.caller.thread, message.id or ""))
+        else:
+            is_forgotten = answers_forgotten or forgotten.holds(message_text(message))
+        if not is_forgotten:
+            kept.append(message)
+    return kept
+
+
+def _without_cues(edit: Edit, forgotten: Forgotten, forgotten_now: Sequence[str]) -> Edit:
+    """Return an edit without the cues that say what was forgotten, now or before."""
+    now = {found for text in forgotten_now for found in fingerprint_statement(text, ())}
+    cues = (cue for cue in edit.cues if not forgotten.holds(cue) and not is_recognized(cue, now, ()))
+    return replace(edit, cues=tuple(cues))
+
+
+def _repeats(learning: Learning, forgotten: str) -> bool:
+    """Return True if a learning says what the same answer forgets; a session must not even mention it."""
+    if learning.scope == Scope.THREAD and is_recognized(learning.text, fingerprint_statement(forgotten, ()), ()):
+        return True
+    return _says_again(learning.text, forgotten) or are_same(learning.text, forgotten)
+
+
+def _says_again(text: str, ended: str) -> bool:
+    """Return True if a text says what has ended, in the same words or in nearly the same."""
+    return normalize(text) == normalize(ended) or are_equivalent(text, ended)

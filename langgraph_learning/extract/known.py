@@ -13,6 +13,7 @@ from langgraph_learning.core.similarity.support import match_words, statement_wo
 from langgraph_learning.core.text import tokenize
 from langgraph_learning.core.transcript import Line, last_exchange, last_question
 from langgraph_learning.stores.base import LearningStore, Request, Turn
+from langgraph_learning.update.marks import Forgotten, read_forgotten
 from langgraph_learning.update.opt_out import read_opt_outs
 from langgraph_learning.update.promotion import read_candidates
 
@@ -28,19 +29,27 @@ class Background(NamedTuple):
     known: list[Learning]
     """Learnings near to the conversation that an edit may update."""
     closed: list[Learning]
-    """Learnings that must not be learnt again: forgotten, rejected, or proposed already."""
+    """Learnings that must not be learnt again: ended, undone, rejected, or proposed already."""
     opted_out: set[str]
     """Names of the learning stores that learn nothing from this user."""
     candidates: list[Learning]
     """Statements of others that wait for more users to say the same."""
+    forgotten: Forgotten
+    """What was forgotten, by its marks."""
 
 
-def read_background(stores: Sequence[LearningStore], turn: Turn) -> Flow[Background]:
-    """Read the context that the extraction of a turn needs, in one batch."""
-    closed, opted_out, candidates, *recalled = yield from gather(
+def read_background(
+    stores: Sequence[LearningStore], turn: Turn, all_stores: Sequence[LearningStore]
+) -> Flow[Background]:
+    """Read the context that the extraction of a turn needs, in one batch.
+
+    all_stores: those for which nothing is extracted as well: what was forgotten there stays forgotten here.
+    """
+    closed, opted_out, forgotten, candidates, *recalled = yield from gather(
         [
             read_closed(stores, turn.caller),
             read_opt_outs(turn.caller),
+            read_forgotten(all_stores, turn.caller),
             read_candidates(_candidate_namespaces(stores, turn.caller)),
             *_recall(stores, turn),
         ]
@@ -49,11 +58,11 @@ def read_background(stores: Sequence[LearningStore], turn: Turn) -> Flow[Backgro
     for learnings in recalled:
         # A store may recall from elsewhere, too; only active learnings of ours can be edited.
         known += [found for found in learnings if found.namespace[0] == ROOT and found.status is Status.ACTIVE]
-    return Background(known, closed, opted_out, candidates)
+    return Background(known, closed, opted_out, candidates, forgotten)
 
 
 def read_closed(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
-    """Return the learnings that must not be learnt again: forgotten, rejected, or proposed already."""
+    """Return the learnings that must not be learnt again: ended, undone, rejected, or proposed already."""
     searches = []
     for store in stores:
         if not store.model_kinds or store.scope == Scope.THREAD:

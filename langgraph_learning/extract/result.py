@@ -27,7 +27,7 @@ class ExtractionResult:
     failure: Exception | None = None
     """The error of the model, if it left messages to be read by the next turn."""
     writes: tuple[ItemWrite, ...] = ()
-    """The advanced cursor, and votes."""
+    """The advanced cursor, votes, and the deletion of marks of what was forgotten and is said anew."""
     expected: tuple[Expected, ...] = ()
     """Items that must not have changed since they were read."""
     voted: tuple[ItemRef, ...] = ()

@@ -15,6 +15,7 @@ from langgraph_learning.core.keys import hash_key, message_key, note_key
 from langgraph_learning.core.learning import Channel, Learning, Source
 from langgraph_learning.core.limits import MAX_DATA_CHARS
 from langgraph_learning.core.policy import Mode, Sharing
+from langgraph_learning.core.quotation import split_message
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
@@ -30,8 +31,9 @@ from langgraph_learning.core.records import (
     statement_text,
 )
 from langgraph_learning.core.scopes import Caller, Scope
+from langgraph_learning.core.similarity.support import asks_to_forget
 from langgraph_learning.core.text import cut, normalize, tokenize
-from langgraph_learning.core.transcript import Line, message_text
+from langgraph_learning.core.transcript import Line, last_turn, message_text
 from langgraph_learning.errors import InvalidEdit
 from langgraph_learning.extract.answers import parse_number
 from langgraph_learning.extract.attribution import (
@@ -133,13 +135,14 @@ class EditValidator:
         # "Tomorrow" counts from the day on which it was said.
         words = replace(words, today=turn.day_of(line.message) or turn.today)
         finding = self._find_author(words, line, record, replaces, raw)
-        source = _make_source(turn, finding.channel, line.id)
+        request = _find_request(chunk, line) if record is None else None
+        source = _make_source(turn, finding.channel, line, request)
         key = edit_key(turn.caller, line.id, kind, number, line.revision)
         audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces)
         edit = _route_edit(store, turn, kind, record, replaces, source, key, audience, finding.reason)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
-        edit = replace(edit, at=at, quote=_quote_message(line.message), covers=chunk[-1].id)
+        edit = replace(edit, at=at, quote=_quote_message((request or line).message), covers=chunk[-1].id)
         return self._vet(self._with_cues(edit, raw), raw, keys)
 
     def tool_edit(
@@ -165,10 +168,13 @@ class EditValidator:
         else:
             # Who denies what is known asks to forget it just as who repeats it.
             line = find_ending_message(replaces.text if replaces else "", lines)
-        source = _make_source(turn, "user", line.id) if line else _make_source(turn, agent_channel(lines), call.message)
+        request = _find_request(_lines_of_turn(lines)) if record is None else None
+        channel = "user" if line else agent_channel(lines)
+        source = _make_source(turn, channel, line or call.message, request)
         can_repeat = turn.caller.thread and all(call)
         key = hash_key(str(turn.caller.thread), *call, kind) if can_repeat else uuid4().hex
-        evidence = next((message for message in turn.messages if message.id in source.messages), None)
+        supporting = next((message for message in turn.messages if message.id in source.messages), None)
+        evidence = request.message if request else supporting
         audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces)
         edit = _route_edit(store, turn, kind, record, replaces, source, key, audience)
         edit = self._with_cues(replace(edit, quote=_quote_message(evidence) if evidence else None), raw)
@@ -348,8 +354,24 @@ def _make_statement(record: BaseModel, replaces: Learning | None) -> Statement:
     return Statement(statement_text(record), explanation_text(record), known)
 
 
-def _make_source(turn: Turn, channel: Channel, message: str) -> Source:
-    return Source(channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(message,))
+def _make_source(turn: Turn, channel: Channel, said: Line | str, request: Line | None = None) -> Source:
+    """Return the source of an edit that rests on a message, given by its line or id, and on a request to forget."""
+    said_id = said if isinstance(said, str) else said.id
+    messages = tuple(dict.fromkeys((said_id, request.id if request else said_id)))
+    return Source(channel=channel, user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=messages)
+
+
+def _lines_of_turn(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines of the user's last message and of what followed."""
+    messages = {id(message) for message in last_turn([line.message for line in lines])}
+    return [line for line in lines if id(line.message) in messages]
+
+
+def _find_request(lines: Sequence[Line], cited: Line | None = None) -> Line | None:
+    """Return the message in which the user asks to forget something: the cited one, or the last; None if none does."""
+    own = [line for line in lines if line.channel == "user" and not line.other]
+    candidates = [*([cited] if cited in own else []), *reversed(own)]
+    return next((line for line in candidates if asks_to_forget(split_message(message_text(line.message)).own)), None)
 
 
 def _quote_message(message: AnyMessage) -> str:

@@ -233,7 +233,7 @@ class LearningStore:
         """Turn edits into the learnings to write, each with its new values.
 
         A repeated learning gains a source; a learning about the same subject supersedes the known one; anything else is
-        added; a forgotten learning is kept as rejected, so that it is not learnt again.
+        added; a learning to forget is rejected: it is deleted if the user asked for it, and else kept as history.
         """
         return apply_edits(edits, known, self.subject)
 

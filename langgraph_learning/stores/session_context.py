@@ -77,12 +77,16 @@ class SessionContext(LearningStore):
         super().__init__(record=PlannedSession if planning else Session, mode=mode)
 
     def recall(self, request: Request) -> Flow[list[Learning]]:
-        """Find the newest version in this branch; if its message is too far back, use that of the thread's state."""
+        """Find the newest version in this branch; if its message is too far back, use that of the thread's state.
+
+        A version that was deleted, because something in it was forgotten, may still be in the state: it is not used.
+        """
         (namespace,) = request.caller.readable_namespaces(self.scope, self.name)
-        newest_first = reversed(request.branch[-LOOK_BACK:])
-        versions, _ = yield from get_many((namespace, message_id) for message_id in newest_first)
-        newest = list(versions.values())[:1]
-        current = newest or [learning for learning in request.session if learning.kind in self.kinds]
+        in_branch = [(namespace, message_id) for message_id in reversed(request.branch[-LOOK_BACK:])]
+        in_state = [learning for learning in request.session if learning.kind in self.kinds]
+        stored, _ = yield from get_many([*in_branch, *(learning.ref for learning in in_state)])
+        newest = [stored[ref] for ref in in_branch if ref in stored][:1]
+        current = newest or [learning for learning in in_state if learning.ref in stored]
         return [learning for learning in current if learning.status is Status.ACTIVE]
 
     def build_context(self, found: Sequence[Learning], request: Request) -> str:

@@ -1,16 +1,17 @@
 """Learnings about one subject, such as a field of a profile, that two sessions wrote at once: the newest counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from langgraph.store.base import SearchOp
+from langgraph.store.base import PutOp, SearchOp
 
 from langgraph_learning.core.flow import Flow, batch, search
 from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.records import has_identity
-from langgraph_learning.core.scopes import Caller, Scope
+from langgraph_learning.core.scopes import Caller, ItemRef, Scope
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
 from langgraph_learning.stores.base import LearningStore
+from langgraph_learning.update.marks import mark_forgotten
 
 SETTLE_ATTEMPTS = 5
 NEWEST = 100
@@ -18,12 +19,19 @@ NEWEST = 100
 _Subject = tuple[tuple[str, ...], str]
 
 
-def settle_subjects(stores: Sequence[LearningStore], caller: Caller, written: Iterable[Learning]) -> Flow[None]:
+def settle_subjects(
+    stores: Sequence[LearningStore],
+    caller: Caller,
+    written: Iterable[Learning],
+    forgotten: Collection[ItemRef] = frozenset(),
+) -> Flow[None]:
     """Let the newest learning of each written subject supersede others that are active beside it.
 
     Each of two sessions supersedes only what it knew of when it asked its model. Where a subject was forgotten, all
     that was learnt about it until then is rejected. Both sessions do this after they wrote, so that at least the later
     one sees what the other wrote, in a store without conditions as well.
+
+    forgotten: those of the written learnings that leave no words, nor does what is rejected with them.
     """
     by_name = {store.name: store for store in stores}
     subjects: dict[_Subject, Learning] = {}
@@ -40,10 +48,20 @@ def settle_subjects(stores: Sequence[LearningStore], caller: Caller, written: It
     for _ in range(SETTLE_ATTEMPTS if subjects else 0):
         changes, expected = yield from _find_changes(by_name, subjects)
         try:
-            yield from batch(*(learning.put() for learning in changes), expected=expected, by=caller.user)
+            erased = [learning for learning in changes if _is_erased(learning, subjects.values(), forgotten)]
+            kept = [learning for learning in changes if learning not in erased]
+            ops = [op for learning in erased for op in (PutOp(*learning.ref, None), mark_forgotten(learning))]
+            puts = [learning.put() for learning in kept]
+            yield from batch(*ops, *puts, expected=expected, by=caller.user, erase=bool(erased))
         except Conflict:
             continue
         return
+
+
+def _is_erased(learning: Learning, written: Iterable[Learning], forgotten: Collection[ItemRef]) -> bool:
+    """Return True if a learning is rejected in the step in which one that leaves no words was forgotten."""
+    steps = {each.step for each in written if each.ref in forgotten}
+    return learning.status is Status.REJECTED and learning.step in steps
 
 
 def _find_changes(

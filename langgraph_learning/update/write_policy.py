@@ -3,7 +3,7 @@
 Extraction, tools, feedback and error capture all write through `write_learnings`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 from langgraph.store.base import PutOp
 
 from langgraph_learning.core.flow import Flow, batch, gather
-from langgraph_learning.core.learning import Learning, Status, with_step_id
+from langgraph_learning.core.learning import Learning, Status, messages_of, with_step_id
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import link_snapshot_fields
 from langgraph_learning.core.repository import all_in, get_items, get_many
-from langgraph_learning.core.scopes import Caller, ItemRef
+from langgraph_learning.core.scopes import Caller, ItemRef, Scope
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.stores.base import LearningStore, find_dependents, find_words, readable_namespaces
 from langgraph_learning.update.concurrent_subjects import settle_subjects
+from langgraph_learning.update.erasure import asks_for_erasure, erase_statements
 from langgraph_learning.update.opt_out import opt_out_namespace, read_opt_outs
 from langgraph_learning.update.promotion import count_supporters, intended_scope, is_unsupported, write_candidate
 from langgraph_learning.update.proposals import drop_answered, is_rejected, make_proposals
@@ -34,6 +35,8 @@ class AllowedWrites:
 
     learnings: tuple[Learning, ...] = ()
     expected: tuple[Expected, ...] = ()
+    forgotten: frozenset[ItemRef] = frozenset()
+    """Those of them that are to leave no words."""
 
 
 def write_learnings(
@@ -53,13 +56,14 @@ def write_learnings(
 
     report: returns items to write as well, for the learnings that are written.
     """
-    message_stores = {store.name for store in stores if store.verbatim}
     for _ in range(WRITE_ATTEMPTS):
         allowed = yield from apply_policy(stores, caller, requested, at)
-        forgotten = [learning for learning in allowed.learnings if _is_forgotten_message(learning, message_stores)]
-        kept = [learning for learning in allowed.learnings if learning not in forgotten]
-        ops = [*map(write_candidate, kept), *(PutOp(*learning.ref, None) for learning in forgotten)]
-        ops += [*others, *report(kept)]
+        forgotten = [learning for learning in allowed.learnings if learning.ref in allowed.forgotten]
+        kept = [learning for learning in allowed.learnings if learning.ref not in allowed.forgotten]
+        erasure = yield from erase_statements(stores, caller, forgotten, stays=[one for one in kept if _is_shown(one)])
+        gone = {learning.ref for learning in erasure.deleted}
+        kept = [learning for learning in kept if learning.ref not in gone]
+        ops = [*erasure.ops, *map(write_candidate, kept), *others, *report(kept)]
         erase = bool(forgotten) or any(map(is_unsupported, kept))
         try:
             yield from batch(*ops, expected=[*expected, *allowed.expected], by=caller.user, erase=erase)
@@ -67,8 +71,9 @@ def write_learnings(
             if not (yield from _have_versions(expected)):
                 raise
         else:
-            yield from settle_subjects(stores, caller, allowed.learnings)
-            return allowed.learnings
+            yield from settle_subjects(stores, caller, allowed.learnings, allowed.forgotten)
+            sessions = [one for one in erasure.deleted if one.scope == Scope.THREAD and one not in forgotten]
+            return (*kept, *map(_without_words, (*forgotten, *sessions)))
     raise Conflict
 
 
@@ -108,7 +113,9 @@ def apply_policy(
     names = {learning.store_name for learning in requested} - opted_out
     expected = [Expected(opt_out_namespace(caller), name, 0) for name in sorted(names)]
     expected += [Expected(*learning.ref, versions[learning.ref]) for learning in (*changed, *pending)]
-    return AllowedWrites(tuple(with_step_id([*map(_without_quote, direct), *pending])), tuple(expected))
+    forgotten = frozenset(learning.ref for learning in direct if _leaves_no_words(by_name, learning))
+    allowed = with_step_id([*map(_without_quote, direct), *pending])
+    return AllowedWrites(tuple(allowed), tuple(expected), forgotten)
 
 
 def _read_state(
@@ -174,23 +181,35 @@ def _add_dependents(
 ) -> Flow[Sequence[Learning]]:
     """Add what must be forgotten with the learnings to forget: the user's messages behind them, and their dependents.
 
-    Messages of a turn that asks to forget something are not stored themselves.
+    New messages are not stored if they ask to forget something, answer that, or hold what is forgotten.
     """
     forgotten = [learning for learning in requested if learning.status is Status.REJECTED]
+    if not forgotten:
+        return requested
     verbatim = {kind: store for store in by_name.values() if store.verbatim for kind in store.kinds}
-    namespaces = readable_namespaces([*verbatim.values()], caller) if forgotten else []
-    messages = yield from all_in(namespaces)
+    stored = yield from all_in(readable_namespaces([*verbatim.values()], caller))
     gone = [learning for learning in forgotten if learning.kind not in verbatim]
-    notes = find_words(gone, messages, caller.user)
     dependents = yield from _find_dependents(by_name, caller, forgotten)
+    new = [learning for learning in requested if learning.kind in verbatim and learning.status is Status.ACTIVE]
+    left_out = {
+        *(each.ref for each in _find_requests(forgotten, new)),
+        *(each.ref for each in find_words(gone, new, caller.user)),
+    }
+    requested = [learning for learning in requested if learning.ref not in left_out]
+    refs = {*left_out, *(learning.ref for learning in requested)}
+    added = [learning for learning in (*find_words(gone, stored, caller.user), *dependents) if learning.ref not in refs]
+    quote = "\n".join(dict.fromkeys(filter(None, (learning.quote for learning in forgotten)))) or None
+    return [*requested, *(each.model_copy(update={"status": Status.REJECTED, "quote": quote}) for each in added)]
 
-    if forgotten:
-        requested = [
-            learning for learning in requested if not (learning.kind in verbatim and learning.status is Status.ACTIVE)
-        ]
-    refs = {learning.ref for learning in requested}
-    added = [learning for learning in (*notes, *dependents) if learning.ref not in refs]
-    return [*requested, *(learning.model_copy(update={"status": Status.REJECTED}) for learning in added)]
+
+def _find_requests(forgotten: Sequence[Learning], new: Sequence[Learning]) -> list[Learning]:
+    """Return the new messages that ask to forget something, with the answers to them."""
+    asking = messages_of(learning.sources[-1] for learning in forgotten if learning.sources)
+    found = [message for message in new if messages_of(message.sources) & asking]
+    for message in found:  # the list grows while it is read, so that all that the agent said in the turn is found
+        answers = [one for one in new if one.data.get("follows") == message.key and one.data.get("speaker") == "agent"]
+        found += [answer for answer in answers if answer not in found]
+    return found
 
 
 def _find_dependents(
@@ -208,9 +227,19 @@ def needs_approval(store: LearningStore, learning: Learning) -> bool:
     return store.mode is Mode.PROPOSE or (store.sharing != Sharing.AT_ONCE and not learning.scope.private)
 
 
-def _is_forgotten_message(learning: Learning, message_stores: Collection[str]) -> bool:
-    """Return True for a message whose words are to be forgotten: it is deleted, for nothing is learnt from it again."""
-    return learning.store_name in message_stores and learning.status is Status.REJECTED
+def _leaves_no_words(by_name: Mapping[str, LearningStore], learning: Learning) -> bool:
+    """Return True if a learning is to be erased: if it is forgotten, or a retired message, which teaches nothing."""
+    is_message = by_name[learning.store_name].verbatim
+    return learning.status is Status.REJECTED and (is_message or asks_for_erasure(learning))
+
+
+def _is_shown(learning: Learning) -> bool:
+    return learning.status is Status.ACTIVE
+
+
+def _without_words(learning: Learning) -> Learning:
+    """Return an erased learning as events name it: by its key."""
+    return learning.model_copy(update={"status": Status.REJECTED, "text": "", "data": {}, "cues": ()})
 
 
 def _is_for_reviewers(stored: Learning) -> bool:

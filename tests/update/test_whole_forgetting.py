@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, edit, edits, learner, machine, observation, prompt, said, thread
 
-from langgraph_learning import Episodes, UserMemory
+from langgraph_learning import Episodes, Scope, SessionContext, UserMemory
+from langgraph_learning.core.keys import FORGOTTEN
+from langgraph_learning.errors import Conflict
+from langgraph_learning.postgres import HybridPostgresStore
 
 FORGET_K1 = edits(edit("forget", replaces="k1"))
 
@@ -34,6 +38,14 @@ class Talk:
         graph = self.machine.wrap(agent, store=self.store)
         for text in texts:
             graph.invoke(said(text), thread(f"t{len(self.shown)}"), context=ALEX)
+
+    def say_in(self, name: str, *texts: str) -> None:
+        """Say each text in one thread."""
+        graph = self.machine.wrap(
+            lambda state: {"messages": [AIMessage(next(self.answers))]}, store=self.store, checkpointer=InMemorySaver()
+        )
+        for text in texts:
+            graph.invoke(said(text), thread(name), context=ALEX)
 
     @property
     def messages(self) -> str:
@@ -102,6 +114,141 @@ def test_what_is_forgotten_stays_forgotten(text: str, again: str):
 
     talk.say(again)
     assert 1 == len([found for found in talk.machine.learnings(ALEX) if found.kind == "observation"])
+
+
+def test_an_echo_of_what_was_forgotten_is_not_stored_later_either():
+    """The agent still sees its thread, and may repeat what the user wants forgotten."""
+    talk = Talk(
+        [edits(observation("Has epilepsy")), FORGET_K1, edits()],
+        ["Noted.", "Done.", "With EPILEPSY, avoid flashing slides."],
+    )
+    talk.say("I have epilepsy.", "Forget that I have epilepsy.", "What should I mind with slides?")
+
+    assert "epilepsy" not in talk.messages.casefold()
+    assert "What should I mind" in talk.messages
+
+
+def test_what_was_forgotten_is_not_among_what_was_said_before():
+    """The next extraction of the thread is shown neither the statement, nor the request, nor the answers to them."""
+    talk = Talk(
+        [edits(observation("Has epilepsy")), FORGET_K1, edits(), edits()],
+        ["Epilepsy, I see.", "No epilepsy then.", "ok", "ok"],
+    )
+    talk.say_in("one", "I have fits, from epilepsy.", "Forget my epilepsy.", "Which train?", "And which bus?")
+
+    assert "epilepsy" not in prompt(learner(talk.machine).shown[-1])
+    assert "Which train?" in prompt(learner(talk.machine).shown[-1])
+
+
+def test_the_session_forgets_too(postgres_store: HybridPostgresStore):
+    """Neither the stored session nor the thread's state holds it, and a summary that mentions it is not written."""
+    summary = edit("session", summary="The user has epilepsy and plans slides")
+    answers = [
+        edits(observation("Has epilepsy"), summary),
+        edits(edit("forget", replaces="k1"), edit("session", summary="Forgot that the user has epilepsy")),
+        edits(),
+    ]
+    learning = machine(answers, [UserMemory(), SessionContext()], store=postgres_store)
+    shown: list[str] = []
+
+    def agent(state: MessagesState) -> dict[str, Any]:
+        shown.append(prompt(state["messages"][-1:]))
+        return {"messages": [AIMessage("ok")]}
+
+    graph = learning.wrap(agent, checkpointer=InMemorySaver())
+    for text in ("I have epilepsy and plan slides", "Forget that I have epilepsy", "Go on"):
+        graph.invoke(said(text), thread("a"), context=ALEX)
+
+    assert "epilepsy" in shown[1], "until it is forgotten"
+    assert "epilepsy" not in shown[2]
+    assert not graph.get_state(thread("a")).values.get("learning_session")
+    assert [] == learning.learnings(ALEX, thread_id="a")
+
+
+def test_a_session_in_the_state_of_another_thread_is_not_used_any_more(postgres_store: HybridPostgresStore):
+    """The statement was made there, and the thread's state still has the summary."""
+    answers = [edits(observation("Has epilepsy"), edit("session", summary="Epilepsy and slides")), edits()]
+    learning = machine(answers, [UserMemory(), SessionContext()], store=postgres_store)
+    shown: list[str] = []
+
+    def agent(state: MessagesState) -> dict[str, Any]:
+        shown.append(prompt(state["messages"][-1:]))
+        return {"messages": [AIMessage("ok")]}
+
+    graph = learning.wrap(agent, checkpointer=InMemorySaver())
+    graph.invoke(said("I have epilepsy and plan slides"), thread("a"), context=ALEX)
+    (known,) = learning.learnings(ALEX)
+    learning.forget(ALEX, known.key)
+    graph.invoke(said("Go on"), thread("a"), context=ALEX)
+
+    assert "pilepsy" not in shown[1]
+    assert not graph.get_state(thread("a")).values.get("learning_session")
+
+
+def test_what_was_forgotten_in_words_cannot_be_undone(postgres_store: HybridPostgresStore):
+    """The log knows that it was there, not what it was."""
+    learning = machine([edits(observation("Has epilepsy")), FORGET_K1], store=postgres_store)
+    graph = learning.wrap(lambda state: {"messages": [AIMessage("ok")]}, checkpointer=InMemorySaver())
+    graph.invoke(said("I have epilepsy"), thread("a"), context=ALEX)
+    (known,) = learning.learnings(ALEX)
+    graph.invoke(said("Forget that"), thread("a"), context=ALEX)
+
+    assert [None, None] == [change.before or change.after for change in learning.history(ALEX, known.key)]
+    with pytest.raises(Conflict):
+        learning.undo(ALEX, known.key, change=learning.history(ALEX, known.key)[0].id)
+
+
+@pytest.mark.parametrize(
+    ("request_", "scope", "kept"),
+    [
+        ("I am no longer training for a marathon.", Scope.USER, True),
+        ("Forget that I train for a marathon.", Scope.USER, False),
+        ("Forget that we train for a marathon.", Scope.TEAM, False),
+        ("We are no longer training for a marathon.", Scope.TEAM, True),
+    ],
+)
+def test_what_has_merely_ended_stays_as_history(
+    postgres_store: HybridPostgresStore, request_: str, scope: Scope, kept: bool
+):
+    """The same edit retires both; the user's words decide."""
+    answers = [edits(observation("Trains for a marathon")), FORGET_K1]
+    learning = machine(answers, [UserMemory(scope=scope)], store=postgres_store)
+    graph = learning.wrap(lambda state: {"messages": [AIMessage("ok")]}, checkpointer=InMemorySaver())
+    graph.invoke(said("I train for a marathon, as we all do"), thread("a"), context=ALEX)
+    (known,) = learning.learnings(ALEX)
+    graph.invoke(said(request_), thread("a"), context=ALEX)
+
+    assert [] == learning.learnings(ALEX)
+    assert kept == any(change.after for change in learning.history(ALEX, known.key))
+
+
+def test_a_user_who_asks_not_to_forget_is_not_taken_at_a_word():
+    """ "Don't forget" corrects what is known, and keeps its history."""
+    learning = machine(
+        [edits(observation("Lives in Porto")), edits(observation("Lives in Turin", replaces="k1"))],
+        store=InMemoryStore(),
+    )
+    graph = learning.wrap(lambda state: {"messages": [AIMessage("ok")]}, checkpointer=InMemorySaver())
+    for text in ("I live in Porto", "Don't forget that I live in Turin now"):
+        graph.invoke(said(text), thread("a"), context=ALEX)
+    (known,) = learning.learnings(ALEX)
+
+    assert ("Lives in Turin", 1) == (known.text, len(known.supersedes))
+
+
+def test_what_is_said_anew_may_be_noted_by_the_agents_words_again():
+    """The mark is gone: the user has changed their mind."""
+    store = InMemoryStore()
+    answers = [edits(observation("Drinks tea")), FORGET_K1, edits(observation("Drinks tea"))]
+    learning = machine(answers, store=store)
+    graph = learning.wrap(lambda state: {"messages": [AIMessage("ok")]}, checkpointer=InMemorySaver())
+    for text in ("I drink tea", "Forget that I drink tea"):
+        graph.invoke(said(text), thread("a"), context=ALEX)
+    marks = store.search(("learnings", "default", "user", "alex", FORGOTTEN))
+    graph.invoke(said("I drink tea again"), thread("a"), context=ALEX)
+
+    assert 1 == len(marks)
+    assert [] == store.search(("learnings", "default", "user", "alex", FORGOTTEN))
 
 
 @pytest.mark.parametrize(

@@ -41,4 +41,4 @@ OPPOSITES = tuple(
 IMPLICIT_NEGATIONS = _load_words("implicit_negations")
 REPORTING_WORDS = frozenset(word for words in _LEXICON["reporting"].values() for word in words.split())
 RELATIVE_DATES = {name: tuple(words.split()) for name, words in _LEXICON["relative_dates"].items()}
-FORGET_PATTERN, END_PATTERN = (words.replace("\n", "") for words in _LEXICON["endings"].values())
+KEEP_PATTERN, FORGET_PATTERN, END_PATTERN = (words.replace("\n", "") for words in _LEXICON["endings"].values())

@@ -11,6 +11,7 @@ from langgraph_learning.core.similarity.lexicon import (
     END_PATTERN,
     FORGET_PATTERN,
     IMPLICIT_NEGATIONS,
+    KEEP_PATTERN,
     NUMBERS,
     OPPOSITES,
     REPORTING_WORDS,
@@ -22,13 +23,15 @@ from langgraph_learning.core.words import NEGATIONS, get_stemmer
 
 _LANGUAGES = ("english", "german", "french", "spanish", "italian", "dutch", "portuguese", "russian")
 """Languages in which two forms of a word are recognised."""
-_REPORTING_UNSPACED = re.compile(
+REPORTING_UNSPACED = re.compile(
     "|".join(sorted((word for word in REPORTING_WORDS if word > "\u3000"), key=len, reverse=True))
 )
+"""Words with which a statement is reported, in scripts without spaces."""
 _UNSPACED_NEGATION = re.compile(
     "[不没沒無无未别別勿非]|ない|なし|ません|ぬ(?!\\w)|ず(?!\\w)|금지|않|못|없|안 |ไม่|नहीं|मत |ليس|لا "
 )
 _ENDING = re.compile(rf"(?<!\w)(?:{FORGET_PATTERN})(?!\w)|(?<!\w)(?:{END_PATTERN})(?!\w)", re.IGNORECASE)
+_KEEPING = re.compile(KEEP_PATTERN, re.IGNORECASE)
 _FORGETTING = re.compile(rf"(?<!\w)(?:{FORGET_PATTERN})(?!\w)", re.IGNORECASE)
 _UNSPACED_FORGETTING = re.compile("|".join(word for word in FORGET_PATTERN.split("|") if word and word[0] > "\u0590"))
 _UNSPACED_ENDING = re.compile(
@@ -99,8 +102,9 @@ def mentions(text: str, statement: str, share: float = 0.5) -> bool:
 
 
 def asks_to_forget(text: str) -> bool:
-    """Return True if a text asks to forget something."""
-    return bool(_FORGETTING.search(text) or _UNSPACED_FORGETTING.search(text))
+    """Return True if a text asks to forget something. "Don't forget" asks for the contrary."""
+    rest = _KEEPING.sub(" ", text.replace("\u2019", "'"))
+    return bool(_FORGETTING.search(rest) or _UNSPACED_FORGETTING.search(rest))
 
 
 def asks_to_end(text: str, statement: str) -> bool:
@@ -135,7 +139,7 @@ def has_numbers_of(text: str, statement: str, today: date | None) -> bool:
 
 def statement_words(statement: str) -> set[str]:
     """Return the words of a statement that say something: no words with which a statement is reported."""
-    text = _REPORTING_UNSPACED.sub(" ", normalize("NFKC", statement))
+    text = REPORTING_UNSPACED.sub(" ", normalize("NFKC", statement))
     return {word for word in content_words([text]) if word not in REPORTING_WORDS and not word.isdigit()} - NEGATIONS
 
 

@@ -1,0 +1,111 @@
+"""Marks of what was forgotten: it is recognised in whatever spelling it comes back, and none of its words are kept."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from langgraph.store.base import PutOp, SearchOp
+
+from langgraph_learning.core.flow import Flow, search
+from langgraph_learning.core.keys import FORGOTTEN, fingerprint, hash_key
+from langgraph_learning.core.learning import Learning, MessageRef, messages_of
+from langgraph_learning.core.scopes import Caller, Namespace, Scope
+from langgraph_learning.core.similarity.fingerprints import fingerprint_statement, is_recognized
+from langgraph_learning.core.store_protocol import ItemWrite
+from langgraph_learning.core.text import text_values
+from langgraph_learning.stores.base import LearningStore
+
+MAX_MARKS = 1_000
+"""How many marks of one owner are read."""
+
+
+class Mark(NamedTuple):
+    """The mark of one forgotten learning."""
+
+    namespace: Namespace
+    key: str
+    fingerprints: frozenset[str]
+    messages: frozenset[str]
+    """Fingerprints of the messages that held it, or asked to forget it."""
+
+    def is_of(self, learning: Learning) -> bool:
+        """Return True if a learning says just what was forgotten."""
+        return is_recognized(learning.text, self.fingerprints, self.namespace[:-1], whole=True)
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a caller had forgotten, and what the scopes had that the caller reads."""
+
+    marks: tuple[Mark, ...] = ()
+
+    def holds(self, *texts: str) -> bool:
+        """Return True if one of these texts says something that was forgotten."""
+        return any(is_recognized(text, found, owner) for owner, found in self._by_owner.items() for text in texts)
+
+    def holds_learning(self, learning: Learning) -> bool:
+        """Return True if a learning says something that was forgotten, in any of its fields."""
+        return self.holds(learning.text, *text_values(learning.data))
+
+    def has_message(self, message: MessageRef) -> bool:
+        """Return True if a message held something that was forgotten, or asked to forget it."""
+        return _fingerprint_message(message) in self._messages
+
+    def lift(self, learnings: Iterable[Learning]) -> list[ItemWrite]:
+        """Return what deletes the marks of learnings, because the user said them anew."""
+        learnt = list(learnings)
+        lifted = [mark for mark in self.marks if any(map(mark.is_of, learnt))]
+        return [(mark.namespace, mark.key, None) for mark in lifted]
+
+    @cached_property
+    def _by_owner(self) -> Mapping[Namespace, frozenset[str]]:
+        found: dict[Namespace, frozenset[str]] = {}
+        for mark in self.marks:
+            owner = mark.namespace[:-1]
+            found[owner] = found.get(owner, frozenset()) | mark.fingerprints
+        return found
+
+    @cached_property
+    def _messages(self) -> frozenset[str]:
+        return frozenset().union(*(mark.messages for mark in self.marks))
+
+
+def mark_forgotten(learning: Learning, stays: Iterable[Learning] = ()) -> PutOp:
+    """Return the operation that marks a learning as forgotten.
+
+    stays: learnings that are kept, of which one may be a part of it.
+    """
+    owner = learning.namespace[:-1]
+    texts = [kept.text for kept in stays]
+    value = {
+        "version": 1,
+        "fingerprints": fingerprint_statement(learning.text, owner, texts),
+        "messages": sorted(map(_fingerprint_message, messages_of(learning.sources))),
+    }
+    return PutOp((*owner, FORGOTTEN), hash_key(*learning.namespace, learning.key), value, index=False)
+
+
+def read_forgotten(stores: Sequence[LearningStore], caller: Caller) -> Flow[Forgotten]:
+    """Read what was forgotten, by this user and in the shared scopes that the caller reads."""
+    items = yield from search(
+        *(SearchOp(namespace, limit=MAX_MARKS) for namespace in forgotten_namespaces(stores, caller))
+    )
+    return Forgotten(
+        tuple(
+            Mark(item.namespace, item.key, frozenset(item.value["fingerprints"]), frozenset(item.value["messages"]))
+            for item in items
+        )
+    )
+
+
+def forgotten_namespaces(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
+    """Return the namespaces of the marks that the caller reads, each once."""
+    scopes = dict.fromkeys(scope for store in stores for scope in (store.scope, *store.scopes) if scope != Scope.THREAD)
+    found = (namespace for scope in (Scope.USER, *scopes) for namespace in caller.readable_namespaces(scope, FORGOTTEN))
+    return list(dict.fromkeys(found))
+
+
+def _fingerprint_message(message: MessageRef) -> str:
+    thread, id_ = message
+    return fingerprint("message", thread or "", id_)
