@@ -17,6 +17,7 @@ from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.speakers import arrival_key, find_latest
+from langgraph_learning.extract.conversation import recent_messages
 from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.stores.base import Turn
@@ -168,6 +169,7 @@ def choose_messages(work: Work) -> tuple[Sequence[AnyMessage], bool]:
     """Return the messages that a job has to carry, and whether these are all messages of the thread.
 
     What a checkpoint in a database has, the job need not carry, but for what the user said: the job is written first.
+    Where a worker can read no checkpoint, it carries the last messages before as well: the user may answer them.
     """
     if work.checkpointer is None:
         return work.turn.messages, True
@@ -175,7 +177,8 @@ def choose_messages(work: Work) -> tuple[Sequence[AnyMessage], bool]:
         return work.turn.messages, False
     if isinstance(work.checkpointer, BasePostgresSaver):
         return find_latest(work.turn.messages), False
-    return work.segment, False
+    before = work.turn.messages[: len(work.turn.messages) - len(work.segment)]
+    return (*recent_messages(before), *work.segment), False
 
 
 def make_args(work: Work, messages: Sequence[AnyMessage], *, whole: bool) -> JobArgs:

@@ -14,7 +14,7 @@ from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.limits import MAX_EDITS, MAX_REPORT_CHARS
 from langgraph_learning.core.records import Edit, explain_error, identity_of
 from langgraph_learning.core.text import cut
-from langgraph_learning.core.transcript import Line, renumber_lines, transcript_lines
+from langgraph_learning.core.transcript import Line, renumber_lines, transcript_lines, utterance
 from langgraph_learning.errors import InvalidEdit, LearningError
 from langgraph_learning.extract.answers import Answer
 from langgraph_learning.extract.attribution import Words, foreign_text, read_words
@@ -143,7 +143,8 @@ class ChunkReader:
         learnt = [edit.learning() for edit in earlier_edits if edit.record is not None]
         waiting = nearest_candidates(background.candidates, lines)
         keys = {f"k{number}": known for number, known in enumerate((*background.known, *learnt, *waiting), start=1)}
-        prompt = render_prompt(self.stores, self.budget, turn, before, lines, keys, background.closed, material.saved)
+        spoken = [line for line in before if utterance(line.message)]
+        prompt = render_prompt(self.stores, self.budget, turn, spoken, lines, keys, background.closed, material.saved)
         words = read_words(lines, turn.today, before, earlier, foreign_text(keys.values()))
         return Question(prompt, lines, words, keys)
 

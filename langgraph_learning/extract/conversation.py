@@ -1,5 +1,6 @@
 """The lines of a conversation that an extraction reads, and those before them that it is shown again."""
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,11 +12,13 @@ from langgraph_learning.core.quotation import is_off_record, says_nothing
 from langgraph_learning.core.transcript import (
     Line,
     Speaker,
+    count_tokens,
     is_readable,
     last_turn,
     message_text,
     transcript_lines,
     truncate_to_tokens,
+    utterance,
 )
 from langgraph_learning.extract.cursor import Unread
 from langgraph_learning.stores.base import Turn
@@ -23,9 +26,11 @@ from langgraph_learning.stores.base import Turn
 MESSAGES_BEFORE = 6
 """How many messages that were read already are shown again, so that an answer to them can be understood."""
 TOKENS_BEFORE = 150
-"""Tokens of each of them at most."""
-_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e", ":")
-"""Marks by which an agent's answer asks something or lists a choice."""
+"""Tokens of each of them at most, and as many again for what a longer answer asks."""
+_QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\u037e")
+"""Marks by which an agent's answer asks something."""
+_SENTENCE_END = re.compile(r"(?<=\D[.!?\u061f\u037e])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
+_LIST_ITEM = re.compile(r"\s*(?:[-*\u2022]|\(?(?:\d{1,2}|[a-zA-Z])[.)])\s")
 
 
 def unread_lines(turn: Turn, unread: Unread, hidden: Collection[str]) -> list[Line]:
@@ -45,11 +50,18 @@ def messages_before(turn: Turn, lines: Sequence[Line]) -> list[AnyMessage]:
     return list(takewhile(lambda message: message is not lines[0].message, turn.messages))
 
 
+def recent_messages(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
+    """Return the last messages with words of a user or an agent, and the calls and results of tools among them."""
+    spoken = [number for number, message in enumerate(messages) if utterance(message)]
+    return messages[spoken[-MESSAGES_BEFORE:][0] :] if spoken else ()
+
+
 def lines_before(turn: Turn, unread: Unread, earlier: Sequence[AnyMessage], hidden: Collection[str]) -> list[Line]:
-    """Return the last of the earlier messages as lines, cut short; none of a turn of another user.
+    """Return the last of the earlier messages as lines, cut short; none of a turn of another user or off the record.
 
     Nor one that the model refused: it would be why the model refuses what follows, too.
     """
+    private = _find_off_record(turn.messages)
     shown = [
         message
         for message in earlier
@@ -57,6 +69,7 @@ def lines_before(turn: Turn, unread: Unread, earlier: Sequence[AnyMessage], hidd
         and unread.speakers.get(id(message)) is not Speaker.ABSENT
         and message_text(message)
         and not unread.failed_on(message)
+        and id(message) not in private
     ]
     lines = transcript_lines(
         shown,
@@ -64,7 +77,26 @@ def lines_before(turn: Turn, unread: Unread, earlier: Sequence[AnyMessage], hidd
         hidden,
         speaker_of=lambda message: unread.speakers.get(id(message), Speaker.USER),
     )
-    return [replace(line, text=truncate_to_tokens(line.text, TOKENS_BEFORE)) for line in lines[-MESSAGES_BEFORE:]]
+    recent = set(map(id, recent_messages(shown)))
+    return [replace(line, text=_shorten(line.text)) for line in lines if id(line.message) in recent]
+
+
+def _shorten(text: str) -> str:
+    """Return a text cut short, with the questions and lists in what was cut: the next message may answer them."""
+    shortened = truncate_to_tokens(text, TOKENS_BEFORE)
+    if shortened == text:
+        return text
+    asked: list[str] = []
+    budget = TOKENS_BEFORE
+    for part in reversed(_SENTENCE_END.split(text)):
+        asks = any(mark in part for mark in _QUESTION_MARKS) or _LIST_ITEM.match(part)
+        if not asks or part.strip() in shortened:
+            continue
+        budget -= count_tokens(part)
+        if budget < 0:
+            break
+        asked.insert(0, part.strip())
+    return f"{shortened} [… with: {' '.join(asked)}]" if asked else shortened
 
 
 def says_nothing_new(turn: Turn, lines: Sequence[Line]) -> bool:
@@ -76,9 +108,9 @@ def says_nothing_new(turn: Turn, lines: Sequence[Line]) -> bool:
     closes = bool(said) and all(says_nothing(message_text(line.message)) and not line.revision for line in said)
     if not closes or any(isinstance(line.message, ToolMessage) or line.other for line in lines):
         return False
-    before = messages_before(turn, said)
-    answers = [message_text(message) for message in before if isinstance(message, AIMessage)]
-    return not answers or not any(mark in answers[-1] for mark in _QUESTION_MARKS)
+    answers = [message for message in last_turn(messages_before(turn, said)) if isinstance(message, AIMessage)]
+    words = [message_text(answer, [call["name"] for call in answer.tool_calls]) for answer in answers]
+    return not any(mark in text for text in words for mark in (*_QUESTION_MARKS, ":"))
 
 
 def _find_off_record(messages: Sequence[AnyMessage]) -> set[int]:
