@@ -10,6 +10,7 @@ from langgraph.types import Command, RetryPolicy
 
 from langgraph_learning.agent.error_capture import record_error
 from langgraph_learning.agent.steps import Loop
+from langgraph_learning.background.conversations import THREADS_CHANNEL
 from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.langgraph_compat import (
     hide_channels,
@@ -156,5 +157,5 @@ def _retries_on(policy: RetryPolicy, error: Exception) -> bool:
 
 def _read_state(config: RunnableConfig) -> dict[str, Any]:
     """Return what the loop reads of the state. The node's own input may be a Send's argument, or an object."""
-    keys = ("messages", "learning_session", "learning_speakers", "learning_times")
+    keys = ("messages", "learning_session", "learning_speakers", "learning_times", THREADS_CHANNEL)
     return {key: value for key in keys if (value := read_channel(config, key)) is not None}

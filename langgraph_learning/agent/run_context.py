@@ -14,7 +14,7 @@ from langgraph.runtime import Runtime, get_runtime
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict  # pydantic, for the schema that Studio shows, asks for this one
 
-from langgraph_learning.background.conversations import read_session
+from langgraph_learning.background.conversations import THREADS_CHANNEL, read_originals, read_session
 from langgraph_learning.core.flow import WaitingTime
 from langgraph_learning.core.langgraph_compat import is_part_of_tool, read_channel
 from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
@@ -160,9 +160,9 @@ class RunContext:
         arrivals = self.start.arrivals or Arrivals(
             read_arrivals(state.get(ARRIVALS_CHANNEL)), times=read_times(state.get(TIMES_CHANNEL))
         )
-        return Turn(
-            self.caller, messages, self.now, self.id, read_session(state.get("learning_session"), self.caller), arrivals
-        )
+        session = read_session(state.get("learning_session"), self.caller)
+        originals = read_originals(state.get(THREADS_CHANNEL), self.caller)
+        return Turn(self.caller, messages, self.now, self.id, session, arrivals, originals)
 
     def record_arrivals(self, state: Mapping[str, Any]) -> "RunContext":
         """Return the run with what its start tells about whose words the messages are."""

@@ -67,6 +67,7 @@ class LearningState(TypedDict, total=False):
     learning_session: list[dict[str, Any]]
     learning_speakers: dict[str, str | None]
     learning_times: dict[str, str]
+    learning_threads: list[str]
     learning_errors: Annotated[list[str], LastNonEmpty]
     learning_proposed: list[str]
 
@@ -84,4 +85,5 @@ class LearningAgentState(AgentState[Any]):
     learning_session: NotRequired[Annotated[list[dict[str, Any]], PrivateStateAttr]]
     learning_speakers: NotRequired[Annotated[dict[str, str | None], PrivateStateAttr]]
     learning_times: NotRequired[Annotated[dict[str, str], PrivateStateAttr]]
+    learning_threads: NotRequired[Annotated[list[str], PrivateStateAttr]]
     learning_errors: NotRequired[Annotated[list[str], LastNonEmpty, OmitFromInput]]

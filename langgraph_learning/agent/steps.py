@@ -12,6 +12,7 @@ from langgraph.store.base import BaseStore
 
 from langgraph_learning.agent.run_context import ContextFrom, RunContext
 from langgraph_learning.agent.state import LearningState
+from langgraph_learning.background.conversations import THREADS_CHANNEL, name_threads
 from langgraph_learning.background.dispatch import Work
 from langgraph_learning.background.learner import Learner
 from langgraph_learning.background.schedule import Schedule
@@ -323,6 +324,7 @@ def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, error
         "learning_speakers": run.start.arrivals.saved if run.start.arrivals else {},
         "learning_times": run.start.arrivals.saved_times if run.start.arrivals else {},
         "learning_session": list(state.get("learning_session") or ()) if is_unread else session,
+        THREADS_CHANNEL: name_threads(state.get(THREADS_CHANNEL), run.caller),
         **_error_update(state, errors),
     }
 

@@ -187,7 +187,7 @@ class Toolbox:
     def _read_lines(self, call: ToolCallContext) -> Flow[list[Line]]:
         """Return the conversation, without the turns of other users of the thread."""
         turn = call.turn
-        speakers = find_speakers(turn, (yield from read_cursor(turn.caller)))
+        speakers = find_speakers(turn, (yield from read_cursor(turn.caller, turn.originals)))
         own = [message for message in turn.messages if speakers[id(message)] is not Speaker.ABSENT]
         return transcript_lines(
             own, turn.caller.user, self._hidden_tools, speaker_of=lambda message: speakers[id(message)]

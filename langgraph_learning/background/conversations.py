@@ -17,6 +17,10 @@ from langgraph_learning.core.speakers import Arrivals, arrival_key, read_arrival
 from langgraph_learning.core.transcript import fingerprint_text, is_readable
 from langgraph_learning.stores.base import Turn
 
+THREADS_CHANNEL = "learning_threads"
+"""Channel with the threads that had this state, the oldest first: a copy of a thread has the state of its original."""
+MAX_THREADS = 5
+"""How many of them are remembered."""
 MAX_CHECKPOINTS = 200
 """How many checkpoints of a thread are looked at for a message that its newest one does not have."""
 
@@ -81,11 +85,12 @@ class Conversation(NamedTuple):
     messages: tuple[AnyMessage, ...]
     session: tuple[Learning, ...]
     arrivals: Arrivals
+    originals: tuple[str, ...] = ()
 
     def turn(self, caller: Caller, entry: Entry) -> Turn:
         """Return the conversation as a turn of a caller, held when the newest run of a job was."""
         caller = replace(caller, now=entry.said_at)
-        return Turn(caller, self.messages, entry.at, entry.run, self.session, self.arrivals)
+        return Turn(caller, self.messages, entry.at, entry.run, self.session, self.arrivals, self.originals)
 
 
 def read_conversations(args: JobArgs, reader: Reader | None) -> Flow[list[Conversation]]:
@@ -109,7 +114,8 @@ def _whole_conversations(entries: Sequence[Entry], caller: Caller) -> Iterator[C
     for number, entry in enumerate(entries):
         own = texts[number]
         if not any(later[: len(own)] == own for later in texts[number + 1 :]):
-            yield Conversation(tuple(entry.read_messages()), read_session(entry.session, caller), entry.arrivals)
+            session = read_session(entry.session, caller)
+            yield Conversation(tuple(entry.read_messages()), session, entry.arrivals, entry.originals)
 
 
 def _join(
@@ -121,11 +127,11 @@ def _join(
     for values in reversed(states):
         known_to_runs = _until_later_run(values.get("messages") or (), entries)
         messages = (*known_to_runs, *(missing if values is states[0] else ()))
-        yield Conversation(
-            messages, read_session(values.get("learning_session"), caller), _join_arrivals(values, entries)
-        )
+        session = read_session(values.get("learning_session"), caller)
+        yield Conversation(messages, session, _join_arrivals(values, entries), entries[-1].originals)
     if not states:
-        yield Conversation(tuple(missing), read_session(entries[-1].session, caller), _join_arrivals({}, entries))
+        session = read_session(entries[-1].session, caller)
+        yield Conversation(tuple(missing), session, _join_arrivals({}, entries), entries[-1].originals)
 
 
 def _until_later_run(messages: Sequence[AnyMessage], entries: Sequence[Entry]) -> Sequence[AnyMessage]:
@@ -170,6 +176,20 @@ def read_session(values: object, caller: Caller) -> tuple[Learning, ...]:
         if learning.namespace[:3] == (ROOT, escape(caller.tenant), escape(Scope.THREAD.name)):
             session.append(learning)
     return tuple(session)
+
+
+def read_originals(values: object, caller: Caller) -> tuple[str, ...]:
+    """Return the threads of which the caller's is a copy, as its state names them.
+
+    A client can name any: only what the caller read in them counts.
+    """
+    names = values if isinstance(values, list) else []
+    return tuple(name for name in names if isinstance(name, str) and name and name != caller.thread)
+
+
+def name_threads(values: object, caller: Caller) -> list[str]:
+    """Return the threads that had this state, with the caller's."""
+    return [*read_originals(values, caller), *filter(None, [caller.thread])][-MAX_THREADS:]
 
 
 def _thread_config(thread: str) -> RunnableConfig:

@@ -203,6 +203,7 @@ def make_entry(turn: Turn, messages: Sequence[AnyMessage], *, whole: bool) -> En
         times=dict(arrivals.times),
         seen=[arrival_key(message) for message in turn.messages if isinstance(message, HumanMessage)],
         session=[learning.model_dump(mode="json") for learning in turn.session],
+        originals=turn.originals,
     )
 
 

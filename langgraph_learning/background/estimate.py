@@ -47,7 +47,7 @@ def estimate_cost(extraction: Extraction, turn: Turn, max_chunks: int | None = N
 
     max_chunks: number of calls to which the estimate is limited.
     """
-    unread = find_unread(turn, (yield from read_cursor(turn.caller))).messages
+    unread = find_unread(turn, (yield from read_cursor(turn.caller, turn.originals))).messages
     if not any(message.type == "human" for message in unread) or not turn.caller.learn:
         return Estimate()
     lines = transcript_lines(unread, turn.caller.user)

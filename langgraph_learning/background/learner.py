@@ -178,7 +178,7 @@ class Learner:
 
     def readmit(self, turn: Turn) -> Flow[None]:
         """Let the messages of a conversation that were set aside be read again."""
-        cursor = yield from read_cursor(turn.caller)
+        cursor = yield from read_cursor(turn.caller, turn.originals)
         prints = find_unread(turn, cursor).fingerprints.values()
         again = [message for message in prints if message.key in cursor.set_aside]
         progress = Progress(failed={message.key: Attempts() for message in again})
@@ -187,7 +187,7 @@ class Learner:
 
     def count_unread(self, turn: Turn, read: Collection[Fingerprints] = ()) -> Flow[int]:
         """Return how many messages of the user were not learnt from yet, nor are among those that are read now."""
-        unread = find_unread(turn, (yield from read_cursor(turn.caller)))
+        unread = find_unread(turn, (yield from read_cursor(turn.caller, turn.originals)))
         return sum(
             isinstance(message, HumanMessage)
             and unread.speaker_of(message) is Speaker.USER

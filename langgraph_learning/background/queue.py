@@ -67,6 +67,8 @@ class Entry(BaseModel):
     times: dict[str, datetime] = Field(default_factory=dict)
     """By fingerprint: when a message came in."""
     session: list[dict[str, Any]] = Field(default_factory=list)
+    originals: tuple[str, ...] = ()
+    """The threads of which that of the run is a copy."""
 
     @property
     def arrivals(self) -> Arrivals:

@@ -98,6 +98,8 @@ class Cursor:
     """The same for the other users of the thread, as it is stored."""
     of_anybody: tuple[str, ...] = ()
     """Fingerprints that an earlier version of this package noted without a user."""
+    of_originals: tuple[str, ...] = ()
+    """Fingerprints of what the user's turns learnt from in the threads of which this one is a copy."""
 
     def is_of_caller(self, message: Fingerprints) -> bool:
         """Return True if this message, with the text that it has now, was in a turn of the user."""
@@ -105,7 +107,7 @@ class Cursor:
 
     @cached_property
     def _marks_of_caller(self) -> set[str]:
-        return {*self.fingerprints, *self.attempts, *self.set_aside, *self.left}
+        return {*self.fingerprints, *self.attempts, *self.set_aside, *self.left, *self.of_originals}
 
     def is_of_another(self, message: Fingerprints) -> bool:
         """Return True if this message was in a turn of another user of the thread."""
@@ -123,7 +125,7 @@ class Cursor:
 
     @cached_property
     def _marks(self) -> set[str]:
-        return {*self.fingerprints, *self.of_anybody}
+        return {*self.fingerprints, *self.of_anybody, *self.of_originals}
 
     def earlier_revisions(self, message: Fingerprints) -> tuple[str, ...]:
         """Return the fingerprints of the texts with which this message was learnt from before it was edited."""
@@ -228,13 +230,15 @@ class Unread:
         return self.cursor.advance(self.progress())
 
 
-def read_cursor(caller: Caller) -> Flow[Cursor]:
-    """Read the cursor of the caller in their thread."""
+def read_cursor(caller: Caller, originals: Sequence[str] = ()) -> Flow[Cursor]:
+    """Read the cursor of the caller in their thread, with what they read in the threads of which it is a copy."""
     if not caller.thread:
         return Cursor()
-    ref = caller.namespace(Scope.THREAD, CURSOR), "read"
-    item = (yield from get_items([ref])).get(ref)
-    reader, value = user_hash(caller, CURSOR), item.value if item else {}
+    ref, *others = (_cursor_ref(replace(caller, thread=thread)) for thread in (caller.thread, *originals))
+    found = yield from get_items([ref, *others])
+    item, reader = found.get(ref), user_hash(caller, CURSOR)
+    value = item.value if item else {}
+    copied = [found[other].value.get("readers", {}).get(reader, {}) for other in others if other in found]
     readers = dict(value.get("readers") or {})
     own = readers.pop(reader, {})
     # Cursors of earlier versions name no user.
@@ -250,7 +254,12 @@ def read_cursor(caller: Caller) -> Flow[Cursor]:
         reader,
         readers,
         tuple(value.get("marks") or ()),
+        tuple(mark for original in copied for mark in original.get("marks") or ()),
     )
+
+
+def _cursor_ref(caller: Caller) -> ItemRef:
+    return caller.namespace(Scope.THREAD, CURSOR), "read"
 
 
 def find_unread(turn: Turn, cursor: Cursor) -> Unread:

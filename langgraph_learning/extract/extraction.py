@@ -83,7 +83,8 @@ class Extraction:
         """
         if not self.stores:
             return ExtractionResult()
-        reads: list[Flow[Any]] = [read_cursor(turn.caller), read_background(self.stores, turn, self._all_stores)]
+        background_of_turn = read_background(self.stores, turn, self._all_stores)
+        reads: list[Flow[Any]] = [read_cursor(turn.caller, turn.originals), background_of_turn]
         cursor, background = yield from gather(reads)
         unread = find_unread(turn, cursor)
         if not any(isinstance(message, HumanMessage) for message in unread.messages):
@@ -113,7 +114,7 @@ class Extraction:
 
     def skip(self, turn: Turn) -> Flow[ExtractionResult]:
         """Mark the new messages as read without learning from them, now or later."""
-        cursor = yield from read_cursor(turn.caller)
+        cursor = yield from read_cursor(turn.caller, turn.originals)
         writes, expected = find_unread(turn, cursor).mark_read()
         return ExtractionResult(writes=tuple(writes), expected=tuple(expected))
 

@@ -79,6 +79,8 @@ class Turn:
     session: tuple[Learning, ...] = ()
     arrivals: Arrivals = field(default_factory=Arrivals)
     """How the messages in the user's role came in: they are not all the user's words."""
+    originals: tuple[str, ...] = ()
+    """The threads of which this one is a copy: what was learnt from there is not learnt again."""
 
     @property
     def said_at(self) -> datetime:

@@ -151,6 +151,19 @@ def test_branches_of_a_thread_are_learnt_from_once(server):
     expect_learnt(server, "branch", ["branch one", "branch two", "branch three"])
 
 
+def test_a_copied_thread_is_learnt_from_once(server):
+    """The copy teaches what is said in it, not again what was said before."""
+    client = server.anybody()
+    thread = client.threads.create()["thread_id"]
+    client.runs.wait(thread, AGENT, **run_of("copy one"))
+    expect_learnt(server, "copy", ["copy one"])
+    copied = client.threads.copy(thread)["thread_id"]
+    client.runs.wait(copied, AGENT, **run_of("copy two"))
+    client.runs.wait(thread, AGENT, **run_of("copy three"))
+
+    expect_learnt(server, "copy", ["copy one", "copy two", "copy three"])
+
+
 @pytest.mark.long
 def test_a_server_that_ends_in_the_middle_of_an_extraction_learns_after_its_next_start(make_server):
     """Another run waits in case that the process ends."""
