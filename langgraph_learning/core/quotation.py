@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from langgraph_learning.core.text import content_words, tokenize
+from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
+from langgraph_learning.core.words import detect_languages
 
 MAX_TYPED_CHARS = 2_000
 """Characters of a message above which its long paragraphs count as a document: hardly anybody types so much."""
@@ -51,7 +52,7 @@ def split_message(message: str) -> MessageParts:
 
 def find_claims(text: str) -> str:
     """Return the sentences of a text that state something: no questions, and no errands such as "look into this"."""
-    sentences = [sentence.strip() for sentence in _SENTENCE_END.split(text)]
+    sentences = [sentence.strip() for sentence in SENTENCE_END.split(text)]
     return "\n".join(sentence for sentence in sentences if sentence and not _is_errand(sentence))
 
 
@@ -68,7 +69,14 @@ def is_off_record(text: str) -> bool:
 def _is_errand(sentence: str) -> bool:
     if sentence.endswith(("?", "？")) and not _TAG_QUESTION.search(sentence):
         return True
-    return bool(_ERRAND.match(sentence.lstrip("-*• ")) or _UNSPACED_ERRAND.search(sentence))
+    if _RULE.search(sentence):  # "answer every ticket in the customer's language"
+        return False
+    if _UNSPACED_ERRAND.search(sentence):
+        return True
+    # A word of one language is a name in another, as Lee and Mira.
+    languages = detect_languages(sentence)
+    patterns = [_ERRANDS[language] for language in languages or _ERRANDS if language in _ERRANDS]
+    return any(pattern.match(sentence.lstrip("-*• ")) for pattern in patterns)
 
 
 def _compile_words(group: Mapping[str, str]) -> re.Pattern[str]:
@@ -89,10 +97,11 @@ def _has_no_boundaries(words: str) -> bool:
 _REQUEST = _compile_words(_WORDS["requests"])
 _REPORT = _compile_words(_WORDS["reports"])
 _ASSERTION = _compile_words(_WORDS["assertions"])
-_ERRAND = _compile_words(_WORDS["errands"])
+_ERRANDS = {language: _compile_words({language: words}) for language, words in _WORDS["errands"].items()}
 _UNSPACED_ERRAND = re.compile(
     "(?:読んで|見て|調べて|確認して|教えて|探して|開いて|続けて|か|ありがとう|읽어|확인해|알려|찾아|열어|계속|고마|吗|呢|嗎)[^。！\\n]{0,8}$"
 )
+_RULE = _compile_words(_WORDS["rules"])
 _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
 )
@@ -127,7 +136,6 @@ _QUOTATION = re.compile(
     r"|“[^”“]{2,}?[”“]|„[^“”„]{2,}?[“”]|«[^»]{2,}?»|»[^«]{2,}?«|「[^」]{2,}?」|『[^』]{2,}?』|《[^》]{2,}?》|‹[^›]{2,}?›"
     r"|(?<!\w)['‘‚](?=\S)[^'’‘\n]{6,}?(?:(?<=\w)['’](?=\w)[^'’‘\n]*?)*['’‘](?!\w)"
 )
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s|\n")
 
 
 def _cut_structured(message: str) -> tuple[str, list[str]]:
@@ -215,7 +223,7 @@ def _is_own(text: str, mark: _Mark, frame: str) -> bool:
     The sentence that introduces it decides; if that says nothing, all that is around the marked parts.
     """
     lead = _lead_of(text, mark.start)
-    tail = _SENTENCE_END.split(text[mark.end :].lstrip(" ,"))[0]
+    tail = SENTENCE_END.split(text[mark.end :].lstrip(" ,"))[0]
     if tail.rstrip().endswith(("?", "？")):
         return False
     for words in (lead, f"{lead} {tail}", frame):
@@ -231,7 +239,7 @@ def _is_own(text: str, mark: _Mark, frame: str) -> bool:
 
 def _lead_of(text: str, start: int) -> str:
     """Return the sentence before a marked part, up to that part."""
-    sentences = [part for part in _SENTENCE_END.split(text[:start]) if part.strip()]
+    sentences = [part for part in SENTENCE_END.split(text[:start]) if part.strip()]
     return sentences[-1] if sentences else ""
 
 

@@ -191,6 +191,17 @@ def _read_words(text: str, language: str | None) -> Iterator[tuple[Token, ...]]:
             yield tuple(_read_word(word, language or "english", detected))
 
 
+def split_particle(word: str) -> tuple[str, str]:
+    """Return a Korean word without its particle or ending, and that; any other word as it is."""
+    stem = _PARTICLES.sub("", word) if _HANGUL.search(word) else word
+    return stem, word[len(stem) :]
+
+
+def detect_languages(text: str) -> tuple[str, ...]:
+    """Return the languages that a text may be in, by its commonest words or its letters."""
+    return _detect_languages(split_words(text))
+
+
 def _token_texts(tokens: tuple[Token, ...]) -> Iterator[str]:
     return map(itemgetter(0), tokens)
 
@@ -321,7 +332,7 @@ def get_stemmer(language: str) -> Any:
 
 def _read_korean(word: str, weight: float) -> Iterator[Token]:
     """Yield a Korean word without its particles, and the pairs of syllables of a longer one, for compounds."""
-    stem = _PARTICLES.sub("", word)
+    stem, _ = split_particle(word)
     yield Token(stem, weight)
     pairs = _pairs(word) if len(word) > 2 else []
     yield from (Token(pair, weight * _PART_WEIGHT) for pair in pairs if pair != stem)

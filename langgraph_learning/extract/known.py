@@ -9,7 +9,7 @@ from langgraph_learning.core.flow import Flow, as_flow, gather, search
 from langgraph_learning.core.learning import Learning, Status, read_learnings
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.scopes import ROOT, Caller, Namespace, Scope
-from langgraph_learning.core.similarity.support import match_words, statement_words
+from langgraph_learning.core.similarity.forms import match_words, statement_words
 from langgraph_learning.core.text import tokenize
 from langgraph_learning.core.transcript import Line, last_exchange, last_question
 from langgraph_learning.stores.base import LearningStore, Request, Turn

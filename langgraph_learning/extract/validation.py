@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from langgraph_learning.core.keys import hash_key, message_key, note_key
 from langgraph_learning.core.learning import Channel, Learning, Source
 from langgraph_learning.core.limits import MAX_DATA_CHARS
 from langgraph_learning.core.policy import Mode, Sharing
-from langgraph_learning.core.quotation import split_message
+from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
@@ -31,6 +31,7 @@ from langgraph_learning.core.records import (
     statement_text,
 )
 from langgraph_learning.core.scopes import Caller, Scope
+from langgraph_learning.core.similarity.agreement import agrees
 from langgraph_learning.core.similarity.support import asks_to_forget
 from langgraph_learning.core.text import cut, normalize, tokenize
 from langgraph_learning.core.transcript import Line, last_turn, message_text
@@ -125,15 +126,18 @@ class EditValidator:
             raise InvalidEdit(f"message: there is no message {raw.get('message')!r}")
         if line.other:
             raise InvalidEdit(f"message: {line.other} said it, not the user: leave it out")
-        replaces = keys.get(parse_key(raw.get("replaces")))
-        if replaces is not None and replaces.supporters:
-            replaces = None  # a statement that waits for more users: this one is another voice, or nothing
+        known = keys.get(parse_key(raw.get("replaces")))
+        # A statement that waits for more users is not replaced: this one is another voice for it, or a new one.
+        waits = known is not None and bool(known.supporters)
+        replaces = None if waits else known
         if raw["edit"] == FORGET and replaces is None:
             raise InvalidEdit(f"replaces: nothing known has the key {raw.get('replaces')!r}")
         store, kind = self._find_target(raw, replaces)
         record = None if raw.get("edit") == FORGET else self._parse(raw, keys)
         # "Tomorrow" counts from the day on which it was said.
         words = replace(words, today=turn.day_of(line.message) or turn.today)
+        if known is not None and waits and record is not None:
+            record = _repeat_if_same(store, kind, record, known, words.own.get(line.number, ""), words.today)
         finding = self._find_author(words, line, record, replaces, raw)
         request = _find_request(chunk, line) if record is None else None
         source = _make_source(turn, finding.channel, line, request)
@@ -321,6 +325,18 @@ def _route_edit(
         audience=audience.name if scope.private and not store.scope.private else None,
         kept_private=reason if scope != audience and not is_own_words else "",
     )
+
+
+def _repeat_if_same(
+    store: LearningStore, kind: str, record: BaseModel, waiting: Learning, own: str, today: date | None
+) -> BaseModel:
+    """Return the record that waits for more users, if an extraction and the user say the same in other words."""
+    if waiting.kind != kind or waiting.store_name != store.name:
+        return record
+    repeated = store.record_of(waiting)
+    statement = statement_text(repeated)
+    is_same = agrees(statement_text(record), statement, today) and agrees(find_claims(own), statement, today)
+    return repeated if is_same else record
 
 
 def _find_end(store: LearningStore, turn: Turn, record: BaseModel | None) -> datetime | None:

@@ -19,8 +19,8 @@ from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.records import statement_text
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import Caller, ItemRef, Namespace, Scope
+from langgraph_learning.core.similarity.agreement import agrees
 from langgraph_learning.core.similarity.rules import are_equivalent
-from langgraph_learning.core.similarity.support import agrees
 from langgraph_learning.core.text import text_values
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import with_decision

@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from langgraph_learning.core.similarity.support import agrees, asks_to_end, carries, has_numbers_of
+from langgraph_learning.core.similarity.agreement import agrees
+from langgraph_learning.core.similarity.support import asks_to_end, carries, has_numbers_of
 
 SATURDAY = date(2026, 11, 28)
 

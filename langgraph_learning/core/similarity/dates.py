@@ -39,6 +39,10 @@ _FORMS = (
     re.compile(rf"\b(?P<name>{_MONTH})\b\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?!\d)(?:,? (?P<year>\d{{4}}))?"),
     re.compile(rf"\b(?P<name>{_MONTH})\b,? (?P<year>\d{{4}})"),
 )
+_DAY = "|".join(sorted((re.escape(word) for word, name in DATES.items() if name in _WEEKDAYS), key=len, reverse=True))
+_DAY_RANGE = re.compile(
+    rf"\b(?P<first>{_DAY})s?\.?\s?(?:to|through|thru|till|until|bis|à|au|a|al|hasta|tot|t/m|até|по|do|-|–)\s?(?P<last>{_DAY})s?\b"
+)
 _UNSPACED_WEEKDAY = re.compile(
     r"([月火水木金土日])曜|(?:周|週|星期|礼拜|禮拜)([一二三四五六日天])|([월화수목금토일])요일"
 )
@@ -89,10 +93,12 @@ def means_date(text: str, mentioned: MentionedDate, today: date | None) -> bool:
 
 
 def find_weekdays(text: str) -> set[int]:
-    """Return the weekdays in a text, Monday as 0."""
+    """Return the weekdays in a text, Monday as 0; of "Monday to Thursday" also those between."""
+    ranges = ((_day_of(found["first"]), _day_of(found["last"])) for found in _DAY_RANGE.finditer(text.casefold()))
+    between = {day % 7 for first, last in ranges for day in range(first, last + (7 if last < first else 0) + 1)}
     words = re.findall(r"[^\W\d_]+", text.casefold())
     named = {DATES.get(word) or DATES.get(word.removesuffix("s")) for word in words}
-    days = {_WEEKDAYS.index(name) for name in named if name in _WEEKDAYS}
+    days = between | {_WEEKDAYS.index(name) for name in named if name in _WEEKDAYS}
     for found in _UNSPACED_WEEKDAY.finditer(text):
         days |= {
             row.index(char.replace("天", "日"))
@@ -100,6 +106,10 @@ def find_weekdays(text: str) -> set[int]:
             if char
         }
     return days
+
+
+def _day_of(word: str) -> int:
+    return _WEEKDAYS.index(DATES.get(word) or DATES[word.removesuffix("s")])
 
 
 def find_months(text: str) -> set[int]:

@@ -10,8 +10,9 @@ from unicodedata import category, digit
 from unicodedata import normalize as normalize_unicode
 
 from langgraph_learning.core.keys import fingerprint
+from langgraph_learning.core.similarity.forms import REPORTING_UNSPACED, match_words
 from langgraph_learning.core.similarity.lexicon import REPORTING_WORDS
-from langgraph_learning.core.similarity.support import MOSTLY, REPORTING_UNSPACED, match_words
+from langgraph_learning.core.similarity.support import MOSTLY
 from langgraph_learning.core.text import normalize, tokenize
 from langgraph_learning.core.words import FUNCTION_WORDS, NEGATIONS, get_stemmer
 

@@ -13,8 +13,8 @@ def _load_words(name: str) -> frozenset[str]:
 
 
 def _load_mapping(name: str) -> Mapping[str, str]:
-    """Return the words of a table, each with the name of the line that lists it."""
-    return {word: meaning for meaning, words in _LEXICON[name].items() for word in words.split()}
+    """Return the words of a table, without case, each with the name of the line that lists it."""
+    return {word.casefold(): meaning for meaning, words in _LEXICON[name].items() for word in words.split()}
 
 
 ARTICLES = _load_words("articles")
@@ -32,6 +32,8 @@ DATES = _load_mapping("dates")
 SYNONYMS = _load_mapping("synonyms")
 COUNT_WORDS = _load_mapping("count_words")
 UNITS = _load_mapping("units")
+PERIODS = {**UNITS, **_load_mapping("periods")}
+"""Units and words for how often something happens, each with its unit."""
 NUMBERS = {word: Decimal(value) for word, value in _load_mapping("numbers").items()}
 MULTIPLIERS = {word: Decimal(value) for word, value in _load_mapping("multipliers").items()}
 NOT_NAMES = _load_words("not_names") | FILLERS | frozenset(DATES) | frozenset(NUMBERS)
@@ -39,6 +41,18 @@ OPPOSITES = tuple(
     tuple(frozenset(side.split()) for side in line.split("|")) for line in _LEXICON["opposites"]["lines"].split("\n")
 )
 IMPLICIT_NEGATIONS = _load_words("implicit_negations")
+CLOSED_WORDS = _load_words("closed")
 REPORTING_WORDS = frozenset(word for words in _LEXICON["reporting"].values() for word in words.split())
 RELATIVE_DATES = {name: tuple(words.split()) for name, words in _LEXICON["relative_dates"].items()}
 KEEP_PATTERN, FORGET_PATTERN, END_PATTERN = (words.replace("\n", "") for words in _LEXICON["endings"].values())
+MARK_PATTERNS = {name: words.replace("\n", "") for name, words in _LEXICON["marks"].items()}
+LIGHT_WORDS = frozenset(_LEXICON["light"]["words"].split())
+LIGHT_CHARACTERS = tuple(_LEXICON["light"]["unspaced"].split())
+_SMALL = {name: frozenset(words.split()) for name, words in _LEXICON["small_words"].items()}
+ALL_CONJUNCTIONS = _SMALL["conjunctions"]
+ALL_ARTICLES = _SMALL["articles"]
+BEFORE_NAMES, BEFORE_PERSONS, BEFORE_GOALS = (_SMALL[f"before_{name}"] for name in ("names", "persons", "goals"))
+PREPOSITIONS = _SMALL["prepositions"]
+PASSIVE_LINKS = _SMALL["passive"]
+VERBS_OF_BEING = _SMALL["being"]
+COMPARED_WORDS = _SMALL["compared"]

@@ -1,8 +1,9 @@
 """Normalisation of numbers and units in a list of words."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 from unicodedata import normalize
 
 from langgraph_learning.core.similarity.lexicon import COUNT_WORDS, MULTIPLIERS, NUMBERS, SYNONYMS, UNITS
@@ -87,12 +88,108 @@ def _join_minus_signs(words: Sequence[str]) -> list[str]:
     return joined
 
 
+class Quantity(NamedTuple):
+    """A number with its unit."""
+
+    values: frozenset[Decimal]
+    """The values that it may mean: "1.500" is 1.5 or 1500."""
+    unit: str
+    """Abbreviation of the unit; empty if it has none."""
+
+    def is_same(self, other: "Quantity") -> bool:
+        """Return True if two quantities are the same, such as "1 h" and "60 min", or "1 h" and "1"."""
+        if self.values & other.values and (self.unit == other.unit or not (self.unit and other.unit)):
+            return True
+        if self.unit in _IN_DAYTIME or other.unit in _IN_DAYTIME:
+            return bool(self._hours & other._hours)
+        return self._base == other._base and bool(self._scaled & other._scaled)
+
+    @property
+    def _base(self) -> str:
+        return _BASES.get(self.unit, ("?", 1))[0]
+
+    @property
+    def _scaled(self) -> frozenset[Decimal]:
+        return frozenset(value * _BASES[self.unit][1] for value in self.values) if self.unit in _BASES else frozenset()
+
+    @property
+    def _hours(self) -> frozenset[Decimal]:
+        return frozenset((value + 12 if self.unit == "pm" and value < 12 else value) for value in self.values)
+
+
+_IN_DAYTIME = frozenset({"am", "pm"})
+_BASES: Mapping[str, tuple[str, int]] = {
+    "s": ("s", 1),
+    "min": ("s", 60),
+    "h": ("s", 3_600),
+    "d": ("s", 86_400),
+    "wk": ("s", 604_800),
+    "mo": ("mo", 1),
+    "yr": ("mo", 12),
+    "g": ("g", 1),
+    "kg": ("g", 1_000),
+    "m": ("m", 1),
+    "km": ("m", 1_000),
+}
+"""Units that are converted into each other, with the one that they are counted in."""
+_UNSPACED_UNITS = {
+    "s": "秒초",
+    "min": "分분",
+    "h": "時时小시",
+    "d": "天",
+    "wk": "周週주",
+    "mo": "个個ヶか개",
+    "yr": "年년",
+}
+
+
+def read_quantities(text: str) -> list[Quantity]:
+    """Return the numbers in a text with their units, in any usual form."""
+    folded = normalize("NFKC", text).casefold()
+    found, words, end = list[Quantity](), list[str](), 0
+    for match in _WRITTEN_NUMBER.finditer(folded):
+        words += [*_split_words(folded[end : match.start()]), f"\0{len(found)}"]
+        following = folded[match.end() :].lstrip()[:1]
+        unit = next((unit for unit, chars in _UNSPACED_UNITS.items() if following and following in chars), "")
+        found.append(Quantity(_values_of(match), unit))
+        end = match.end()
+    words += _split_words(folded[end:])
+    return list(_with_units(write_in_digits(words), found)) + [
+        Quantity(frozenset({value}), "") for value in _chinese_numbers(folded)
+    ]
+
+
+def _split_words(text: str) -> list[str]:
+    return [part for word in re.findall(r"[^\W\d_]+|[%€$£;]", text) for part in _split_german(word)]
+
+
+def _with_units(words: Sequence[str], written: Sequence[Quantity]) -> Iterator[Quantity]:
+    """Yield the numbers among words, each with the unit after it, or the currency before it."""
+    at = 0
+    while at < len(words):
+        word, after, before = words[at], words[at + 1 : at + 3], words[max(at - 1, 0) : at]
+        quantity = written[int(word[1:])] if word.startswith("\0") else None
+        if quantity is None and _PLAIN_NUMBER.fullmatch(word):
+            is_decimal = len(after) == 2 and after[0] in _POINTS and after[1].isdigit()
+            quantity = Quantity(frozenset({Decimal(f"{word}.{after[1]}" if is_decimal else word)}), "")
+            at, after = (at + 2, words[at + 3 : at + 4]) if is_decimal else (at, after)
+        elif quantity is None and word in _HALVES:
+            quantity = Quantity(frozenset({_HALVES[word]}), "")
+        if quantity:
+            after = after[1:] if after[:1] in (["a"], ["an"]) else after  # "half an hour"
+            units = [unit for unit in after[:1] if unit in _SHORT_UNITS] + [unit for unit in before if unit in "€$£"]
+            yield quantity._replace(unit=units[0]) if units else quantity
+        at += 1
+
+
+def is_number_word(word: str) -> bool:
+    """Return True for a number that is spelled out, or that has a unit."""
+    return word in NUMBERS or any(char.isdigit() for char in word)
+
+
 def read_numbers(text: str) -> list[frozenset[Decimal]]:
     """Return the numbers in a text, in any usual form; each as the values that it may mean: "1.500" is 1.5 or 1500."""
-    folded = normalize("NFKC", text).casefold()
-    found = [_values_of(match) for match in _WRITTEN_NUMBER.finditer(folded)]
-    found += [frozenset({value}) for value in _spelled_numbers(_WRITTEN_NUMBER.sub(" ; ", folded))]
-    return found + [frozenset({value}) for value in _chinese_numbers(folded)]
+    return [quantity.values for quantity in read_quantities(text)]
 
 
 def _values_of(match: re.Match[str]) -> frozenset[Decimal]:
@@ -101,26 +198,8 @@ def _values_of(match: re.Match[str]) -> frozenset[Decimal]:
     readings |= {re.sub(r"[.,](?=.*[.,])", "", digits).replace(",", ".")}
     values = {Decimal(reading) for reading in readings}
     factor = _FACTORS.get(match["factor"] or "")
-    return frozenset(values | {value * factor for value in values} if factor else values)
-
-
-def _spelled_numbers(text: str) -> Iterator[Decimal]:
-    """Yield the numbers that are spelled out: "twenty-five", "fünfundzwanzig", "one point nine"."""
-    words = [part for word in re.findall(r"[^\W\d_]+|;", text) for part in _split_german(word)]
-    digits = write_in_digits(words)
-    index = 0
-    while index < len(digits):
-        word = digits[index]
-        after = digits[index + 1 : index + 3]
-        if _PLAIN_NUMBER.fullmatch(word) and len(after) == 2 and after[0] in _POINTS and after[1].isdigit():
-            yield Decimal(f"{word}.{after[1]}")
-            index += 3
-            continue
-        if _PLAIN_NUMBER.fullmatch(word):
-            yield Decimal(word)
-        elif word in _HALVES:
-            yield _HALVES[word]
-        index += 1
+    scaled = frozenset(value * factor for value in values) if factor else frozenset(values)
+    return scaled | values if match["factor"] == "m" else scaled  # "5 m" are millions or metres
 
 
 def _split_german(word: str) -> list[str]:

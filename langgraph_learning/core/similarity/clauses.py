@@ -1,0 +1,349 @@
+"""Clauses of a statement: its words, with what is negated, limited or first, in any language."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property, lru_cache
+from itertools import groupby
+from typing import NamedTuple
+from unicodedata import normalize
+
+from langgraph_learning.core.similarity.dates import is_date_word
+from langgraph_learning.core.similarity.lexicon import (
+    ALL_ARTICLES,
+    ALL_CONJUNCTIONS,
+    BEFORE_NAMES,
+    IMPLICIT_NEGATIONS,
+    LIGHT_WORDS,
+    MARK_PATTERNS,
+    PREPOSITIONS,
+    REPORTING_WORDS,
+    UNITS,
+)
+from langgraph_learning.core.similarity.numbers import is_number_word
+from langgraph_learning.core.similarity.rules import parse_statement
+from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
+from langgraph_learning.core.words import NEGATIONS, detect_languages, split_particle
+
+NEAR = 4
+"""Words from a number to what limits it at most; half as many to what limits it afterwards."""
+
+
+class Mark(StrEnum):
+    """A word that says how others are meant. Each is one character inside a text, so that phrases count as one word."""
+
+    ALSO = "\ue000"
+    DOWN = "\ue001"
+    UP = "\ue002"
+    ONLY = "\ue003"
+    INSTEAD = "\ue004"
+    EXCEPT = "\ue005"
+    WITHOUT = "\ue006"
+    NOT = "\ue007"
+    BEFORE = "\ue008"
+    AFTER = "\ue009"
+    BREAK = "\ue00a"
+    STOP = "\ue00b"
+
+
+REVERSED = {Mark.DOWN: Mark.UP, Mark.UP: Mark.DOWN, Mark.BEFORE: Mark.AFTER, Mark.AFTER: Mark.BEFORE}
+"""Limits of numbers, and what they are where they are negated: "not after six" is "before six"."""
+_RESOLVED = {Mark.WITHOUT: Mark.AFTER, Mark.BEFORE: Mark.AFTER, Mark.EXCEPT: Mark.ONLY}
+"""Marks that take up a negation: "nothing without review" and "nothing before review" are "after review"."""
+
+
+class Term(NamedTuple):
+    """A word, a number or a mark."""
+
+    text: str
+    mark: Mark | None = None
+    is_number: bool = False
+
+
+class Word(NamedTuple):
+    """A word that carries content, where it stands."""
+
+    text: str
+    """Without case."""
+    link: str
+    """The preposition or other small word before it, without articles."""
+    segment: int
+    """Number of the part of the statement between commas and conjunctions."""
+    is_capital: bool = False
+    is_bare: bool = False
+    """True for a word without an article at the start, after a preposition or after "is": it may be a name."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A statement as its sentences, with marks. Every view of it is computed once, on first use."""
+
+    text: str
+    sentences: tuple[tuple[Term, ...], ...]
+
+    @cached_property
+    def marks(self) -> frozenset[Mark]:
+        """The marks of the statement, negations that others take up left out."""
+        return frozenset(term.mark for sentence in self.sentences for term in sentence if term.mark)
+
+    @cached_property
+    def plain(self) -> str:
+        """The text of its words."""
+        return " ".join(term.text for sentence in self.sentences for term in sentence if not term.mark)
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """The words that carry content, in order."""
+        return tuple(_list_words(self.sentences))
+
+    @cached_property
+    def all(self) -> frozenset[str]:
+        """The words of all clauses."""
+        return self.negated | self.affirmed
+
+    @cached_property
+    def is_german(self) -> bool:
+        """True if the statement is in German, where a capital tells no name."""
+        return self._languages == {"de"}
+
+    @cached_property
+    def has_fixed_order(self) -> bool:
+        """True if the order of the words tells who acts."""
+        return bool(self._languages & _FIXED_ORDER) or (not self._languages and self.text.isascii())
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The words that are names by their capitals; in German only ids and acronyms are."""
+        parsed = parse_statement(self.text)
+        contents = {word.text for word in self.words}
+        sure = {token.lower for token in parsed.tokens if not (self.is_german and token.text[1:].islower())}
+        names = {name for name in parsed.names if len(name) > 1 and name < "\u3000" and not is_date_word(name)} & sure
+        return frozenset(name for name in names if not name.isalpha() or name in contents)
+
+    @cached_property
+    def first_names(self) -> frozenset[str]:
+        """The names that start a sentence: they may be other words."""
+        first = {t.lower for t in parse_statement(self.text).tokens if t.starts_sentence and t.text[1:].islower()}
+        return self.names & first
+
+    @cached_property
+    def limits(self) -> frozenset[Mark]:
+        """The limits of numbers."""
+        return frozenset(mark for sentence in self.sentences for _, mark in _limits(sentence))
+
+    @cached_property
+    def negated(self) -> frozenset[str]:
+        """The words that are negated."""
+        return frozenset(word for words, negated in self._clauses if negated for word in words)
+
+    @cached_property
+    def affirmed(self) -> frozenset[str]:
+        """The words that are not."""
+        return frozenset(word for words, negated in self._clauses if not negated for word in words)
+
+    @cached_property
+    def order(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The words for what comes first, and for what comes later; empty if nothing is said of it."""
+        pairs = [pair for sentence in self.sentences for pair in _order(sentence)]
+        return frozenset().union(*(first for first, _ in pairs)), frozenset().union(*(later for _, later in pairs))
+
+    @cached_property
+    def _languages(self) -> frozenset[str]:
+        return frozenset(detect_languages(self.text))
+
+    @cached_property
+    def _clauses(self) -> list[tuple[frozenset[str], bool]]:
+        return [clause for sentence in self.sentences for clause in _clauses(sentence)]
+
+
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a text."""
+    return [sentence.strip() for sentence in SENTENCE_END.split(text) if sentence.strip()]
+
+
+@lru_cache(maxsize=10_000)
+def outline(text: str) -> Outline:
+    """Return a statement as its sentences, with marks. Each text is read once, however often it is compared."""
+    terms = groupby(_read_terms(text), key=lambda term: term.mark is Mark.STOP)
+    return Outline(text, tuple(tuple(_resolve(list(sentence))) for is_stop, sentence in terms if not is_stop))
+
+
+def _compile(words: str) -> re.Pattern[str]:
+    """Return the pattern of the words of a mark. Where a script has no spaces, words have no boundaries."""
+    parts = re.split(r"\|(?![^(]*\))", words)
+    unspaced = [part for part in parts if re.search("[\u0590-\u06ff\u0900-\u0eff\u3040-\ud7a3]", part)]
+    spaced = [part for part in parts if part not in unspaced]
+    return re.compile("|".join([rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)", *unspaced]), re.IGNORECASE)
+
+
+_PATTERNS = {Mark[name.upper()]: _compile(words) for name, words in MARK_PATTERNS.items()}
+_CONTRACTED_NOT = re.compile(
+    r"\b(do|does|did|is|are|was|were|has|have|had|would|should|could|must|need|ca|wo)n['\u2019]?t\b|\bcan(?=not\b)",
+    re.I,
+)
+_FRENCH_ONLY = re.compile(
+    r"(?<!\w)(?:n['\u2019]|ne )((?:(?!pas|jamais|rien|plus|aucune?|personne)[\w'\u2019]+ ){1,3})qu(?:e |['\u2019])",
+    re.I,
+)
+_LIMITED = frozenset(REVERSED)
+_DIVIDING = frozenset({Mark.BREAK, Mark.BEFORE, Mark.AFTER})
+_NOT_WORDS = NEGATIONS | IMPLICIT_NEGATIONS
+_TERM = re.compile(
+    r"(?P<mark>[\ue000-\ue00b])|(?P<number>\d+(?:(?:st|nd|rd|th)\b|(?:[.,:/'\u2019]\d+)*))"
+    r"|(?P<word>[^\W\d_](?:[\w'\u2019@.\u0300-\u036f-]*[^\W_])?)"
+    r"|(?P<stop>[.!?。！？\n])|(?P<comma>[,;:、，()\u2013\u2014]|(?<=\s)-(?=\s))"
+)
+_FIXED_ORDER = frozenset({"en", "fr", "sv"})
+
+
+def _read_terms(text: str) -> Iterator[Term]:
+    """Yield the words, numbers and marks of a text."""
+    spelled = _CONTRACTED_NOT.sub(lambda found: f"{found[1] or 'can'} not ", normalize("NFKC", text))
+    spelled = _FRENCH_ONLY.sub(rf" {Mark.ONLY} \1", spelled)
+    for mark, pattern in _PATTERNS.items():
+        spelled = pattern.sub(f" {mark} ", spelled)
+    for found in _TERM.finditer(spelled):
+        term = found.group()
+        if found["mark"]:
+            yield Term(term, Mark(term))
+        elif found["stop"]:
+            yield Term(term, Mark.STOP)
+        elif found["comma"]:
+            yield Term(term, Mark.BREAK)
+        elif term.casefold() in _NOT_WORDS:
+            yield Term(term, Mark.NOT)
+        else:
+            yield Term(term, is_number=bool(found["number"]))
+
+
+def _resolve(terms: list[Term]) -> list[Term]:
+    """Return the terms of a sentence without the negations that other words take up."""
+    for link in [at for at, term in enumerate(terms) if term.mark in _RESOLVED]:
+        if (negation := _find_negation(terms, link)) is not None:
+            terms[link] = Term("", _RESOLVED[terms[link].mark])  # type: ignore[index]  # it is a mark
+            terms[negation] = Term("")
+    for at in [at for at, term in enumerate(terms[1:]) if term.mark in (Mark.AFTER, Mark.BEFORE)]:
+        if terms[at].mark is Mark.ONLY:  # "only after" is no more than "after"
+            terms[at] = Term("")
+    for at, mark in list(_limits(terms)):
+        negation = _find_negation(terms, at)
+        if negation is not None and mark in REVERSED:
+            terms[at] = Term("", REVERSED[mark])
+            terms[negation] = Term("")
+    expanded = list[Term]()
+    for term in terms:
+        if term.mark in (Mark.INSTEAD, Mark.EXCEPT, Mark.WITHOUT):
+            expanded += [Term("", Mark.BREAK), Term("", Mark.NOT)]
+        elif term.text or term.mark:
+            expanded.append(term)
+    return expanded
+
+
+def _find_negation(terms: Sequence[Term], link: int) -> int | None:
+    """Return where the negation of a clause stands that a mark belongs to; None if it has none."""
+    starts = not any(term.text and not term.mark for term in terms[:link])
+    found = [at for at, term in enumerate(terms) if term.mark is Mark.NOT]
+    for at in sorted(found, key=lambda at: abs(at - link)):
+        between = terms[min(at, link) + 1 : max(at, link)]
+        if starts or not any(term.mark is Mark.BREAK for term in between):
+            return at
+    return None
+
+
+def _limits(terms: Sequence[Term]) -> Iterator[tuple[int, Mark]]:
+    """Yield where a limit stands, and the limit. A number has one limit, rather before it than after it."""
+    for at, term in enumerate(terms):
+        if not _is_number(term):
+            continue
+        near = [
+            (abs(at - place) * (1 if place < at else 2), place) for place in _places_of_limits(terms) if place != at
+        ]
+        distance, place = min(near, default=(NEAR + 1, 0))
+        if distance <= NEAR and (mark := terms[place].mark):
+            yield place, mark
+
+
+def _places_of_limits(terms: Sequence[Term]) -> list[int]:
+    return [place for place, term in enumerate(terms) if term.mark in _LIMITED]
+
+
+def _is_number(term: Term) -> bool:
+    return term.is_number or (not term.mark and is_number_word(term.text.casefold()))
+
+
+def _clauses(terms: Sequence[Term]) -> list[tuple[frozenset[str], bool]]:
+    """Return the clauses of a sentence. A negation that stands alone negates the clause before it."""
+    clauses = list[tuple[frozenset[str], bool]]()
+    for is_break, group in groupby(terms, key=lambda term: term.mark is Mark.BREAK):
+        parts = list(group)
+        if is_break:
+            continue
+        words = _contents(parts)
+        negated = any(part.mark is Mark.NOT for part in parts)
+        if not words and negated and clauses:
+            clauses[-1] = (clauses[-1][0], True)
+        else:
+            clauses.append((words, negated))
+    return clauses
+
+
+def _order(terms: Sequence[Term]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Yield the words for what comes first and for what comes later, by each "before" and "after"."""
+    limiting = {at for at, _ in _limits(terms)}
+    for at, term in enumerate(terms):
+        if term.mark not in (Mark.BEFORE, Mark.AFTER) or at in limiting:
+            continue
+        main, governed = _clause_before(terms[:at]), terms[at + 1 :]
+        if not _contents(main):
+            # "Before the release we test": what comes first ends at the comma, or with its first word.
+            breaks = [place for place, other in enumerate(governed) if other.mark is Mark.BREAK]
+            firsts = [place for place, other in enumerate(governed) if _contents([other])]
+            end = breaks[0] if breaks and breaks[0] > min(firsts, default=0) else min(firsts, default=-1) + 1
+            main, governed = governed[end:], governed[:end]
+            main = main[1:] if main and main[0].mark is Mark.BREAK else main
+            main = _clause_before(main[::-1])[::-1]
+        pair = _contents(main), _contents(governed)
+        yield pair if term.mark is Mark.BEFORE else pair[::-1]
+
+
+def _clause_before(terms: Sequence[Term]) -> Sequence[Term]:
+    """Return the terms after the last break."""
+    breaks = [place for place, term in enumerate(terms) if term.mark is Mark.BREAK]
+    return terms[max(breaks, default=-1) + 1 :]
+
+
+def _contents(terms: Iterable[Term]) -> frozenset[str]:
+    words = content_words(term.text for term in terms if not term.mark)
+    return frozenset(word for word in words if word not in REPORTING_WORDS)
+
+
+def _list_words(sentences: Iterable[Sequence[Term]]) -> Iterator[Word]:
+    segment = 0
+    for sentence in sentences:
+        segment, link, previous = segment + 1, "", ""
+        for term in sentence:
+            folded = term.text.casefold()
+            if term.mark in _DIVIDING or folded in ALL_CONJUNCTIONS:
+                segment, link = segment + 1, ""
+            elif term.mark:
+                link = link or term.mark
+            elif folded in PREPOSITIONS:
+                link = folded
+            elif words := [word for word in tokenize(folded) if word in content_words([word])]:
+                link = link or split_particle(folded)[1]
+                yield from (
+                    Word(word, link, segment, term.text[:1].isupper(), _is_bare(term, previous)) for word in words
+                )
+                link = ""
+            elif folded not in ALL_ARTICLES:
+                link = folded
+            previous = term.text or term.mark or ""
+
+
+def _is_bare(term: Term, previous: str) -> bool:
+    folded = previous.casefold()
+    if folded in BEFORE_NAMES or not term.text[:1].isupper():
+        return folded in BEFORE_NAMES
+    is_apposition = previous[:1].isupper() and folded not in ALL_ARTICLES and folded not in UNITS
+    return is_apposition or not previous or folded in LIGHT_WORDS

@@ -1,0 +1,199 @@
+"""Places of words in two statements: words that changed places, and others that stand in the same place."""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import product, takewhile
+
+from langgraph_learning.core.similarity.clauses import Outline, Word
+from langgraph_learning.core.similarity.dates import is_date_word
+from langgraph_learning.core.similarity.forms import match_words, word_forms
+from langgraph_learning.core.similarity.lexicon import (
+    BEFORE_GOALS,
+    BEFORE_NAMES,
+    BEFORE_PERSONS,
+    LIGHT_CHARACTERS,
+    LIGHT_WORDS,
+    LINKS,
+    PASSIVE_LINKS,
+    PREPOSITIONS,
+    UNITS,
+    VERBS_OF_BEING,
+)
+from langgraph_learning.core.similarity.numbers import is_number_word
+from langgraph_learning.core.words import NEGATIONS
+
+ALIKE = 5
+"""Letters in which the beginnings of two words are the same if one is derived from the other, or a part of it."""
+_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
+_CONTENT = re.compile("(?![一二三四五六七八九十百千万])[\u30a0-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+"""Chinese characters and Katakana, which carry content; no numbers."""
+_LIGHT = re.compile("|".join(sorted(LIGHT_CHARACTERS, key=len, reverse=True)))
+
+
+def match_alike(words: Iterable[str], others: Iterable[str]) -> set[str]:
+    """Return the words that are among the others, in any form, as a derived word or in a compound."""
+    known = [*others]
+    return {word for word in words if any(are_alike(word, other) for other in known)}
+
+
+def are_alike(one: str, other: str) -> bool:
+    """Return True if two words are forms of one, or derived from one."""
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    return one == other or shared >= ALIKE or bool(match_words([one], [other]))
+
+
+def exchange_roles(ours: Outline, theirs: Outline) -> bool:
+    """Return True if two words have changed places: subject and object, source and goal, or partners in two clauses."""
+    is_told = ours.has_fixed_order and theirs.has_fixed_order
+    exchange_sides = is_told and _exchange_sides(ours.words, theirs.words)
+    return exchange_sides or _exchange_goals(ours, theirs) or _exchange_partners(ours.words, theirs.words)
+
+
+def has_other_name(ours: Outline, theirs: Outline) -> bool:
+    """Return True if a statement has a word, where a person may stand, that the other has not."""
+    return any(_may_be_person(ours.words, at) for at in _unknown_places(ours.words, theirs.words))
+
+
+def replace_name(ours: Outline, theirs: Outline) -> bool:
+    """Return True if another word stands where a name may stand that no capital tells.
+
+    In German every noun has a capital, but a name stands without an article, as in "bei Meier". In small letters, the
+    only word that differs may be a name where persons stand.
+    """
+    places, places_there = _unknown_places(ours.words, theirs.words), _unknown_places(theirs.words, ours.words)
+    if ours.is_german:
+        return any(ours.words[at].is_bare for at in places) and any(theirs.words[at].is_bare for at in places_there)
+    if len(places) != 1 or len(places_there) != 1:
+        return False
+    return _may_be_person(ours.words, places[0]) and _may_be_person(theirs.words, places_there[0])
+
+
+def replace_word(ours: Outline, theirs: Outline) -> bool:
+    """Return True if another word stands in the same place."""
+    places, places_there = _unknown_places(ours.words, theirs.words), _unknown_places(theirs.words, ours.words)
+    if ours.is_german:  # Words in small letters are mostly verbs, and several verbs may say the same.
+        places = [at for at in places if ours.words[at].is_capital]
+    pairs = product(places, places_there)
+    return any(_is_same_place(ours.words, at, theirs.words, there) for at, there in pairs) or _replace_characters(
+        ours.plain, theirs.plain
+    )
+
+
+def _exchange_sides(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
+    """Return True if "A leads B" became "B leads A", both in the active or both in the passive voice."""
+    for at, there in product(range(len(ours)), range(len(theirs))):
+        if _is_light(ours[at].text) or not are_alike(ours[at].text, theirs[there].text):
+            continue
+        (left, right), (left_there, right_there) = _sides(ours, at), _sides(theirs, there)
+        is_same_voice = _is_passive(ours, at) == _is_passive(theirs, there)
+        is_same_voice = is_same_voice and _link_after(ours, at) == _link_after(theirs, there)
+        is_crossed = match_alike(left, right_there) and match_alike(right, left_there)
+        if is_same_voice and is_crossed and not match_alike(left, left_there):
+            return True
+    return False
+
+
+def _sides(words: Sequence[Word], at: int) -> tuple[list[str], list[str]]:
+    """Return the words before and after a place in its segment."""
+    segment = [
+        (place, word.text)
+        for place, word in enumerate(words)
+        if word.segment == words[at].segment and not _is_light(word.text)
+    ]
+    return [text for place, text in segment if place < at], [text for place, text in segment if place > at]
+
+
+def _is_passive(words: Sequence[Word], at: int) -> bool:
+    has_agent = any(word.link in PASSIVE_LINKS for word in words if word.segment == words[at].segment)
+    return has_agent or words[at].link in VERBS_OF_BEING
+
+
+def _link_after(words: Sequence[Word], at: int) -> str:
+    return words[at + 1].link if at + 1 < len(words) else ""
+
+
+def _exchange_goals(ours: Outline, theirs: Outline) -> bool:
+    """Return True if "from A to B" became "from B to A", or "A reports to B" became "B reports to A"."""
+    goals, goals_there = (
+        {word.text for word in statement.words if word.link in BEFORE_GOALS} for statement in (ours, theirs)
+    )
+    moved, moved_there = goals - match_alike(goals, goals_there), goals_there - match_alike(goals_there, goals)
+    return bool(match_alike(moved, theirs.all) and match_alike(moved_there, ours.all))
+
+
+def _exchange_partners(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
+    """Return True if "Anna calls, Ben writes" became "Ben calls, Anna writes"."""
+    pairs, pairs_there = _partners(ours), _partners(theirs)
+    stems, stems_there = [_stem(word.text) for word in ours], [_stem(word.text) for word in theirs]
+    lost = [(a, b) for a, b in pairs - pairs_there if stems_there.count(a) == 1 == stems_there.count(b)]
+    gained = {(a, b) for a, b in pairs_there - pairs if stems.count(a) == 1 == stems.count(b)}
+    return any((a, d) in gained and (c, b) in gained for a, b in lost for c, d in lost if {a, b}.isdisjoint({c, d}))
+
+
+def _partners(words: Sequence[Word]) -> set[tuple[str, str]]:
+    """Return the pairs of stems that stand in one segment, if there are several segments."""
+    segments: dict[int, list[str]] = {}
+    for word in words:
+        segments.setdefault(word.segment, []).append(_stem(word.text))
+    if len(segments) < 2:
+        return set()
+    return {(a, b) for stems in segments.values() for a, b in product(stems, stems) if a != b}
+
+
+def _stem(word: str) -> str:
+    return min(stem for _, stem in word_forms(word))
+
+
+def _unknown_places(words: Sequence[Word], others: Sequence[Word]) -> list[int]:
+    """Return the places of words that are not among the others, without those that say little."""
+    known = [word.text for word in others]
+    return [at for at, word in enumerate(words) if not _is_light(word.text) and not match_alike([word.text], known)]
+
+
+def _may_be_person(words: Sequence[Word], at: int) -> bool:
+    """Return True for the place of "kim" in "kim leads sales", "sales is led by kim" and "the lead of sales is kim"."""
+    word = words[at]
+    is_subject = at == 0 and not word.link and len(words) > 1 and not words[1].link
+    is_complement = word.link in VERBS_OF_BEING and (word.is_capital or at == len(words) - 1)
+    return is_subject or is_complement or word.link in BEFORE_PERSONS
+
+
+def _is_same_place(ours: Sequence[Word], at: int, theirs: Sequence[Word], there: int) -> bool:
+    """Return True for places between the same words, or after the same word and preposition."""
+    before = _are_alike_at(ours, at - 1, theirs, there - 1)
+    after = _are_alike_at(ours, at + 1, theirs, there + 1)
+    if before is None:  # "the free plan", "the team plan"; "staging is rebuilt", "production is rebuilt"
+        link = _link_after(ours, at)
+        return bool(after) and link == _link_after(theirs, there) and link not in _PREPOSITIONS
+    is_same_link = bool(ours[at].link) and ours[at].link == theirs[there].link
+    return before and (bool(after) or is_same_link)
+
+
+def _are_alike_at(ours: Sequence[Word], at: int, theirs: Sequence[Word], there: int) -> bool | None:
+    """Return whether the words at two places are alike; None if neither statement has one there."""
+    is_here, is_there = 0 <= at < len(ours), 0 <= there < len(theirs)
+    if not is_here and not is_there:
+        return None
+    return is_here and is_there and are_alike(ours[at].text, theirs[there].text)
+
+
+def _replace_characters(statement: str, text: str) -> bool:
+    """Return True if other characters stand in the same place, in a script without spaces between words."""
+    runs, runs_there = _unknown_runs(statement, text), _unknown_runs(text, statement)
+    return any(
+        (before and before == before_there) or (after and after == after_there)
+        for (before, after), (before_there, after_there) in product(runs, runs_there)
+    )
+
+
+def _unknown_runs(statement: str, text: str) -> list[tuple[str, str]]:
+    """Return the characters before and after each run of characters that are not in a text."""
+    chars = _LIGHT.sub(lambda found: " " * len(found[0]), statement)
+    marked = "".join("\0" if _CONTENT.match(char) and char not in text else char for char in chars)
+    runs = re.finditer("\0+", marked)
+    return [(marked[: run.start()].rstrip()[-1:], marked[run.end() :].lstrip()[:1]) for run in runs]
+
+
+def _is_light(word: str) -> bool:
+    """Return True for a word that says little, or that is compared by its value."""
+    return word in LIGHT_WORDS or word in NEGATIONS or word in UNITS or is_number_word(word) or is_date_word(word)
