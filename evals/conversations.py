@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 DATA = Path(__file__).with_name("data")
 
@@ -61,6 +61,10 @@ class Conversation(_Row):
     """Edits that may be made: they count neither as right nor as wrong."""
     forbidden: tuple[str, ...] = ()
     """Words that no learning may contain."""
+    now: AwareDatetime | None = None
+    """When it was held; None: whenever it is read."""
+    by_turns: bool = False
+    """True if each turn is learnt from by itself, before the next one."""
     held_out: bool = False
     """True if it is not looked at while the prompts are tuned."""
 

@@ -3,11 +3,14 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from itertools import takewhile
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import MessagesState
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
@@ -82,7 +85,7 @@ def learn(conversation: Conversation, model: BaseChatModel) -> Outcome:
     before = know(conversation.known, store)
     started = time.monotonic()
     learner = machine(model, store)
-    errors = say(conversation.messages(), learner)
+    errors = say(conversation.messages(), learner, now=conversation.now, by_turns=conversation.by_turns)
     after = tuple(learner.learnings(WHO, thread_id=THREAD))
     return Outcome(before, after, tuple(errors), time.monotonic() - started)
 
@@ -104,17 +107,34 @@ def know(known: Sequence[Known], store: BaseStore) -> dict[str, Learning]:
     return labelled
 
 
-def say(messages: Sequence[AnyMessage], learner: LearningMachine, thread: str = THREAD) -> list[str]:
-    """Run a conversation with a learning agent whose last answer is scripted; return the errors."""
-    asked = max(place for place, message in enumerate(messages) if isinstance(message, HumanMessage)) + 1
-    answer = list(messages[asked:])
+def say(
+    messages: Sequence[AnyMessage],
+    learner: LearningMachine,
+    thread: str = THREAD,
+    *,
+    now: datetime | None = None,
+    by_turns: bool = False,
+) -> list[str]:
+    """Run a conversation with a learning agent whose answers are scripted; return the errors.
 
-    def agent(state: MessagesState) -> dict[str, Any]:
-        return {"messages": answer}
+    by_turns: True for a run per turn, False for one run at the end.
+    """
+    asked = [place for place, message in enumerate(messages, start=1) if isinstance(message, HumanMessage)]
+    errors: list[str] = []
+    for number in range(len(asked) if by_turns else 1):
+        end = asked[number] if by_turns else asked[-1]
+        answered = asked[number + 1] - 1 if by_turns and end != asked[-1] else len(messages)
+        answer = list(messages[end:answered])
+        graph = learner.wrap(partial(_answer, answer))
+        run: RunnableConfig = {"configurable": {"thread_id": thread}}
+        context = WHO.model_copy(update={"now": now})
+        result = graph.invoke({"messages": list(messages[:end])}, run, context=context)
+        errors += result.get("learning_errors") or ()
+    return errors
 
-    graph = learner.wrap(agent)
-    result = graph.invoke({"messages": list(messages[:asked])}, {"configurable": {"thread_id": thread}}, context=WHO)
-    return list(result.get("learning_errors") or ())
+
+def _answer(answer: list[AnyMessage], state: MessagesState) -> dict[str, Any]:
+    return {"messages": answer}
 
 
 def _forget(learnt: Learning, store: BaseStore, number: int) -> None:

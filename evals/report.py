@@ -14,7 +14,7 @@ Scored = Sequence[tuple[Conversation, Score]]
 def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> str:
     """Return the figures as a text table, totals last."""
     width = max((len(conversation.name) for conversation, _ in scored), default=20)
-    rows = [f"{'conversation':<{width}}  right  wrong  expected  precision  recall  junk  dropped  misplaced"]
+    rows = [f"{'conversation':<{width}}  right  wrong  expected  precision  recall  junk  dropped  misplaced  in place"]
     for conversation, score in scored:
         rows.append(_row(conversation.name, score, width))
         if detail:
@@ -53,13 +53,14 @@ def as_json(scored: Scored, answered: Sequence[Answered]) -> dict[str, Any]:
 
 
 def _score_as_json(score: Score) -> Mapping[str, Any]:
-    return {**asdict(score), "precision": score.precision, "recall": score.recall}
+    return {**asdict(score), "precision": score.precision, "recall": score.recall, "in_place": score.in_place}
 
 
 def _row(name: str, score: Score, width: int) -> str:
     counts = f"{score.right:>5}  {score.wrong:>5}  {score.expected:>8}"
     shares = f"{_share(score.precision):>9}  {_share(score.recall):>6}"
-    return f"{name:<{width}}  {counts}  {shares}  {score.junk:>4}  {score.dropped:>7}  {score.misplaced:>9}"
+    places = f"{score.misplaced:>9}  {_share(score.in_place):>8}"
+    return f"{name:<{width}}  {counts}  {shares}  {score.junk:>4}  {score.dropped:>7}  {places}"
 
 
 def _share(share: float | None) -> str:

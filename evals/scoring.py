@@ -12,7 +12,8 @@ An *edit* is a new learning, or a known learning that is gone although no expect
 - Any other edit is *wrong*, and so is one that contains a forbidden word.
 
 A right edit is *misplaced* if the expectation names its audience and it is in another scope: a person's matter in the
-team's, or the team's in one person's. It counts as right all the same, and is reported beside.
+team's, or the team's in one person's. It counts as right all the same, and is reported beside. *In place* is the share
+of expected edits with both the right content and the right place.
 
 Then precision = right ÷ (right + wrong), recall = right ÷ expected, and junk is the number of wrong edits in
 conversations from which nothing should be learnt. Totals are of sums, so a conversation weighs as much as it has edits.
@@ -53,6 +54,11 @@ class Score:
     def recall(self) -> float | None:
         """The share of expected edits that were made; None if none are expected."""
         return self.right / self.expected if self.expected else None
+
+    @property
+    def in_place(self) -> float | None:
+        """The share of expected edits that were made where they belong; None if none are expected."""
+        return (self.right - self.misplaced) / self.expected if self.expected else None
 
 
 def score(conversation: Conversation, outcome: Outcome) -> Score:
