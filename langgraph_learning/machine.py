@@ -346,11 +346,11 @@ class LearningMachine(Facade):
         Learnings there that are the user's alone are deleted, as with `forget`. Returns their number. Raises `NotFound`
         for a name that the machine does not have.
         """
-        return self._run(forgetting.opt_out(self.stores, _caller(context), stores))
+        return self._run(self._opt_out(_caller(context), stores))
 
     async def aopt_out(self, context: LearningContext, *stores: str) -> int:
         """Do as `opt_out` in async code."""
-        return await self._arun(forgetting.opt_out(self.stores, _caller(context), stores))
+        return await self._arun(self._opt_out(_caller(context), stores))
 
     def opt_in(self, context: LearningContext, *stores: str) -> None:
         """Learn from this user again in the learning stores with these names, by default in all."""
@@ -375,9 +375,19 @@ class LearningMachine(Facade):
         return forgetting.list_visible(self.stores, caller, caller.present(datetime.now(UTC)))
 
     def _forget(self, caller: Caller, keys: Sequence[str]) -> Flow[int]:
+        store, now = self._require_store(), caller.present(datetime.now(UTC))
         if not keys:
+            yield from self._loop.dispatch.forget(caller, store)
+        forgotten = yield from forgetting.forget(self.stores, caller, keys, now)
+        if keys:
+            yield from self._loop.dispatch.forget_marked(caller, store)
+        return forgotten
+
+    def _opt_out(self, caller: Caller, names: Sequence[str]) -> Flow[int]:
+        forgotten = yield from forgetting.opt_out(self.stores, caller, names)
+        if not {store.name for store in self.stores} - (yield from opt_out.read_opt_outs(caller)):
             yield from self._loop.dispatch.forget(caller, self._require_store())
-        return (yield from forgetting.forget(self.stores, caller, keys))
+        return forgotten
 
     def _forget_thread(self, caller: Caller) -> Flow[int]:
         yield from self._loop.dispatch.forget(caller, self._require_store())

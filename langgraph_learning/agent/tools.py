@@ -173,7 +173,7 @@ class Toolbox:
         if edit.record is not None and store.name in (yield from read_opt_outs(caller)):
             raise ToolException("Nothing is saved here of this user, by their own wish. Go on without it.")
         known, closed, forgotten = yield from self._read_background(edit, call)
-        if not drop_forgotten([edit], lines, closed, forgotten, call.turn.today):
+        if not drop_forgotten([edit], lines, closed, forgotten, call.turn):
             raise ToolException("Not saved: it was forgotten or refused before. Save it only if the user says it anew.")
         learnings = yield from process_edits(store, [edit], known)
         votes, voted = yield from votes_in_edits(self._loop.stores, call.turn, [edit])
@@ -181,6 +181,8 @@ class Toolbox:
         puts = [PutOp(*write, index=False) for write in (*votes, *said_anew)]
         written = yield from write_learnings(self._loop.stores, caller, learnings, *puts, at=call.turn.now)
         yield from update_totals(voted, caller.user)
+        if any(learning.status is Status.REJECTED for learning in written):
+            yield from self._loop.dispatch.forget_marked(caller, call.run.store)
         call.run.emit(describe_written(written, texts=self._loop.stream_texts))
         return _describe_outcome(edit, written, known, store)
 

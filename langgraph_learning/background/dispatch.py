@@ -21,6 +21,7 @@ from langgraph_learning.extract.conversation import recent_messages
 from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.stores.base import Turn
+from langgraph_learning.update.marks import read_forgotten
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class Dispatch(Protocol):
         """Leave out what waits to be learnt from a user: from the caller's thread, or from all."""
         ...
 
+    def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Take out of what waits to be learnt from a user the messages that hold what was forgotten."""
+        ...
+
 
 class InRun:
     """Learns in the run itself, after the answer."""
@@ -106,6 +111,10 @@ class InRun:
         return Handover(result, pending=pending)
 
     def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Do nothing: no work waits outside of a run."""
+        yield from ()
+
+    def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
         """Do nothing: no work waits outside of a run."""
         yield from ()
 
@@ -144,6 +153,11 @@ class InQueue:
         """Delete the user's jobs, which carry messages."""
         yield from self._queue.set_up(store)
         yield from self._queue.forget(caller)
+
+    def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Take messages out of the user's jobs."""
+        yield from self._queue.set_up(store)
+        yield from self._queue.forget_marked(caller, (yield from read_forgotten(self._learner.stores, caller)))
 
     def _add(self, work: Work, messages: Sequence[AnyMessage], *, whole: bool, delay: float) -> Flow[int]:
         ceiling = max(self._schedule.at_latest, delay if self._schedule.decides else 0)

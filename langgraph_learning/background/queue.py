@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from weakref import WeakSet
 
-from langchain_core.messages import AnyMessage, messages_from_dict
+from langchain_core.messages import AnyMessage, message_to_dict, messages_from_dict
 from langgraph.store.base import BaseStore
 from psycopg import sql
 from psycopg.types.json import Jsonb
@@ -23,11 +23,15 @@ from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.speakers import Arrivals
 from langgraph_learning.core.sql import read_statements
 from langgraph_learning.errors import MissingExtra, NotFound
+from langgraph_learning.extract.forgotten import without_forgotten
+from langgraph_learning.update.marks import Forgotten
 
 TASK = "langgraph_learning.learn"
 SCHEMA_LOCK = 7_203_885_117_451_902
 """Key of the advisory lock under which the tables are made: any number that nobody else uses."""
 MAX_LISTED = 1_000
+REWRITE_ATTEMPTS = 5
+"""How often a job is read again that others joined while messages were taken out of it."""
 
 
 class JobStatus(StrEnum):
@@ -76,6 +80,12 @@ class Entry(BaseModel):
         present = None if self.present is None else frozenset(self.present)
         return Arrivals(self.speakers, frozenset(self.latest), present, self.times)
 
+    def without_forgotten(self, thread: str | None, forgotten: Forgotten) -> "Entry":
+        """Return the entry without the messages and sessions that hold what was forgotten."""
+        messages = without_forgotten(thread, self.read_messages(), forgotten, lambda message: self.at)
+        session = [each for each in self.session if not forgotten.holds(str(each.get("text", "")))]
+        return self.model_copy(update={"messages": list(map(message_to_dict, messages)), "session": session})
+
     def read_messages(self) -> list[AnyMessage]:
         """Return the messages."""
         return messages_from_dict(self.messages)  # type: ignore[return-value]  # what was dumped are messages of a chat
@@ -101,6 +111,11 @@ class JobArgs(BaseModel):
     """Messages that attempts of this job gave up, and why: when the rest is learnt, the job is set aside."""
     replay: bool = False
     """True if a person asked for another attempt: messages that were set aside are read again."""
+
+    def without_forgotten(self, forgotten: Forgotten) -> "JobArgs":
+        """Return the job without the messages and sessions that hold what was forgotten."""
+        entries = {name: entry.without_forgotten(self.thread, forgotten) for name, entry in self.entries.items()}
+        return self.model_copy(update={"entries": entries})
 
     @property
     def caller(self) -> Caller:
@@ -249,6 +264,25 @@ class Queue:
         """
         lock = thread_lock(caller, "") if caller.thread else None
         return len((yield from self._run("forget", tenant=caller.tenant, user=caller.user, lock=lock)))
+
+    def forget_marked(self, caller: Caller, forgotten: Forgotten) -> Flow[None]:
+        """Take the messages that hold what was forgotten out of the user's jobs that do not run."""
+        for _ in range(REWRITE_ATTEMPTS):
+            rows = yield from self._run(
+                "list", status=None, tenant=caller.tenant, user=caller.user, id=None, limit=MAX_LISTED
+            )
+            waiting = [(row["id"], JobArgs.model_validate(row["args"])) for row in rows if row["status"] != "doing"]
+            rewritten = [(id_, args, args.without_forgotten(forgotten)) for id_, args in waiting]
+            missed = False
+            for id_, args, shorter in rewritten:
+                if shorter != args:
+                    missed |= not (yield from self._rewrite(id_, shorter))
+            if not missed:
+                return
+
+    def _rewrite(self, job: int, args: JobArgs) -> Flow[bool]:
+        entries = args.model_dump(mode="json")["entries"]
+        return bool((yield from self._run("rewrite", id=job, entries=Jsonb(entries), names=sorted(entries))))
 
     def hurry(self, lock: str | None = None) -> Flow[int]:
         """Make jobs that wait due now, those of one thread or all; return how many."""

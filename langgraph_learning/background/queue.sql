@@ -105,6 +105,13 @@ DELETE FROM procrastinate_jobs
    AND (%(lock)s::text IS NULL OR lock = %(lock)s)
 RETURNING id;
 
+-- rewrite --
+-- Replace the entries of a job that does not run, unless others have joined it since they were read.
+UPDATE procrastinate_jobs SET args = args || jsonb_build_object('entries', %(entries)s::jsonb)
+ WHERE id = %(id)s AND status IN ('todo', 'failed')
+   AND (SELECT array_agg(name ORDER BY name) FROM jsonb_object_keys(args -> 'entries') AS name) = %(names)s::text[]
+RETURNING id;
+
 -- stalled --
 -- Jobs whose worker is gone, or has shown no sign of life for `seconds`.
 SELECT job.id

@@ -73,6 +73,10 @@ class OnServer:
         """Do nothing: a run that waits belongs to the server, where its owner can delete it."""
         yield from ()
 
+    def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
+        """Do nothing: a run that waits belongs to the server, where its owner can delete it."""
+        yield from ()
+
 
 async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, ceiling: float) -> int:
     """Create a run that learns after a delay, also what the run that waits for the same thread and caller has to learn.

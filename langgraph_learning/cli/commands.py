@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import nullcontext
+from datetime import UTC, datetime
 
 import typer
 from psycopg import OperationalError
@@ -147,7 +148,7 @@ def forget_learnings(options: ViewOptions, keys: KeysArgument, as_json: JsonOpti
     with options.open() as session:
         learnings = session.list_learnings()
         full_keys = [find_by_key(key, learnings).key for key in keys]
-        count = session.run(forgetting.forget(session.make_stores(), session.caller, full_keys))
+        count = session.run(forgetting.forget(session.make_stores(), session.caller, full_keys, datetime.now(UTC)))
     print_json({"forgotten": count}) if as_json else print_line(f"Forgotten: {count}.")
 
 

@@ -112,7 +112,7 @@ class ChunkReader:
             yield from self._correct(material, question, answer, checked, model, left)
         background = material.background
         checked.edits = drop_forgotten(
-            checked.edits, question.lines, background.closed, background.forgotten, material.turn.today
+            checked.edits, question.lines, background.closed, background.forgotten, material.turn
         )
         return checked
 
@@ -137,7 +137,7 @@ class ChunkReader:
     def _question(self, material: Material, chunk: Sequence[Line], earlier_edits: Sequence[Edit]) -> Question:
         turn, background = material.turn, material.background
         earlier = messages_before(turn, chunk)
-        remembered = without_forgotten(turn, earlier, background.forgotten)
+        remembered = without_forgotten(turn.caller.thread, earlier, background.forgotten, turn.time_of)
         before = lines_before(turn, material.unread, remembered, self.own_tools)
         lines = renumber_lines(chunk)
         learnt = [edit.learning() for edit in earlier_edits if edit.record is not None]

@@ -18,7 +18,7 @@ from langgraph_learning.extract.attempts import Reading, split_by_attempts
 from langgraph_learning.extract.chunk import ChunkReader, Material
 from langgraph_learning.extract.conversation import says_nothing_new, unread_lines
 from langgraph_learning.extract.cursor import Unread, find_unread, read_cursor
-from langgraph_learning.extract.forgotten import drop_forgotten
+from langgraph_learning.extract.forgotten import drop_forgotten, without_forgotten
 from langgraph_learning.extract.known import read_background
 from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.processing import observe_lines, process_by_store
@@ -89,7 +89,9 @@ class Extraction:
         unread = find_unread(turn, cursor)
         if not any(isinstance(message, HumanMessage) for message in unread.messages):
             return ExtractionResult()
-        lines = unread_lines(turn, unread, self._own_tools)
+        remembered = without_forgotten(turn.caller.thread, turn.messages, background.forgotten, turn.time_of)
+        present = {id(message) for message in remembered}
+        lines = [line for line in unread_lines(turn, unread, self._own_tools) if id(line.message) in present]
         if all(line.channel != "user" for line in lines) and any(line.other for line in lines):
             return _skip_others(turn, unread, lines)
         saved = find_saved(unread.messages, self._records_of_tools)
@@ -133,7 +135,7 @@ class Extraction:
         observers = [store for store in self.stores if store.name not in background.opted_out]
         own_lines = [line for line in reading.read if not line.other]
         observed, observe_errors = yield from observe_lines(observers, turn, own_lines)
-        observed = drop_forgotten(observed, own_lines, (), background.forgotten, turn.today)
+        observed = drop_forgotten(observed, own_lines, (), background.forgotten, turn)
         learnings = yield from process_by_store(self.stores, [*reading.edits, *observed], background.known)
         learnings += yield from find_outdated(self.stores, turn, unread, reading.read, learnings)
         votes, voted = yield from votes_in_edits(self._all_stores, turn, reading.edits)

@@ -1,8 +1,8 @@
 """What a user forgot: edits that forget a part of what is known, and edits that would learn it again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import datetime
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
@@ -29,17 +29,16 @@ def forget_and_replace(edit: Edit, lines: Sequence[Line]) -> list[Edit]:
 
 
 def drop_forgotten(
-    edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning], forgotten: Forgotten, today: date
+    edits: Sequence[Edit], lines: Sequence[Line], closed: Sequence[Learning], forgotten: Forgotten, turn: Turn
 ) -> list[Edit]:
     """Leave out edits that would learn again what the user forgot, in whatever spelling.
 
-    An edit stays if the user says it anew in their own words, unless the same answer forgets it.
-
-    today: the user's day, by which relative dates are read.
+    An edit stays if the user says it anew in their own words, unless the same answer forgets it. What they said before
+    they had it forgotten is not said anew, although it is read later.
     """
     forgotten_now = [edit.replaces.text for edit in edits if edit.record is None and edit.replaces]
     ended_before = [learning.text for learning in closed if learning.status is Status.REJECTED]
-    own_words = {line.id: split_message(message_text(line.message)).own for line in lines if line.channel == "user"}
+    own = {line.id: line.message for line in lines if line.channel == "user"}
 
     def is_wanted(edit: Edit) -> bool:
         if edit.record is None:
@@ -47,8 +46,8 @@ def drop_forgotten(
         learning = edit.learning()
         if any(_repeats(learning, text) for text in forgotten_now):
             return False
-        said = find_claims(own_words.get(edit.source.messages[0], ""))
-        if carries(said, learning.text, today) and not asks_to_forget(said):
+        message = own.get(edit.source.messages[0])
+        if message is not None and _says_anew(turn, message, learning, forgotten):
             return True
         has_ended = any(_says_again(learning.text, text) for text in ended_before)
         return not has_ended and not forgotten.holds_learning(learning)
@@ -56,18 +55,36 @@ def drop_forgotten(
     return [_without_cues(edit, forgotten, forgotten_now) for edit in edits if is_wanted(edit)]
 
 
-def without_forgotten(turn: Turn, messages: Sequence[AnyMessage], forgotten: Forgotten) -> list[AnyMessage]:
-    """Leave out the messages that held what was forgotten, those that asked to forget it, and the agent's echo."""
-    kept = []
+def without_forgotten(
+    thread: str | None,
+    messages: Sequence[AnyMessage],
+    forgotten: Forgotten,
+    time_of: Callable[[AnyMessage], datetime],
+) -> list[AnyMessage]:
+    """Leave out the messages that held what was forgotten, those that asked to forget it, and the agent's echo.
+
+    time_of: says when a message was said. What the user says after they had it forgotten stays.
+    """
+    kept: list[AnyMessage] = []
+    if not forgotten.marks:
+        return list(messages)
     answers_forgotten = False
     for message in messages:
         if isinstance(message, HumanMessage):
-            is_forgotten = answers_forgotten = forgotten.has_message((turn.caller.thread, message.id or ""))
+            said_before = forgotten.since(time_of(message)).holds(message_text(message))
+            is_forgotten = answers_forgotten = said_before or forgotten.has_message((thread, message.id or ""))
         else:
             is_forgotten = answers_forgotten or forgotten.holds(message_text(message))
         if not is_forgotten:
             kept.append(message)
     return kept
+
+
+def _says_anew(turn: Turn, message: AnyMessage, learning: Learning, forgotten: Forgotten) -> bool:
+    """Return True if a message says what a learning says, after it was forgotten and not to have it forgotten."""
+    said = find_claims(split_message(message_text(message)).own)
+    said_before = forgotten.since(turn.time_of(message)).holds_learning(learning)
+    return not said_before and carries(said, learning.text, turn.today) and not asks_to_forget(said)
 
 
 def _without_cues(edit: Edit, forgotten: Forgotten, forgotten_now: Sequence[str]) -> Edit:

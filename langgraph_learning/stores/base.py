@@ -92,6 +92,10 @@ class Turn:
         """The user's day when they spoke last: "tomorrow" counts from it."""
         return self.caller.local(self.said_at).date()
 
+    def time_of(self, message: AnyMessage) -> datetime:
+        """Return when a message was said: by its own time, or when it came in, or else the time of the turn."""
+        return message_time(message) or self.arrivals.time_of(message) or self.said_at
+
     def day_of(self, message: AnyMessage) -> date | None:
         """Return the user's day when a message was said, by its own time or else by when it came in; None: unknown."""
         time = message_time(message) or self.arrivals.time_of(message)

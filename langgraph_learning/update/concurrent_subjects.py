@@ -1,6 +1,7 @@
 """Learnings about one subject, such as a field of a profile, that two sessions wrote at once: the newest counts."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 from langgraph.store.base import PutOp, SearchOp
 
@@ -23,7 +24,8 @@ def settle_subjects(
     stores: Sequence[LearningStore],
     caller: Caller,
     written: Iterable[Learning],
-    forgotten: Collection[ItemRef] = frozenset(),
+    forgotten: Collection[ItemRef],
+    at: datetime,
 ) -> Flow[None]:
     """Let the newest learning of each written subject supersede others that are active beside it.
 
@@ -50,7 +52,7 @@ def settle_subjects(
         try:
             erased = [learning for learning in changes if _is_erased(learning, subjects.values(), forgotten)]
             kept = [learning for learning in changes if learning not in erased]
-            ops = [op for learning in erased for op in (PutOp(*learning.ref, None), mark_forgotten(learning))]
+            ops = [op for learning in erased for op in (PutOp(*learning.ref, None), mark_forgotten(learning, at))]
             puts = [learning.put() for learning in kept]
             yield from batch(*ops, *puts, expected=expected, by=caller.user, erase=bool(erased))
         except Conflict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import NamedTuple
 
 from langgraph.store.base import PutOp
@@ -40,13 +41,18 @@ def asks_for_erasure(retired: Learning) -> bool:
 
 
 def erase_statements(
-    stores: Sequence[LearningStore], caller: Caller, forgotten: Sequence[Learning], stays: Sequence[Learning] = ()
+    stores: Sequence[LearningStore],
+    caller: Caller,
+    forgotten: Sequence[Learning],
+    at: datetime,
+    stays: Sequence[Learning] = (),
 ) -> Flow[Erasure]:
     """Return how to erase learnings, with all that holds their words and is the caller's to erase.
 
     These are earlier versions, what repeats them, the user's messages behind them and the answers to these, sessions,
     proposals, votes, and the support for candidates. Marks are left, by which they stay forgotten.
 
+    at: when the user asked for it.
     stays: learnings that are written at the same time.
     """
     if not forgotten:
@@ -58,7 +64,7 @@ def erase_statements(
     ops = yield from plan_deletion(stores, caller, deleted)
     verbatim = {store.name for store in stores if store.verbatim}
     marked = [one for one in statements if one.store_name not in verbatim and one.scope != Scope.THREAD]
-    marks = [mark_forgotten(learning, stays) for learning in marked]
+    marks = [mark_forgotten(learning, at, stays) for learning in marked]
     return Erasure(tuple(deleted), (*ops, *_drop_quotes(caller, statements, deleted, learnings), *marks))
 
 

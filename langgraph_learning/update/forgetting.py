@@ -24,7 +24,7 @@ def list_visible(stores: Sequence[LearningStore], caller: Caller, now: datetime)
     return [learning for learning in learnings if learning.is_active(now) and learning.key not in superseded]
 
 
-def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str]) -> Flow[int]:
+def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str], now: datetime) -> Flow[int]:
     """Delete learnings by key; without keys, everything private to the user. Return the number of deleted learnings.
 
     What they superseded, what repeats their words, and the user's messages behind them are deleted as well; what is
@@ -37,7 +37,7 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str])
     if not keys:
         private = [learning for learning in learnings if belongs_to_user(learning, caller)]
         return (yield from _forget_user(stores, caller, private, learnings))
-    erasure = yield from erase_statements(stores, caller, [by_key[key] for key in keys])
+    erasure = yield from erase_statements(stores, caller, [by_key[key] for key in keys], now)
     yield from batch(*erasure.ops, by=caller.user, erase=True)
     return len(erasure.deleted)
 

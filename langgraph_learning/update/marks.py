@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
-from langgraph.store.base import PutOp, SearchOp
+from langgraph.store.base import Item, PutOp, SearchOp
 
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.keys import FORGOTTEN, fingerprint, hash_key
@@ -28,6 +29,8 @@ class Mark(NamedTuple):
     fingerprints: frozenset[str]
     messages: frozenset[str]
     """Fingerprints of the messages that held it, or asked to forget it."""
+    at: datetime
+    """When it was forgotten."""
 
     def is_of(self, learning: Learning) -> bool:
         """Return True if a learning says just what was forgotten."""
@@ -52,6 +55,10 @@ class Forgotten:
         """Return True if a message held something that was forgotten, or asked to forget it."""
         return _fingerprint_message(message) in self._messages
 
+    def since(self, said_at: datetime) -> "Forgotten":
+        """Return what was forgotten after something was said: it does not count as said anew."""
+        return Forgotten(tuple(mark for mark in self.marks if mark.at > said_at))
+
     def lift(self, learnings: Iterable[Learning]) -> list[ItemWrite]:
         """Return what deletes the marks of learnings, because the user said them anew."""
         learnt = list(learnings)
@@ -71,8 +78,8 @@ class Forgotten:
         return frozenset().union(*(mark.messages for mark in self.marks))
 
 
-def mark_forgotten(learning: Learning, stays: Iterable[Learning] = ()) -> PutOp:
-    """Return the operation that marks a learning as forgotten.
+def mark_forgotten(learning: Learning, at: datetime, stays: Iterable[Learning] = ()) -> PutOp:
+    """Return the operation that marks a learning as forgotten at a time.
 
     stays: learnings that are kept, of which one may be a part of it.
     """
@@ -82,6 +89,7 @@ def mark_forgotten(learning: Learning, stays: Iterable[Learning] = ()) -> PutOp:
         "version": 1,
         "fingerprints": fingerprint_statement(learning.text, owner, texts),
         "messages": sorted(map(_fingerprint_message, messages_of(learning.sources))),
+        "at": at.isoformat(),
     }
     return PutOp((*owner, FORGOTTEN), hash_key(*learning.namespace, learning.key), value, index=False)
 
@@ -91,12 +99,7 @@ def read_forgotten(stores: Sequence[LearningStore], caller: Caller) -> Flow[Forg
     items = yield from search(
         *(SearchOp(namespace, limit=MAX_MARKS) for namespace in forgotten_namespaces(stores, caller))
     )
-    return Forgotten(
-        tuple(
-            Mark(item.namespace, item.key, frozenset(item.value["fingerprints"]), frozenset(item.value["messages"]))
-            for item in items
-        )
-    )
+    return Forgotten(tuple(map(_read_mark, items)))
 
 
 def forgotten_namespaces(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:
@@ -104,6 +107,11 @@ def forgotten_namespaces(stores: Sequence[LearningStore], caller: Caller) -> lis
     scopes = dict.fromkeys(scope for store in stores for scope in (store.scope, *store.scopes) if scope != Scope.THREAD)
     found = (namespace for scope in (Scope.USER, *scopes) for namespace in caller.readable_namespaces(scope, FORGOTTEN))
     return list(dict.fromkeys(found))
+
+
+def _read_mark(item: Item) -> Mark:
+    fingerprints, messages = (frozenset(item.value[name]) for name in ("fingerprints", "messages"))
+    return Mark(item.namespace, item.key, fingerprints, messages, datetime.fromisoformat(item.value["at"]))
 
 
 def _fingerprint_message(message: MessageRef) -> str:

@@ -60,7 +60,8 @@ def write_learnings(
         allowed = yield from apply_policy(stores, caller, requested, at)
         forgotten = [learning for learning in allowed.learnings if learning.ref in allowed.forgotten]
         kept = [learning for learning in allowed.learnings if learning.ref not in allowed.forgotten]
-        erasure = yield from erase_statements(stores, caller, forgotten, stays=[one for one in kept if _is_shown(one)])
+        stays = [learning for learning in kept if learning.status is Status.ACTIVE]
+        erasure = yield from erase_statements(stores, caller, forgotten, at, stays)
         gone = {learning.ref for learning in erasure.deleted}
         kept = [learning for learning in kept if learning.ref not in gone]
         ops = [*erasure.ops, *map(write_candidate, kept), *others, *report(kept)]
@@ -71,7 +72,7 @@ def write_learnings(
             if not (yield from _have_versions(expected)):
                 raise
         else:
-            yield from settle_subjects(stores, caller, allowed.learnings, allowed.forgotten)
+            yield from settle_subjects(stores, caller, allowed.learnings, allowed.forgotten, at)
             sessions = [one for one in erasure.deleted if one.scope == Scope.THREAD and one not in forgotten]
             return (*kept, *map(_without_words, (*forgotten, *sessions)))
     raise Conflict
@@ -231,10 +232,6 @@ def _leaves_no_words(by_name: Mapping[str, LearningStore], learning: Learning) -
     """Return True if a learning is to be erased: if it is forgotten, or a retired message, which teaches nothing."""
     is_message = by_name[learning.store_name].verbatim
     return learning.status is Status.REJECTED and (is_message or asks_for_erasure(learning))
-
-
-def _is_shown(learning: Learning) -> bool:
-    return learning.status is Status.ACTIVE
 
 
 def _without_words(learning: Learning) -> Learning:

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from threading import Barrier
 
+import psycopg
 import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
@@ -19,11 +21,13 @@ from people import (
     SAM,
     conversation,
     echo,
+    edit,
     edits,
     learner,
     machine,
     notes_what_users_say,
     observation,
+    prompt,
     said,
     thread,
 )
@@ -687,3 +691,89 @@ async def test_async_code_drops_it_as_well(postgres_store):
     await learning.aforget(ALEX)
 
     assert 0 == await learning.jobs.apending()
+
+
+def wait_for(check):
+    deadline = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < deadline, "it did not happen within a minute"
+        time.sleep(0.05)
+
+
+def words_in_jobs(database_url):
+    with psycopg.connect(database_url) as connection:
+        return str(connection.execute("SELECT args::text FROM procrastinate_jobs").fetchall())
+
+
+class TestForgetting:
+    """What is forgotten while a job waits is neither in the job nor learnt from it."""
+
+    KNOWN = edits(observation("Has epilepsy"))
+
+    def wait_with(self, store, *said_later, checkpointer=None):
+        """Learn that Alex has epilepsy, and leave jobs that wait."""
+        answers = [self.KNOWN, notes_what_users_say, notes_what_users_say]
+        learning = queued(answers, store, [UserMemory(tools=True), Episodes()])
+        agent = learning.wrap(echo(), checkpointer=checkpointer)
+        agent.invoke(said("I have epilepsy"), thread("a"), context=ALEX)
+        learning.worker().drain()
+        for number, text in enumerate(said_later):
+            agent.invoke(said(text), thread(f"b{number}"), context=ALEX)
+        (known,) = [one for one in learning.learnings(ALEX) if one.kind == "observation"]
+        return learning, known
+
+    @pytest.mark.parametrize("saver", [None, "memory", "postgres"])
+    def test_by_key(self, postgres_store, database_url, request, saver):
+        """The rest of the job is learnt."""
+        checkpointer = {"postgres": lambda: request.getfixturevalue("checkpointer"), "memory": InMemorySaver}.get(saver)
+        later = "My epilepsy is better", "I have epilepsy, as I said", "I drink tea"
+        learning, known = self.wait_with(postgres_store, *later, checkpointer=checkpointer() if checkpointer else None)
+        waiting = words_in_jobs(database_url)
+        learning.forget(ALEX, known.key)
+        forgotten = words_in_jobs(database_url)
+        learning.worker().drain()
+
+        assert "epilepsy" in waiting
+        assert "epilepsy" not in forgotten
+        assert "I drink tea" in texts(learning)
+        assert "epilepsy" not in str(texts(learning))
+        assert "epilepsy" not in prompt([message for shown in learner(learning).shown[1:] for message in shown])
+
+    def test_by_another_job(self, postgres_store, database_url):
+        """A worker forgets what the user asks in one thread, also what a job of another one waits with."""
+        answers = [self.KNOWN, edits(edit("forget", replaces="k1"))]
+        soon, later = (
+            queued(answers, postgres_store, schedule=Schedule(quiet=quiet, at_latest=60)) for quiet in (0, 30)
+        )
+        soon.wrap(echo()).invoke(said("I have epilepsy"), thread("a"), context=ALEX)
+        soon.worker().drain()
+        later.wrap(echo()).invoke(said("As I have epilepsy, I need a plan"), thread("b"), context=ALEX)
+        soon.wrap(echo()).invoke(said("Forget that I have epilepsy"), thread("c"), context=ALEX)
+        waiting = words_in_jobs(database_url)
+        with soon.worker():
+            wait_for(lambda: not soon.learnings(ALEX) and soon.jobs.pending() == 1)
+
+        assert "epilepsy" in waiting
+        assert "epilepsy" not in words_in_jobs(database_url)
+
+    def test_by_the_agents_tool(self, postgres_store, database_url):
+        """At once."""
+        learning, known = self.wait_with(postgres_store, "My epilepsy is better")
+        call = {"name": "forget_learning", "args": {"key": known.key}, "id": "1"}
+        model = ScriptedModel([AIMessage("", tool_calls=[call]), "Done."])
+        agent = create_agent(model, middleware=[learning.middleware()], store=postgres_store)
+        agent.invoke(said("Forget my illness"), thread("c"), context=ALEX)
+
+        assert "epilepsy" not in words_in_jobs(database_url)
+
+    def test_opting_out_drops_what_waits(self, postgres_store):
+        """At once, and only for who opts out everywhere."""
+        learning = queued(notes_what_users_say, postgres_store, [UserMemory(), Episodes()])
+        agent = learning.wrap(echo())
+        agent.invoke(said("I like tea"), thread("a"), context=ALEX)
+        agent.invoke(said("I like milk"), thread("b"), context=SAM)
+        learning.opt_out(ALEX, "episodes")
+        of_one_store = learning.jobs.pending()
+        learning.opt_out(ALEX)
+
+        assert (2, 1) == (of_one_store, learning.jobs.pending())

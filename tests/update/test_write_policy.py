@@ -135,7 +135,7 @@ class Table:
     def does(self, act: str, user: str) -> Flow[Any]:
         """An operation of a user who read the learning in its first state."""
         if act == "forget":
-            return forgetting.forget([STORE], self.who(user), [self.known.key])
+            return forgetting.forget([STORE], self.who(user), [self.known.key], NOW)
         if act == "vote":
             return self._votes(user)
         return self._learns(act, user)
