@@ -48,7 +48,7 @@ def record_error(loop: Loop, state: GraphState, run: RunContext, error: Exceptio
 
 
 def _learn_from_error(loop: Loop, state: GraphState, run: RunContext, error: Exception) -> Flow[None]:
-    learnings = (yield from _learnings_from_error(loop, state, run, error)) if run.caller.learn else []
+    learnings = (yield from _learnings_from_error(loop, state, run, error)) if run.turn(state).learns else []
     yield from write_learnings(loop.stores, run.caller, learnings, at=run.now)
 
 

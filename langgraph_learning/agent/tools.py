@@ -163,7 +163,7 @@ class Toolbox:
     def _try_edit(self, raw: Mapping[str, Any], key: object, call: ToolCallContext) -> Flow[str]:
         """Carry out an edit and describe the outcome, after it is written. Raises `Conflict`."""
         caller = call.turn.caller
-        if not caller.learn:
+        if not (caller.learn if raw["edit"] == FORGET else call.turn.learns):
             raise ToolException("Nothing is saved or forgotten in this conversation. Answer without it.")
         replaces = (yield from self._find_active(str(key), call)) if key else None
         linked = yield from self._read_links(raw, call)

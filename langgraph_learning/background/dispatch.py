@@ -132,14 +132,14 @@ class InQueue:
 
     def before_answer(self, work: Work) -> Flow[None]:
         """Add a job that runs even if this run comes to no end."""
-        if work.turn.caller.learn:
+        if work.turn.learns:
             yield from self._add(work, find_latest(work.turn.messages), whole=False, delay=self._schedule.unanswered)
         else:
             yield from segment_skip(self._learner, work)
 
     def after_answer(self, work: Work) -> Flow[Handover]:
         """Let the job run after some quiet."""
-        if not work.turn.caller.learn:
+        if not work.turn.learns:
             yield from segment_skip(self._learner, work)
             return Handover()
         schedule = self._schedule
@@ -168,7 +168,7 @@ class InQueue:
 
 def segment_skip(learner: Learner, work: Work) -> Flow[None]:
     """Mark the messages of this run as read: whatever learns from the thread later must not read them."""
-    turn = replace(work.turn, messages=work.segment)
+    turn = replace(work.turn, messages=work.segment, caller=replace(work.turn.caller, learn=False))
     yield from learner.write(turn, (yield from learner.extract(turn)))
 
 

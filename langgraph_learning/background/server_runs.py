@@ -52,14 +52,14 @@ class OnServer:
 
     def before_answer(self, work: Work) -> Flow[None]:
         """Do nothing but keep back what is not to be learnt: the server has the thread."""
-        if not work.turn.caller.learn:
+        if not work.turn.learns:
             yield from segment_skip(self._learner, work)
 
     def after_answer(self, work: Work) -> Flow[Handover]:
         """Let a run learn after some quiet; it takes the place of the one that waits."""
         if not work.on_server:
             raise Misconfigured('learn="server" works on a LangGraph server only: use "queue" or "deferred" elsewhere.')
-        if not work.turn.caller.learn:
+        if not work.turn.learns:
             yield from segment_skip(self._learner, work)
             return Handover()
         due = not self._schedule.decides or (yield from is_due(self._learner, self._schedule, work.turn))

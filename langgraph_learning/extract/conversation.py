@@ -66,6 +66,7 @@ def lines_before(turn: Turn, unread: Unread, earlier: Sequence[AnyMessage], hidd
         message
         for message in earlier
         if is_readable(message)
+        and id(message) not in private
         and unread.speakers.get(id(message)) is not Speaker.ABSENT
         and message_text(message)
         and not unread.failed_on(message)

@@ -15,6 +15,7 @@ from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.learning import Learning, MessageRef, messages_of
 from langgraph_learning.core.policy import Mode, Sharing, Standing
+from langgraph_learning.core.quotation import is_off_record
 from langgraph_learning.core.records import (
     Edit,
     Record,
@@ -30,9 +31,9 @@ from langgraph_learning.core.records import (
 from langgraph_learning.core.relevance import MINILM_SCALE, Scale
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.core.similarity.support import MOSTLY, mentions
-from langgraph_learning.core.speakers import Arrivals
+from langgraph_learning.core.speakers import Arrivals, find_latest
 from langgraph_learning.core.text import normalize
-from langgraph_learning.core.transcript import Line, message_time
+from langgraph_learning.core.transcript import Line, message_text, message_time
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.stores.ranking import CANDIDATES, OVERFETCH, rank_learnings, read_found, search_active
 from langgraph_learning.stores.rendering import load_prompt, render_bullet
@@ -81,6 +82,12 @@ class Turn:
     """How the messages in the user's role came in: they are not all the user's words."""
     originals: tuple[str, ...] = ()
     """The threads of which this one is a copy: what was learnt from there is not learnt again."""
+
+    @property
+    def learns(self) -> bool:
+        """False if nothing is learnt from the user's last message: by the run's switch, or because they ask for it."""
+        latest = find_latest(self.messages)
+        return self.caller.learn and not any(is_off_record(message_text(message)) for message in latest)
 
     @property
     def said_at(self) -> datetime:

@@ -777,3 +777,30 @@ class TestForgetting:
         learning.opt_out(ALEX)
 
         assert (2, 1) == (of_one_store, learning.jobs.pending())
+
+
+@pytest.mark.parametrize("saver", [None, "memory", "postgres"])
+def test_what_is_off_the_record_is_in_no_job(postgres_store, database_url, request, saver):
+    """Neither is it learnt from by a job that waits, nor shown to the extraction of the next message."""
+    checkpointer = {"postgres": lambda: request.getfixturevalue("checkpointer"), "memory": InMemorySaver}.get(saver)
+    learning = queued(notes_what_users_say, postgres_store, [UserMemory(), Episodes()])
+    agent = learning.wrap(echo(), checkpointer=checkpointer() if checkpointer else None)
+    for text in ("I like tea", "Off the record: I look for another job", "I like milk"):
+        agent.invoke(said(text), thread("a"), context=ALEX)
+    waiting = words_in_jobs(database_url)
+    learning.worker().drain()
+
+    assert "another job" not in waiting
+    assert "another job" not in prompt([message for shown in learner(learning).shown for message in shown])
+    assert "another job" not in str(texts(learning))
+    assert {"I like tea", "I like milk"} <= {*texts(learning)}
+
+
+def test_a_turn_off_the_record_needs_no_job(postgres_store):
+    """Nothing waits, and nothing is learnt when the next turn is."""
+    learning = queued(notes_what_users_say, postgres_store)
+    learning.wrap(echo(), checkpointer=InMemorySaver()).invoke(
+        said("Don't remember this: I smoke"), thread("a"), context=ALEX
+    )
+
+    assert 0 == learning.jobs.pending()

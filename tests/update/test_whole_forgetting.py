@@ -5,16 +5,18 @@ import unicodedata
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, edit, edits, learner, machine, observation, prompt, said, thread
 
-from langgraph_learning import Episodes, Scope, SessionContext, UserMemory
+from langgraph_learning import BehavioralFeedback, Episodes, Mode, Scope, SessionContext, UserMemory
 from langgraph_learning.core.keys import FORGOTTEN
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.testing import ScriptedModel
 
 FORGET_K1 = edits(edit("forget", replaces="k1"))
 
@@ -268,3 +270,24 @@ def test_what_is_off_the_record_is_kept_nowhere(request_: str):
 
     talk.say("Which train leaves at nine?")
     assert request_ not in prompt(learner(talk.machine).shown[0])
+
+
+def test_what_is_off_the_record_is_not_shown_to_later_extractions_of_the_thread():
+    """Not even as what was said before."""
+    talk = Talk([edits()], ["I see.", "ok"])
+    talk.say_in("one", "Off the record: I look for another job", "Which train leaves at nine?")
+
+    assert "another job" not in prompt(learner(talk.machine).shown[0])
+    assert "another job" not in talk.messages
+
+
+def test_an_agent_saves_nothing_of_a_turn_off_the_record(postgres_store: HybridPostgresStore):
+    """It is told so; an error of the agent is not noted with the user's words either."""
+    learning = machine([], [UserMemory(mode=Mode.AGENTIC), BehavioralFeedback()], store=postgres_store)
+    call = {"name": "save_observation", "args": {"observation": "Looks for another job", "replaces": None}, "id": "1"}
+    script = [AIMessage("", tool_calls=[call]), ValueError("broken")]
+    agent = create_agent(ScriptedModel(script), middleware=[learning.middleware()], store=postgres_store)
+    with pytest.raises(ValueError, match="broken"):
+        agent.invoke(said("Off the record: I look for another job"), context=ALEX)
+
+    assert [] == learning.learnings(ALEX)
