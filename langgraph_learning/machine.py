@@ -330,8 +330,10 @@ class LearningMachine(Facade):
     def forget(self, context: LearningContext, *keys: str) -> int:
         """Delete learnings by key, including those they superseded; without keys, all that are the user's alone.
 
-        Those are private learnings, and proposals that rest on the user's words only, and the jobs that wait in a queue
-        to learn from them. A thread's session is deleted with `forget_thread`. Returns the number of deleted learnings.
+        Without keys, those are private learnings, proposals that rest on the user's words only, and the jobs that wait
+        in a queue to learn from them. With keys, the statements stay forgotten until the user says them anew, even
+        where messages wait to be learnt from. `forget_thread` deletes a thread's session. Returns the number of deleted
+        learnings.
         Raises `NotFound`, having deleted nothing, if the caller can see nothing with one of the keys.
         """
         return self._run(self._forget(_caller(context), keys))
@@ -343,8 +345,8 @@ class LearningMachine(Facade):
     def opt_out(self, context: LearningContext, *stores: str) -> int:
         """Stop learning from this user in the learning stores with these names, by default in all, until they opt in.
 
-        Learnings there that are the user's alone are deleted, as with `forget`. Returns their number. Raises `NotFound`
-        for a name that the machine does not have.
+        Learnings there that are the user's alone are deleted, and the jobs that wait as well if no store is left.
+        Returns the number of learnings. Raises `NotFound` for a name that the machine does not have.
         """
         return self._run(self._opt_out(_caller(context), stores))
 

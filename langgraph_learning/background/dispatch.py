@@ -17,7 +17,7 @@ from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.speakers import arrival_key, find_latest
-from langgraph_learning.extract.conversation import recent_messages
+from langgraph_learning.extract.conversation import find_off_record, recent_messages
 from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.stores.base import Turn
@@ -196,9 +196,11 @@ def choose_messages(work: Work) -> tuple[Sequence[AnyMessage], bool]:
 
 
 def make_args(work: Work, messages: Sequence[AnyMessage], *, whole: bool) -> JobArgs:
-    """Return a job for a run, which carries these messages of it."""
+    """Return a job for a run, which carries these messages of it, unless they are off the record."""
     turn = work.turn
-    entries = {work.key: make_entry(turn, messages, whole=whole)}
+    private = find_off_record(turn.messages)
+    carried = [message for message in messages if id(message) not in private]
+    entries = {work.key: make_entry(turn, carried, whole=whole)}
     return JobArgs(context=context_of(turn.caller), thread=turn.caller.thread, entries=entries, since=datetime.now(UTC))
 
 

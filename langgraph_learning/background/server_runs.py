@@ -6,7 +6,10 @@ So no chat is held up, neither by its own extraction nor, where the server has f
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -27,9 +30,12 @@ from langgraph_learning.background.queue import JobArgs, caller_lock
 from langgraph_learning.background.runner import Runner
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, adrive, wait_for
+from langgraph_learning.core.keys import user_hash
+from langgraph_learning.core.learning import Status
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.speakers import find_latest
 from langgraph_learning.errors import Misconfigured
+from langgraph_learning.update.marks import Forgotten, read_forgotten
 
 GRAPH = "learner"
 """Name under which langgraph.json serves `machine.nodes.learner`."""
@@ -37,6 +43,8 @@ AT_ONCE = 10
 """How many jobs a process learns from at the same time."""
 ISOLATED_LOOPS = "BG_JOB_ISOLATED_LOOPS"
 """Variable by which a server gives each run an event loop of its own."""
+PAGE = 100
+"""How many threads are searched for at once."""
 MAX_STATES = 50
 """How many states of a thread are looked at for a message that its newest one does not have."""
 
@@ -70,12 +78,18 @@ class OnServer:
         return Handover(waiting="another run learns from it", pending=(yield from wait_for(scheduled)))
 
     def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
-        """Do nothing: a run that waits belongs to the server, where its owner can delete it."""
-        yield from ()
+        """Delete the runs that learn from the user, with the messages they carry.
+
+        Only the server itself can: elsewhere, the runs stay.
+        """
+        if _is_server():
+            yield from wait_for(_delete_runs(get_client(), caller))
 
     def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
-        """Do nothing: a run that waits belongs to the server, where its owner can delete it."""
-        yield from ()
+        """Take messages out of the runs that learn from the user. Only the server itself can."""
+        if _is_server():
+            forgotten = yield from read_forgotten(self._learner.stores, caller)
+            yield from wait_for(_take_out(get_client(), caller, forgotten))
 
 
 async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, ceiling: float) -> int:
@@ -113,28 +127,43 @@ class ServerLearner:
         A run that waits begins again if this process ends before it is done: learning again has no effect twice.
         """
         if not self._beside_runs:
-            return await self._learn(client, args, store, config)
+            if await self._learn(client, args, store, config):
+                await self._take_out(client, args, store, config, spared=_thread_of(args))
+            return None
         successor = await _create_run(client, args, self._runner.schedule.unanswered)
 
         async def learn() -> None:
             turn = self._turns.setdefault(_thread_of(args), asyncio.Lock())
             async with turn, self._places:
-                await self._learn(client, args, store, config)
+                forgot = await self._learn(client, args, store, config)
             await _cancel(client, _thread_of(args), successor)
+            if forgot:
+                await self._take_out(client, args, store, config)
 
         task = asyncio.create_task(learn())
         self._tasks.add(task)  # an event loop keeps no task alive
         task.add_done_callback(self._finish)
         return None
 
-    async def _learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig) -> None:
-        """Learn; leave a run that tries again, or one that fails with the reason for which the job is set aside."""
+    async def _learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig) -> bool:
+        """Learn; leave a run that tries again, or one that fails with the reason for which the job is set aside.
+
+        Returns True if something was forgotten.
+        """
         decision = await adrive(self._runner.run(args), store, config)
         if decision.wait is not None:
             again = args.model_copy(update={**decision.changes, "since": datetime.now(UTC)})
             await schedule_run(client, again, delay=decision.wait, ceiling=decision.wait)
         elif decision.set_aside:
             await _create_run(client, args, 0, set_aside=decision.reason)
+        return any(learning.status is Status.REJECTED for learning in decision.result.learnings)
+
+    async def _take_out(
+        self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig, spared: str = ""
+    ) -> None:
+        stores = self._runner.learner.stores
+        forgotten = await adrive(read_forgotten(stores, args.caller), store, config)
+        await _take_out(client, args.caller, forgotten, spared)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -149,11 +178,59 @@ async def _create_run(client: LangGraphClient, args: JobArgs, delay: float, **in
         input={"job": args.model_dump(mode="json"), **input},
         context=args.context.model_dump(mode="json"),
         after_seconds=round(max(0.0, delay)),
-        metadata={"learns_from": args.thread or ""},
+        metadata=_metadata_of(args.caller),
         multitask_strategy="enqueue",
         if_not_exists="create",
     )
     return str(created["run_id"])
+
+
+def _metadata_of(caller: Caller) -> dict[str, str]:
+    """Return the metadata by which the runs that learn from a user are found, and those of one thread among them."""
+    return {"learns_for": user_hash(caller, GRAPH), **({"learns_from": caller.thread} if caller.thread else {})}
+
+
+async def _find_threads(client: LangGraphClient, caller: Caller) -> list[str]:
+    """Return the threads on which runs learn from a user: in the caller's thread, or in all."""
+    found: list[str] = []
+    while len(found) % PAGE == 0:
+        page = await client.threads.search(metadata=_metadata_of(caller), limit=PAGE, offset=len(found))
+        found += [str(thread["thread_id"]) for thread in page]
+        if not page:
+            break
+    return found
+
+
+async def _delete_runs(client: LangGraphClient, caller: Caller) -> None:
+    for thread in await _find_threads(client, caller):
+        await _delete_thread(client, thread)
+
+
+async def _delete_thread(client: LangGraphClient, thread: str) -> None:
+    with suppress(NotFoundError):  # somebody else deleted it meanwhile
+        await client.threads.delete(thread)
+
+
+async def _take_out(client: LangGraphClient, caller: Caller, forgotten: Forgotten, spared: str = "") -> None:
+    """Delete the runs that learn from a user; those that wait come back without what was forgotten.
+
+    spared: a thread whose run is still going on.
+    """
+    for thread in await _find_threads(client, replace(caller, thread=None)):
+        if thread == spared:
+            continue
+        job: JobArgs | None = None
+        for run in await _list_waiting(client, thread):
+            later = _args_of(run)
+            job = _join(job, later) if later else job
+        await _delete_thread(client, thread)
+        if job is not None:
+            await _create_run(client, job.without_forgotten(forgotten), 0)
+
+
+def _is_server() -> bool:
+    """Return True in a process of a LangGraph server, where its client needs no address."""
+    return "langgraph_api.server" in sys.modules
 
 
 async def _list_waiting(client: LangGraphClient, thread: str) -> Sequence[Mapping[str, Any]]:

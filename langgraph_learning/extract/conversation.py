@@ -39,7 +39,7 @@ def unread_lines(turn: Turn, unread: Unread, hidden: Collection[str]) -> list[Li
     hidden: names of tools whose calls and results are left out.
     """
     lines = transcript_lines(unread.messages, turn.caller.user, hidden, partial(_earlier_day, turn), unread.speaker_of)
-    private = _find_off_record(turn.messages)
+    private = find_off_record(turn.messages)
     return [
         replace(line, revision=unread.revision_of(line.message)) for line in lines if id(line.message) not in private
     ]
@@ -61,12 +61,11 @@ def lines_before(turn: Turn, unread: Unread, earlier: Sequence[AnyMessage], hidd
 
     Nor one that the model refused: it would be why the model refuses what follows, too.
     """
-    private = _find_off_record(turn.messages)
+    private = find_off_record(turn.messages)
     shown = [
         message
         for message in earlier
         if is_readable(message)
-        and id(message) not in private
         and unread.speakers.get(id(message)) is not Speaker.ABSENT
         and message_text(message)
         and not unread.failed_on(message)
@@ -114,7 +113,7 @@ def says_nothing_new(turn: Turn, lines: Sequence[Line]) -> bool:
     return not any(mark in text for text in words for mark in (*_QUESTION_MARKS, ":"))
 
 
-def _find_off_record(messages: Sequence[AnyMessage]) -> set[int]:
+def find_off_record(messages: Sequence[AnyMessage]) -> set[int]:
     """Return the identities of the messages of turns in which the user says that something is off the record."""
     found: set[int] = set()
     rest = list(messages)
