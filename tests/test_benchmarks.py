@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from langgraph.store.memory import InMemoryStore
 
-from benchmarks import attribution, background, learning_curve, product, turn, world
+from benchmarks import attribution, background, extraction, learning_curve, product, turn, world
 from benchmarks.desk import ARMS, Desk
 from benchmarks.product import advice_in, fix_in
 from benchmarks.support_agent import answer, edits, opinions
@@ -35,6 +35,14 @@ def test_a_turn_costs_one_call_more(place, postgres, monkeypatch, capsys):
     calls = [cells[0] for cells in rows(capsys.readouterr().out).values()]
 
     assert ["1.00", "2.00", "2.00"] == calls
+
+
+def test_turns_that_say_nothing_new_cost_no_extraction():
+    """And each of the others costs less than 3,000 tokens."""
+    cost = extraction.measure(extraction.TURNS[:4])
+
+    assert 3 == cost.calls
+    assert cost.tokens < 9_000
 
 
 def test_the_prompt_only_grows_without_learning(capsys):
