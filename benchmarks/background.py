@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +31,9 @@ from benchmarks.database import database
 from langgraph_learning import LearningContext, LearningMachine, Schedule, UserMemory
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.testing import ScriptedModel
+
+USERS = 50
+"""Users whose turns the workers work off: the more often one says the same, the longer its list of sources gets."""
 
 
 class Waiting(ScriptedModel):
@@ -144,7 +148,7 @@ def measure_workers(turns: int, concurrency: int) -> None:
     rates: list[float] = []
     for workers in (1, 4):
         with database() as url:
-            asyncio.run(queue_turns(url, {"alex": turns}))
+            asyncio.run(queue_turns(url, Counter(f"user-{number % USERS}" for number in range(turns))))
             rates.append(turns / _drain_by_processes(url, workers, concurrency))
         print(f"{workers:>7} {rates[-1]:9.1f} {rates[-1] / rates[0]:5.2f}")
 
