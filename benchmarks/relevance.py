@@ -68,6 +68,7 @@ class Remembering(Embeddings):
 
     def __init__(self, model: Embeddings) -> None:
         self._model, self._known = model, dict[str, list[float]]()
+        self.scale = getattr(model, "scale", None)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per text."""

@@ -20,8 +20,10 @@ BAR = 0.45
 """Relevance from which a learning is shown."""
 STANDING_LIFT = 0.15
 """Added to the relevance of what is standing."""
-EXCHANGE_PENALTY = 0.25
+EXCHANGE_PENALTY = 0.3
 """Subtracted from the relevance to the exchange before the last message."""
+TEXT_PENALTY = 0.07
+"""Subtracted where the text of a learning is near and no cue is: it may be about the same thing and not matter."""
 WORDS_WEIGHT = 0.6
 """Relevance of a text that has all words of the question, whatever the embedding model thinks of it."""
 EXACT_WORDS = 0.25
@@ -71,7 +73,8 @@ def relevance_of(scores: Sequence[Scores], scale: Scale) -> float | None:
 
 
 def _relevance(score: Scores, scale: Scale) -> float:
-    return max(score.words * WORDS_WEIGHT, scale.relevance(score.similarity or 0.0))
+    by_meaning = scale.relevance(score.similarity or 0.0) - (TEXT_PENALTY if score.nearest == "text" else 0.0)
+    return max(score.words * WORDS_WEIGHT, by_meaning)
 
 
 class ScaleReader:

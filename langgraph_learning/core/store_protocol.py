@@ -58,6 +58,8 @@ class Scores(NamedTuple):
     most that the query text could get. Rare words weigh most, words of small talk next to nothing."""
     exact: bool
     """True if a name, number or code of the query text stands literally in a text of the item."""
+    nearest: str | None = None
+    """The path of the item's text that the similarity is of; of several texts at one path, with a number."""
 
 
 class FurtherQuery(NamedTuple):

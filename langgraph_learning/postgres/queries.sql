@@ -213,13 +213,16 @@ lifted AS MATERIALIZED (
      WHERE %(lift)s::float8 > 0
 )
 SELECT ranked.nth, item.namespace, item.key, item.value, item.version, item.created_at, item.updated_at,
-       item.id, item.ttl_minutes, item.indexed, ranked.score, scores.similarities, scores.shares
+       item.id, item.ttl_minutes, item.indexed, ranked.score, scores.similarities, scores.shares,
+       scores.nearest
   FROM (SELECT nth, id, score, row_number() OVER (PARTITION BY nth ORDER BY score DESC, id) AS rank FROM lifted) ranked
   JOIN op ON op.nth = ranked.nth
   JOIN learning_items item ON item.id = ranked.id
  CROSS JOIN LATERAL (
-    SELECT array_agg(similarity ORDER BY nth) AS similarities, array_agg(share ORDER BY nth) AS shares
-      FROM (SELECT query.nth, max({similarity}) AS similarity, max(-(text.words <#> query.shares)) AS share
+    SELECT array_agg(similarity ORDER BY nth) AS similarities, array_agg(share ORDER BY nth) AS shares,
+           array_agg(nearest ORDER BY nth) AS nearest
+      FROM (SELECT query.nth, max({similarity}) AS similarity, max(-(text.words <#> query.shares)) AS share,
+                   (array_agg(text.field ORDER BY {similarity} DESC))[1] AS nearest
               FROM query LEFT JOIN learning_texts text ON text.item = ranked.id
              WHERE query.asked = op.asked GROUP BY query.nth) each) scores
  WHERE ranked.rank > op.skipped AND ranked.rank <= op.skipped + op.wanted

@@ -255,8 +255,11 @@ def _score(context: PlanContext, row: Mapping[str, Any], terms: Sequence[Set[str
             None if similarity is None or similarity != similarity else similarity,
             min(share or 0.0, 1.0),
             any(find_terms(text, names) for text in texts),
+            None if similarity is None or similarity != similarity else nearest,
         )
-        for names, similarity, share in zip(terms, row["similarities"], row["shares"], strict=True)
+        for names, similarity, share, nearest in zip(
+            terms, row["similarities"], row["shares"], row["nearest"], strict=True
+        )
     )
 
 

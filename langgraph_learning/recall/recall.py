@@ -56,9 +56,13 @@ def developer_learnings(stores: Sequence[LearningStore], now: datetime) -> Recal
 
 
 def recall_event(selection: Selection, *, texts: bool) -> dict[str, Any]:
-    """Return what was recalled as the run's custom stream reports it, best first, and what was found but not shown."""
+    """Return what was recalled as the run's custom stream reports it, and what was found but not shown.
+
+    The list comes first, in its order, and then what stands outside it.
+    """
     shown = [learning for learnings in selection.shown.values() for learning in learnings]
-    ranked = sorted(shown, key=lambda learning: -(learning.relevance or 0.0))
+    places = {ref: place for place, ref in enumerate(selection.ranking)}
+    ranked = sorted(shown, key=lambda learning: places.get(learning.ref, len(places)))
     recalled = [
         {**describe_learning(learning, texts=texts), "rank": rank} for rank, learning in enumerate(ranked, start=1)
     ]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from langgraph_learning.core.learning import Learning, messages_of
 from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.relevance import BAR, STANDING_LIFT
+from langgraph_learning.core.scopes import ItemRef
 from langgraph_learning.core.transcript import count_tokens
 from langgraph_learning.stores.base import LearningStore, Recalled
 from langgraph_learning.stores.ranking import CANDIDATES, ranking_key
@@ -15,7 +16,7 @@ LIST_LINES = 8
 """Learnings shown for a question at most."""
 NEAR_LINES = 6
 """The same without those that are standing."""
-LARGEST_GAP = 0.35
+LARGEST_GAP = 0.33
 """Relevance that a learning may be behind the best one: where something fits well, what fits loosely only distracts."""
 LIST_TOKENS = 400
 """Tokens of them at most."""
@@ -38,9 +39,13 @@ class Candidate(NamedTuple):
 
     store: LearningStore
     learning: Learning
-    value: float
-    """Relevance, lifted for what stands."""
+    relevance: float
     stands: bool
+
+    @property
+    def value(self) -> float:
+        """Return the relevance, lifted for what stands."""
+        return self.relevance + (STANDING_LIFT if self.stands else 0.0)
 
     def line_among(self, lines: Collection[Line]) -> Line:
         """Return the line of the context in which it is shown, given those that there are."""
@@ -56,38 +61,38 @@ class LeftOut(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The learnings to show, and those that fell below the bar or out of the list."""
+    """The learnings to show, and those that fell below the bar or out of a budget."""
 
     shown: Recalled
     left_out: tuple[LeftOut, ...] = ()
+    ranking: tuple[ItemRef, ...] = ()
+    """The learnings of the list, best first."""
 
 
 def select_learnings(stores: Sequence[LearningStore], found: Mapping[str, Sequence[Learning]]) -> Selection:
     """Choose what is shown: the best of all stores in one list, and beside it what is shown always."""
     shown: Recalled = {}
     candidates: list[Candidate] = []
+    always: list[Learning] = []
     for store in stores:
         learnings = list(found.get(store.name, ()))
         if not store.in_list:
             shown[store.name] = _oldest_first(learnings) if store.standing is Standing.ALWAYS else learnings
             continue
-        always = [learning for learning in learnings if store.standing_of(learning) is Standing.ALWAYS]
-        shown[store.name] = _newest_within(ALWAYS_TOKENS, always)
-        candidates += _make_candidates(store, [learning for learning in learnings if learning not in always])
+        standing = [(learning, store.standing_of(learning)) for learning in learnings]
+        own = [learning for learning, stands in standing if stands is Standing.ALWAYS]
+        shown[store.name] = _newest_within(ALWAYS_TOKENS, own)
+        always += own
+        candidates += _make_candidates(store, [each for each in standing if each[1] is not Standing.ALWAYS])
     ranked = sorted(candidates, key=lambda each: ranking_key(each.learning, relevance=each.value), reverse=True)
-    bar = 0.0 if _all_fit(stores, found) else _find_bar(ranked)
-    above = [each for each in ranked if each.value >= bar]
+    above = ranked if _all_fit(stores, found) else _take_near(ranked)
     chosen = _choose(above)
-    texts = [count_tokens(each.learning.text) for each in chosen]
-    left = LIST_TOKENS - LINE_TOKENS * len({each.line_among(()) for each in chosen})
-    for each, tokens in zip(chosen, share_tokens(texts, left), strict=True):
-        shown[each.store.name].append(shorten_learning(each.store, each.learning, tokens))
-    left_out = [
-        LeftOut(each.learning, "beyond the list" if each in above else "below the bar")
-        for each in ranked
-        if each not in chosen
-    ]
-    return Selection({name: learnings for name, learnings in shown.items() if learnings}, tuple(left_out))
+    for each, learning in zip(chosen, _cut_long(chosen), strict=True):
+        shown[each.store.name].append(learning)
+    near = [each.learning for each in above]
+    left_out = _leave_out([*always, *(each.learning for each in ranked)], [*always, *near], shown)
+    ranking = tuple(each.learning.ref for each in chosen)
+    return Selection({name: learnings for name, learnings in shown.items() if learnings}, left_out, ranking)
 
 
 def share_tokens(wanted: Sequence[int], budget: int) -> list[int]:
@@ -99,23 +104,46 @@ def share_tokens(wanted: Sequence[int], budget: int) -> list[int]:
     return shares
 
 
-def _make_candidates(store: LearningStore, learnings: Sequence[Learning]) -> list[Candidate]:
+def _cut_long(chosen: Sequence[Candidate]) -> list[Learning]:
+    """Return the chosen learnings; of long ones, as much as the budget has room for."""
+    texts = [count_tokens(each.learning.text) for each in chosen]
+    left = LIST_TOKENS - LINE_TOKENS * len({each.line_among(()) for each in chosen})
+    shares = share_tokens(texts, left)
+    return [shorten_learning(each.store, each.learning, tokens) for each, tokens in zip(chosen, shares, strict=True)]
+
+
+def _leave_out(found: Sequence[Learning], near: Sequence[Learning], shown: Recalled) -> tuple[LeftOut, ...]:
+    """Return what was found and is not shown, with the reason."""
+    shown_refs = {learning.ref for learnings in shown.values() for learning in learnings}
+    near_refs = {learning.ref for learning in near}
+    return tuple(
+        LeftOut(learning, "beyond the list" if learning.ref in near_refs else "below the bar")
+        for learning in found
+        if learning.ref not in shown_refs
+    )
+
+
+def _make_candidates(store: LearningStore, learnings: Sequence[tuple[Learning, Standing]]) -> list[Candidate]:
     """Return what competes; where a store has no scores, the rank of the line in it stands for the relevance."""
     candidates = []
     ranks: dict[str, int] = {}
-    for learning in learnings:
+    for learning, standing in learnings:
         rank = ranks.setdefault(store.lines_of(learning)[0], len(ranks))
         by_rank = max(1 - rank * RANK_STEP, BAR)
         relevance = by_rank if learning.relevance is None else learning.relevance
-        stands = store.standing_of(learning) is Standing.LOWER
-        candidates.append(Candidate(store, learning, relevance + (STANDING_LIFT if stands else 0.0), stands))
+        candidates.append(Candidate(store, learning, relevance, standing is Standing.LOWER))
     return candidates
 
 
-def _find_bar(ranked: Sequence[Candidate]) -> float:
-    """Return the relevance from which learnings are shown."""
+def _take_near(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Return what is above the bar, and not far behind the best.
+
+    Nothing stands alone: if no learning reaches the bar by itself, the question is about something else.
+    """
+    if all(each.relevance < BAR for each in ranked):
+        return []
     best = max((each.value for each in ranked if each.learning.relevance is not None), default=0.0)
-    return max(BAR, best - LARGEST_GAP)
+    return [each for each in ranked if each.value >= max(BAR, best - LARGEST_GAP)]
 
 
 def _choose(ranked: Sequence[Candidate]) -> list[Candidate]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.messages import AnyMessage
@@ -35,7 +36,15 @@ from langgraph_learning.core.speakers import Arrivals, find_latest
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line, message_text, message_time
 from langgraph_learning.errors import Misconfigured
-from langgraph_learning.stores.ranking import CANDIDATES, OVERFETCH, rank_learnings, read_found, search_active
+from langgraph_learning.stores.ranking import (
+    ALL_TEXTS,
+    CANDIDATES,
+    FIRST_TEXT,
+    OVERFETCH,
+    rank_learnings,
+    read_found,
+    search_active,
+)
 from langgraph_learning.stores.rendering import load_prompt, render_bullet
 
 ECHO = 0.34
@@ -326,11 +335,16 @@ class LearningStore:
 
     def rank(self, items: Iterable[Item], namespaces: Sequence[Namespace], request: Request) -> list[Learning]:
         """Return the learnings worth showing: valid now, one per subject, most relevant or newest first."""
-        found = read_found(items, namespaces, request.scale)
+        found = read_found(items, namespaces, request.scale, partial(self._texts_for, request))
         valid = [learning for learning in found if learning.is_valid(request.now)]
         # An extraction updates what is known in the namespace of its edit, so there nothing hides what others know.
         best = rank_learnings(valid, self._subject_by_owner if request.for_extraction else self.subject)
         return best if self.in_list and not request.for_extraction else best[: self.limit]
+
+    def _texts_for(self, request: Request, learning: Learning) -> slice:
+        """Return the query texts by which a learning is near: what stands would come back in every turn by both."""
+        stands = not request.for_extraction and self.standing_of(learning) is Standing.LOWER
+        return FIRST_TEXT if stands else ALL_TEXTS
 
     def _subject_by_owner(self, learning: Learning) -> str:
         return "/".join((*learning.namespace, self.subject(learning)))
@@ -352,7 +366,6 @@ class LearningStore:
         always = [search_active(namespaces, limit=CANDIDATES, standing=Standing.ALWAYS)] if stands else []
         if not query:
             return always
-        # What stands is found by the question alone: else it would come back in every turn.
         lower = [search_active(namespaces, query, limit=CANDIDATES, standing=Standing.LOWER)] if stands else []
         return [*lower, search_active(namespaces, query, exchange, limit=CANDIDATES), *always]
 

@@ -13,7 +13,14 @@ from langgraph_learning.core.scopes import Caller, ItemRef, Namespace
 from langgraph_learning.core.text import escape_line, normalize, plain_words
 from langgraph_learning.core.words import informative_words
 from langgraph_learning.stores.base import LearningStore, Request
-from langgraph_learning.stores.ranking import CANDIDATES, rank_learnings, ranking_key, read_found, search_active
+from langgraph_learning.stores.ranking import (
+    CANDIDATES,
+    SECOND_TEXT,
+    rank_learnings,
+    ranking_key,
+    read_found,
+    search_active,
+)
 from langgraph_learning.stores.rendering import render_provenance
 
 DIRECTORY_SIZE = 60
@@ -152,7 +159,7 @@ class EntityMemory(LearningStore):
         The question alone does not find them: it may call the entity by another name than the statement does.
         """
         items = yield from search_active(namespaces, ", ".join(names.values()), request.query, limit=CANDIDATES)
-        about = read_found(items, namespaces, request.scale, texts=slice(1, 2))
+        about = read_found(items, namespaces, request.scale, lambda learning: SECOND_TEXT)
         valid = [learning for learning in about if learning.is_valid(request.now)]
         return rank_learnings(valid, self.subject)
 

@@ -8,7 +8,7 @@ from langgraph.store.base import Item, SearchOp
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.learning import Learning, Status, Votes, add_votes, read_learnings
 from langgraph_learning.core.policy import Standing
-from langgraph_learning.core.relevance import EXCHANGE_PENALTY, Scale, relevance_of
+from langgraph_learning.core.relevance import Scale, relevance_of
 from langgraph_learning.core.scopes import ItemRef, Namespace
 from langgraph_learning.core.store_protocol import FurtherQuery, MultiSearchOp, scores_of
 
@@ -16,6 +16,10 @@ OVERFETCH = 3
 """Factor by which more items are read than shown: the store knows neither validity, nor subjects, nor votes."""
 CANDIDATES = 24
 """Learnings of a namespace that compete to be shown at most."""
+ALL_TEXTS, FIRST_TEXT, SECOND_TEXT = slice(None), slice(0, 1), slice(1, 2)
+"""Which of the query texts of a search count."""
+EXCHANGE_BEHIND = 0.06
+"""Score by which a store ranks what the exchange before finds behind what the question finds."""
 SAME_RELEVANCE = 0.02
 """Difference below which two learnings are equally relevant, so that votes and dates decide."""
 
@@ -36,7 +40,7 @@ def search_active(
     filter = {"status": Status.ACTIVE.value}
     filter |= {"kind": kind} if kind else {}
     filter |= {"standing": standing.value} if standing else {}
-    further = (FurtherQuery(exchange, EXCHANGE_PENALTY),) if query and exchange else ()
+    further = (FurtherQuery(exchange, EXCHANGE_BEHIND),) if query and exchange else ()
     ops = [
         MultiSearchOp(namespace, filter, limit=limit, query=query, further=further)
         if further
@@ -47,18 +51,21 @@ def search_active(
 
 
 def read_found(
-    items: Iterable[Item], namespaces: Sequence[Namespace], scale: Scale, texts: slice = slice(None)
+    items: Iterable[Item],
+    namespaces: Sequence[Namespace],
+    scale: Scale,
+    texts_for: Callable[[Learning], slice] = lambda learning: ALL_TEXTS,
 ) -> list[Learning]:
     """Return the learnings of found items with their relevance, each as it was found first.
 
-    texts: the query texts that count for their relevance.
+    texts_for: returns which of the query texts count for the relevance of a learning.
     """
     found: dict[ItemRef, Learning] = {}
     for item in items:
         if (item.namespace, item.key) in found:
             continue
-        relevance = relevance_of(scores_of(item)[texts], scale)
         for learning in read_learnings([item], namespaces):
+            relevance = relevance_of(scores_of(item)[texts_for(learning)], scale)
             found[learning.ref] = learning.model_copy(update={"relevance": relevance})
     return list(found.values())
 

@@ -4,7 +4,15 @@ import pytest
 from langgraph.store.memory import InMemoryStore
 
 from langgraph_learning.core.flow import adrive, drive
-from langgraph_learning.core.relevance import BAR, MINILM_SCALE, Scale, ScaleReader, measure_scale, relevance_of
+from langgraph_learning.core.relevance import (
+    BAR,
+    MINILM_SCALE,
+    TEXT_PENALTY,
+    Scale,
+    ScaleReader,
+    measure_scale,
+    relevance_of,
+)
 from langgraph_learning.core.store_protocol import Scores
 from langgraph_learning.embeddings import LocalEmbeddings
 from langgraph_learning.testing import HashEmbeddings
@@ -40,6 +48,14 @@ def test_a_name_or_code_of_the_question_passes_the_bar():
     assert BAR < relevance_of([long], SCALE) < relevance_of([short], SCALE) <= 1
     assert BAR > relevance_of([scores(0.1, words=0.1, exact=True)], SCALE)
     assert BAR > relevance_of([scores(0.1), short], SCALE)
+
+
+def test_a_near_text_counts_for_a_little_less_than_a_near_cue():
+    """A text may be about the same thing and not matter; a cue says when it does."""
+    text, cue = Scores(0.4, 0.0, False, "text"), Scores(0.4, 0.0, False, "cues[*].1")
+
+    assert TEXT_PENALTY == pytest.approx(relevance_of([cue], SCALE) - relevance_of([text], SCALE))
+    assert 0 == relevance_of([Scores(0.1, 0.0, False, "text")], SCALE)
 
 
 def test_without_an_embedding_model_the_words_count():

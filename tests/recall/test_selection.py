@@ -10,6 +10,7 @@ from langgraph_learning.core.learning import Channel, Learning, ReviewDecision, 
 from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.scopes import Caller, Scope
 from langgraph_learning.core.transcript import count_tokens
+from langgraph_learning.recall.recall import recall_event
 from langgraph_learning.recall.selection import LIST_TOKENS, Selection, select_learnings, share_tokens
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -61,11 +62,11 @@ def test_what_has_little_to_do_with_the_question_is_not_shown():
 
 def test_the_best_of_all_stores_share_one_list():
     """Six lines at most are near to the question, whichever store they are of."""
-    found = [learning(store, f"{store.name}{n}", 0.95 - n / 20) for store in (MEMORY, KNOWLEDGE) for n in range(10)]
+    found = [learning(store, f"{store.name}{n}", 0.95 - n / 50) for store in (MEMORY, KNOWLEDGE) for n in range(10)]
     selection = select(*found)
 
     assert {f"{name}{n}" for name in ("user_memory", "learned_knowledge") for n in range(3)} == keys(selection)
-    assert 10 == sum(reason == "beyond the list" for _, reason in selection.left_out)
+    assert 14 == sum(reason == "beyond the list" for _, reason in selection.left_out)
 
 
 def test_what_is_far_behind_the_best_is_left_out():
@@ -100,7 +101,16 @@ def test_standing_is_a_lower_bar_for_a_users_own_words(channel, decisions, shown
     """What a tool or a document says stands only if a person approved it."""
     rule = learning(KNOWLEDGE, "rule", 0.35, channel=channel, decisions=decisions, standing=Standing.LOWER)
 
-    assert shown == ("rule" in keys(select(rule)))
+    assert shown == ("rule" in keys(select(rule, learning(MEMORY, "near", 0.5))))
+
+
+def test_what_stands_is_shown_only_beside_something_near():
+    """A question to which nothing is near by itself is about something else."""
+    rules = [learning(KNOWLEDGE, f"r{n}", 0.4, standing=Standing.LOWER) for n in range(3)]
+
+    assert set() == keys(select(*rules, learning(MEMORY, "far", 0.44)))
+    assert {"r0", "r1", "r2", "near"} == keys(select(*rules, learning(MEMORY, "near", 0.46)))
+    assert {"r0", "r1", "r2", "r3"} == keys(select(*rules, learning(KNOWLEDGE, "r3", 0.46, standing=Standing.LOWER)))
 
 
 def test_what_stands_has_a_place_beside_what_is_near():
@@ -122,6 +132,20 @@ def test_a_users_own_wishes_are_shown_whatever_the_question():
     assert {each.key for each in many[-10:]} == keys(select(*many))
 
 
+def test_the_stream_tells_the_order_of_the_list_and_what_has_no_room():
+    """What stands comes before what is nearer by itself, and what is shown always comes last."""
+    wish = {"standing": Standing.ALWAYS}
+    wishes = [learning(MEMORY, f"w{n:02}", None, "Wants answers that have a summary first", **wish) for n in range(40)]
+    rule = learning(KNOWLEDGE, "rule", 0.6, standing=Standing.LOWER)
+    event = recall_event(select(*wishes, learning(MEMORY, "a", 0.7), rule), texts=False)
+
+    assert ["rule", "a"] == [each["key"] for each in event["recalled"][:2]]
+    assert [*range(1, 13)] == [each["rank"] for each in event["recalled"]]
+    assert {f"w{n:02}" for n in range(30)} == {
+        each["key"] for each in event["left_out"] if each["reason"] == "beyond the list"
+    }
+
+
 def test_nobody_elses_wishes_are_shown_always():
     """One person's taste, noted for a team, has no lower bar."""
     assert set() == keys(select(learning(KNOWLEDGE, "w", 0.0, standing=Standing.ALWAYS)))
@@ -132,6 +156,7 @@ def test_a_whole_store_can_stand():
     rules = LearnedKnowledge(name="rules", scope=Scope.TEAM, standing=Standing.LOWER)
     always = LearnedKnowledge(name="always", scope=Scope.TEAM, standing=Standing.ALWAYS)
     found = {store.name: [learning(store, f"{store.name}{n}", 0.35) for n in range(30)] for store in (rules, always)}
+    found["rules"].append(learning(rules, "near", 0.5))
     shown = select_learnings([rules, always], found).shown
 
     assert {"rules": 8, "always": 30} == {name: len(learnings) for name, learnings in shown.items()}

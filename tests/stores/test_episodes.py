@@ -162,7 +162,7 @@ def test_what_lies_between_is_marked(store: BaseStore):
     learning = keeper(store, limit=2)
     filler = [f"filler {n}" for n in range(4)]
     Talk(learning, "a", *"abcdef").says("kiln one", *filler, "kiln two")
-    block = shown(learning, "kiln")
+    block = shown(learning, "kiln one, kiln two")
 
     assert 1 == block.count("\n- ")
     assert block.index("kiln one") < block.index("\n  […]\n") < block.index("kiln two")
