@@ -106,27 +106,24 @@ class LearningMachine(Facade):
         small_model: BaseChatModel | str | None = None,
     ) -> None:
         _check_settings(stores, context_budget, extraction_budget)
-        if store_timeout is not None and store_timeout <= 0:
-            raise Misconfigured("store_timeout is a number of seconds above zero, or None.")
-        _check_limits(extraction_timeout, extraction_max_tokens)
+        _check_limits(store_timeout, extraction_timeout, extraction_max_tokens)
         super().__init__(self._require_store)
         self.stores = tuple(stores)
         self.store = store
         self._schedule = schedule or Schedule()
         if learn == "queue" and store is not None:
             require_database(store)
-        chat_model = init_chat_model(model) if isinstance(model, str) else model
         make_context_reader(context_from)  # raises for a function that takes neither one argument nor two
         self._loop = Loop(
             self.stores,
             Extraction(
                 self.stores,
-                chat_model,
+                _load_model(model),
                 extraction,
                 extraction_budget,
                 extraction_timeout,
                 extraction_max_tokens,
-                init_chat_model(small_model) if isinstance(small_model, str) else small_model,
+                _load_model(small_model),
             ),
             store=store,
             context_from=context_from,
@@ -591,7 +588,13 @@ def _check_scale(scale: tuple[float, float] | None) -> Scale | None:
     return Scale(*scale) if scale else None
 
 
-def _check_limits(timeout: float | None, max_tokens: int | None) -> None:
+def _load_model(model: BaseChatModel | str | None) -> BaseChatModel | None:
+    return init_chat_model(model) if isinstance(model, str) else model
+
+
+def _check_limits(store_timeout: float | None, timeout: float | None, max_tokens: int | None) -> None:
+    if store_timeout is not None and store_timeout <= 0:
+        raise Misconfigured("store_timeout is a number of seconds above zero, or None.")
     if timeout is not None and not timeout > 0:
         raise Misconfigured(f"extraction_timeout is in seconds, above zero, or None for no limit; not {timeout!r}.")
     if max_tokens is not None and not max_tokens > 0:

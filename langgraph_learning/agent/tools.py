@@ -404,5 +404,5 @@ def _describe_reach(saved: Learning, store: LearningStore) -> str:
     if saved.scope.name == (saved.audience or store.scope.name):
         return ""
     if saved.sources[-1].channel != "user":
-        return " For this user only: others see what the user said in their own words."
+        return " For this user only: what others are shown, a user has to have said in their own words."
     return " For this user only, until it is approved for all or others say the same."

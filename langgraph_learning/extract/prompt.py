@@ -21,7 +21,7 @@ PROMPT, QUESTION, CHOICE, VOICES = (
 chooses its audience; and how a statement of others is said again, if a learning store counts who says it."""
 
 _READERS = {
-    Scope.THREAD: "this session",
+    Scope.THREAD: "this session alone",
     Scope.USER: "this user alone",
     Scope.TEAM: "everybody in the team",
     Scope.AGENT: "all users of this agent",

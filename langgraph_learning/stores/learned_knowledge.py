@@ -49,7 +49,7 @@ class LearnedKnowledge(LearningStore):
     """
 
     name = "learned_knowledge"
-    title = "What worked before"
+    title = "What worked before, priorities and house rules"
     records = (Insight,)
 
     def __init__(self, *, retrievers: Sequence[BaseRetriever] = (), **options: Any) -> None:
