@@ -21,7 +21,7 @@ from langgraph_learning.extract.attribution import Words, foreign_text, read_wor
 from langgraph_learning.extract.conversation import lines_before, messages_before
 from langgraph_learning.extract.cursor import Unread
 from langgraph_learning.extract.failures import blames_input
-from langgraph_learning.extract.forgotten import drop_forgotten, forget_and_replace, without_forgotten
+from langgraph_learning.extract.forgotten import drop_asked, drop_forgotten, forget_and_replace, without_forgotten
 from langgraph_learning.extract.known import Background, nearest_candidates
 from langgraph_learning.extract.metrics import DroppedEdit, ExtractionMetrics
 from langgraph_learning.extract.prompt import render_prompt
@@ -112,7 +112,11 @@ class ChunkReader:
             yield from self._correct(material, question, answer, checked, model, left)
         background = material.background
         checked.edits = drop_forgotten(
-            checked.edits, question.lines, background.closed, background.forgotten, material.turn
+            drop_asked(checked.edits, question.lines),
+            question.lines,
+            background.closed,
+            background.forgotten,
+            material.turn,
         )
         return checked
 

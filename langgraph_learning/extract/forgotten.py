@@ -3,19 +3,30 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import takewhile
+from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
-from langgraph_learning.core.learning import Learning, Status
+from langgraph_learning.core.flow import Flow
+from langgraph_learning.core.learning import Learning, Source, Status, messages_of
 from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.records import Edit
+from langgraph_learning.core.repository import all_in
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.similarity.fingerprints import are_same, fingerprint_statement, is_recognized
+from langgraph_learning.core.similarity.forms import statement_words
 from langgraph_learning.core.similarity.rules import are_equivalent
-from langgraph_learning.core.similarity.support import asks_to_forget, carries
+from langgraph_learning.core.similarity.support import (
+    asks_to_forget,
+    carries,
+    find_forgettings,
+    mentions,
+    names_statement,
+)
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line, message_text
-from langgraph_learning.stores.base import Turn
+from langgraph_learning.stores.base import ECHO, LearningStore, Turn
 from langgraph_learning.update.marks import Forgotten
 
 
@@ -53,6 +64,99 @@ def drop_forgotten(
         return not has_ended and not forgotten.holds_learning(learning)
 
     return [_without_cues(edit, forgotten, forgotten_now) for edit in edits if is_wanted(edit)]
+
+
+def drop_asked(edits: Sequence[Edit], lines: Sequence[Line]) -> list[Edit]:
+    """Leave out edits of what the user asks to forget in the same lines or later ones, before it was ever learnt."""
+    requests = _find_requests(lines)
+    positions = {line.id: number for number, line in enumerate(lines)}
+
+    def is_asked(edit: Edit) -> bool:
+        position = positions.get(edit.source.messages[0], len(lines))
+        return any(
+            position <= request.position
+            and (names_statement(request.asked, edit.learning().text) or position == request.means)
+            for request in requests
+        )
+
+    return [edit for edit in edits if edit.record is None or not is_asked(edit)]
+
+
+def lines_to_keep(lines: Sequence[Line]) -> list[Line]:
+    """Leave out the lines in which the user asks to forget something, those that say it, and the answers to both."""
+    requests = _find_requests(lines)
+    kept = []
+    is_left_out = False
+    for position, line in enumerate(lines):
+        says_it = any(
+            position < request.position and names_statement(request.asked, message_text(line.message))
+            for request in requests
+        )
+        if line.channel == "user":
+            is_left_out = says_it or any(position in (request.position, request.means) for request in requests)
+        if not (is_left_out or says_it):
+            kept.append(line)
+    return kept
+
+
+def forget_messages(stores: Sequence[LearningStore], turn: Turn, lines: Sequence[Line]) -> Flow[list[Edit]]:
+    """Return edits that forget the stored messages of the user that a request names, although nothing known does."""
+    requests = _find_requests(lines)
+    verbatim = [store for store in stores if store.verbatim]
+    if not requests or not verbatim:
+        return []
+    stored = yield from all_in([turn.caller.namespace(store.scope, store.name) for store in verbatim])
+    edits = []
+    for request in requests:
+        line = lines[request.position]
+        meant = _meant_messages(turn, line, request, stored)
+        answers = {key for message in meant for key in message.data.get("followed_by") or ()}
+        echoes = [one for one in stored if one.key in answers and _answers_request(one, request)]
+        source = Source(
+            channel="user", user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,)
+        )
+        edits += [
+            Edit(found.kind, None, found, source, found.namespace, f"{line.id}-{found.key}", turn.said_at)
+            for found in (*meant, *echoes)
+        ]
+    return edits
+
+
+def _meant_messages(turn: Turn, line: Line, request: "_Request", stored: Sequence[Learning]) -> list[Learning]:
+    """Return the stored messages that a request names; for "forget that", the one before it in the thread."""
+    if statement_words(request.asked):
+        return [message for message in stored if names_statement(request.asked, message.text)]
+    earlier = list(takewhile(lambda message: message is not line.message, turn.messages))
+    said = [message.id for message in earlier if isinstance(message, HumanMessage)]
+    return [message for message in stored if said and (turn.caller.thread, said[-1]) in messages_of(message.sources)]
+
+
+def _answers_request(answer: Learning, request: "_Request") -> bool:
+    return not statement_words(request.asked) or mentions(answer.text, request.asked, ECHO)
+
+
+class _Request(NamedTuple):
+    """A request to forget something."""
+
+    position: int
+    """Position of its line."""
+    asked: str
+    """What is to be forgotten; an empty text for "forget that"."""
+    means: int | None
+    """Position of the line that "forget that" means: of what the user said just before."""
+
+
+def _find_requests(lines: Sequence[Line]) -> list[_Request]:
+    found: list[_Request] = []
+    before: int | None = None
+    for position, line in enumerate(lines):
+        if line.channel != "user" or line.other:
+            continue
+        for asked in find_forgettings(split_message(message_text(line.message)).own):
+            is_named = bool(statement_words(asked))
+            found.append(_Request(position, asked, None if is_named else before))
+        before = position
+    return found
 
 
 def without_forgotten(

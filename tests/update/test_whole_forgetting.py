@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import MessagesState
 from langgraph.store.memory import InMemoryStore
-from people import ALEX, edit, edits, learner, machine, observation, prompt, said, thread
+from people import ALEX, NOTHING, edit, edits, learner, machine, observation, prompt, said, thread
 
 from langgraph_learning import BehavioralFeedback, Episodes, Mode, Scope, SessionContext, UserMemory
 from langgraph_learning.core.keys import FORGOTTEN
@@ -291,3 +291,40 @@ def test_an_agent_saves_nothing_of_a_turn_off_the_record(postgres_store: HybridP
         agent.invoke(said("Off the record: I look for another job"), context=ALEX)
 
     assert [] == learning.learnings(ALEX)
+
+
+@pytest.mark.parametrize("request_", ["Forget that I have epilepsy.", "Please forget that."])
+def test_what_is_forgotten_before_it_was_learnt_is_not_learnt(postgres_store: HybridPostgresStore, request_: str):
+    """Both messages come to one extraction, which notes the first all the same."""
+    extracted = edits(observation("Has epilepsy"), observation("Likes tea", 3))
+    learning = machine([extracted], [UserMemory(), Episodes()], store=postgres_store)
+    learning.learn([("user", "I have epilepsy"), ("ai", "Noted."), ("user", f"{request_} I like tea.")], ALEX)
+
+    assert ["Likes tea"] == [found.text for found in learning.learnings(ALEX)]
+
+
+@pytest.mark.parametrize("request_", ["Forget that I have epilepsy.", "Please forget that."])
+def test_stored_messages_are_forgotten_although_nothing_else_is_known(
+    postgres_store: HybridPostgresStore, request_: str
+):
+    """The extraction made nothing of them, so no line of its prompt can be forgotten."""
+    learning = machine([NOTHING, NOTHING, NOTHING], [UserMemory(), Episodes()], store=postgres_store)
+    graph = learning.wrap(
+        lambda state: {"messages": [AIMessage("With epilepsy? I see.")]}, checkpointer=InMemorySaver()
+    )
+    for text in ("The weather is fine", "I have epilepsy", request_):
+        graph.invoke(said(text), thread("a"), context=ALEX)
+
+    kept = str([found.text for found in learning.learnings(ALEX) if "agent" not in found.text[:5]])
+    assert "The weather is fine" in kept
+    assert "I have epilepsy" not in kept
+    assert "orget" not in kept
+
+
+def test_who_forgets_their_keys_is_not_forgotten():
+    """A statement about forgetting is no request."""
+    talk = Talk([edits(observation("Always forgets the keys"))], ["Again?"])
+    talk.say("I always forget my keys")
+
+    assert "Always forgets the keys" in [found.text for found in talk.machine.learnings(ALEX)]
+    assert "I always forget my keys" in talk.messages

@@ -44,7 +44,9 @@ IMPLICIT_NEGATIONS = _load_words("implicit_negations")
 CLOSED_WORDS = _load_words("closed")
 REPORTING_WORDS = frozenset(word for words in _LEXICON["reporting"].values() for word in words.split())
 RELATIVE_DATES = {name: tuple(words.split()) for name, words in _LEXICON["relative_dates"].items()}
-KEEP_PATTERN, FORGET_PATTERN, END_PATTERN = (words.replace("\n", "") for words in _LEXICON["endings"].values())
+KEEP_PATTERN, FORGET_PATTERN, DELETE_PATTERN, END_PATTERN = (
+    words.replace("\n", "") for words in _LEXICON["endings"].values()
+)
 MARK_PATTERNS = {name: words.replace("\n", "") for name, words in _LEXICON["marks"].items()}
 LIGHT_WORDS = frozenset(_LEXICON["light"]["words"].split())
 LIGHT_CHARACTERS = tuple(_LEXICON["light"]["unspaced"].split())

@@ -7,6 +7,7 @@ from langgraph_learning.core.similarity.agreement import agrees
 from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, is_date_word, means_date
 from langgraph_learning.core.similarity.forms import match_words, statement_words
 from langgraph_learning.core.similarity.lexicon import (
+    DELETE_PATTERN,
     END_PATTERN,
     FORGET_PATTERN,
     KEEP_PATTERN,
@@ -18,13 +19,20 @@ from langgraph_learning.core.text import SENTENCE_END, contradicts, plain_words,
 _UNSPACED_NEGATION = re.compile(
     "[不没沒無无未别別勿非]|ない|なし|ません|ぬ(?!\\w)|ず(?!\\w)|금지|않|못|없|안 |ไม่|नहीं|मत |ليس|لا "
 )
-_ENDING = re.compile(rf"(?<!\w)(?:{FORGET_PATTERN})(?!\w)|(?<!\w)(?:{END_PATTERN})(?!\w)", re.IGNORECASE)
+
+
+def _compile_requests(*patterns: str) -> re.Pattern[str]:
+    """Return the pattern of any of these words; where a script has no spaces, words have no boundaries."""
+    words = "|".join(patterns)
+    unspaced = "|".join(word for word in words.split("|") if word and word[0] > "\u0590")
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)|{unspaced}", re.IGNORECASE)
+
+
 _KEEPING = re.compile(KEEP_PATTERN, re.IGNORECASE)
-_FORGETTING = re.compile(rf"(?<!\w)(?:{FORGET_PATTERN})(?!\w)", re.IGNORECASE)
-_UNSPACED_FORGETTING = re.compile("|".join(word for word in FORGET_PATTERN.split("|") if word and word[0] > "\u0590"))
-_UNSPACED_ENDING = re.compile(
-    "|".join(word for word in (*FORGET_PATTERN.split("|"), *END_PATTERN.split("|")) if word and word[0] > "\u0590")
-)
+_FORGETTING = _compile_requests(FORGET_PATTERN)
+_DELETING = _compile_requests(FORGET_PATTERN, DELETE_PATTERN)
+_ENDING = _compile_requests(FORGET_PATTERN, DELETE_PATTERN, END_PATTERN)
+_CLAUSE_END = re.compile(r"[.!?;,]\s+|[。！？；，、،؛؟\n]")
 MOSTLY = 0.75
 """Share of a statement's words in a text from which a negation in one of them alone makes them opposites."""
 _OPPOSITE_STEMS = tuple(tuple(frozenset(word for word in side if len(word) > 2) for side in line) for line in OPPOSITES)
@@ -59,15 +67,33 @@ def mentions(text: str, statement: str, share: float = 0.5) -> bool:
 
 def asks_to_forget(text: str) -> bool:
     """Return True if a text asks to forget something. "Don't forget" asks for the contrary."""
-    rest = _KEEPING.sub(" ", text.replace("\u2019", "'"))
-    return bool(_FORGETTING.search(rest) or _UNSPACED_FORGETTING.search(rest))
+    return bool(_DELETING.search(_without_keeping(text)))
+
+
+def find_forgettings(text: str) -> list[str]:
+    """Return what a text asks to forget, without the word that asks for it; an empty text for "forget that"."""
+    clauses = [clause for clause in _CLAUSE_END.split(_without_keeping(text)) if _FORGETTING.search(clause)]
+    return [_FORGETTING.sub(" ", clause) for clause in clauses]
+
+
+def names_statement(request: str, statement: str) -> bool:
+    """Return True if a request to forget names a statement: all of it, or all that it asks for is in it."""
+    asked, stated = statement_words(request), statement_words(statement)
+    shared = match_words(asked, tokenize(statement))
+    covered = match_words(stated, tokenize(request))
+    if len(shared) * 2 < len(asked) or not shared:
+        return False
+    return len(shared) >= MOSTLY * len(asked) or len(covered) >= MOSTLY * len(stated)
+
+
+def _without_keeping(text: str) -> str:
+    return _KEEPING.sub(" ", text.replace("\u2019", "'"))
 
 
 def asks_to_end(text: str, statement: str) -> bool:
     """Return True if a sentence of the text asks to forget what a statement is about, or says that it has ended."""
     return any(
-        mentions(sentence, statement, 0.2)
-        and (_ENDING.search(sentence) or _UNSPACED_ENDING.search(sentence) or denies(sentence, statement))
+        mentions(sentence, statement, 0.2) and (_ENDING.search(sentence) or denies(sentence, statement))
         for sentence in SENTENCE_END.split(text)
     )
 
