@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from langgraph_learning.cli.application import Application
 from langgraph_learning.cli.printing import print_error, print_learnings, print_note
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.scopes import LearningContext
+from langgraph_learning.core.speakers import Arrivals, read_times
+from langgraph_learning.core.transcript import parse_time
 from langgraph_learning.errors import LearningError, Misconfigured
 from langgraph_learning.stores.base import Turn
 
@@ -62,7 +65,8 @@ def _read_line(line: str, defaults: LearningContext) -> Turn:
 def read_threads(url: str, defaults: LearningContext) -> Conversations:
     """Read the threads of the checkpointer in a database, as they are now.
 
-    The user of a thread is the one that the metadata of its checkpoint names, or else the default.
+    The user of a thread is the one that the metadata of its checkpoint names, or else the default. It was held when its
+    last checkpoint was saved.
     """
     turns, problems = [], []
     with _open_saver(url) as saver:
@@ -76,8 +80,11 @@ def read_threads(url: str, defaults: LearningContext) -> Conversations:
             if owner is None:
                 problems.append(f"thread {thread}: it does not say whose it is; name the user with --user")
                 continue
-            context = defaults.model_copy(update={"user_id": owner})
-            turns.append(make_turn(messages, context, thread, datetime.now(UTC)))
+            said_at = parse_time(checkpoint.checkpoint["ts"])
+            context = defaults.model_copy(update={"user_id": owner, "now": defaults.now or said_at})
+            times = read_times(checkpoint.checkpoint["channel_values"].get("learning_times"))
+            turn = make_turn(messages, context, thread, datetime.now(UTC))
+            turns.append(replace(turn, arrivals=Arrivals(times=times)))
     return Conversations(turns, problems)
 
 

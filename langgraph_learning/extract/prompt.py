@@ -47,16 +47,6 @@ def render_prompt(
     closed: learnings that must not be learnt again.
     saved: what the agent's tools have saved in these messages.
     """
-    # A profile's list of fields tempts small models to fill in a form: it comes last.
-    ordered = sorted(stores, key=lambda store: store.standing is Standing.ALWAYS)
-    names = name_kinds(stores)
-    kinds = "\n\n".join(
-        f"{_heading(store, [name for name, kind in names.items() if kind.store is store])}\n{store.instructions}"
-        for store in ordered
-        if store.model_kinds
-    )
-    today = f"{turn.today:%A, %Y-%m-%d} (time zone {turn.caller.timezone})"
-    system = PROMPT.substitute(today=today, choice=_render_choice(stores), voices=_render_voices(stores), stores=kinds)
     proposed = [learning for learning in closed if _is_proposed(learning)]
     forgotten = [learning for learning in closed if not _is_proposed(learning)]
     small = budget // 16
@@ -69,7 +59,25 @@ def render_prompt(
         "conversation": [line.text for line in chunk],
     }
     rendered = "\n".join(f"<{name}>\n{chr(10).join(rows)}\n</{name}>" for name, rows in blocks.items() if rows)
-    return [SystemMessage(system), HumanMessage(f"{rendered}\n\n{QUESTION.substitute().strip()}")]
+    question = HumanMessage(f"{rendered}\n\n{QUESTION.substitute().strip()}")
+    return [SystemMessage(_render_instructions(stores, turn)), question]
+
+
+def _render_instructions(stores: Sequence[LearningStore], turn: Turn) -> str:
+    # A profile's list of fields tempts small models to fill in a form: it comes last.
+    ordered = sorted(stores, key=lambda store: store.standing is Standing.ALWAYS)
+    names = name_kinds(stores)
+    kinds = "\n\n".join(
+        f"{_heading(store, [name for name, kind in names.items() if kind.store is store])}\n{store.instructions}"
+        for store in ordered
+        if store.model_kinds
+    )
+    return PROMPT.substitute(
+        today=f"{turn.today:%A, %Y-%m-%d} (time zone {turn.caller.timezone})",
+        choice=_render_choice(stores),
+        voices=_render_voices(stores),
+        stores=kinds,
+    )
 
 
 def _heading(store: LearningStore, names: Sequence[str]) -> str:

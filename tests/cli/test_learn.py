@@ -93,6 +93,21 @@ def test_threads_of_the_checkpointer_are_learnt(learning, database_url):
     assert ["I like coffee"] == [learning.text for learning in learning.learnings(SAM)]
 
 
+def test_a_thread_is_read_on_the_day_on_which_it_was_held(learning, database_url):
+    """What was "tomorrow" then is no day of next week."""
+    from langchain.agents import create_agent
+
+    with PostgresSaver.from_conn_string(database_url) as saver:
+        agent = create_agent(echo(), [], checkpointer=saver)
+        agent.invoke(said("I move tomorrow"), {"configurable": {"thread_id": "a", "user_id": "alex"}})
+        saver.conn.execute(
+            "UPDATE checkpoints SET checkpoint = jsonb_set(checkpoint, '{ts}', '\"2023-05-01T10:00:00Z\"')"
+        )
+    run("--threads", "--yes", "--url", database_url, "--embed", "none")
+
+    assert "Today is Monday, 2023-05-01" in learner(learning).shown[0][0].text
+
+
 def test_the_authenticated_user_of_a_thread_counts_first(learning, database_url):
     """A caller of a server can put any `user_id` beside it."""
     from langchain.agents import create_agent
