@@ -102,7 +102,8 @@ _BY_MEANING = """
          WHERE text.namespace[1:cardinality(op.first)] = op.first
            AND EXISTS (SELECT FROM learning_items item
                         WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
-         ORDER BY text.meaning {distance} query.meaning LIMIT 2 * op.pool)
+         -- Of many texts about as near, the words that a few of them share with the question tell the best.
+         ORDER BY text.meaning {distance} query.meaning LIMIT 4 * op.pool)
         UNION ALL"""
 
 
