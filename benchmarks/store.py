@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import psycopg
@@ -226,33 +226,54 @@ def puts(world: World, database: Callable[[], str], count: int) -> Iterator[Figu
 
 
 def tenants(world: World, database: Callable[[], str], items: int, queries: int) -> Iterator[Figure]:
-    """Measure searches under a namespace of 1,000 items at a tenth of the items, and at all of them.
+    """Measure searches of one tenant in alternation, in three stores: a tenth of the items, all, that tenant's alone.
 
-    One tenant has a fifth of the items; a thousand tenants share the rest.
+    The tenant has a fifth of the items; a thousand other tenants share the rest. A store of the tenant's items alone is
+    the most that partitions by tenant could bring.
     """
-    url, language, index = database(), Language(), world.index()
-    flat = {**index, "ann_index_config": {"kind": "flat"}}
-    with (
-        HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid") as store,
-        HybridPostgresStore.from_conn_string(url, index=flat, search_mode="hybrid") as exact,
-    ):
-        store.setup()
-        for first, last in ((0, items // 10), (items // 10, items)):
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("DROP INDEX learning_texts_meaning")
-            start = time.perf_counter()
-            for at in range(first, last, 1000):
-                store.batch([_of_a_tenant(n, language) for n in range(at, min(at + 1000, last))])
-                draw_bar(min(at + 1000, last) - first, last - first, "filling")
-            rate = (last - first) / (time.perf_counter() - start)
-            yield Figure(f"filling to {last:,} items, without an index over vectors", f"{rate:,.0f}/s", "none")
-            start = time.perf_counter()
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("SET maintenance_work_mem = '1GB'")
-                connection.execute(store._statements("create vector index").query)
-                connection.execute("VACUUM ANALYZE")
-            yield Figure(f"index over {last:,} vectors", f"{time.perf_counter() - start:,.0f} s", "none")
-            yield from _searches_of_a_tenant(f"at {last:,} items", store, exact, language, queries)
+    language = Language()
+    held = {
+        f"{items // 10:,} items": range(items // 10),
+        f"{items:,} items": range(items),
+        f"the tenant's {items // 5:,} items alone": range(0, items, 5),
+    }
+    with ExitStack() as opened:
+        urls = {name: database() for name in held}
+        stores = {name: opened.enter_context(_hybrid_store(url, world.index())) for name, url in urls.items()}
+        for name, numbers in held.items():
+            yield from _build(
+                name, urls[name], stores[name], (_of_a_tenant(n, language) for n in numbers), len(numbers)
+            )
+        _, everything, _ = held
+        flat = world.index(ann_index_config={"kind": "flat"})
+        exact = opened.enter_context(_hybrid_store(urls[everything], flat))
+        questions = [language.question(f"tenant {n}", "mixed") for n in range(queries)]
+        prefixes = {"1,000 items": ("learnings", "large", "user", "u0"), "a fifth of all": ("learnings", "large")}
+        for what, prefix in prefixes.items():
+            yield from _searches_of_a_tenant(what, prefix, stores, questions)
+            yield _recall_of_a_tenant(what, prefix, stores[everything], exact, questions)
+
+
+def _hybrid_store(url: str, index: Any) -> AbstractContextManager[HybridPostgresStore]:
+    return HybridPostgresStore.from_conn_string(url, index=index, search_mode="hybrid")
+
+
+def _build(name: str, url: str, store: HybridPostgresStore, ops: Iterator[PutOp], count: int) -> Iterator[Figure]:
+    """Fill a store, and build its index over vectors afterwards."""
+    store.setup()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP INDEX learning_texts_meaning")
+        start = time.perf_counter()
+        for at in range(0, count, 1000):
+            store.batch(list(itertools.islice(ops, 1000)))
+            draw_bar(min(at + 1000, count), count, f"filling {name}")
+        rate = count / (time.perf_counter() - start)
+        yield Figure(f"filling {name}, without an index over vectors", f"{rate:,.0f}/s", "none")
+        start = time.perf_counter()
+        connection.execute("SET maintenance_work_mem = '1GB'")
+        connection.execute(store._statements("create vector index").query)
+        yield Figure(f"index over the vectors of {name}", f"{time.perf_counter() - start:,.0f} s", "none")
+        connection.execute("VACUUM ANALYZE")
 
 
 def _of_a_tenant(n: int, language: Language) -> PutOp:
@@ -262,19 +283,30 @@ def _of_a_tenant(n: int, language: Language) -> PutOp:
 
 
 def _searches_of_a_tenant(
-    when: str, store: HybridPostgresStore, exact: HybridPostgresStore, language: Language, queries: int
+    what: str, prefix: tuple[str, ...], stores: dict[str, HybridPostgresStore], questions: list[str]
 ) -> Iterator[Figure]:
-    questions = [language.question(f"tenant {n}", "mixed") for n in range(queries)]
-    prefixes = {"a namespace of 1,000": ("learnings", "large", "user", "u0"), "a fifth of all": ("learnings", "large")}
-    for what, prefix in prefixes.items():
+    """Compare the same searches in all stores with those in the first one."""
+    for store in stores.values():
         store.search(prefix, query="warm", limit=LIMIT)
-        (times,) = measure_in_turns([[lambda q=q, p=prefix: store.search(p, query=q, limit=LIMIT)] for q in questions])  # type: ignore[misc]
-        found = [{i.key for i in store.search(prefix, query=question, limit=LIMIT)} for question in questions]
-        truth = [{i.key for i in exact.search(prefix, query=question, limit=LIMIT)} for question in questions]
-        recall = statistics.mean(len(a & b) / len(b) for a, b in zip(found, truth, strict=True))
-        yield Figure(
-            f"hybrid search of {what}, {when}", f"{times.p50:.1f} / {times.p95:.1f} ms", f"recall {recall:.3f}"
-        )
+    turns = [
+        [lambda s=store, q=question: s.search(prefix, query=q, limit=LIMIT) for store in stores.values()]  # type: ignore[misc]
+        for question in questions
+    ]
+    measured = measure_in_turns(turns)
+    for name, times in zip(stores, measured, strict=True):
+        ratio = f"{times.p50 / measured[0].p50:.1f} x the first"
+        yield Figure(f"hybrid search of {what} among {name}", f"{times.p50:.1f} / {times.p95:.1f} ms", "none", ratio)
+
+
+def _recall_of_a_tenant(
+    what: str, prefix: tuple[str, ...], store: HybridPostgresStore, exact: HybridPostgresStore, questions: list[str]
+) -> Figure:
+    recalls = []
+    for nth, question in enumerate(questions, start=1):
+        wanted, found = ({i.key for i in s.search(prefix, query=question, limit=LIMIT)} for s in (exact, store))
+        recalls.append(len(wanted & found) / len(wanted))
+        draw_bar(nth, len(questions), f"recall, {what}")
+    return Figure(f"fused recall@{LIMIT} of {what} among all", f"{statistics.mean(recalls):.3f}", "none")
 
 
 @contextmanager
