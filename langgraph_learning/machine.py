@@ -73,8 +73,8 @@ class LearningMachine(Facade):
     store_timeout: seconds that a turn waits for the store and its embedding model in all, before it answers without
         memory and leaves learning to the next turn; None: as long as they take.
     learn: where it learns. "deferred": in the run, after the answer. "queue": in workers, `machine.worker()`; needs a
-        `HybridPostgresStore` and the extra `worker`. "server": in another run of the LangGraph server, which has to
-        serve `machine.nodes.learner` as "learner".
+        `HybridPostgresStore` and the extra `worker`. "server": beside the runs of the LangGraph server, which has
+        to serve `machine.nodes.learner` as "learner".
     stream_texts: True puts the texts of learnings into the events of the custom stream, not only their keys.
     schedule: when it learns, and what a day may cost; see `Schedule`.
     scale: similarities of the store's embedding model that stand for nothing in common and for certain relevance; None:

@@ -17,8 +17,7 @@ from langgraph_learning.agent.state import LearningState
 from langgraph_learning.agent.steps import GraphState, Loop, Node, StepFunction
 from langgraph_learning.background.dispatch import context_of
 from langgraph_learning.background.queue import JobArgs
-from langgraph_learning.background.runner import Runner
-from langgraph_learning.background.server_runs import ServerLearner, ServerReader
+from langgraph_learning.background.server_runs import OnServer
 from langgraph_learning.core.flow import Flow, wait_for
 from langgraph_learning.core.records import explain_error
 from langgraph_learning.core.scopes import LearningContext
@@ -104,7 +103,7 @@ class LearnerState(LearnerInput, LearnerOutput, total=False):
 
 def learner_graph(loop: Loop) -> Graph:
     """Return the graph that learns for runs of the agent, if the machine has learn="server"."""
-    learner = ServerLearner(Runner(loop.learner, loop.schedule, ServerReader()))
+    on_server = loop.dispatch if isinstance(loop.dispatch, OnServer) else OnServer(loop.learner, loop.schedule)
 
     def learn(state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         # The server runs it as the user of the run that left the work, and lets it read only what that user may read.
@@ -112,7 +111,7 @@ def learner_graph(loop: Loop) -> Graph:
         args = JobArgs.model_validate(state.get("job")).model_copy(update={"context": context_of(run.caller)})
         if reason := state.get("set_aside"):
             raise LearningError(f"This job is set aside: {reason}")
-        yield from wait_for(learner.learn(get_client(), args, run.store, run.config))
+        yield from wait_for(on_server.beside.learn(get_client(), args, run.store))
         return {"waits": "the server learns from it beside its runs"}
 
     return service_graph(loop, "learner", {"learn": learn}, LearnerState, LearnerInput, LearnerOutput)

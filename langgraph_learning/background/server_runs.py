@@ -1,4 +1,4 @@
-"""Learning on a LangGraph server: another run, on a thread of its own, begins it, and does not wait for its end.
+"""Learning on a LangGraph server: beside its runs, in the process that answered, or else in another run.
 
 So no chat is held up, neither by its own extraction nor, where the server has few runs at once, by those of others.
 """
@@ -7,8 +7,9 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from langchain_core.messages import convert_to_messages
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.store.base import BaseStore
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
@@ -52,11 +54,12 @@ log = logging.getLogger(__name__)
 
 
 class OnServer:
-    """Leaves learning to another run of the server."""
+    """Leaves learning to the server, beside its runs."""
 
     def __init__(self, learner: Learner, schedule: Schedule) -> None:
         self._learner = learner
         self._schedule = schedule
+        self.beside = ServerLearner(Runner(learner, schedule, ServerReader()))
 
     def before_answer(self, work: Work) -> Flow[None]:
         """Do nothing but keep back what is not to be learnt: the server has the thread."""
@@ -64,7 +67,7 @@ class OnServer:
             yield from segment_skip(self._learner, work)
 
     def after_answer(self, work: Work) -> Flow[Handover]:
-        """Let a run learn after some quiet; it takes the place of the one that waits."""
+        """Let the server learn after some quiet, from what waits already as well."""
         if not work.on_server:
             raise Misconfigured('learn="server" works on a LangGraph server only: use "queue" or "deferred" elsewhere.')
         if not work.turn.learns:
@@ -74,8 +77,8 @@ class OnServer:
         carried = find_latest(work.turn.messages) if work.complete else work.turn.messages
         args = make_args(work, carried, whole=not work.turn.caller.thread)
         delay = self._schedule.quiet if due else self._schedule.unanswered
-        scheduled = schedule_run(get_client(), args, delay=delay, ceiling=self._schedule.at_latest)
-        return Handover(waiting="another run learns from it", pending=(yield from wait_for(scheduled)))
+        scheduled = self.beside.schedule(get_client(), args, work.store, delay)
+        return Handover(waiting="the server learns from it", pending=(yield from wait_for(scheduled)))
 
     def forget(self, caller: Caller, store: BaseStore) -> Flow[None]:
         """Delete the runs that learn from the user, with the messages they carry.
@@ -92,26 +95,11 @@ class OnServer:
             yield from wait_for(_take_out(get_client(), caller, forgotten))
 
 
-async def schedule_run(client: LangGraphClient, args: JobArgs, *, delay: float, ceiling: float) -> int:
-    """Create a run that learns after a delay, also what the run that waits for the same thread and caller has to learn.
-
-    Returns from how many runs of the chat it learns.
-    """
-    thread = _thread_of(args)
-    waiting = await _list_waiting(client, thread)
-    for run in waiting:
-        args = _join(_args_of(run), args)
-    waited = (datetime.now(UTC) - args.since).total_seconds()
-    await _create_run(client, args, min(delay, ceiling - waited))
-    for run in waiting:
-        await _cancel(client, thread, run["run_id"])
-    return len(args.entries)
-
-
 class ServerLearner:
-    """Learns beside the runs of a server, in its event loop: so no extraction holds one of the runs it has at once.
+    """Learns beside the runs of a server, in its event loop: so nothing of it holds one of the runs it has at once.
 
-    Where each run has an event loop of its own, which stands still without a run, it learns in the run.
+    All that waits is also the input of a run that waits, in case that the process ends. Where each run has an event
+    loop of its own, which stands still without a run, that run learns.
     """
 
     def __init__(self, runner: Runner) -> None:
@@ -121,49 +109,73 @@ class ServerLearner:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig) -> None:
-        """Learn what a job has, or begin to.
+    async def schedule(
+        self, client: LangGraphClient, args: JobArgs, store: BaseStore, delay: float, *, again: bool = False
+    ) -> int:
+        """Learn after a delay, also from what waits for the same thread and caller; return from how many runs.
 
-        A run that waits begins again if this process ends before it is done: learning again has no effect twice.
+        again: True for another attempt, which no message hurries.
         """
-        if not self._beside_runs:
-            if await self._learn(client, args, store, config):
-                await self._take_out(client, args, store, config, spared=_thread_of(args))
-            return None
-        successor = await _create_run(client, args, self._runner.schedule.unanswered)
+        thread = _thread_of(args)
+        waiting = await _list_waiting(client, thread)
+        for run in waiting:
+            args = _join(_args_of(run), args)
+        waited = (datetime.now(UTC) - args.since).total_seconds()
+        delay = max(0.0, delay if again else min(delay, self._runner.schedule.at_latest - waited))
+        grace = self._runner.schedule.unanswered if self._beside_runs else 0
+        created = await _create_run(client, args, delay + grace)
+        for run in waiting:
+            await _cancel(client, thread, run["run_id"])
+        if self._beside_runs:
+            self._begin(self._learn_later(client, thread, created, store, delay))
+        return len(args.entries)
 
-        async def learn() -> None:
-            turn = self._turns.setdefault(_thread_of(args), asyncio.Lock())
-            async with turn, self._places:
-                forgot = await self._learn(client, args, store, config)
-            await _cancel(client, _thread_of(args), successor)
-            if forgot:
-                await self._take_out(client, args, store, config)
+    async def learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore) -> None:
+        """Learn what the run that runs now has to learn, or begin to."""
+        if self._beside_runs:
+            await self.schedule(client, args, store, 0, again=True)
+        elif await self._learn(client, args, store):
+            await self._take_out(client, args, store, spared=_thread_of(args))
 
-        task = asyncio.create_task(learn())
-        self._tasks.add(task)  # an event loop keeps no task alive
-        task.add_done_callback(self._finish)
-        return None
+    async def _learn_later(
+        self, client: LangGraphClient, thread: str, run: str, store: BaseStore, delay: float
+    ) -> None:
+        """Learn after a delay what a run has to learn that waits, unless another one has taken its place by then."""
+        await asyncio.sleep(delay)
+        async with self._turns.setdefault(thread, asyncio.Lock()), self._places:
+            args = await _read_waiting(client, thread, run)
+            if args is None:
+                return
+            forgot = await self._learn(client, args, store)
+        await _cancel(client, thread, run)
+        if forgot:
+            await self._take_out(client, args, store)
 
-    async def _learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig) -> bool:
-        """Learn; leave a run that tries again, or one that fails with the reason for which the job is set aside.
+    async def _learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore) -> bool:
+        """Learn, and see to another attempt or leave a run that fails with the reason for which the job is set aside.
 
         Returns True if something was forgotten.
         """
-        decision = await adrive(self._runner.run(args), store, config)
+        decision = await adrive(self._runner.run(args), store)
         if decision.wait is not None:
-            again = args.model_copy(update={**decision.changes, "since": datetime.now(UTC)})
-            await schedule_run(client, again, delay=decision.wait, ceiling=decision.wait)
+            later = args.model_copy(update={**decision.changes, "since": datetime.now(UTC)})
+            await self.schedule(client, later, store, decision.wait, again=True)
         elif decision.set_aside:
             await _create_run(client, args, 0, set_aside=decision.reason)
         return any(learning.status is Status.REJECTED for learning in decision.result.learnings)
 
-    async def _take_out(
-        self, client: LangGraphClient, args: JobArgs, store: BaseStore, config: RunnableConfig, spared: str = ""
-    ) -> None:
+    async def _take_out(self, client: LangGraphClient, args: JobArgs, store: BaseStore, spared: str = "") -> None:
         stores = self._runner.learner.stores
-        forgotten = await adrive(read_forgotten(stores, args.caller), store, config)
+        forgotten = await adrive(read_forgotten(stores, args.caller), store)
         await _take_out(client, args.caller, forgotten, spared)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin some work as the user of this run, but with none of its streams and callbacks."""
+        context = copy_context()
+        context.run(var_child_runnable_config.set, None)
+        task = asyncio.create_task(work, context=context)
+        self._tasks.add(task)  # an event loop keeps no task alive
+        task.add_done_callback(self._finish)
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -231,6 +243,15 @@ async def _take_out(client: LangGraphClient, caller: Caller, forgotten: Forgotte
 def _is_server() -> bool:
     """Return True in a process of a LangGraph server, where its client needs no address."""
     return "langgraph_api.server" in sys.modules
+
+
+async def _read_waiting(client: LangGraphClient, thread: str, run: str) -> JobArgs | None:
+    """Return what a run has to learn; None if it does not wait any more."""
+    try:
+        found = await client.runs.get(thread, run)
+    except NotFoundError:
+        return None
+    return _args_of(found) if found["status"] == "pending" else None
 
 
 async def _list_waiting(client: LangGraphClient, thread: str) -> Sequence[Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from people import ALEX, notes_what_users_say
 from langgraph_learning import LearningMachine, Schedule, UserMemory
 from langgraph_learning.background.dispatch import Work, make_args
 from langgraph_learning.background.runner import Runner
-from langgraph_learning.background.server_runs import ISOLATED_LOOPS, ServerLearner, schedule_run
+from langgraph_learning.background.server_runs import ISOLATED_LOOPS, ServerLearner
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.errors import LearningError, UnreadableAnswer
 from langgraph_learning.stores.base import Turn
@@ -27,11 +27,12 @@ class Runs:
     """The runs of a server that begin when a test says so."""
 
     def __init__(self):
-        self.waiting = []
+        self.waiting, self.made = [], 0
 
     async def create(self, thread, graph, *, input, after_seconds, **_):
         """Add a run."""
-        run = {"run_id": f"run {len(self.waiting)} of {thread}", "kwargs": {"input": input}, "delay": after_seconds}
+        self.made += 1
+        run = {"run_id": str(self.made), "status": "pending", "kwargs": {"input": input}, "delay": after_seconds}
         self.waiting.append(run)
         return run
 
@@ -39,13 +40,19 @@ class Runs:
         """Return the runs that wait."""
         return list(self.waiting)
 
+    async def get(self, thread, run):
+        """Return a run that waits."""
+        found = [each for each in self.waiting if each["run_id"] == run]
+        return found[0] if found else self._refuse()
+
     async def cancel(self, thread, run, action):
         """Delete a run."""
         found = [each for each in self.waiting if each["run_id"] == run]
-        if not found:
-            request = httpx.Request("POST", "http://server")
-            raise NotFoundError("gone", response=httpx.Response(404, request=request), body=None)
-        self.waiting.remove(found[0])
+        self.waiting.remove(found[0] if found else self._refuse())
+
+    def _refuse(self):
+        request = httpx.Request("POST", "http://server")
+        raise NotFoundError("gone", response=httpx.Response(404, request=request), body=None)
 
     def left(self):
         """Return the delay of each run that waits, with the reason why it does."""
@@ -77,7 +84,7 @@ def learn(runs, store):
 
         async def learn(*jobs):
             for job in jobs:
-                await learner.learn(client, job, store, {})
+                await learner.learn(client, job, store)
 
         return learning, learner, learn
 
@@ -129,7 +136,7 @@ async def test_another_run_tries_again_while_the_model_is_down(runs, learn):
     await begin(args_of("I like tea"))
     await end_of(learner)
 
-    assert [(2, "ConnectionError: down")] == runs.left()
+    assert [(602, "ConnectionError: down")] == runs.left()
     assert [] == texts(learning)
 
 
@@ -155,12 +162,13 @@ async def test_a_run_with_an_event_loop_of_its_own_learns_itself(runs, learn, mo
     assert [] == runs.left()
 
 
-async def test_a_message_that_comes_meanwhile_is_learnt_with_what_is_not_done(runs, learn):
+async def test_a_message_that_comes_meanwhile_is_learnt_with_what_is_not_done(runs, learn, store):
     """One run waits for both."""
     _, learner, begin = learn(lambda shown: ConnectionError("down"))
     await begin(args_of("I like tea"))
-    pending = await schedule_run(SimpleNamespace(runs=runs), args_of("I like cake"), delay=10, ceiling=60)
+    pending = await learner.schedule(SimpleNamespace(runs=runs), args_of("I like cake"), store, 10)
 
     assert 2 == pending
-    assert [(10, "")] == runs.left()
-    await end_of(learner)
+    assert [(610, "")] == runs.left()
+    for task in learner._tasks:
+        task.cancel()

@@ -69,16 +69,14 @@ def wait_until(check) -> None:
 
 @pytest.mark.timeout(300)
 def test_runs_that_learn_forget_too(server):
-    """Those that are done hold the messages that they learnt from, until the user forgets."""
+    """Whether they wait or are done."""
     client = server.anybody()
     say(client, "I have epilepsy.")
     wait_until(lambda: "epilepsy" in known(server))
-    before = runs_that_learn(client)
     say(client, FORGET)
     wait_until(lambda: "epilepsy" not in known(server) and "epilepsy" not in runs_that_learn(client))
     say(client, "I like tea.")
     wait_until(lambda: "tea" in known(server))
 
-    assert "epilepsy" in before
     assert "epilepsy" not in known(server)
     assert "epilepsy" not in runs_that_learn(client)
