@@ -197,18 +197,27 @@ def test_the_own_time_of_a_message_wins():
     assert "[1] user alex (2023-05-01): I moved yesterday" in prompt(learner(learning).shown[0])
 
 
-def test_what_waits_is_dated_by_the_day_on_which_it_was_said():
-    """Of two turns that are learnt from together, the first was said the day before."""
-    learning = machine([NOTHING], [UserMemory()], store=InMemoryStore(), schedule=Schedule(every=2))
-    saver = InMemorySaver()
-    say(learning, "I move tomorrow", ON_FRIDAY, checkpointer=saver)
-    later = ON_FRIDAY.model_copy(update={"now": FRIDAY + timedelta(days=1)})
-    say(learning, "Today I pack", later, checkpointer=saver)
+@pytest.mark.parametrize("form", ["wrap", "middleware"])
+def test_what_waits_is_dated_by_the_day_on_which_it_was_said(form: str):
+    """Of two turns that are learnt from together, the first was said the day before, and so was its answer."""
+    store, saver = InMemoryStore(), InMemorySaver()
+    learning = machine([NOTHING], [UserMemory(), Episodes()], store=store, schedule=Schedule(every=2))
+    middleware = [learning.middleware()]
+    agent: Any = (
+        learning.wrap(echo(), checkpointer=saver)
+        if form == "wrap"
+        else create_agent(echo(), [], middleware=middleware, store=store, checkpointer=saver)
+    )
+    for day, text in enumerate(("I move tomorrow", "Today I pack")):
+        context = ON_FRIDAY.model_copy(update={"now": FRIDAY + timedelta(days=day)})
+        agent.invoke(said(text), thread("t"), context=context)
     (shown,) = learner(learning).shown
 
     assert "Today is Saturday, 2027-03-06" in prompt(shown)
     assert "user alex (2027-03-05): I move tomorrow" in prompt(shown)
     assert ["user alex (2027-03-05)", "agent", "user alex", "agent"] == [who for _, who, _ in conversation(shown)]
+    noted = {found.text[:20] for found in learning.learnings(context)}
+    assert {"agent (2027-03-05): ", "agent (2027-03-06): "} <= noted
 
 
 def test_what_has_ended_by_then_is_not_recalled():
