@@ -108,7 +108,9 @@ def says_nothing_new(turn: Turn, lines: Sequence[Line]) -> bool:
     closes = bool(said) and all(says_nothing(message_text(line.message)) and not line.revision for line in said)
     if not closes or any(isinstance(line.message, ToolMessage) or line.other for line in lines):
         return False
-    answers = [message for message in last_turn(messages_before(turn, said)) if isinstance(message, AIMessage)]
+    before_first, before_last = messages_before(turn, said), messages_before(turn, said[-1:])
+    since_turn_before = before_last[len(before_first) - len(last_turn(before_first)) :]
+    answers = [message for message in since_turn_before if isinstance(message, AIMessage)]
     words = [message_text(answer, [call["name"] for call in answer.tool_calls]) for answer in answers]
     return not any(mark in text for text in words for mark in (*_QUESTION_MARKS, ":"))
 

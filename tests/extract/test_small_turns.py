@@ -54,6 +54,14 @@ def test_assent_to_a_question_asks_it():
     assert 2 == len(learner(learning).shown)
 
 
+def test_assent_to_a_question_among_what_waited_asks_it():
+    """Turns that are learnt from together may answer one another."""
+    offer = AIMessage("You are welcome. Shall I book the train?")
+
+    assert 1 == calls(HumanMessage("Thanks!"), offer, HumanMessage("ok"))
+    assert 0 == calls(HumanMessage("Thanks!"), AIMessage("You are welcome."), HumanMessage("ok"))
+
+
 def test_the_message_is_kept_and_read():
     """It counts as read, and a store that keeps messages keeps it."""
     learning = machine([], [UserMemory(), Episodes()], store=InMemoryStore())
