@@ -58,10 +58,10 @@ HEARD: tuple[tuple[str, list[dict[str, Any]]], ...] = (
     (r"[Pp]hase (?P<number>\d) (?P<does>moves [^.,;]+)", [_fact("phase {number} {does}")]),
     (r"[Pp]hase (?P<number>\d) (?P<most>is the most [\w-]+)", [_fact("phase {number} {most}")]),
     (
-        r"(?P<vendor>[A-Z]\w+) is changing its (?P<what>\w+) (?P<when>next \w+)",
+        r"(?P<vendor>[A-Z]\w+) is changing its (?P<what>\w+) next quarter",
         [
             _make_edit("entity", entity="{vendor}", type="product"),
-            _make_edit("event", entity="{vendor}", event="changes its {what}", when="{when}"),
+            _make_edit("event", entity="{vendor}", event="changes its {what}", when="{next_quarter}"),
         ],
     ),
     (
@@ -126,6 +126,7 @@ def _edits(call: ModelCall) -> Iterator[dict[str, Any]]:
     known = {key: (kind, said) for key, kind, said in re.findall(r"^(k\d+): (\w+) · (.*)$", text, re.M)}
     projects = [name for kind, said in known.values() for name in _projects(kind, said)]
     slots = {"project": projects[0]} if projects else {}
+    slots["next_quarter"] = _next_quarter(call.messages[0].text)
     for number, said in re.findall(r"^\[(\d+)\] user [^:]+: (.*)$", text, re.M):
         heard = list(_find_edits(said, slots))
         for edit in [*heard, *_session(said, heard, known), *_instructions(heard, known)]:
@@ -134,6 +135,13 @@ def _edits(call: ModelCall) -> Iterator[dict[str, Any]]:
                     name: [] if name in ("aliases", "plan") else None for name in kinds[edit["edit"]]
                 }
                 yield {**empty, **edit, "message": int(number)}
+
+
+def _next_quarter(prompt: str) -> str:
+    """Return the quarter after the day that the prompt says it is, as 2027-Q1."""
+    year, month = map(int, re.findall(r"Today is \w+, (\d{4})-(\d\d)", prompt)[0])
+    quarter = (month - 1) // 3 + 1
+    return f"{year}-Q{quarter + 1}" if quarter < 4 else f"{year + 1}-Q1"
 
 
 def _calls(call: ModelCall) -> Iterator[ToolCall]:
@@ -253,9 +261,9 @@ def _read_learnings(text: str) -> Iterator[Line]:
             if block == "entity_memory":
                 about, _, said = re.sub(r" \(\w+(?:, also [^()]*)?\):", ":", found[2]).rpartition(": ")
                 for part in re.split(r"(?: \(\d{4}-\d\d-\d\d[^()]*\))?; ", said):
-                    yield Line(block, about, re.sub(r" \[(.*)\]$", r" \1", part))
+                    yield Line(block, about, re.sub(r" \[(.*)\]$", r" in \1", part))
             else:
-                yield Line(block, about, re.sub(r" \[(.*)\]$", r" \1", found[2]))
+                yield Line(block, about, re.sub(r" \[(.*)\]$", r" in \1", found[2]))
 
 
 def _needs_a_plan(question: str, lines: list[Line]) -> str:
