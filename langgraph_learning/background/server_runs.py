@@ -6,7 +6,6 @@ So no chat is held up, neither by its own extraction nor, where the server has f
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
@@ -33,6 +32,7 @@ from langgraph_learning.background.runner import Runner
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, adrive, wait_for
 from langgraph_learning.core.keys import user_hash
+from langgraph_learning.core.langgraph_compat import is_server_process
 from langgraph_learning.core.learning import Status
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.speakers import find_latest
@@ -85,12 +85,12 @@ class OnServer:
 
         Only the server itself can: elsewhere, the runs stay.
         """
-        if _is_server():
+        if is_server_process():
             yield from wait_for(_delete_runs(get_client(), caller))
 
     def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
         """Take messages out of the runs that learn from the user. Only the server itself can."""
-        if _is_server():
+        if is_server_process():
             forgotten = yield from read_forgotten(self._learner.stores, caller)
             yield from wait_for(_take_out(get_client(), caller, forgotten))
 
@@ -238,11 +238,6 @@ async def _take_out(client: LangGraphClient, caller: Caller, forgotten: Forgotte
         await _delete_thread(client, thread)
         if job is not None:
             await _create_run(client, job.without_forgotten(forgotten), 0)
-
-
-def _is_server() -> bool:
-    """Return True in a process of a LangGraph server, where its client needs no address."""
-    return "langgraph_api.server" in sys.modules
 
 
 async def _read_waiting(client: LangGraphClient, thread: str, run: str) -> JobArgs | None:

@@ -4,6 +4,7 @@ An upgrade of LangGraph that moves one of them breaks this module and no other; 
 """
 
 import re
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
@@ -234,3 +235,8 @@ def drop_node_defaults(builder: Any) -> None:
     """Make a builder's defaults for nodes, such as a cache, not hold for nodes that are added to it from now on."""
     if hasattr(builder, "_node_defaults"):
         builder._node_defaults = type(builder._node_defaults)()
+
+
+def is_server_process() -> bool:
+    """Return True in a process of a LangGraph server, where its client needs no address."""
+    return "langgraph_api.server" in sys.modules
