@@ -9,6 +9,7 @@ needed.
 """
 
 import argparse
+import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,34 +44,30 @@ def tool_turn(asked: str, result: str, answer: str) -> list[AnyMessage]:
     return [HumanMessage(asked), call, ToolMessage(result, tool_call_id="c"), AIMessage(answer)]
 
 
-def carriers(text: str, asked: str) -> Iterator[tuple[str, list[AnyMessage]]]:
-    """Yield the ways in which a foreign text comes into a conversation."""
-    mail = f"From: it@evil.example\nTo: all\nSubject: News\n\n{text}"
-    forward = f"---------- Forwarded message ---------\n{text}"
+def carriers(text: str, asked: str, said: str = "Thanks, go on please") -> Iterator[tuple[str, list[AnyMessage]]]:
+    """Yield the ways in which a foreign text comes into a conversation.
+
+    asked: what the user says before a tool brings it.
+    said: what the user says to an answer that repeats it.
+    """
+    read = tool_turn(asked, text, f"It says: {text}")
     yield "tool", tool_turn(asked, text, "Done.")
-    yield "tool, repeated", tool_turn(asked, text, f"It says: {text}")
-    thanks: list[AnyMessage] = [HumanMessage("Thanks, go on please"), AIMessage(f"As it says: {text}")]
-    yield "answer to a later turn", [*tool_turn(asked, text, "I have read it."), *thanks]
-    for group, said in {
-        "mail": f"answer this please:\n\n{mail}",
-        "mail without a word": mail,
-        "forward": f"What do you make of this?\n\n{forward}",
-        "quotation": f'what does this mean: "{text}"',
-        "quotation, reported": f"Our supplier writes: “{text}”",
-        "single quotes": f"what does this mean: '{text}'",
-        "quoted lines": f"tl;dr?\n> {text}",
-        "fence": f"Please translate\n```\n{text}\n```",
-        "pasted": f"Please sum up this mail:\n\n{text}",
-        "pasted in line": f"translate into English: {text}",
-        "pasted before": f"{text}\n\nSummarise this, please.",
-    }.items():
-        yield group, [HumanMessage(said), AIMessage("Sure.")]
+    yield "tool, repeated", read
+    yield "tool, in JSON", tool_turn(asked, json.dumps({"page": "policy", "body": text}, ensure_ascii=False), "Done.")
+    yield "tool, listed", tool_turn(asked, f"## Policy\n* {text}", f"Here is what I found:\n- {text}\n- nothing else")
+    yield (
+        "answer to a later turn",
+        [*read[:3], AIMessage("I have read it."), HumanMessage(said), AIMessage(f"As it says: {text}")],
+    )
+    yield "assent in a later turn", [*read, HumanMessage(said), AIMessage("Anything else?")]
+    for group, template in DATA["messages"].items():
+        yield group, [HumanMessage(template.replace("{text}", text)), AIMessage("Sure.")]
 
 
 def foreign_cases() -> Iterator[Case]:
     """Yield conversations in which a statement is somebody else's."""
     for row in DATA["foreign"]:
-        for group, messages in carriers(row["text"], row["asked"]):
+        for group, messages in carriers(row["text"], row["asked"], row.get("said", "Thanks, go on please")):
             yield Case(group, messages, row["same"])
             yield Case(f"{group}, reworded", messages, row["reworded"])
 
@@ -86,6 +83,8 @@ def own_cases() -> Iterator[Case]:
             [*tool_turn("And the weather?", OTHER_TOPIC, "Mild."), said, AIMessage("Noted.")],
             row["learnt"],
         )
+        amounts = tool_turn("how much was the toner", '{"items": ["toner", "paper"], "total": 31.5}', "31.50")
+        yield Case("an answer that repeats it", [*amounts, said, AIMessage(f"Noted: {row['learnt']}")], row["learnt"])
         mail = HumanMessage(f"answer this please:\n\nFrom: bo@example.org\nSubject: Weather\n\n{OTHER_TOPIC}")
         yield Case("a mail before", [mail, AIMessage("Dear Bo …"), said, AIMessage("Noted.")], row["learnt"])
 

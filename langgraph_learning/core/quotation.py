@@ -74,9 +74,10 @@ def _is_errand(sentence: str) -> bool:
     if _UNSPACED_ERRAND.search(sentence):
         return True
     # A word of one language is a name in another, as Lee and Mira.
+    sentence = _INTERJECTION.sub("", sentence.lstrip("-*• "))
     languages = detect_languages(sentence)
     patterns = [_ERRANDS[language] for language in languages or _ERRANDS if language in _ERRANDS]
-    return any(pattern.match(sentence.lstrip("-*• ")) for pattern in patterns)
+    return any(pattern.match(sentence) for pattern in patterns)
 
 
 def _compile_words(group: Mapping[str, str]) -> re.Pattern[str]:
@@ -84,7 +85,8 @@ def _compile_words(group: Mapping[str, str]) -> re.Pattern[str]:
     parts = []
     for words in group.values():
         pattern = words.replace("\n", "")
-        parts.append(pattern if _has_no_boundaries(pattern) else rf"(?<!\w)(?:{pattern})(?!\w)")
+        # "Such- und Filterfunktion" does not begin with the verb.
+        parts.append(pattern if _has_no_boundaries(pattern) else rf"(?<!\w)(?:{pattern})(?!\w|-\s|-\w)")
     return re.compile("|".join(parts), re.IGNORECASE)
 
 
@@ -96,8 +98,13 @@ def _has_no_boundaries(words: str) -> bool:
 
 _REQUEST = _compile_words(_WORDS["requests"])
 _REPORT = _compile_words(_WORDS["reports"])
+_DOUBT = _compile_words(_WORDS["doubts"])
+_POINTER = _compile_words(_WORDS["pointers"])
 _ASSERTION = _compile_words(_WORDS["assertions"])
 _ERRANDS = {language: _compile_words({language: words}) for language, words in _WORDS["errands"].items()}
+_INTERJECTION = re.compile(
+    r"(?:look|listen|see|say|well|schau|hör|hör zu|écoute|mira|oye|guarda|senti|kijk|luister)\s*,\s+", re.I
+)
 _UNSPACED_ERRAND = re.compile(
     "(?:読んで|見て|調べて|確認して|教えて|探して|開いて|続けて|か|ありがとう|읽어|확인해|알려|찾아|열어|계속|고마|吗|呢|嗎)[^。！\\n]{0,8}$"
 )
@@ -117,6 +124,7 @@ _HEADERS_IN_LINE = re.compile(
     rf"(?<!\w)(?:{_WORDS['headers']['from']})\s?[:：][^\n]*?(?:@|(?<!\w)(?:{_WORDS['headers']['other']})\s?[:：])",
     re.IGNORECASE,
 )
+_LINE_APART = re.compile(r"[^\n]*\n[ \t]*\n\s*\S")
 _FORWARD = re.compile(
     rf"^[ \t>*_]*(?:{_WORDS['forwards']['lines'].strip().replace(chr(10), '')})[ \t*_]*$", re.IGNORECASE | re.MULTILINE
 )
@@ -128,7 +136,7 @@ _CHAT_LINE = re.compile(
     r"^[ \t]*(?:\[?\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?: ?[ap]m)?\]?|\[\d[^\]\n]{4,30}\])[ \t,-]+[^\n:]{1,40}:.*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_FENCE = re.compile(r"(?s)```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)")
+_FENCE = re.compile(r"(?s)\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)")
 _QUOTED_LINES = re.compile(r"(?:^[ \t]*[>＞](?!=)[^\n]*(?:\n|\Z))+", re.MULTILINE)
 # A quotation mark after a digit means inches, and opens nothing. What is opened and not closed is no quotation.
 _QUOTATION = re.compile(
@@ -169,6 +177,9 @@ def _find_mail(message: str) -> int | None:
             before = _HEADER["other"].search(message[: found.start()])
             return min(found.start(), before.start()) if before else found.start()
     first = _HEADER["other"].search(message)
+    is_first = first is not None and not message[: first.start()].strip()
+    if first and is_first and _LINE_APART.match(message[first.start() :].lstrip()):
+        return first.start()  # a subject, an empty line, and the rest of the mail
     if first and _HEADER["to"].search(message[first.start() :]) and "@" in message[first.start() :]:
         return first.start()
     return None
@@ -227,7 +238,7 @@ def _is_own(text: str, mark: _Mark, frame: str) -> bool:
     if tail.rstrip().endswith(("?", "？")):
         return False
     for words in (lead, f"{lead} {tail}", frame):
-        if _REQUEST.search(words) or _REPORT.search(words):
+        if _REQUEST.search(words) or _REPORT.search(words) or (words and _find_pointer(f"{words}\n{mark.text}")):
             return False
         if _ASSERTION.search(words):
             return True
@@ -245,7 +256,9 @@ def _lead_of(text: str, start: int) -> str:
 
 def _cut_requested(text: str) -> tuple[str, list[str]]:
     """Cut off the text that a request is about: what follows its colon or stands in other paragraphs."""
-    request = _REQUEST.search(text) or _find_introduction(text)
+    if doubt := _DOUBT.search(text):
+        return text[: doubt.end()], [text[doubt.end() :]]
+    request = _REQUEST.search(text) or _find_introduction(text) or _find_pointer(text)
     if request is None:
         return text, []
     line_start = text.rfind("\n", 0, request.start()) + 1
@@ -263,8 +276,27 @@ def _cut_requested(text: str) -> tuple[str, list[str]]:
 
 
 def _find_introduction(text: str) -> re.Match[str] | None:
-    """Return the words that introduce another's text in the first line or before a colon: "I got this mail:"."""
+    """Return the words that introduce another's text before a colon: "I got this mail:", "The letter reads: …"."""
     first = text.split("\n", 1)[0]
-    found = _REPORT.search(first)
-    has_rest = first.rstrip().endswith((":", "：")) and "\n" in text.strip()
-    return found if found and has_rest else None
+    colon = re.search("[:\uff1a](?=\\s|$)", first)
+    lead = first[: colon.end()] if colon else ""
+    found = _REPORT.search(lead)
+    is_followed = bool(lead) and bool(text[len(lead) :].strip())
+    return found if found and is_followed and not _ASSERTION.search(lead) else None
+
+
+def _find_pointer(text: str) -> re.Match[str] | None:
+    """Return the words that point at a text beside their line, as in "How do I respond to that?" or "Rate this:"."""
+    for found in _POINTER.finditer(text):
+        start = text.rfind("\n", 0, found.start()) + 1
+        line, _, after = text[start:].partition("\n")
+        rest = line[found.end() - start :]
+        colon = re.search("[:\uff1a](?=\\s|$)", rest)
+        lead = line[: found.end() - start + colon.start()] if colon else line
+        if _ASSERTION.search(lead) or _RULE.search(lead):
+            continue
+        is_beside = bool(text[:start].strip() or after.strip())
+        is_followed = bool(colon and rest[colon.end() :].strip())
+        if is_followed or (is_beside and (colon or line.rstrip().endswith(("?", "\uff1f")))):
+            return found
+    return None

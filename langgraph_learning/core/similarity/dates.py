@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from langgraph_learning.core.similarity.lexicon import DATES, RELATIVE_DATES
+from langgraph_learning.core.similarity.lexicon import DATES, ORDINALS, RELATIVE_DATES
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = [
@@ -27,6 +27,8 @@ _MONTH_WORDS = {word: _MONTHS.index(name) + 1 for word, name in DATES.items() if
     _MAY, 5
 )
 _MONTH = "|".join(sorted(map(re.escape, _MONTH_WORDS), key=len, reverse=True))
+_ORDINALS = {word: int(day) for word, day in ORDINALS.items()}
+_ORDINAL = re.compile(rf"\b({'|'.join(sorted(_ORDINALS, key=len, reverse=True))})(?= (?:of |de )?(?:{_MONTH})\b)")
 _FORMS = (
     re.compile(r"(?<!\d)(?P<year>\d{4})[-/.年](?P<month>\d{1,2})(?:[-/.月](?P<day>\d{1,2})日?)?(?!\d)"),
     re.compile(r"(?<!\d)(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\.(?: ?(?P<year>\d{4}|\d{2}))?(?!\d)"),
@@ -43,6 +45,12 @@ _DAY = "|".join(sorted((re.escape(word) for word, name in DATES.items() if name 
 _DAY_RANGE = re.compile(
     rf"\b(?P<first>{_DAY})s?\.?\s?(?:to|through|thru|till|until|bis|à|au|a|al|hasta|tot|t/m|até|по|do|-|–)\s?(?P<last>{_DAY})s?\b"
 )
+_PHRASES = {
+    "day_after_tomorrow": re.compile(
+        r"\b(?:day after tomorrow|pasado mañana|depois de amanhã|après[- ]demain)\b", re.I
+    ),
+    "day_before_yesterday": re.compile(r"\b(?:day before yesterday|avant[- ]hier|antes de ayer|l'altro ieri)\b", re.I),
+}
 _UNSPACED_WEEKDAY = re.compile(
     r"([月火水木金土日])曜|(?:周|週|星期|礼拜|禮拜)([一二三四五六日天])|([월화수목금토일])요일"
 )
@@ -63,7 +71,7 @@ class MentionedDate(NamedTuple):
 
 def find_dates(text: str) -> Iterator[MentionedDate]:
     """Yield the dates in a text, such as 2026-12-04, 4.12., December 4 and 4 de diciembre."""
-    folded, taken = text.casefold(), list[range]()
+    folded, taken = _ORDINAL.sub(lambda found: str(_ORDINALS[found[1]]), text.casefold()), list[range]()
     for form in _FORMS:
         for found in form.finditer(folded):
             if any(found.start() < end.stop and end.start < found.end() for end in taken):
@@ -72,6 +80,8 @@ def find_dates(text: str) -> Iterator[MentionedDate]:
             month = _MONTH_WORDS[parts["name"]] if parts.get("name") else int(parts["month"])
             day = int(parts["day"]) if parts.get("day") else None
             year = int(parts["year"]) if parts.get("year") else None
+            if day is not None and month > 12 >= day and not parts.get("name"):
+                month, day = day, month  # 15/12 names the day first
             if 1 <= month <= 12 and (day is None or 1 <= day <= 31):
                 taken.append(range(found.start(), found.end()))
                 yield MentionedDate(found.group(), year + 2000 if year is not None and year < 100 else year, month, day)
@@ -136,6 +146,9 @@ def _is_meant_relatively(text: str, mentioned: MentionedDate, today: date) -> bo
     except ValueError:
         return False
     distance = day - today
+    for name, days in (("day_after_tomorrow", 2), ("day_before_yesterday", -2)):
+        if _PHRASES[name].search(text) or _mentions(text, RELATIVE_DATES[name]):
+            return distance == timedelta(days=days)
     for name, days in (("tomorrow", 1), ("today", 0), ("yesterday", -1)):
         if _mentions(text, RELATIVE_DATES[name]) and distance == timedelta(days=days):
             return True

@@ -13,6 +13,8 @@ _LANGUAGES = ("english", "german", "french", "spanish", "italian", "dutch", "por
 """Languages in which two forms of a word are recognised."""
 _ACCENTED_LANGUAGES = ("polish", "swedish", "turkish")
 """Languages in which two forms of a word are recognised if it has a letter that English has not."""
+CONTENT_CHARACTER = re.compile("(?![一二三四五六七八九十百千万])[\u30a0-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+"""Chinese characters and Katakana, which carry content; no numbers."""
 REPORTING_UNSPACED = re.compile(
     "|".join(sorted((word for word in REPORTING_WORDS if word > "\u3000"), key=len, reverse=True))
 )

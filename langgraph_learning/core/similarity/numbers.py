@@ -24,7 +24,13 @@ _FACTORS = {
     **dict.fromkeys(("bn", "mrd", "milliarde", "milliarden", "billion", "billions"), Decimal(1_000_000_000)),
 }
 _POINTS = frozenset({"point", "komma", "virgule", "coma", "virgola", "punto", "ponto", "vírgula"})
+_QUATRE_VINGT = re.compile(r"quatre[- ]vingts?")
+_INCHES = re.compile(r"(?<=\d)[\"\u2033\u201d](?=[\s,.;)]|$)")
+_AND_A_HALF = re.compile(r"(?<=\w) (?:and a half|und ein halbe[rsn]?|et demie?|y medi[oa])\b")
 _HALVES = {"half": Decimal("0.5"), "anderthalb": Decimal("1.5"), "eineinhalb": Decimal("1.5")}
+_AND = frozenset({"and", "y", "et", "e"})
+_SCORES = frozenset({Decimal(60), Decimal(80)})
+"""Numbers to which French adds more than nine."""
 _CHINESE_UNITS = {"十": 10, "百": 100, "千": 1_000}
 _SHORT_UNITS = frozenset(UNITS.values())
 
@@ -32,19 +38,21 @@ _SHORT_UNITS = frozenset(UNITS.values())
 def write_in_digits(words: Sequence[str]) -> list[str]:
     """Return the words with numbers as digits and units abbreviated: "minus ten days" becomes "-10 d"."""
     digits: list[str] = []
-    total: Decimal | None = None  # the number that is being read, word by word
-    for word in words:
+    number: _SpelledNumber | None = None  # the number that is being read, word by word
+    for index, word in enumerate(words):
         value = NUMBERS.get(word)
-        if value is not None and (total is None or _continues(total, value)):
-            total = (total or 0) + value
+        if value is not None and (number is None or number.takes(value)):
+            number = (number or _SpelledNumber()).plus(value)
         elif word in MULTIPLIERS:
-            last = digits.pop() if total is None and digits and _PLAIN_NUMBER.fullmatch(digits[-1]) else None
-            total = (Decimal(last) if last else total or Decimal(1)) * MULTIPLIERS[word]
+            last = digits.pop() if number is None and digits and _PLAIN_NUMBER.fullmatch(digits[-1]) else None
+            number = (_SpelledNumber(small=Decimal(last)) if last else number or _SpelledNumber()).times(word)
+        elif number is not None and word in _AND and number.takes(NUMBERS.get("".join(words[index + 1 : index + 2]))):
+            continue
         else:
-            digits += [] if total is None else [_format_number(total)]
-            total = value
+            digits += [] if number is None else [_format_number(number.value)]
+            number = None if value is None else _SpelledNumber().plus(value)
             digits += _normalize_word(word) if value is None else []
-    digits += [] if total is None else [_format_number(total)]
+    digits += [] if number is None else [_format_number(number.value)]
     return _join_minus_signs(digits)
 
 
@@ -57,9 +65,33 @@ def find_quantities(words: Sequence[str]) -> Iterator[str]:
             yield " ".join([word, *units[:1]])
 
 
-def _continues(total: Decimal, value: Decimal) -> bool:
-    """Return True if a number word continues the one before: "twenty one" is one number, "one two" are two."""
-    return total >= 20 and total % 10 ** len(str(value)) == 0
+class _SpelledNumber(NamedTuple):
+    """A number in words, as far as it is read: in "twelve thousand five hundred", 12,000 and five hundred."""
+
+    large: Decimal = Decimal(0)
+    small: Decimal = Decimal(0)
+
+    @property
+    def value(self) -> Decimal:
+        return self.large + self.small
+
+    def takes(self, value: Decimal | None) -> bool:
+        """Return True if a number word goes on with this one: "twenty one" is one number, "one two" are two."""
+        if value is None:
+            return False
+        if self.small in _SCORES and 10 <= value < 20:  # "soixante-dix", "quatre-vingt-douze"
+            return True
+        ends = self.small or self.large
+        return ends >= 20 and ends % 10 ** len(str(value)) == 0
+
+    def plus(self, value: Decimal) -> "_SpelledNumber":
+        return self._replace(small=self.small + value)
+
+    def times(self, multiplier: str) -> "_SpelledNumber":
+        scaled = (self.small or Decimal(1)) * MULTIPLIERS[multiplier]
+        if MULTIPLIERS[multiplier] < 1_000:
+            return self._replace(small=scaled)
+        return _SpelledNumber(large=self.large + scaled)
 
 
 def _normalize_word(word: str) -> list[str]:
@@ -98,6 +130,9 @@ class Quantity(NamedTuple):
 
     def is_same(self, other: "Quantity") -> bool:
         """Return True if two quantities are the same, such as "1 h" and "60 min", or "1 h" and "1"."""
+        if {self.unit, other.unit} == {"", "%"}:  # "half of it" is "50 %" of it
+            parts, percent = (self.values, other.values) if other.unit == "%" else (other.values, self.values)
+            return bool(parts & (percent | {value / 100 for value in percent}))
         if self.values & other.values and (self.unit == other.unit or not (self.unit and other.unit)):
             return True
         if self.unit in _IN_DAYTIME or other.unit in _IN_DAYTIME:
@@ -145,7 +180,9 @@ _UNSPACED_UNITS = {
 
 def read_quantities(text: str) -> list[Quantity]:
     """Return the numbers in a text with their units, in any usual form."""
-    folded = normalize("NFKC", text).casefold()
+    folded = _QUATRE_VINGT.sub("quatrevingt", normalize("NFKC", text).casefold())
+    folded = _AND_A_HALF.sub(" point five", folded)
+    folded = _INCHES.sub(" inch ", folded)
     found, words, end = list[Quantity](), list[str](), 0
     for match in _WRITTEN_NUMBER.finditer(folded):
         words += [*_split_words(folded[end : match.start()]), f"\0{len(found)}"]
@@ -203,9 +240,21 @@ def _values_of(match: re.Match[str]) -> frozenset[Decimal]:
 
 
 def _split_german(word: str) -> list[str]:
-    """Return "zwanzig", "fünf" for "fünfundzwanzig", and a word that is no German number as it is."""
+    """Return "zwanzig", "fünf" for "fünfundzwanzig", and a word that is no German or Dutch number as it is."""
     if word == "eins":
         return ["one"]
+    if word.endswith("einhalb") and (whole := NUMBERS.get(word.removesuffix("einhalb"))):
+        return [f"{whole}.5"]
+    for multiplier in ("tausend", "hundert", "duizend", "honderd"):
+        before, is_compound, after = word.partition(multiplier)
+        if not is_compound or word == multiplier:
+            continue
+        ends = [_split_german(part) if part else [] for part in (before, after.removeprefix("und"))]
+        parts = [*ends[0], multiplier, *ends[1]]
+        if all(part in NUMBERS or part in MULTIPLIERS for part in parts):
+            return parts
+    if found := re.fullmatch(r"(een|twee|drie|vier|vijf|zes|zeven|acht|negen)[eë]n(\w+tig)", word):
+        return [found[2], found[1]]
     found = re.fullmatch(r"(ein|zwei|drei|vier|fünf|sechs|sieben|acht|neun)und(\w+zig|dreißig)", word)
     return [found[2], found[1]] if found else [word]
 

@@ -6,7 +6,7 @@ from itertools import product, takewhile
 
 from langgraph_learning.core.similarity.clauses import Outline, Word
 from langgraph_learning.core.similarity.dates import is_date_word
-from langgraph_learning.core.similarity.forms import match_words, word_forms
+from langgraph_learning.core.similarity.forms import CONTENT_CHARACTER, match_words, word_forms
 from langgraph_learning.core.similarity.lexicon import (
     BEFORE_GOALS,
     BEFORE_NAMES,
@@ -25,8 +25,6 @@ from langgraph_learning.core.words import NEGATIONS
 ALIKE = 5
 """Letters in which the beginnings of two words are the same if one is derived from the other, or a part of it."""
 _PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
-_CONTENT = re.compile("(?![一二三四五六七八九十百千万])[\u30a0-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
-"""Chinese characters and Katakana, which carry content; no numbers."""
 _LIGHT = re.compile("|".join(sorted(LIGHT_CHARACTERS, key=len, reverse=True)))
 
 
@@ -189,7 +187,7 @@ def _replace_characters(statement: str, text: str) -> bool:
 def _unknown_runs(statement: str, text: str) -> list[tuple[str, str]]:
     """Return the characters before and after each run of characters that are not in a text."""
     chars = _LIGHT.sub(lambda found: " " * len(found[0]), statement)
-    marked = "".join("\0" if _CONTENT.match(char) and char not in text else char for char in chars)
+    marked = "".join("\0" if CONTENT_CHARACTER.match(char) and char not in text else char for char in chars)
     runs = re.finditer("\0+", marked)
     return [(marked[: run.start()].rstrip()[-1:], marked[run.end() :].lstrip()[:1]) for run in runs]
 

@@ -5,15 +5,17 @@ from datetime import date
 
 from langgraph_learning.core.similarity.agreement import agrees
 from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, is_date_word, means_date
-from langgraph_learning.core.similarity.forms import match_words, statement_words
+from langgraph_learning.core.similarity.forms import CONTENT_CHARACTER, match_words, statement_words
 from langgraph_learning.core.similarity.lexicon import (
     DELETE_PATTERN,
     END_PATTERN,
     FORGET_PATTERN,
     KEEP_PATTERN,
+    LIGHT_WORDS,
     OPPOSITES,
+    UNITS,
 )
-from langgraph_learning.core.similarity.numbers import is_number_word, read_numbers
+from langgraph_learning.core.similarity.numbers import is_number_word, read_quantities
 from langgraph_learning.core.text import SENTENCE_END, contradicts, plain_words, tokenize
 
 _UNSPACED_NEGATION = re.compile(
@@ -49,13 +51,30 @@ def carries(text: str, statement: str, today: date | None, foreign: str = "", kn
         return False
     if (plain := plain_words(statement)) and f" {plain} " in f" {plain_words(text)} ":
         return True
-    words = statement_words(statement)
-    words = words - match_words(words, tokenize(known)) or words
-    own = match_words(words, tokenize(text))
-    borrowed = match_words(words - own, tokenize(foreign))
+    words = told_words(statement)
+    words = words - match_words(words, said_words(known)) or words
+    own = match_words(words, said_words(text))
+    borrowed = match_words(words - own, said_words(foreign))
     own |= {word for word in words - own if is_date_word(word) or is_number_word(word)}
-    enough = len(own) * 2 > len(words)
+    values = len(read_quantities(statement)) if own else 0  # they were compared: all of them are in the text
+    enough = (len(own) + values) * 2 > len(words) + values
     return enough and len(borrowed) * 10 <= len(words)
+
+
+def told_words(statement: str) -> set[str]:
+    """Return the words of a statement that its author must have said.
+
+    Units belong to numbers, and light words such as "run" to others. In scripts without spaces, it is the characters.
+    """
+    words = statement_words(statement)
+    words = {word for word in words if word not in LIGHT_WORDS and word not in UNITS} or words
+    chars = set(CONTENT_CHARACTER.findall("".join(words)))
+    return {word for word in words if word < "\u3000"} | chars if chars else words
+
+
+def said_words(text: str) -> list[str]:
+    """Return the words of a text; in scripts without spaces its characters, as well."""
+    return [*tokenize(text), *CONTENT_CHARACTER.findall(text)]
 
 
 def mentions(text: str, statement: str, share: float = 0.5) -> bool:
@@ -116,9 +135,9 @@ def has_numbers_of(text: str, statement: str, today: date | None) -> bool:
     has_date = rest != statement
     if not has_date and not (find_weekdays(rest) <= find_weekdays(text) and find_months(rest) <= find_months(text)):
         return False
-    own = frozenset[object]().union(*read_numbers(text))
+    own = read_quantities(text)
     # "One" is an article as often as a number.
-    return all(values & own or (values == {1} and not own) for values in read_numbers(rest))
+    return all(any(map(number.is_same, own)) or (number.values == {1} and not own) for number in read_quantities(rest))
 
 
 def _differs_in_unspaced_negation(text: str, statement: str) -> bool:
