@@ -18,7 +18,7 @@ from langgraph_learning.extract.attempts import Reading, split_by_attempts
 from langgraph_learning.extract.chunk import ChunkReader, Material
 from langgraph_learning.extract.conversation import says_nothing_new, unread_lines
 from langgraph_learning.extract.cursor import Unread, find_unread, read_cursor
-from langgraph_learning.extract.forgotten import drop_forgotten, forget_messages, lines_to_keep, without_forgotten
+from langgraph_learning.extract.forgotten import drop_forgotten, forget_named, lines_to_keep, without_forgotten
 from langgraph_learning.extract.known import read_background
 from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.processing import observe_lines, process_by_store
@@ -136,9 +136,11 @@ class Extraction:
         own_lines = [line for line in reading.read if not line.other]
         observed, observe_errors = yield from observe_lines(observers, turn, lines_to_keep(own_lines))
         observed = drop_forgotten(observed, own_lines, (), background.forgotten, turn)
-        observed += yield from forget_messages(observers, turn, own_lines)
         learnings = yield from process_by_store(self.stores, [*reading.edits, *observed], background.known)
         learnings += yield from find_outdated(self.stores, turn, unread, reading.read, learnings)
+        named = yield from forget_named(self._all_stores, turn, own_lines)
+        gone = {learning.ref for learning in named}
+        learnings = [*(learning for learning in learnings if learning.ref not in gone), *named]
         votes, voted = yield from votes_in_edits(self._all_stores, turn, reading.edits)
         said_anew = background.forgotten.lift(edit.learning() for edit in reading.edits if edit.record is not None)
         read = {id(line.message) for line in reading.read}

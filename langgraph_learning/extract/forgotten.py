@@ -2,31 +2,35 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from itertools import takewhile
 from typing import NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
 
-from langgraph_learning.core.flow import Flow
+from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.learning import Learning, Source, Status, messages_of
 from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.records import Edit
 from langgraph_learning.core.repository import all_in
-from langgraph_learning.core.scopes import Scope
+from langgraph_learning.core.scopes import Caller, ItemRef, Scope
 from langgraph_learning.core.similarity.fingerprints import are_same, fingerprint_statement, is_recognized
 from langgraph_learning.core.similarity.forms import statement_words
 from langgraph_learning.core.similarity.rules import are_equivalent
 from langgraph_learning.core.similarity.support import (
+    MOSTLY,
     asks_to_forget,
     carries,
+    denies,
     find_forgettings,
+    has_numbers_of,
     mentions,
     names_statement,
 )
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line, message_text
-from langgraph_learning.stores.base import ECHO, LearningStore, Turn
+from langgraph_learning.stores.base import ECHO, LearningStore, Turn, readable_namespaces
+from langgraph_learning.update.erasure import belongs_to_user
 from langgraph_learning.update.marks import Forgotten
 
 
@@ -99,40 +103,70 @@ def lines_to_keep(lines: Sequence[Line]) -> list[Line]:
     return kept
 
 
-def forget_messages(stores: Sequence[LearningStore], turn: Turn, lines: Sequence[Line]) -> Flow[list[Edit]]:
-    """Return edits that forget the stored messages of the user that a request names, although nothing known does."""
+def forget_named(stores: Sequence[LearningStore], turn: Turn, lines: Sequence[Line]) -> Flow[list[Learning]]:
+    """Return as rejected what a request of the user names, whether or not the model was shown it.
+
+    Code forgets stored messages, what is no longer shown, and the user's own proposals. Of what is shown, it forgets
+    only what says just what the request says: the model judges the rest.
+    """
     requests = _find_requests(lines)
-    verbatim = [store for store in stores if store.verbatim]
-    if not requests or not verbatim:
+    if not requests:
         return []
-    stored = yield from all_in([turn.caller.namespace(store.scope, store.name) for store in verbatim])
-    edits = []
+    stored = yield from _read_own(stores, turn.caller)
+    verbatim = {store.name for store in stores if store.verbatim}
+    forgotten: dict[ItemRef, Learning] = {}
     for request in requests:
         line = lines[request.position]
-        meant = _meant_messages(turn, line, request, stored)
-        answers = {key for message in meant for key in message.data.get("followed_by") or ()}
-        echoes = [one for one in stored if one.key in answers and _answers_request(one, request)]
-        source = Source(
-            channel="user", user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,)
-        )
-        edits += [
-            Edit(found.kind, None, found, source, found.namespace, f"{line.id}-{found.key}", turn.said_at)
-            for found in (*meant, *echoes)
-        ]
-    return edits
+        named = [one for one in stored if one.store_name not in verbatim and _names(request.asked, one, turn.today)]
+        messages = _meant_messages(turn, line, request, [one for one in stored if one.store_name in verbatim])
+        forgotten |= {one.ref: _reject(one, turn, line) for one in (*named, *messages)}
+    return list(forgotten.values())
+
+
+def _read_own(stores: Sequence[LearningStore], caller: Caller) -> Flow[list[Learning]]:
+    """Read all that is private to the user, without sessions, and their own undecided proposals."""
+    kept = [store for store in stores if store.scope != Scope.THREAD]
+    private = [caller.namespace(Scope.USER, store.name) for store in kept]
+    shared = [namespace for namespace in readable_namespaces(kept, caller) if namespace not in private]
+    found = yield from gather([all_in(private), all_in(shared, {"status": Status.PROPOSED.value})])
+    return [learning for learnings in found for learning in learnings if belongs_to_user(learning, caller)]
+
+
+def _names(asked: str, learning: Learning, today: date) -> bool:
+    """Return True if a request names a learning; one that is shown must say just what the request says."""
+    text = learning.text
+    if not statement_words(asked) or denies(asked, text):
+        return False
+    if learning.status is not Status.ACTIVE:
+        return names_statement(asked, text)
+    return mentions(text, asked, MOSTLY) and mentions(asked, text, MOSTLY) and has_numbers_of(asked, text, today)
 
 
 def _meant_messages(turn: Turn, line: Line, request: "_Request", stored: Sequence[Learning]) -> list[Learning]:
-    """Return the stored messages that a request names; for "forget that", the one before it in the thread."""
+    """Return the stored messages that a request names, with the answers that echo it.
+
+    "Forget that" means the user's message before it in the thread.
+    """
     if statement_words(request.asked):
-        return [message for message in stored if names_statement(request.asked, message.text)]
-    earlier = list(takewhile(lambda message: message is not line.message, turn.messages))
-    said = [message.id for message in earlier if isinstance(message, HumanMessage)]
-    return [message for message in stored if said and (turn.caller.thread, said[-1]) in messages_of(message.sources)]
+        meant = [message for message in stored if names_statement(request.asked, message.text)]
+    else:
+        earlier = takewhile(lambda message: message is not line.message, turn.messages)
+        said = [message.id for message in earlier if isinstance(message, HumanMessage)]
+        last = (turn.caller.thread, said[-1] or "") if said else None
+        meant = [message for message in stored if last in messages_of(message.sources)]
+    answers = {key for message in meant for key in message.data.get("followed_by") or ()}
+    return [*meant, *(one for one in stored if one.key in answers and _answers_request(one, request))]
 
 
 def _answers_request(answer: Learning, request: "_Request") -> bool:
     return not statement_words(request.asked) or mentions(answer.text, request.asked, ECHO)
+
+
+def _reject(learning: Learning, turn: Turn, line: Line) -> Learning:
+    """Return a learning as it is forgotten with the message of a line."""
+    source = Source(channel="user", user=turn.caller.user, thread=turn.caller.thread, run=turn.run, messages=(line.id,))
+    update = {"status": Status.REJECTED, "valid_to": turn.said_at, "quote": message_text(line.message)}
+    return learning.model_copy(update={**update, "sources": (*learning.sources, source)})
 
 
 class _Request(NamedTuple):

@@ -20,7 +20,7 @@ from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.stores.base import LearningStore, find_dependents, find_words, readable_namespaces
 from langgraph_learning.update.concurrent_subjects import settle_subjects
-from langgraph_learning.update.erasure import asks_for_erasure, erase_statements
+from langgraph_learning.update.erasure import asks_for_erasure, belongs_to_user, erase_statements
 from langgraph_learning.update.opt_out import opt_out_namespace, read_opt_outs
 from langgraph_learning.update.promotion import count_supporters, intended_scope, is_unsupported, write_candidate
 from langgraph_learning.update.proposals import drop_answered, is_rejected, make_proposals
@@ -144,6 +144,9 @@ def _separate_proposals(
     for learning in requested:
         store = by_name[learning.store_name]
         current = stored.get(learning.ref)
+        if current is not None and _forgets_what_is_not_shown(learning, current, caller):
+            direct.append(learning)
+            continue
         if needs_approval(store, learning):
             need_approval.append(learning)
             continue
@@ -157,6 +160,12 @@ def _separate_proposals(
         if store.sharing == Sharing.APPROVED and rebased.status is Status.ACTIVE and is_meant_for_others:
             to_share.append(_as_shared_proposal(store, rebased, caller))
     return direct, [*need_approval, *to_share]
+
+
+def _forgets_what_is_not_shown(learning: Learning, stored: Learning, caller: Caller) -> bool:
+    """Return True for the history or an own proposal of a user who asks to forget it: nobody has to approve that."""
+    is_own = stored.status is not Status.ACTIVE and belongs_to_user(stored, caller)
+    return learning.status is Status.REJECTED and is_own and asks_for_erasure(learning)
 
 
 def _rebase(learning: Learning, stored: Learning | None) -> Learning | None:

@@ -12,7 +12,16 @@ from langgraph.graph import MessagesState
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, NOTHING, edit, edits, learner, machine, observation, prompt, said, thread
 
-from langgraph_learning import BehavioralFeedback, Episodes, Mode, Scope, SessionContext, UserMemory
+from langgraph_learning import (
+    BehavioralFeedback,
+    EntityMemory,
+    Episodes,
+    LearnedKnowledge,
+    Mode,
+    Scope,
+    SessionContext,
+    UserMemory,
+)
 from langgraph_learning.core.keys import FORGOTTEN
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres import HybridPostgresStore
@@ -328,3 +337,69 @@ def test_who_forgets_their_keys_is_not_forgotten():
 
     assert "Always forgets the keys" in [found.text for found in talk.machine.learnings(ALEX)]
     assert "I always forget my keys" in talk.messages
+
+
+PROPOSED_INSIGHT = edit(
+    "insight", category="insight", title="Epilepsy", insight="We have epilepsy here", when_to_apply=None
+)
+SESSION = edit("session", summary="Epilepsy", goal="cope with epilepsy", plan=[], progress=None)
+
+
+@pytest.mark.parametrize(
+    ("stores", "extractions", "texts"),
+    [
+        ([UserMemory()], [edits(observation("Has epilepsy")), NOTHING], ["I have epilepsy", "Forget that I have epilepsy"]),
+        (
+            [UserMemory()],
+            [edits(observation("Has epilepsy")), FORGET_K1, NOTHING],
+            ["I have epilepsy", "I no longer have epilepsy", "Forget that I ever had epilepsy"],
+        ),
+        ([UserMemory(mode=Mode.PROPOSE)], [edits(observation("Has epilepsy")), NOTHING], ["I have epilepsy", "Forget my epilepsy"]),
+        (
+            [LearnedKnowledge(scope=Scope.TEAM, mode=Mode.PROPOSE)],
+            [edits(PROPOSED_INSIGHT), NOTHING],
+            ["We have epilepsy here", "Forget that we have epilepsy here"],
+        ),
+        (
+            [UserMemory(), SessionContext(planning=True)],
+            [edits(observation("Has epilepsy"), SESSION), edits(SESSION)],
+            ["I have epilepsy", "Forget that I have epilepsy"],
+        ),
+        (
+            [UserMemory(), EntityMemory()],
+            [edits(observation("Has epilepsy"), edit("fact", entity="Alex", fact="has epilepsy", as_of=None)), FORGET_K1],
+            ["I have epilepsy", "Forget that I have epilepsy"],
+        ),
+    ],
+    ids=["not shown to the model", "ended before", "proposed", "proposed for the team", "session", "two kinds"],
+)  # fmt: skip
+def test_a_request_that_names_it_is_enough(stores: list[Any], extractions: list[Any], texts: list[str]):
+    """Whatever the model makes of it: what the user names is forgotten by code, too."""
+    store = InMemoryStore()
+    learning = machine(extractions, [*stores, Episodes()], store=store)
+    graph = learning.wrap(lambda state: {"messages": [AIMessage("Epilepsy?")]}, checkpointer=InMemorySaver())
+    for text in texts:
+        graph.invoke(said(text), thread("a"), context=ALEX)
+
+    kept = json.dumps([item.value for item in store.search((), limit=1_000)])
+    assert "pilepsy" not in kept
+
+
+@pytest.mark.parametrize(
+    ("known", "request_"),
+    [
+        ("Likes green tea", "Forget that I like tea"),
+        ("Drinks wine", "Forget that I don't drink wine"),
+        ("Earns 60,000 euros", "Forget that I earn 50,000 euros"),
+        ("Lives in Oslo", "Forget that I live in Rome"),
+        ("Likes tea", "Don't forget that I like tea"),
+    ],
+)
+def test_what_is_near_to_a_request_is_left_to_the_model(known: str, request_: str):
+    """Code forgets only what the user names for certain."""
+    learning = machine([edits(observation(known)), NOTHING], store=InMemoryStore())
+    graph = learning.wrap(lambda state: {"messages": [AIMessage("ok")]}, checkpointer=InMemorySaver())
+    for text in (known, request_):
+        graph.invoke(said(text), thread("a"), context=ALEX)
+
+    assert [known] == [found.text for found in learning.learnings(ALEX)]
