@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from langgraph_learning.core.similarity.support import find_forgettings
 from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
 from langgraph_learning.core.words import detect_languages
 
@@ -293,7 +294,7 @@ def _find_pointer(text: str) -> re.Match[str] | None:
         rest = line[found.end() - start :]
         colon = re.search("[:\uff1a](?=\\s|$)", rest)
         lead = line[: found.end() - start + colon.start()] if colon else line
-        if _ASSERTION.search(lead) or _RULE.search(lead):
+        if _ASSERTION.search(lead) or _RULE.search(lead) or find_forgettings(lead):
             continue
         is_beside = bool(text[:start].strip() or after.strip())
         is_followed = bool(colon and rest[colon.end() :].strip())

@@ -66,3 +66,11 @@ def test_questions_and_errands_state_nothing(message: str):
 def test_a_tag_question_states_something():
     """Who asks only for assent states what is before it."""
     assert "We ship on Tuesdays, right?" == find_claims("We ship on Tuesdays, right?")
+
+
+@pytest.mark.parametrize(
+    "message", ["Please forget this: I am afraid of heights", "Забудь это, пожалуйста: Боюсь высоты"]
+)
+def test_what_a_user_wants_forgotten_is_their_own(message: str):
+    """They say what it is, and pass nothing on."""
+    assert (message, "") == split_message(message)
