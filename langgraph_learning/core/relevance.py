@@ -23,7 +23,7 @@ STANDING_LIFT = 0.15
 EXCHANGE_PENALTY = 0.3
 """Subtracted from the relevance to the exchange before the last message."""
 TEXT_PENALTY = 0.07
-"""Subtracted where the text of a learning is near and no cue is: it may be about the same thing and not matter."""
+"""Subtracted where of a learning with cues the text is near and no cue is: it may be about the same and not matter."""
 WORDS_WEIGHT = 0.6
 """Relevance of a text that has all words of the question, whatever the embedding model thinks of it."""
 EXACT_WORDS = 0.25
@@ -56,25 +56,26 @@ MINILM_SCALE = Scale(0.06, 0.64)
 """Scale of all-MiniLM-L6-v2, as `measure_scale` finds it."""
 
 
-def relevance_of(scores: Sequence[Scores], scale: Scale) -> float | None:
+def relevance_of(scores: Sequence[Scores], scale: Scale, cued: bool = False) -> float | None:
     """Return the relevance of an item, given its scores for the question and for the exchange before it.
 
+    cued: True if the item has cues beside its text.
     None without scores. A name, number or code of the question that stands in the item lifts it above the bar, the more
     of the question it is.
     """
     if not scores:
         return None
     question, *exchange = scores
-    relevances = [_relevance(question, scale)]
-    relevances += [_relevance(score, scale) - EXCHANGE_PENALTY for score in exchange]
+    relevances = [_relevance(question, scale, cued)]
+    relevances += [_relevance(score, scale, cued) - EXCHANGE_PENALTY for score in exchange]
     if question.exact and question.words >= EXACT_WORDS:
         relevances.append(BAR + (1 - BAR) * question.words)
     return max(0.0, *relevances)
 
 
-def _relevance(score: Scores, scale: Scale) -> float:
-    by_meaning = scale.relevance(score.similarity or 0.0) - (TEXT_PENALTY if score.nearest == "text" else 0.0)
-    return max(score.words * WORDS_WEIGHT, by_meaning)
+def _relevance(score: Scores, scale: Scale, cued: bool) -> float:
+    penalty = TEXT_PENALTY if cued and score.nearest == "text" else 0.0
+    return max(score.words * WORDS_WEIGHT, scale.relevance(score.similarity or 0.0) - penalty)
 
 
 class ScaleReader:

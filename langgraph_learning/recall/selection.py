@@ -18,6 +18,8 @@ NEAR_LINES = 6
 """The same without those that are standing."""
 LARGEST_GAP = 0.33
 """Relevance that a learning may be behind the best one: where something fits well, what fits loosely only distracts."""
+ALONE = 2
+"""What stands is shown up to this number where nothing reaches the bar by itself: that may be another subject."""
 LIST_TOKENS = 400
 """Tokens of them at most."""
 SHORTEST_TEXT = 50
@@ -136,14 +138,10 @@ def _make_candidates(store: LearningStore, learnings: Sequence[tuple[Learning, S
 
 
 def _take_near(ranked: Sequence[Candidate]) -> list[Candidate]:
-    """Return what is above the bar, and not far behind the best.
-
-    Nothing stands alone: if no learning reaches the bar by itself, the question is about something else.
-    """
-    if all(each.relevance < BAR for each in ranked):
-        return []
+    """Return what is above the bar, and not far behind the best; of what only stands, the first few."""
     best = max((each.value for each in ranked if each.learning.relevance is not None), default=0.0)
-    return [each for each in ranked if each.value >= max(BAR, best - LARGEST_GAP)]
+    above = [each for each in ranked if each.value >= max(BAR, best - LARGEST_GAP)]
+    return above if any(each.relevance >= BAR for each in ranked) else above[:ALONE]
 
 
 def _choose(ranked: Sequence[Candidate]) -> list[Candidate]:

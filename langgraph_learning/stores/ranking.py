@@ -65,7 +65,7 @@ def read_found(
         if (item.namespace, item.key) in found:
             continue
         for learning in read_learnings([item], namespaces):
-            relevance = relevance_of(scores_of(item)[texts_for(learning)], scale)
+            relevance = relevance_of(scores_of(item)[texts_for(learning)], scale, bool(learning.cues))
             found[learning.ref] = learning.model_copy(update={"relevance": relevance})
     return list(found.values())
 

@@ -51,11 +51,12 @@ def test_a_name_or_code_of_the_question_passes_the_bar():
 
 
 def test_a_near_text_counts_for_a_little_less_than_a_near_cue():
-    """A text may be about the same thing and not matter; a cue says when it does."""
+    """A text may be about the same thing and not matter; a cue says when it does. Without cues, nothing else can tell."""
     text, cue = Scores(0.4, 0.0, False, "text"), Scores(0.4, 0.0, False, "cues[*].1")
 
-    assert TEXT_PENALTY == pytest.approx(relevance_of([cue], SCALE) - relevance_of([text], SCALE))
-    assert 0 == relevance_of([Scores(0.1, 0.0, False, "text")], SCALE)
+    assert TEXT_PENALTY == pytest.approx(relevance_of([cue], SCALE, True) - relevance_of([text], SCALE, True))
+    assert relevance_of([cue], SCALE, True) == relevance_of([text], SCALE)
+    assert 0 == relevance_of([Scores(0.1, 0.0, False, "text")], SCALE, True)
 
 
 def test_without_an_embedding_model_the_words_count():
