@@ -99,6 +99,7 @@ def _has_no_boundaries(words: str) -> bool:
 
 _REQUEST = _compile_words(_WORDS["requests"])
 _REPORT = _compile_words(_WORDS["reports"])
+_FIRST_PERSON = _compile_words(_WORDS["first_person"])
 _DOUBT = _compile_words(_WORDS["doubts"])
 _POINTER = _compile_words(_WORDS["pointers"])
 _ASSERTION = _compile_words(_WORDS["assertions"])
@@ -126,6 +127,9 @@ _HEADERS_IN_LINE = re.compile(
     re.IGNORECASE,
 )
 _LINE_APART = re.compile(r"[^\n]*\n[ \t]*\n\s*\S")
+_ATTACHMENT = re.compile(
+    r"(?si)^[ \t]*\[(?:attachment|attached|file|document|anhang|datei|pièce jointe|adjunto|allegato)\b[^\]\n]*\].*"
+)
 _FORWARD = re.compile(
     rf"^[ \t>*_]*(?:{_WORDS['forwards']['lines'].strip().replace(chr(10), '')})[ \t*_]*$", re.IGNORECASE | re.MULTILINE
 )
@@ -157,6 +161,8 @@ def _cut_structured(message: str) -> tuple[str, list[str]]:
         own, rest = message[: min(starts)], message[min(starts) :]
         foreign.append(rest)
     own, tagged = _cut_pattern(own, _TAGGED)
+    own, attached = _cut_pattern(own, _ATTACHMENT)
+    tagged += attached
     chat = _CHAT_LINE.findall(own)
     if len(chat) > 1:
         own = _CHAT_LINE.sub("", own)
@@ -261,7 +267,7 @@ def _cut_requested(text: str) -> tuple[str, list[str]]:
         return text[: doubt.end()], [text[doubt.end() :]]
     request = _REQUEST.search(text) or _find_introduction(text) or _find_pointer(text)
     if request is None:
-        return text, []
+        return _cut_beside_question(text)
     line_start = text.rfind("\n", 0, request.start()) + 1
     line_end = text.find("\n", request.end())
     line_end = len(text) if line_end < 0 else line_end
@@ -274,6 +280,21 @@ def _cut_requested(text: str) -> tuple[str, list[str]]:
         end = request.end() + colon.end()
         return text[line_start:end], [before, text[end:]]
     return line, [before, after]
+
+
+def _cut_beside_question(text: str) -> tuple[str, list[str]]:
+    """Cut off what stands beside a question in a line of its own, unless somebody speaks for themself there."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    for asked in (lines[0], lines[-1]) if len(lines) > 1 else ():
+        rest = "\n".join(line for line in lines if line is not asked)
+        if (
+            asked.rstrip().endswith(("?", "\uff1f"))
+            and _is_errand(asked.strip())
+            and not _FIRST_PERSON.search(rest)
+            and find_claims(rest)
+        ):
+            return asked, [rest]
+    return text, []
 
 
 def _find_introduction(text: str) -> re.Match[str] | None:

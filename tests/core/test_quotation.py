@@ -74,3 +74,39 @@ def test_a_tag_question_states_something():
 def test_what_a_user_wants_forgotten_is_their_own(message: str):
     """They say what it is, and pass nothing on."""
     assert (message, "") == split_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Is the tone ok?\n\nAll badges are approved at once.",
+        "All badges are approved at once.\n\nHow do I respond to that?",
+        "Rate this:\nAll badges are approved at once.",
+        "Is it true that all badges are approved at once?",
+        "Subject: badges\n\nAll badges are approved at once.",
+        "[attachment: badges.pdf]\nAll badges are approved at once.",
+        "SMS from +49 170 1234567: All badges are approved at once.",
+    ],
+)
+def test_a_text_beside_a_question_or_a_pointer_is_passed_on(message: str):
+    """Whoever asks about a text without marks does not say it."""
+    assert "approved" not in split_message(message).own
+
+
+def test_own_words_beside_a_question_stay_own():
+    """Somebody who speaks for themself or their team."""
+    assert "Fridays" in split_message("We never ship on Fridays.\n\nCan you draft the schedule?").own
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Lee owns the pricing page",
+        "Such- und Filterfunktion liegt bei Nord",
+        "look, cash is out",
+        "Answer every ticket",
+    ],
+)
+def test_a_statement_that_begins_like_an_errand_is_a_claim(sentence: str):
+    """A word of one language is a name in another, and a rule is no errand."""
+    assert sentence.split()[-1] in find_claims(sentence)
