@@ -1,4 +1,4 @@
-"""The ways to learn: in the run, in a queue, or in another run of a LangGraph server."""
+"""The ways to learn: in the run, in a queue, or beside the runs of a LangGraph server."""
 
 from typing import Literal
 
