@@ -67,6 +67,12 @@ def args_of(text, thread="a"):
 
 
 @pytest.fixture
+def store():
+    """Give a store without connections, which would have to be closed in each test's event loop."""
+    return InMemoryStore()
+
+
+@pytest.fixture
 def runs():
     """Give the runs of a server."""
     return Runs()
