@@ -61,11 +61,11 @@ def drop_forgotten(
         learning = edit.learning()
         if any(_repeats(learning, text) for text in forgotten_now):
             return False
-        message = own.get(edit.source.messages[0])
-        if message is not None and _says_anew(turn, message, learning, forgotten):
-            return True
         has_ended = any(_says_again(learning.text, text) for text in ended_before)
-        return not has_ended and not forgotten.holds_learning(learning)
+        if not has_ended and not forgotten.holds_learning(learning):
+            return True
+        message = own.get(edit.source.messages[0])
+        return message is not None and _says_anew(turn, message, learning, forgotten)
 
     return [_without_cues(edit, forgotten, forgotten_now) for edit in edits if is_wanted(edit)]
 
