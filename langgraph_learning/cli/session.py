@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from langgraph_learning.cli.database import open_store
 from langgraph_learning.cli.options import AgentOption, EmbedOption, TeamsOption, TenantOption, UrlOption, UserOption
 from langgraph_learning.core.flow import Flow, T, as_flow, drive, gather
+from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.scopes import Caller, LearningContext, Scope
 from langgraph_learning.errors import NotFound
@@ -43,7 +44,7 @@ class DatabaseSession:
             for namespace in self.store.list_namespaces(prefix=owner_namespace, limit=1_000):
                 if namespace[:-1] in owner_namespaces:
                     names.add(namespace[-1])
-        return [_make_store(name) for name in sorted(names)]
+        return [_make_store(name) for name in sorted(names - RESERVED_NAMES)]
 
     def find_instructions(self) -> SelfImprovement:
         """Return the learning store with the instructions that this user may read, an agent's own first.

@@ -59,6 +59,10 @@ class Record(BaseModel):
         """Return whether the record is shown for questions that have less to do with it, too, or for all of them."""
         return Standing.NO
 
+    def removes(self) -> bool:
+        """Return True if it only removes what was there; override it for records that can."""
+        return False
+
     def knowing(self, linked: Sequence[Learning]) -> Self:
         """Return this record with copies of what it needs of the linked learnings; override it for records with links.
 

@@ -11,7 +11,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.learning import Learning, Source, Status, messages_of
 from langgraph_learning.core.quotation import find_claims, split_message
-from langgraph_learning.core.records import Edit
+from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.repository import all_in
 from langgraph_learning.core.scopes import Caller, ItemRef, Scope
 from langgraph_learning.core.similarity.fingerprints import are_same, fingerprint_statement, is_recognized
@@ -76,6 +76,8 @@ def drop_asked(edits: Sequence[Edit], lines: Sequence[Line]) -> list[Edit]:
     positions = {line.id: number for number, line in enumerate(lines)}
 
     def is_asked(edit: Edit) -> bool:
+        if edit.record is None or (isinstance(edit.record, Record) and edit.record.removes()):
+            return False
         position = positions.get(edit.source.messages[0], len(lines))
         return any(
             position <= request.position
@@ -83,7 +85,7 @@ def drop_asked(edits: Sequence[Edit], lines: Sequence[Line]) -> list[Edit]:
             for request in requests
         )
 
-    return [edit for edit in edits if edit.record is None or not is_asked(edit)]
+    return [edit for edit in edits if not is_asked(edit)]
 
 
 def lines_to_keep(lines: Sequence[Line]) -> list[Line]:

@@ -47,6 +47,10 @@ class Instruction(Record):
         """Return the section's name and text."""
         return f"{self.section}: {self.text.strip() or '(nothing)'}"
 
+    def removes(self) -> bool:
+        """Return True without a text: that is how a section is removed."""
+        return not self.text.strip()
+
 
 class SelfImprovement(LearningStore):
     """The agent's instructions by section. Changes are proposals; approved ones take effect in the next turn.
