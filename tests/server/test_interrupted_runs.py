@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 from openai_server import OpenAIServer
+from server_threads import find_learnt, find_said, read_thread, run_of
 from slow_reader import SlowReader
 
 AGENT = "learning_agent"
-ALEX = {"user_id": "alex", "team_ids": ["acme"]}
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +25,6 @@ def server(make_server, reader: SlowReader):
         made.start()
         yield made
         made.stop()
-
-
-def run_of(text: str, **options: Any) -> Any:
-    return {"input": {"messages": [{"role": "user", "content": text}]}, "context": ALEX, **options}
-
-
-def learnt(server, word: str) -> list[str]:
-    """What was learnt with a word in it, once for every time."""
-    items = server.items("learnings", "default", "user", "alex", "user_memory")
-    return sorted(item.value["text"] for item in items if word in item.value["text"])
-
-
-def spoken(server, word: str) -> list[str]:
-    """The messages of the user with a word in them, as the verbatim store has them."""
-    items = server.items("learnings", "default", "user", "alex", "episodes")
-    texts = [item.value["data"]["said"] for item in items if item.value["data"]["speaker"] == "alex"]
-    return sorted(text for text in texts if word in text)
-
-
-def in_thread(client: Any, thread: str) -> list[str]:
-    """What the user said, as the thread has it."""
-    messages = client.threads.get_state(thread)["values"]["messages"]
-    return [message["content"] for message in messages if message["type"] == "human"]
 
 
 @pytest.mark.long
@@ -72,11 +49,11 @@ def test_a_second_message_in_the_middle_of_an_extraction(server, reader: SlowRea
     for each in runs:
         client.runs.join(thread, each)
     client.runs.wait(thread, AGENT, **run_of(third))
-    said = in_thread(client, thread)
+    said = read_thread(client, thread)
 
     expected = {"reject": [first, third], "rollback": [second, third]}.get(strategy, [first, second, third])
     assert expected == said
-    assert sorted(said) == learnt(server, strategy) == spoken(server, strategy)
+    assert sorted(said) == find_learnt(server, strategy) == find_said(server, strategy)
 
 
 @pytest.mark.long
@@ -92,10 +69,10 @@ def test_a_run_that_is_cancelled_in_the_middle_of_an_extraction(server, reader: 
     client.runs.cancel(thread, run, wait=True, action=action)
     reader.resume()
     client.runs.wait(thread, AGENT, **run_of(second))
-    said = in_thread(client, thread)
+    said = read_thread(client, thread)
 
     assert ([first, second] if action == "interrupt" else [second]) == said
-    assert sorted(said) == learnt(server, f"cancel {action}") == spoken(server, f"cancel {action}")
+    assert sorted(said) == find_learnt(server, f"cancel {action}") == find_said(server, f"cancel {action}")
 
 
 @pytest.mark.long
@@ -115,7 +92,7 @@ def test_a_server_that_is_killed_in_the_middle_of_an_extraction(server, reader: 
     server.start()
     client = server.anybody()
     client.runs.wait(thread, AGENT, **run_of("kill three", multitask_strategy="enqueue"))
-    said = in_thread(client, thread)
+    said = read_thread(client, thread)
 
     assert {"kill one", "kill three"} <= set(said)
-    assert sorted(said) == learnt(server, "kill") == spoken(server, "kill")
+    assert sorted(said) == find_learnt(server, "kill") == find_said(server, "kill")

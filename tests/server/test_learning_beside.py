@@ -8,13 +8,13 @@ import httpx
 import pytest
 from openai_server import OpenAIServer
 from people import machine
+from server_threads import ALEX, find_learnt, find_said, read_thread, run_of
 from slow_reader import SlowReader
 
 from langgraph_learning import Episodes, UserMemory
 from langgraph_learning.postgres import HybridPostgresStore
 
 AGENT = "learning_agent"
-ALEX = {"user_id": "alex", "team_ids": ["acme"]}
 WAYS = ["queue", "server"]
 
 
@@ -40,39 +40,16 @@ def server(request, make_server, reader: SlowReader):
         yield made
 
 
-def run_of(text: str, **options: Any) -> Any:
-    return {"input": {"messages": [{"role": "user", "content": text}]}, "context": ALEX, **options}
-
-
-def learnt(server, word: str) -> list[str]:
-    """What was learnt with a word in it, once for every time."""
-    items = server.items("learnings", "default", "user", "alex", "user_memory")
-    return sorted(item.value["text"] for item in items if word in item.value["text"])
-
-
-def spoken(server, word: str) -> list[str]:
-    """The messages of the user with a word in them, as the verbatim store has them."""
-    items = server.items("learnings", "default", "user", "alex", "episodes")
-    texts = [item.value["data"]["said"] for item in items if item.value["data"]["speaker"] == "alex"]
-    return sorted(text for text in texts if word in text)
-
-
-def in_thread(client: Any, thread: str) -> list[str]:
-    """What the user said, as the thread has it."""
-    messages = client.threads.get_state(thread)["values"]["messages"]
-    return [message["content"] for message in messages if message["type"] == "human"]
-
-
 def expect_learnt(server, word: str, said: list[str]) -> None:
     """Wait until something is learnt, and expect each message once, with nothing after it either."""
     expected = sorted(said)
     deadline = time.monotonic() + 60
-    while not set(expected) <= set(learnt(server, word)):
-        assert time.monotonic() < deadline, learnt(server, word)
+    while not set(expected) <= set(find_learnt(server, word)):
+        assert time.monotonic() < deadline, find_learnt(server, word)
         time.sleep(0.1)
     time.sleep(3)  # in which whatever waits could learn something twice
 
-    assert expected == learnt(server, word) == spoken(server, word)
+    assert expected == find_learnt(server, word) == find_said(server, word)
 
 
 @pytest.mark.parametrize("strategy", ["reject", "enqueue", "interrupt", "rollback"])
@@ -86,11 +63,11 @@ def test_a_second_message_is_answered_while_the_first_is_learnt_from(server, rea
     assert reader.reading.wait(60)
     time.sleep(0.1)
     client.runs.wait(thread, AGENT, **run_of(second, multitask_strategy=strategy))
-    assert [] == learnt(server, strategy)
+    assert [] == find_learnt(server, strategy)
     statuses = [run["status"] for run in client.runs.list(thread)]
     reader.resume()
 
-    assert [first, second] == in_thread(client, thread)
+    assert [first, second] == read_thread(client, thread)
     assert ["success", "success"] == statuses
     expect_learnt(server, strategy, [first, second])
 
@@ -118,7 +95,7 @@ def test_a_second_message_in_the_middle_of_an_answer(request, server, reader: Sl
     for each in runs:
         client.runs.join(thread, each)
     client.runs.wait(thread, AGENT, **run_of(third))
-    said = in_thread(client, thread)
+    said = read_thread(client, thread)
 
     expected = {"reject": [first, third], "rollback": [second, third]}.get(strategy, [first, second, third])
     assert expected == said
@@ -147,7 +124,7 @@ def test_branches_of_a_thread_are_learnt_from_once(server):
     client.runs.wait(thread, AGENT, **run_of("branch two"))
     client.runs.wait(thread, AGENT, **run_of("branch three", checkpoint={"checkpoint_id": checkpoint}))
 
-    assert ["branch one", "branch three"] == in_thread(client, thread)
+    assert ["branch one", "branch three"] == read_thread(client, thread)
     expect_learnt(server, "branch", ["branch one", "branch two", "branch three"])
 
 
@@ -180,7 +157,7 @@ def test_a_server_that_ends_in_the_middle_of_an_extraction_learns_after_its_next
         assert reader.reading.wait(60)
         server.stop()
         reader.resume()
-        assert [] == learnt(server, "restart")
+        assert [] == find_learnt(server, "restart")
         server.start()
 
         expect_learnt(server, "restart", ["restart one"])
