@@ -54,7 +54,7 @@ class LearningGraph(CompiledGraph):
         """Stream the graph's steps for one input."""
         kwargs = self._choose_output(kwargs)
         if _continues(input) and (saver := self._saver(config)):
-            self._check_layout(saver.get_tuple(_merged(self, config)))
+            self._check_layout(saver.get_tuple(_merge_config(self, config)))
         yield from super().stream(input, self._raise_limit(input, config), **kwargs)
         if self._may_stop_early(config, kwargs):
             latest = _without_checkpoint(config)
@@ -65,7 +65,7 @@ class LearningGraph(CompiledGraph):
         """Stream the graph's steps for one input, asynchronously."""
         kwargs = self._choose_output(kwargs)
         if _continues(input) and (saver := self._saver(config)):
-            self._check_layout(await saver.aget_tuple(_merged(self, config)))
+            self._check_layout(await saver.aget_tuple(_merge_config(self, config)))
         async with aclosing(super().astream(input, self._raise_limit(input, config), **kwargs)) as parts:  # type: ignore[type-var]
             async for part in parts:
                 yield part
@@ -82,7 +82,7 @@ class LearningGraph(CompiledGraph):
     ) -> RunnableConfig:
         """Update the state, by default as the agent's last node would."""
         if as_node is None and values is not None and (saver := self._saver(config)):
-            as_node = self._last_agent_node(saver.get_tuple(_merged(self, config)))
+            as_node = self._last_agent_node(saver.get_tuple(_merge_config(self, config)))
         return super().update_state(config, values, as_node, task_id)
 
     async def aupdate_state(
@@ -90,7 +90,7 @@ class LearningGraph(CompiledGraph):
     ) -> RunnableConfig:
         """Update the state asynchronously, by default as the agent's last node would."""
         if as_node is None and values is not None and (saver := self._saver(config)):
-            as_node = self._last_agent_node(await saver.aget_tuple(_merged(self, config)))
+            as_node = self._last_agent_node(await saver.aget_tuple(_merge_config(self, config)))
         return await super().aupdate_state(config, values, as_node, task_id)
 
     def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Drawing:
@@ -124,12 +124,12 @@ class LearningGraph(CompiledGraph):
         return {**kwargs, "output_keys": keys}
 
     def _saver(self, config: RunnableConfig | None) -> BaseCheckpointSaver[Any] | None:
-        return find_saver(_merged(self, config), self.checkpointer)
+        return find_saver(_merge_config(self, config), self.checkpointer)
 
     def _raise_limit(self, input: Any, config: RunnableConfig | None) -> RunnableConfig:
         """Return a config that leaves the agent as many steps as it had without the loop."""
         added = TRAILING_STEPS if _continues(input) else LEADING_STEPS + TRAILING_STEPS
-        limit = _merged(self, config).get("recursion_limit")
+        limit = _merge_config(self, config).get("recursion_limit")
         if limit is None or limit is default_recursion_limit():
             limit = default_recursion_limit()
         # The default keeps its type: a graph inside has its own limit only as long as nobody set one.
@@ -160,7 +160,7 @@ class LearningGraph(CompiledGraph):
     def _may_stop_early(self, config: RunnableConfig | None, kwargs: Mapping[str, Any]) -> bool:
         """Return True if the run may have stopped after the agent's last node, where the bare agent is done."""
         pauses = kwargs.get("interrupt_after") or self.interrupt_after_nodes
-        return bool(pauses) and not is_inside_task(_merged(self, config)) and self._saver(config) is not None
+        return bool(pauses) and not is_inside_task(_merge_config(self, config)) and self._saver(config) is not None
 
 
 class LoopNode(Runnable[Any, Any]):
@@ -222,7 +222,7 @@ def _continues(input: Any) -> bool:
     return input is None or isinstance(input, Command)
 
 
-def _merged(graph: CompiledGraph, config: RunnableConfig | None) -> RunnableConfig:
+def _merge_config(graph: CompiledGraph, config: RunnableConfig | None) -> RunnableConfig:
     return merge_run_config(graph.config, config)
 
 

@@ -88,7 +88,7 @@ class Loop:
 
     def build_context(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
         """Render what was recalled within the budget."""
-        context = yield from self._build(_recalled_in(state), run.request(state))
+        context = yield from self._build(_read_recalled(state), run.request(state))
         return {"learning_context": context}
 
     def recall_and_build(self, state: GraphState, run: RunContext) -> Flow[dict[str, Any]]:
@@ -284,7 +284,7 @@ class Node(Runnable[Any, Any]):
         return await adrive(self._step(input, run), run.store, run.config)
 
 
-def _recalled_in(state: GraphState) -> Recalled:
+def _read_recalled(state: GraphState) -> Recalled:
     """Return what this run recalled. A client can write anything into the state, but no object of ours."""
     recalled = state.get("learning_recalled")
     if not isinstance(recalled, Mapping):

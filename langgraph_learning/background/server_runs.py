@@ -92,7 +92,7 @@ class OnServer:
         """Take messages out of the runs that learn from the user. Only the server itself can."""
         if is_server_process():
             forgotten = yield from read_forgotten(self._learner.stores, caller)
-            yield from wait_for(_take_out(get_client(), caller, forgotten))
+            yield from wait_for(_remove_forgotten(get_client(), caller, forgotten))
 
 
 class ServerLearner:
@@ -135,7 +135,7 @@ class ServerLearner:
         if self._beside_runs:
             await self.schedule(client, args, store, 0, again=True)
         elif await self._learn(client, args, store):
-            await self._take_out(client, args, store, spared=_thread_of(args))
+            await self._remove_forgotten(client, args, store, spared=_thread_of(args))
 
     async def _learn_later(
         self, client: LangGraphClient, thread: str, run: str, store: BaseStore, delay: float
@@ -149,7 +149,7 @@ class ServerLearner:
             forgot = await self._learn(client, args, store)
         await _cancel(client, thread, run)
         if forgot:
-            await self._take_out(client, args, store)
+            await self._remove_forgotten(client, args, store)
 
     async def _learn(self, client: LangGraphClient, args: JobArgs, store: BaseStore) -> bool:
         """Learn, and see to another attempt or leave a run that fails with the reason for which the job is set aside.
@@ -164,10 +164,12 @@ class ServerLearner:
             await _create_run(client, args, 0, set_aside=decision.reason)
         return any(learning.status is Status.REJECTED for learning in decision.result.learnings)
 
-    async def _take_out(self, client: LangGraphClient, args: JobArgs, store: BaseStore, spared: str = "") -> None:
+    async def _remove_forgotten(
+        self, client: LangGraphClient, args: JobArgs, store: BaseStore, spared: str = ""
+    ) -> None:
         stores = self._runner.learner.stores
         forgotten = await adrive(read_forgotten(stores, args.caller), store)
-        await _take_out(client, args.caller, forgotten, spared)
+        await _remove_forgotten(client, args.caller, forgotten, spared)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin some work as the user of this run, but with none of its streams and callbacks."""
@@ -223,7 +225,7 @@ async def _delete_thread(client: LangGraphClient, thread: str) -> None:
         await client.threads.delete(thread)
 
 
-async def _take_out(client: LangGraphClient, caller: Caller, forgotten: Forgotten, spared: str = "") -> None:
+async def _remove_forgotten(client: LangGraphClient, caller: Caller, forgotten: Forgotten, spared: str = "") -> None:
     """Delete the runs that learn from a user; those that wait come back without what was forgotten.
 
     spared: a thread whose run is still going on.

@@ -11,7 +11,14 @@ from langgraph_learning.core.learning import Channel, Learning
 from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.similarity.forms import match_words, statement_words
 from langgraph_learning.core.similarity.numbers import read_quantities
-from langgraph_learning.core.similarity.support import asks_to_end, carries, denies, mentions, said_words, told_words
+from langgraph_learning.core.similarity.support import (
+    asks_to_end,
+    carries,
+    denies,
+    find_required_words,
+    list_words,
+    mentions,
+)
 from langgraph_learning.core.text import tokenize
 from langgraph_learning.core.transcript import Line, is_readable, last_turn, message_text
 
@@ -102,8 +109,8 @@ class Words:
         # Of the agent's answer a word or two may be in a statement: it often repeats the user's in other words.
         if not carries(self.claims, statement.text, self.today, self.foreign, statement.known):
             return False
-        words = told_words(statement.text)
-        echoed = match_words(words - match_words(words, said_words(self.own_text)), said_words(self.echoes))
+        words = find_required_words(statement.text)
+        echoed = match_words(words - match_words(words, list_words(self.own_text)), list_words(self.echoes))
         size = len(words) + len(read_quantities(statement.text))
         borrowed = _borrowed(statement.explanation, self.own_text, self.foreign)
         return len(echoed) * 3 <= size and len(borrowed) * 4 <= len(statement_words(statement.explanation))

@@ -79,8 +79,8 @@ def plan_searches(context: PlanContext, groups: Sequence[tuple[list[int], Search
     if index and index.embeddings:
         embeddings = yield from embed_queries(texts)
         vectors = {text: index.encode(numbers) for text, numbers in zip(texts, embeddings, strict=True)}
-    unasked = [(positions, op) for positions, op in groups if not (op.query and index)]
-    reads = [_plan_filter_searches(context, unasked)] if unasked else []
+    without_query = [(positions, op) for positions, op in groups if not (op.query and index)]
+    reads = [_plan_filter_searches(context, without_query)] if without_query else []
     if context.hybrid and asked:
         searches = [(position, op) for positions, op in asked for position in positions]
         reads.append((yield from _plan_hybrid(context, sorted(searches, key=lambda search: search[0]), vectors)))
@@ -101,9 +101,11 @@ def _plan_filter_searches(context: PlanContext, groups: Sequence[tuple[list[int]
     """Plan all searches without a query as one statement."""
 
     def assign(rows: Rows, results: list[Any]) -> None:
-        found = [[row for row in rows if row["nth"] == nth] for nth in range(1, len(groups) + 1)]
-        for (positions, _), own_rows in zip(groups, found, strict=True):
-            _assign_rows(own_rows, positions, results)
+        found: list[list[Any]] = [[] for _ in groups]
+        for row in rows:
+            found[row["nth"] - 1].append(row)
+        for (positions, _), rows_of_search in zip(groups, found, strict=True):
+            _assign_rows(rows_of_search, positions, results)
 
     query = context.statements(
         "search by filter", include_expired=context.include_expired, **_op_columns([op for _, op in groups])

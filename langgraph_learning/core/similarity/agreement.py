@@ -139,16 +139,17 @@ def _differ_in_negation(ours: Outline, theirs: Outline) -> bool:
     """Return True if one negates what the other affirms."""
     if _name_other_days(ours, theirs) or _is_closed(ours) != _is_closed(theirs):
         return False
-    negated, negated_there = match_alike(ours.negated, theirs.all), match_alike(theirs.negated, ours.all)
+    negated, negated_there = match_alike(ours.negated_words, theirs.all), match_alike(theirs.negated_words, ours.all)
     if not negated and not negated_there:
         is_one_negated = (Mark.NOT in ours.marks) != (Mark.NOT in theirs.marks)
-        return is_one_negated and not match_alike(ours.affirmed, theirs.affirmed)
-    if not (agreed := match_alike(negated, theirs.negated)):
+        return is_one_negated and not match_alike(ours.affirmed_words, theirs.affirmed_words)
+    if not (agreed := match_alike(negated, theirs.negated_words)):
         return True
     # "Norway, but not Iceland" and "Iceland, but not Norway"
-    agreed_there = match_alike(negated_there, ours.negated)
+    agreed_there = match_alike(negated_there, ours.negated_words)
     return bool(
-        match_alike(negated - agreed, theirs.affirmed) and match_alike(negated_there - agreed_there, ours.affirmed)
+        match_alike(negated - agreed, theirs.affirmed_words)
+        and match_alike(negated_there - agreed_there, ours.affirmed_words)
     )
 
 

@@ -100,7 +100,7 @@ class Outline:
     @cached_property
     def all(self) -> frozenset[str]:
         """The words of all clauses."""
-        return self.negated | self.affirmed
+        return self.negated_words | self.affirmed_words
 
     @cached_property
     def is_german(self) -> bool:
@@ -133,12 +133,12 @@ class Outline:
         return frozenset(mark for sentence in self.sentences for _, mark in _limits(sentence))
 
     @cached_property
-    def negated(self) -> frozenset[str]:
+    def negated_words(self) -> frozenset[str]:
         """The words that are negated."""
         return frozenset(word for words, negated in self._clauses if negated for word in words)
 
     @cached_property
-    def affirmed(self) -> frozenset[str]:
+    def affirmed_words(self) -> frozenset[str]:
         """The words that are not."""
         return frozenset(word for words, negated in self._clauses if not negated for word in words)
 

@@ -137,14 +137,14 @@ class Quantity(NamedTuple):
             return True
         if self.unit in _IN_DAYTIME or other.unit in _IN_DAYTIME:
             return bool(self._hours & other._hours)
-        return self._base == other._base and bool(self._scaled & other._scaled)
+        return self._base == other._base and bool(self._base_values & other._base_values)
 
     @property
     def _base(self) -> str:
         return _BASES.get(self.unit, ("?", 1))[0]
 
     @property
-    def _scaled(self) -> frozenset[Decimal]:
+    def _base_values(self) -> frozenset[Decimal]:
         return frozenset(value * _BASES[self.unit][1] for value in self.values) if self.unit in _BASES else frozenset()
 
     @property

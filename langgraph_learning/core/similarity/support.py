@@ -51,17 +51,17 @@ def carries(text: str, statement: str, today: date | None, foreign: str = "", kn
         return False
     if (plain := plain_words(statement)) and f" {plain} " in f" {plain_words(text)} ":
         return True
-    words = told_words(statement)
-    words = words - match_words(words, said_words(known)) or words
-    own = match_words(words, said_words(text))
-    borrowed = match_words(words - own, said_words(foreign))
+    words = find_required_words(statement)
+    words = words - match_words(words, list_words(known)) or words
+    own = match_words(words, list_words(text))
+    borrowed = match_words(words - own, list_words(foreign))
     own |= {word for word in words - own if is_date_word(word) or is_number_word(word)}
     values = len(read_quantities(statement)) if own else 0  # they were compared: all of them are in the text
     enough = (len(own) + values) * 2 > len(words) + values
     return enough and len(borrowed) * 10 <= len(words)
 
 
-def told_words(statement: str) -> set[str]:
+def find_required_words(statement: str) -> set[str]:
     """Return the words of a statement that its author must have said.
 
     Units belong to numbers, and light words such as "run" to others. In scripts without spaces, it is the characters.
@@ -72,7 +72,7 @@ def told_words(statement: str) -> set[str]:
     return {word for word in words if word < "\u3000"} | chars if chars else words
 
 
-def said_words(text: str) -> list[str]:
+def list_words(text: str) -> list[str]:
     """Return the words of a text; in scripts without spaces its characters, as well."""
     return [*tokenize(text), *CONTENT_CHARACTER.findall(text)]
 
