@@ -10,7 +10,7 @@ from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from langgraph.store.base import BaseStore
 
 from langgraph_learning.background.learner import Learner
-from langgraph_learning.background.queue import Entry, JobArgs, Queue
+from langgraph_learning.background.queue import Entry, JobArgs, Queue, forget_in_jobs
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.spending import find_room
 from langgraph_learning.core.flow import Flow
@@ -21,7 +21,6 @@ from langgraph_learning.extract.conversation import find_off_record, recent_mess
 from langgraph_learning.extract.metrics import ExtractionMetrics
 from langgraph_learning.extract.result import ExtractionResult
 from langgraph_learning.stores.base import Turn
-from langgraph_learning.update.marks import read_forgotten
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ class InRun:
         yield from ()
 
     def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
-        """Do nothing: no work waits outside of a run."""
-        yield from ()
+        """Take messages out of the user's jobs, which other machines may have left in this database."""
+        return forget_in_jobs(self._learner.stores, caller)
 
     def _wait(self, turn: Turn, why: str) -> Flow[Handover]:
         return Handover(waiting=why, pending=(yield from self._learner.count_unread(turn)))
@@ -156,8 +155,7 @@ class InQueue:
 
     def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
         """Take messages out of the user's jobs."""
-        yield from self._queue.set_up(store)
-        yield from self._queue.forget_marked(caller, (yield from read_forgotten(self._learner.stores, caller)))
+        return forget_in_jobs(self._learner.stores, caller)
 
     def _add(self, work: Work, messages: Sequence[AnyMessage], *, whole: bool, delay: float) -> Flow[int]:
         ceiling = max(self._schedule.at_latest, delay if self._schedule.decides else 0)

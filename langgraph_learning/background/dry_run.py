@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.store.base import GetOp, Item, Op, PutOp, Result
 
-from langgraph_learning.core.flow import Batch, Effect, Flow, T, Within, relay_requests
+from langgraph_learning.core.flow import Batch, Effect, Flow, Query, T, Within, relay_requests
 from langgraph_learning.core.scopes import ItemRef
 
 Overlay = dict[ItemRef, Item | None]
@@ -26,6 +26,8 @@ def _divert(flow: Flow[T], overlay: Overlay) -> Flow[T]:
 def _perform(request: Effect, overlay: Overlay) -> Flow[Any]:
     if isinstance(request, Within):
         return (yield replace(request, flow=_divert(request.flow, overlay)))
+    if isinstance(request, Query):
+        return []  # it may write
     if not isinstance(request, Batch):
         return (yield request)
     own = {index: _answer(op, overlay) for index, op in enumerate(request.ops) if _is_own(op, overlay)}

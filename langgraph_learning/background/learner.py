@@ -11,11 +11,12 @@ from langchain_core.messages import AnyMessage, HumanMessage, MessageLikeReprese
 from langgraph.store.base import PutOp
 
 from langgraph_learning.background.dry_run import dry_run
+from langgraph_learning.background.queue import forget_in_jobs
 from langgraph_learning.background.usage import Usage, measure, usage_writes
 from langgraph_learning.core import telemetry
 from langgraph_learning.core.flow import Flow, batch, pause
 from langgraph_learning.core.keys import fingerprint
-from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import ItemWrite
 from langgraph_learning.core.transcript import Speaker, fingerprint_text, fingerprints
@@ -164,6 +165,8 @@ class Learner:
                 yield from pause(random.uniform(0, min(0.01 * 2**attempt, LONGEST_PAUSE)))
             else:
                 yield from update_totals(result.voted, turn.caller.user)
+                if any(learning.status is Status.REJECTED for learning in learnings):
+                    yield from forget_in_jobs(self.stores, turn.caller)
                 return result, learnings
             # Another run of this thread learnt from other messages, or what this one changes has changed meanwhile.
             renewed = yield from self.extraction.renew_cursor(turn.caller, result)

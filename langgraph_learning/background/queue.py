@@ -4,7 +4,7 @@ procrastinate fetches, locks and watches jobs. It cannot let a message join a jo
 another one waits for the same thread: `queue.sql` does that, on its tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,9 +22,10 @@ from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.speakers import Arrivals
 from langgraph_learning.core.sql import read_statements
-from langgraph_learning.errors import MissingExtra, NotFound
+from langgraph_learning.errors import Misconfigured, MissingExtra, NotFound
 from langgraph_learning.extract.forgotten import without_forgotten
-from langgraph_learning.update.marks import Forgotten
+from langgraph_learning.stores.base import LearningStore
+from langgraph_learning.update.marks import Forgotten, read_forgotten
 
 TASK = "langgraph_learning.learn"
 SCHEMA_LOCK = 7_203_885_117_451_902
@@ -265,25 +266,6 @@ class Queue:
         lock = thread_lock(caller, "") if caller.thread else None
         return len((yield from self._run("forget", tenant=caller.tenant, user=caller.user, lock=lock)))
 
-    def forget_marked(self, caller: Caller, forgotten: Forgotten) -> Flow[None]:
-        """Take the messages that hold what was forgotten out of the user's jobs that do not run."""
-        for _ in range(REWRITE_ATTEMPTS):
-            rows = yield from self._run(
-                "list", status=None, tenant=caller.tenant, user=caller.user, id=None, limit=MAX_LISTED
-            )
-            waiting = [(row["id"], JobArgs.model_validate(row["args"])) for row in rows if row["status"] != "doing"]
-            rewritten = [(id_, args, args.without_forgotten(forgotten)) for id_, args in waiting]
-            missed = False
-            for id_, args, shorter in rewritten:
-                if shorter != args:
-                    missed |= not (yield from self._rewrite(id_, shorter))
-            if not missed:
-                return
-
-    def _rewrite(self, job: int, args: JobArgs) -> Flow[bool]:
-        entries = args.model_dump(mode="json")["entries"]
-        return bool((yield from self._run("rewrite", id=job, entries=Jsonb(entries), names=sorted(entries))))
-
     def hurry(self, lock: str | None = None) -> Flow[int]:
         """Make jobs that wait due now, those of one thread or all; return how many."""
         return len((yield from self._run("hurry", lock=lock)))
@@ -297,6 +279,42 @@ class Queue:
 
     def _run(self, name: str, **parameters: Any) -> Flow[list[Mapping[str, Any]]]:
         return run_sql(_statement(name), {"queue": self.name, "task": TASK, **parameters})
+
+
+def forget_in_jobs(stores: Sequence[LearningStore], caller: Caller) -> Flow[None]:
+    """Take the messages that hold what was forgotten out of all jobs of a user, whatever queue they are in.
+
+    Jobs that run are among them: one that fails would wait again with its messages.
+    """
+    if not (yield from _has_tables()):
+        return
+    forgotten = yield from read_forgotten(stores, caller)
+    for _ in range(REWRITE_ATTEMPTS):
+        rows = yield from run_sql(_statement("of user"), {"task": TASK, "tenant": caller.tenant, "user": caller.user})
+        is_missed = False
+        for row in rows:
+            args = JobArgs.model_validate(row["args"])
+            shorter = args.without_forgotten(forgotten)
+            if shorter != args:
+                is_missed |= not (yield from _rewrite(row["id"], shorter))
+        if not is_missed:
+            return
+
+
+def _has_tables() -> Flow[bool]:
+    """Return True if the store's database has the tables of procrastinate."""
+    try:
+        rows = yield from run_sql(_statement("tables"))
+    except Misconfigured:  # a store without a database has no jobs
+        return False
+    return any(row["has_tables"] for row in rows)
+
+
+def _rewrite(job: int, args: JobArgs) -> Flow[bool]:
+    """Replace what a job carries; return False if others have joined it, or it has ended."""
+    entries = args.model_dump(mode="json")["entries"]
+    rows = yield from run_sql(_statement("rewrite"), {"id": job, "entries": Jsonb(entries), "names": sorted(entries)})
+    return bool(rows)
 
 
 def thread_lock(caller: Caller, otherwise: str) -> str:

@@ -105,10 +105,17 @@ DELETE FROM procrastinate_jobs
    AND (%(lock)s::text IS NULL OR lock = %(lock)s)
 RETURNING id;
 
+-- of user --
+-- The jobs of a user in all queues.
+SELECT id, args
+  FROM procrastinate_jobs
+ WHERE task_name = %(task)s AND status IN ('todo', 'doing', 'failed')
+   AND args #>> '{context,tenant_id}' = %(tenant)s AND args #>> '{context,user_id}' = %(user)s;
+
 -- rewrite --
--- Replace the entries of a job that does not run, unless others have joined it since they were read.
+-- Replace the entries of a job, unless others have joined it since they were read.
 UPDATE procrastinate_jobs SET args = args || jsonb_build_object('entries', %(entries)s::jsonb)
- WHERE id = %(id)s AND status IN ('todo', 'failed')
+ WHERE id = %(id)s AND status IN ('todo', 'doing', 'failed')
    AND (SELECT array_agg(name ORDER BY name) FROM jsonb_object_keys(args -> 'entries') AS name) = %(names)s::text[]
 RETURNING id;
 

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from langgraph_learning.background.conversations import ThreadRequest, Values
 from langgraph_learning.background.dispatch import Handover, Work, is_due, make_args, segment_skip
 from langgraph_learning.background.learner import Learner
-from langgraph_learning.background.queue import JobArgs, caller_lock
+from langgraph_learning.background.queue import JobArgs, caller_lock, forget_in_jobs
 from langgraph_learning.background.runner import Runner
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, adrive, wait_for
@@ -89,7 +89,8 @@ class OnServer:
             yield from wait_for(_delete_runs(get_client(), caller))
 
     def forget_marked(self, caller: Caller, store: BaseStore) -> Flow[None]:
-        """Take messages out of the runs that learn from the user. Only the server itself can."""
+        """Take messages out of the runs that learn from the user, which only the server itself can, and out of jobs."""
+        yield from forget_in_jobs(self._learner.stores, caller)
         if is_server_process():
             forgotten = yield from read_forgotten(self._learner.stores, caller)
             yield from wait_for(_remove_forgotten(get_client(), caller, forgotten))

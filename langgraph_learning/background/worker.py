@@ -21,10 +21,7 @@ from langgraph_learning.background.queue import TASK, JobArgs, JobStatus, Queue,
 from langgraph_learning.background.runner import Decision, Runner, describe_error
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, T, adrive, require_database
-from langgraph_learning.core.learning import Status
-from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.telemetry import measure
-from langgraph_learning.update.marks import read_forgotten
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a worker."""
@@ -241,16 +238,10 @@ class Worker:
         finally:
             self.state.running -= 1
 
-    def _forget_marked(self, caller: Caller) -> Flow[None]:
-        """Take what this job had forgotten out of the jobs that wait."""
-        yield from self.queue.forget_marked(caller, (yield from read_forgotten(self._runner.learner.stores, caller)))
-
     async def _conclude(self, job: int, args: JobArgs, decision: Decision) -> None:
         """Carry out what was decided about a job, and say it in the log."""
         who = f"job {job} ({args.context.tenant_id}/{args.context.user_id}, thread {args.thread})"
         self.state.learnt += len(decision.result.learnings)
-        if any(learning.status is Status.REJECTED for learning in decision.result.learnings):
-            await self._drive(self._forget_marked(args.caller))
         if decision.set_aside:
             self.state.set_aside += 1
             await self._drive(self.queue.explain(job, **decision.changes))

@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import nullcontext
-from datetime import UTC, datetime
 
 import typer
 from psycopg import OperationalError
@@ -98,7 +97,6 @@ from langgraph_learning.errors import LearningError
 from langgraph_learning.postgres.embedded import database_url
 from langgraph_learning.review import decisions
 from langgraph_learning.review.instructions import compare_versions, list_versions, roll_back
-from langgraph_learning.update import forgetting
 from langgraph_learning.update.history import read_history, undo
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -147,8 +145,7 @@ def forget_learnings(options: ViewOptions, keys: KeysArgument, as_json: JsonOpti
     """Delete learnings and the ones they superseded; nothing of them is kept."""
     with options.open() as session:
         learnings = session.list_learnings()
-        full_keys = [find_by_key(key, learnings).key for key in keys]
-        count = session.run(forgetting.forget(session.make_stores(), session.caller, full_keys, datetime.now(UTC)))
+        count = session.forget([find_by_key(key, learnings).key for key in keys])
     print_json({"forgotten": count}) if as_json else print_line(f"Forgotten: {count}.")
 
 

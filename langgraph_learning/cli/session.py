@@ -5,19 +5,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from langgraph.store.base import SearchOp
 from pydantic import BaseModel
 
+from langgraph_learning.background.queue import forget_in_jobs
 from langgraph_learning.cli.database import open_store
 from langgraph_learning.cli.options import AgentOption, EmbedOption, TeamsOption, TenantOption, UrlOption, UserOption
-from langgraph_learning.core.flow import Flow, T, as_flow, drive, gather
+from langgraph_learning.core.flow import Flow, T, as_flow, drive, gather, search
 from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.learning import Learning
+from langgraph_learning.core.policy import Sharing
 from langgraph_learning.core.scopes import Caller, LearningContext, Scope
 from langgraph_learning.errors import NotFound
 from langgraph_learning.postgres import HybridPostgresStore
 from langgraph_learning.review import decisions
-from langgraph_learning.stores import DecisionLog, SelfImprovement
-from langgraph_learning.stores.base import LearningStore, Request
+from langgraph_learning.stores import DecisionLog, Episodes, SelfImprovement, SessionContext
+from langgraph_learning.stores.base import LearningStore, Request, readable_namespaces
 from langgraph_learning.update import forgetting
 
 
@@ -63,6 +66,33 @@ class DatabaseSession:
     def list_learnings(self) -> list[Learning]:
         """Return all learnings that may be in this user's context."""
         return self.run(forgetting.list_visible(self.make_stores(), self.caller, datetime.now(UTC)))
+
+    def forget(self, keys: Sequence[str]) -> int:
+        """Delete learnings, as `LearningMachine.forget` does; return how many."""
+        stores = self._make_stores_to_forget()
+        count = self.run(forgetting.forget(stores, self.caller, keys, datetime.now(UTC)))
+        self.run(forget_in_jobs(stores, self.caller))
+        return count
+
+    def _make_stores_to_forget(self) -> list[LearningStore]:
+        """Return the learning stores with what decides which words go with a forgotten learning.
+
+        A store of the package may have any name, so it is known by the kinds of its learnings.
+        """
+        stores: list[LearningStore] = [SessionContext()]
+        for store in self.make_stores():
+            searches = [SearchOp(namespace, limit=1) for namespace in readable_namespaces([store], self.caller)]
+            kinds = {item.value.get("kind") for item in self.run(search(*searches))}
+            own = next((known for known in (Episodes, DecisionLog) if kinds & known().kinds.keys()), None)
+            if own:
+                stores.append(own(name=store.name))
+            elif isinstance(store, SelfImprovement):
+                stores.append(store)
+            else:
+                # A statement of the user that waits for others to say it as well loses their support.
+                sharing = Sharing.after(2) if self.caller.teams else None
+                stores.append(_make_store(store.name, sharing))
+        return stores
 
     def search(self, query: str) -> list[Learning]:
         """Return the learnings that are nearest to a question, nearest first."""
@@ -127,9 +157,9 @@ def find_by_key(prefix: str, learnings: Sequence[Learning]) -> Learning:
     return matches[0]
 
 
-def _make_store(name: str) -> LearningStore:
+def _make_store(name: str, sharing: Sharing | None = None) -> LearningStore:
     """Return a learning store of this name: the package's own if it needs more than the text of its records."""
     own: dict[str, type[LearningStore]] = {kind.name: kind for kind in (DecisionLog, SelfImprovement)}
     if name in own:
         return own[name](scope=Scope.TEAM)
-    return LearningStore(name=name, scope=Scope.TEAM, record=AnyRecord, limit=20)
+    return LearningStore(name=name, scope=Scope.TEAM, record=AnyRecord, limit=20, sharing=sharing)

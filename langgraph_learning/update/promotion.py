@@ -136,7 +136,7 @@ def statement_of(store: LearningStore, learning: Learning) -> str:
     """Return what a learning states, without the words that explain it; its text if its record has changed since."""
     try:
         return statement_text(store.record_of(learning)) or learning.text
-    except ValidationError:
+    except (KeyError, ValidationError):
         return learning.text
 
 

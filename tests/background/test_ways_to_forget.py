@@ -1,0 +1,124 @@
+"""Forgetting has one effect, whoever forgets: the application, the agent, a user in a conversation, or an administrator."""
+
+import psycopg
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from people import ALEX, echo, edit, edits, machine, notes_what_users_say, observation, said, thread
+from psycopg import sql
+from typer.testing import CliRunner
+
+from langgraph_learning import Episodes, LearnedKnowledge, Scope, SessionContext, UserMemory
+from langgraph_learning.background.schedule import Schedule
+from langgraph_learning.cli import app
+from langgraph_learning.core.policy import Sharing
+from langgraph_learning.testing import ScriptedModel
+
+LATER = Schedule(quiet=30, at_latest=60)
+FORGET = edits(edit("forget", replaces="k1"))
+KNOWN = edits(
+    observation("Has epilepsy"),
+    edit("insight", category="insight", title="Epilepsy", insight="I have epilepsy", when_to_apply=None),
+    edit("session", summary="Alex has epilepsy"),
+)
+
+
+def make(store, answers, **options):
+    stores = [
+        UserMemory(tools=True),
+        SessionContext(),
+        Episodes(name="chats"),
+        LearnedKnowledge(scope=Scope.TEAM, sharing=Sharing.after(3)),
+    ]
+    return machine(answers, stores, store=store, **options)
+
+
+def by_the_application(store, url, keys):
+    make(store, [], learn="queue").forget(ALEX, *keys)
+
+
+def by_an_application_that_has_no_queue(store, url, keys):
+    make(store, []).forget(ALEX, *keys)
+
+
+def by_an_administrator(store, url, keys):
+    options = ["--user", "alex", "--team", "acme", "--url", url]
+    result = CliRunner().invoke(app, ["forget", *keys, *options], catch_exceptions=False)
+    assert 0 == result.exit_code, result.output
+
+
+def in_a_conversation(store, url, keys):
+    """The model names one of them, code the others."""
+    make(store, [FORGET]).wrap(echo()).invoke(said("Forget that I have epilepsy"), thread("z"), context=ALEX)
+
+
+def in_an_old_conversation(store, url, keys):
+    """It is read outside of a run."""
+    make(store, [FORGET]).learn([("user", "Forget that I have epilepsy")], ALEX)
+
+
+def in_a_conversation_that_a_worker_reads(store, url, keys):
+    learning = make(store, [FORGET], learn="queue", schedule=Schedule(queue="other", quiet=0))
+    learning.wrap(echo()).invoke(said("Forget that I have epilepsy"), thread("z"), context=ALEX)
+    learning.worker().drain()
+
+
+def by_the_agent(store, url, keys):
+    calls = [{"name": "forget_learning", "args": {"key": key}, "id": key} for key in keys]
+    model = ScriptedModel([AIMessage("", tool_calls=calls), "Done."])
+    learning = make(store, [edits()])
+    agent = create_agent(model, middleware=[learning.middleware()], store=store)
+    agent.invoke(said("Forget my illness"), thread("z"), context=ALEX)
+
+
+WAYS = [
+    by_the_application,
+    by_an_application_that_has_no_queue,
+    by_an_administrator,
+    in_a_conversation,
+    in_an_old_conversation,
+    in_a_conversation_that_a_worker_reads,
+    by_the_agent,
+]
+
+
+def words_in_database(url):
+    """Return all that the tables hold, as text, by the name of the table."""
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+    with psycopg.connect(url) as connection:
+        names = [name for (name,) in connection.execute(tables)]
+        select = sql.SQL("SELECT each::text FROM {} AS each")
+        return {name: str(connection.execute(select.format(sql.Identifier(name))).fetchall()) for name in names}
+
+
+def where_it_says(word, url):
+    return {name for name, rows in words_in_database(url).items() if word in rows.lower()}
+
+
+@pytest.mark.parametrize("forget", WAYS)
+def test_no_word_is_left_and_nothing_brings_it_back(postgres_store, database_url, forget):
+    """Neither in learnings, their history, sessions, messages and candidates, nor in jobs that wait."""
+    learning = make(postgres_store, [KNOWN, notes_what_users_say], learn="queue", schedule=LATER)
+    agent = learning.wrap(echo())
+    agent.invoke(said("I have epilepsy"), thread("a"), context=ALEX)
+    learning.worker().drain()
+    agent.invoke(said("My epilepsy is better"), thread("b"), context=ALEX)
+    keys = [one.key for one in learning.learnings(ALEX) if one.kind in ("observation", "insight")]
+    waiting = where_it_says("epilepsy", database_url)
+    forget(postgres_store, database_url, keys)
+    forgotten = where_it_says("epilepsy", database_url)
+    learning.worker().drain()
+
+    assert 2 == len(keys)
+    assert {"learning_items", "procrastinate_jobs"} <= waiting
+    assert (set(), set()) == (forgotten, where_it_says("epilepsy", database_url))
+
+
+def test_a_preview_leaves_jobs_as_they_are(postgres_store, database_url):
+    """It writes nothing, neither in the store nor in the queue."""
+    learning = make(postgres_store, [KNOWN, FORGET], learn="queue", schedule=LATER)
+    learning.learn([("user", "I have epilepsy")], ALEX)
+    learning.wrap(echo()).invoke(said("My epilepsy is better"), thread("b"), context=ALEX)
+    learning.preview([("user", "Forget that I have epilepsy")], ALEX)
+
+    assert {"learning_items", "procrastinate_jobs"} <= where_it_says("epilepsy", database_url)
