@@ -59,7 +59,7 @@ class AgentNode(Runnable[Any, Any]):
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run the node."""
         config = _check_steps(config or {})
-        run, state = self._loop.run(), _read_state(config)
+        run, state = self._loop.run(), _read_run_state(config)
         context = drive(self._loop.context_for_agent(state, run), run.store, config)
         self._keep_context(context, config)
         with use_context(context):
@@ -81,7 +81,7 @@ class AgentNode(Runnable[Any, Any]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run the node asynchronously."""
         config = _check_steps(config or {})
-        run, state = self._loop.run(), _read_state(config)
+        run, state = self._loop.run(), _read_run_state(config)
         context = await adrive(self._loop.context_for_agent(state, run), run.store, config)
         self._keep_context(context, config)
         with use_context(context):
@@ -155,7 +155,7 @@ def _retries_on(policy: RetryPolicy, error: Exception) -> bool:
     return bool(retry_on(error))  # type: ignore[call-arg]
 
 
-def _read_state(config: RunnableConfig) -> dict[str, Any]:
+def _read_run_state(config: RunnableConfig) -> dict[str, Any]:
     """Return what the loop reads of the state. The node's own input may be a Send's argument, or an object."""
     keys = ("messages", "learning_session", "learning_speakers", "learning_times", THREADS_CHANNEL)
     return {key: value for key in keys if (value := read_channel(config, key)) is not None}

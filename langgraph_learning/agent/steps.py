@@ -246,7 +246,7 @@ class Loop:
             hidden = () if self.stream_texts else ("text",)
             run.emit({"kept_private": [{name: kept[name] for name in kept if name not in hidden} for kept in shown]})
         session = [learning for learning in learnings if _is_session(learning)]
-        current = [_to_json(learning) for learning in session if learning.status is Status.ACTIVE]
+        current = [_dump_learning(learning) for learning in session if learning.status is Status.ACTIVE]
         # A candidate that waits for other users is of no concern to this conversation.
         proposed = [learnt for learnt in learnings if learnt.status is Status.PROPOSED and not learnt.supporters]
         return {
@@ -317,12 +317,12 @@ def _start_of_turn(state: GraphState, run: RunContext, recalled: Recalled, error
     The session goes into the thread's state, so that a fork of the thread has the session as it was there. What is in
     the state already stays only if nothing could be read.
     """
-    session = [_to_json(found) for learnings in recalled.values() for found in learnings if _is_session(found)]
+    session = [_dump_learning(found) for learnings in recalled.values() for found in learnings if _is_session(found)]
     is_unread = bool(errors) or not run.caller.recall
     return {
         "learning_turn": run.start,
-        "learning_speakers": run.start.arrivals.saved if run.start.arrivals else {},
-        "learning_times": run.start.arrivals.saved_times if run.start.arrivals else {},
+        "learning_speakers": run.start.arrivals.users_to_save if run.start.arrivals else {},
+        "learning_times": run.start.arrivals.times_to_save if run.start.arrivals else {},
         "learning_session": list(state.get("learning_session") or ()) if is_unread else session,
         THREADS_CHANNEL: name_threads(state.get(THREADS_CHANNEL), run.caller),
         **_error_update(state, errors),
@@ -334,5 +334,5 @@ def _error_update(state: GraphState, errors: list[str]) -> dict[str, list[str]]:
     return {"learning_errors": errors} if errors or state.get("learning_errors") else {}
 
 
-def _to_json(learning: Learning) -> dict[str, Any]:
+def _dump_learning(learning: Learning) -> dict[str, Any]:
     return learning.model_dump(mode="json")

@@ -11,7 +11,7 @@ from langgraph_learning.core.scopes import ROOT, unescape
 from langgraph_learning.curate.run import CurationSettings, curate
 from langgraph_learning.stores.base import LearningStore
 
-PAGE = 1_000
+TENANTS_PER_PAGE = 1_000
 
 
 def plan_chores(
@@ -37,9 +37,11 @@ def list_tenants() -> Flow[list[str]]:
     """Return all tenants of which something was learnt."""
     tenants: list[str] = []
     while True:
-        op = ListNamespacesOp((MatchCondition("prefix", (ROOT,)),), max_depth=2, limit=PAGE, offset=len(tenants))
+        op = ListNamespacesOp(
+            (MatchCondition("prefix", (ROOT,)),), max_depth=2, limit=TENANTS_PER_PAGE, offset=len(tenants)
+        )
         (found,) = yield from batch(op)
         page: list[Any] = list(found) if isinstance(found, list) else []
         tenants += [unescape(namespace[1]) for namespace in page if len(namespace) == 2]
-        if len(page) < PAGE:
+        if len(page) < TENANTS_PER_PAGE:
             return tenants

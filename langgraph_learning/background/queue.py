@@ -203,7 +203,7 @@ class Queue:
             "put back",
             id=job,
             delay=max(delay, 0.0),
-            changes=_to_json(changes),
+            changes=_make_json(changes),
             deleted=[] if running else ["doing", "failed", "todo"],
         )
         if not rows:
@@ -211,7 +211,7 @@ class Queue:
 
     def explain(self, job: int, **changes: Any) -> Flow[None]:
         """Note in a job's arguments what happened to it."""
-        yield from run_sql(_statement("explain"), {"id": job, "changes": _to_json(changes)})
+        yield from run_sql(_statement("explain"), {"id": job, "changes": _make_json(changes)})
 
     def list_jobs(
         self,
@@ -328,7 +328,7 @@ def caller_lock(args: JobArgs, otherwise: str = "") -> str:
     return f"{thread_lock(args.caller, otherwise or ''.join(args.entries))}:{fingerprint(identity)}"
 
 
-def _to_json(changes: Mapping[str, Any]) -> Jsonb:
+def _make_json(changes: Mapping[str, Any]) -> Jsonb:
     return Jsonb({key: value.isoformat() if isinstance(value, datetime) else value for key, value in changes.items()})
 
 

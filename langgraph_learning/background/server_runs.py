@@ -45,7 +45,7 @@ AT_ONCE = 10
 """How many jobs a process learns from at the same time."""
 ISOLATED_LOOPS = "BG_JOB_ISOLATED_LOOPS"
 """Variable by which a server gives each run an event loop of its own."""
-PAGE = 100
+THREADS_PER_PAGE = 100
 """How many threads are searched for at once."""
 MAX_STATES = 50
 """How many states of a thread are looked at for a message that its newest one does not have."""
@@ -208,8 +208,8 @@ def _metadata_of(caller: Caller) -> dict[str, str]:
 async def _find_threads(client: LangGraphClient, caller: Caller) -> list[str]:
     """Return the threads on which runs learn from a user: in the caller's thread, or in all."""
     found: list[str] = []
-    while len(found) % PAGE == 0:
-        page = await client.threads.search(metadata=_metadata_of(caller), limit=PAGE, offset=len(found))
+    while len(found) % THREADS_PER_PAGE == 0:
+        page = await client.threads.search(metadata=_metadata_of(caller), limit=THREADS_PER_PAGE, offset=len(found))
         found += [str(thread["thread_id"]) for thread in page]
         if not page:
             break

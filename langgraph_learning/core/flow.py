@@ -110,8 +110,8 @@ class WaitingTime:
     spent: float = 0.0
 
     @property
-    def left(self) -> float | None:
-        """Seconds that are left; never quite none, because a store that recovers should be noticed."""
+    def remaining(self) -> float | None:
+        """Seconds that remain; never quite none, because a store that recovers should be noticed."""
         return None if self.limit is None else max(self.limit - self.spent, SHORTEST_WAIT)
 
 
@@ -159,7 +159,7 @@ def run_sql(statement: bytes, parameters: Mapping[str, Any] | None = None) -> Fl
 
 def limit_waiting(flow: Flow[T], waiting: WaitingTime) -> Flow[T]:
     """Run a flow within the time that is left to wait, whatever it waits for. Raises `TimeoutError`."""
-    seconds = waiting.left
+    seconds = waiting.remaining
     if seconds is None:
         return (yield from flow)
     started = time.monotonic()

@@ -168,8 +168,9 @@ class LearningContext(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise Misconfigured(
-                f"The run's context cannot be read: {_describe(error)}. If that key has a meaning of its own in your "
-                "agent, give the machine context_from=lambda context: LearningContext(user_id=…)."
+                f"The run's context cannot be read: {_explain_invalid_context(error)}. If that key has "
+                "a meaning of its own in your agent, give the machine "
+                "context_from=lambda context: LearningContext(user_id=…)."
             ) from error
 
 
@@ -317,7 +318,7 @@ def _check_ids(ids: Iterable[str]) -> None:
             )
 
 
-def _describe(error: ValidationError) -> str:
+def _explain_invalid_context(error: ValidationError) -> str:
     """Return what does not fit, without the values."""
     problems = error.errors(include_url=False, include_input=False)
     return "; ".join(

@@ -44,7 +44,7 @@ class Arrivals:
         return self.times.get(arrival_key(message)) if self.times and isinstance(message, HumanMessage) else None
 
     @property
-    def saved(self) -> dict[str, str | None]:
+    def users_to_save(self) -> dict[str, str | None]:
         """The users by fingerprint, for the runs after this one.
 
         Without an id, the same words of two people look alike, so only this run can tell them apart.
@@ -52,7 +52,7 @@ class Arrivals:
         return {key: by for key, by in self.users.items() if _id_part(key)}
 
     @property
-    def saved_times(self) -> dict[str, str]:
+    def times_to_save(self) -> dict[str, str]:
         """The times by fingerprint, for the runs after this one."""
         return {key: time.isoformat() for key, time in self.times.items() if _id_part(key)}
 

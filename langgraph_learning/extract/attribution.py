@@ -112,7 +112,7 @@ class Words:
         words = find_required_words(statement.text)
         echoed = match_words(words - match_words(words, list_words(self.own_text)), list_words(self.echoes))
         size = len(words) + len(read_quantities(statement.text))
-        borrowed = _borrowed(statement.explanation, self.own_text, self.foreign)
+        borrowed = _find_borrowed_words(statement.explanation, self.own_text, self.foreign)
         return len(echoed) * 3 <= size and len(borrowed) * 4 <= len(statement_words(statement.explanation))
 
 
@@ -188,14 +188,14 @@ def _best_line(text: str, words: Words, lines: Sequence[Line]) -> Line | None:
     wanted = statement_words(text)
     by_number = {line.number: line for line in lines}
 
-    def shared(number: int) -> tuple[int, int]:
+    def count_shared_words(number: int) -> tuple[int, int]:
         return len(match_words(wanted, tokenize(words.own[number]))), number
 
     numbers = [number for number in words.own if number in by_number]
-    return by_number[max(numbers, key=shared)] if numbers else None
+    return by_number[max(numbers, key=count_shared_words)] if numbers else None
 
 
-def _borrowed(text: str, own: str, foreign: str) -> set[str]:
+def _find_borrowed_words(text: str, own: str, foreign: str) -> set[str]:
     """Return the words of a text that are in a foreign text and not among one's own."""
     words = statement_words(text)
     return match_words(words - match_words(words, tokenize(own)), tokenize(foreign))

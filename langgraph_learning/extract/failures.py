@@ -39,7 +39,7 @@ def blames_input(error: BaseException) -> bool:
         return False
     status = _status(error)
     if status is None:
-        return bool(_ABOUT_MESSAGES.search(_describe(error)))
+        return bool(_ABOUT_MESSAGES.search(_describe_exception(error)))
     return status in _BAD_INPUT
 
 
@@ -49,7 +49,7 @@ def blames_method(error: BaseException) -> bool:
         return not str(error).startswith(("The model refused", "The model's answer was cut off"))
     if isinstance(error, TimeoutError | ConnectionError):
         return False
-    text = _describe(error)
+    text = _describe_exception(error)
     if tells_missing_method(error):
         return True
     if _ABOUT_MESSAGES.search(text) or _ABOUT_ACCOUNT.search(text):
@@ -60,7 +60,7 @@ def blames_method(error: BaseException) -> bool:
 
 def tells_missing_method(error: BaseException) -> bool:
     """Return True if an error says that the model or its server does not have a method of structured output."""
-    text = _describe(error)
+    text = _describe_exception(error)
     if isinstance(error, UnreadableAnswer | TimeoutError | ConnectionError):
         return False
     if _ABOUT_ACCOUNT.search(text) or _ABOUT_MESSAGES.search(text):
@@ -103,5 +103,5 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-def _describe(error: BaseException) -> str:
+def _describe_exception(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

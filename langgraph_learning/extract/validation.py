@@ -120,12 +120,7 @@ class EditValidator:
         A key that the prompt did not show stands for no replacement, but nothing can be forgotten by it.
         """
         raw = {**raw, "edit": self._tag(raw)}
-        message_number = parse_number(raw.get("message"))
-        line = next((line for line in chunk if line.number == message_number), None)
-        if line is None:
-            raise InvalidEdit(f"message: there is no message {raw.get('message')!r}")
-        if line.other:
-            raise InvalidEdit(f"message: {line.other} said it, not the user: leave it out")
+        line = _find_cited_line(chunk, raw)
         known = keys.get(parse_key(raw.get("replaces")))
         # A statement that waits for more users is not replaced: this one is another voice for it, or a new one.
         waits = known is not None and bool(known.supporters)
@@ -381,6 +376,17 @@ def _lines_of_turn(lines: Sequence[Line]) -> list[Line]:
     """Return the lines of the user's last message and of what followed."""
     messages = {id(message) for message in last_turn([line.message for line in lines])}
     return [line for line in lines if id(line.message) in messages]
+
+
+def _find_cited_line(chunk: Sequence[Line], raw: Mapping[str, Any]) -> Line:
+    """Return the message on which an edit says that it rests. Raises `InvalidEdit`."""
+    number = parse_number(raw.get("message"))
+    line = next((line for line in chunk if line.number == number), None)
+    if line is None:
+        raise InvalidEdit(f"message: there is no message {raw.get('message')!r}")
+    if line.other:
+        raise InvalidEdit(f"message: {line.other} said it, not the user: leave it out")
+    return line
 
 
 def _find_request(lines: Sequence[Line], cited: Line | None = None) -> Line | None:

@@ -182,7 +182,7 @@ def _plan_hybrid(
     types = yield from read_types(context)
     prefixes = list(dict.fromkeys(tuple(op.namespace_prefix) for _, op in asked))
     sizes = dict(zip(prefixes, (yield from _read_sizes(context, prefixes)), strict=True))
-    searches = [_describe(context, position, op, sizes) for position, op in asked]
+    searches = [_describe_search(context, position, op, sizes) for position, op in asked]
     counts = yield from _read_word_counts(context, list(dict.fromkeys(search.counted for search in searches)))
     questions = list(dict.fromkeys(search.question for search in searches))
     words = yield from _read_questions(context, questions, counts)
@@ -213,7 +213,7 @@ _Question = tuple[tuple[FurtherQuery, ...], Prefix, Prefix, int]
 """Query texts, the tenant, the prefix among whose texts words are counted, and the size of the namespace."""
 
 
-def _describe(context: PlanContext, position: int, op: SearchOp, sizes: Mapping[Prefix, int]) -> HybridSearch:
+def _describe_search(context: PlanContext, position: int, op: SearchOp, sizes: Mapping[Prefix, int]) -> HybridSearch:
     prefix = tuple(op.namespace_prefix)
     size = sizes[prefix]
     # The index over words has the words of each tenant apart, so it cannot propose texts of several tenants.

@@ -94,7 +94,7 @@ def apply_policy(
     """
     by_name = {store.name: store for store in stores}
     _check_namespaces(by_name, caller, requested)
-    opted_out, stored, versions = yield from _read_state(caller, requested)
+    opted_out, stored, versions = yield from _read_stored_state(caller, requested)
     requested = [
         learning for learning in requested if learning.store_name not in opted_out or learning.status is Status.REJECTED
     ]
@@ -119,7 +119,7 @@ def apply_policy(
     return AllowedWrites(tuple(allowed), tuple(expected), forgotten)
 
 
-def _read_state(
+def _read_stored_state(
     caller: Caller, requested: Sequence[Learning]
 ) -> Flow[tuple[set[str], dict[ItemRef, Learning], dict[ItemRef, int]]]:
     """Read the user's opt-outs, and the stored state of all that is to be written or superseded, in one batch."""

@@ -24,7 +24,7 @@ MAX_COMPARED_CHARS = 4_000
 """Characters of a text that are compared with fingerprints at most."""
 
 _PART_END = re.compile(r"(?<=\w)[.!?;]+(?=\s|$)|[。！？；؛؟\n]+|,\s|[，、،]")
-_CLAUSE_END = re.compile(r"[.!?;:,()\[\]|·\n]+(?=\s|$)|[。！？；，、،؛؟।]+|\s[-–—]\s")
+_STATEMENT_END = re.compile(r"[.!?;:,()\[\]|·\n]+(?=\s|$)|[。！？；，、،؛؟।]+|\s[-–—]\s")
 _WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"(?<=\w)'s(?!\w)")
 _ACRONYM = re.compile(r"(?<!\w)(?:\w\.){2,}\w?(?!\w)")
@@ -75,7 +75,7 @@ def is_recognized(text: str, fingerprints: Collection[str], owner: Sequence[str]
     if whole:
         return any(found in fingerprints for found in _fingerprint_clause(together, owner))
     sizes = sorted({int(size) for each in fingerprints if (size := each.partition(":")[0])})
-    clauses = dict.fromkeys((*map(_read_words, _CLAUSE_END.split(compared)), together))
+    clauses = dict.fromkeys((*map(_read_words, _STATEMENT_END.split(compared)), together))
     return any(found in fingerprints for clause in clauses for found in _fingerprint_choices(clause, sizes, owner))
 
 
@@ -120,12 +120,12 @@ def _fingerprint_stems(stems: Sequence[str], negations: int, owner: Sequence[str
 
 def _stem_clause(clause: Clause) -> list[tuple[str, ...]]:
     """Return the different stems of a clause in the order of its words, as each language has them."""
-    stemmed = (tuple(dict.fromkeys(_stem(word, language) for word in clause.words)) for language in LANGUAGES)
+    stemmed = (tuple(dict.fromkeys(_stem_word(word, language) for word in clause.words)) for language in LANGUAGES)
     return list(dict.fromkeys(stemmed))
 
 
 @lru_cache(maxsize=50_000)
-def _stem(word: str, language: str) -> str:
+def _stem_word(word: str, language: str) -> str:
     return str(get_stemmer(language).stemWord(word)) if word.isalpha() else word
 
 

@@ -122,7 +122,10 @@ def _exchange_goals(ours: Outline, theirs: Outline) -> bool:
 def _exchange_partners(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
     """Return True if "Anna calls, Ben writes" became "Ben calls, Anna writes"."""
     pairs, pairs_there = _partners(ours), _partners(theirs)
-    stems, stems_there = [_stem(word.text) for word in ours], [_stem(word.text) for word in theirs]
+    stems, stems_there = (
+        [_stem_place_word(word.text) for word in ours],
+        [_stem_place_word(word.text) for word in theirs],
+    )
     lost = [(a, b) for a, b in pairs - pairs_there if stems_there.count(a) == 1 == stems_there.count(b)]
     gained = {(a, b) for a, b in pairs_there - pairs if stems.count(a) == 1 == stems.count(b)}
     return any((a, d) in gained and (c, b) in gained for a, b in lost for c, d in lost if {a, b}.isdisjoint({c, d}))
@@ -132,13 +135,13 @@ def _partners(words: Sequence[Word]) -> set[tuple[str, str]]:
     """Return the pairs of stems that stand in one segment, if there are several segments."""
     segments: dict[int, list[str]] = {}
     for word in words:
-        segments.setdefault(word.segment, []).append(_stem(word.text))
+        segments.setdefault(word.segment, []).append(_stem_place_word(word.text))
     if len(segments) < 2:
         return set()
     return {(a, b) for stems in segments.values() for a, b in product(stems, stems) if a != b}
 
 
-def _stem(word: str) -> str:
+def _stem_place_word(word: str) -> str:
     return min(stem for _, stem in word_forms(word))
 
 

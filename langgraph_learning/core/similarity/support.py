@@ -34,7 +34,7 @@ _KEEPING = re.compile(KEEP_PATTERN, re.IGNORECASE)
 _FORGETTING = _compile_requests(FORGET_PATTERN)
 _DELETING = _compile_requests(FORGET_PATTERN, DELETE_PATTERN)
 _ENDING = _compile_requests(FORGET_PATTERN, DELETE_PATTERN, END_PATTERN)
-_CLAUSE_END = re.compile(r"[.!?;,]\s+|[。！？；，、،؛؟\n]")
+_REQUEST_END = re.compile(r"[.!?;,]\s+|[。！？；，、،؛؟\n]")
 MOSTLY = 0.75
 """Share of a statement's words in a text from which a negation in one of them alone makes them opposites."""
 _OPPOSITE_STEMS = tuple(tuple(frozenset(word for word in side if len(word) > 2) for side in line) for line in OPPOSITES)
@@ -91,7 +91,7 @@ def asks_to_forget(text: str) -> bool:
 
 def find_forgettings(text: str) -> list[str]:
     """Return what a text asks to forget, without the word that asks for it; an empty text for "forget that"."""
-    clauses = [clause for clause in _CLAUSE_END.split(_without_keeping(text)) if _FORGETTING.search(clause)]
+    clauses = [clause for clause in _REQUEST_END.split(_without_keeping(text)) if _FORGETTING.search(clause)]
     return [_FORGETTING.sub(" ", clause) for clause in clauses]
 
 
