@@ -3,16 +3,18 @@
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from unicodedata import category, digit, name
 from unicodedata import normalize as normalize_unicode
 
 import snowballstemmer
+
+T = TypeVar("T")
 
 _WORD_LISTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
@@ -48,6 +50,8 @@ _CODE_WEIGHT = 1.5
 """Weight of a number, id or code: it is hardly ever in a text by chance."""
 _CACHED_CHARS = 40
 """Words up to this length are read once and remembered. A text without spaces is one long word."""
+_CACHED_WORDS = 50_000
+"""Words of texts in one language that are remembered at most."""
 _PART_WEIGHT = 0.3
 """Weight of a part of a word: of an identifier, of a Korean compound, a single Chinese character."""
 
@@ -124,22 +128,46 @@ class Token(NamedTuple):
     """Weight in a question, where an ordinary word has 1."""
 
 
-def count_tokens(text: str, language: str | None = None) -> Counter[str]:
+class _Cache(dict[str, T]):
+    """The results of a function of one text. When there are too many, all are forgotten.
+
+    A look-up takes a third of the time that `lru_cache` takes, and a put looks up every word of its texts.
+    """
+
+    def __init__(self, function: Callable[[str], T]) -> None:
+        self._function = function
+
+    def __missing__(self, text: str) -> T:
+        result = self._function(text)
+        if len(self) >= _CACHED_WORDS:
+            self.clear()
+        if len(text) <= _CACHED_CHARS:
+            self[text] = result
+        return result
+
+
+def count_tokens(
+    text: str, language: str | None = None, convert: Callable[[Token], Any] = itemgetter(0)
+) -> Counter[Any]:
     """Return the tokens of a stored text with their numbers, in the order in which they come.
 
     language: name of the language that most texts are in, as Snowball calls it. Others are detected by their commonest
         words, and the words of a text are stemmed by the rules of both.
+    convert: returns what is counted for a token, such as a hash of its text. It is called once a word, not once a text.
     """
-    counts = Counter(chain.from_iterable(_token_texts(word) for word in _read_words(text, language)))
+    words = split_words(text[:_MAX_CHARS])
+    known = _known_words(language, _detect_languages(words), convert)
+    counts = Counter(chain.from_iterable(map(known.__getitem__, words)))
     return counts if len(counts) <= MAX_TOKENS else Counter(dict(islice(counts.items(), MAX_TOKENS)))
 
 
 def weigh_tokens(question: str, language: str | None = None) -> dict[str, float]:
     """Return the tokens of a question with their weights, before it is known how rare they are."""
     weights: dict[str, float] = {}
-    for word in _read_words(question, language):
-        for token in word:
-            weights[token.text] = max(token.weight, weights.get(token.text, 0.0))
+    words = split_words(question[:_MAX_CHARS])
+    known = _known_words(language, _detect_languages(words), _as_is)
+    for token in chain.from_iterable(map(known.__getitem__, words)):
+        weights[token.text] = max(token.weight, weights.get(token.text, 0.0))
     return weights
 
 
@@ -180,17 +208,6 @@ class _Spaced(dict[int, int | str]):
 _SPACED = _Spaced()
 
 
-def _read_words(text: str, language: str | None) -> Iterator[tuple[Token, ...]]:
-    """Yield the tokens of each word of a text."""
-    words = split_words(text[:_MAX_CHARS])
-    detected = _detect_languages(words)
-    for word in words:
-        if len(word) <= _CACHED_CHARS:
-            yield _tokens_of(word, language or "english", detected)
-        else:
-            yield tuple(_read_word(word, language or "english", detected))
-
-
 def split_particle(word: str) -> tuple[str, str]:
     """Return a Korean word without its particle or ending, and that; any other word as it is."""
     stem = _PARTICLES.sub("", word) if _HANGUL.search(word) else word
@@ -202,10 +219,6 @@ def detect_languages(text: str) -> tuple[str, ...]:
     return _detect_languages(split_words(text))
 
 
-def _token_texts(tokens: tuple[Token, ...]) -> Iterator[str]:
-    return map(itemgetter(0), tokens)
-
-
 def _detect_languages(words: Sequence[str]) -> tuple[str, ...]:
     """Return the languages to which most of the common words of a text belong; several, if they have equally many.
 
@@ -214,14 +227,24 @@ def _detect_languages(words: Sequence[str]) -> tuple[str, ...]:
     common = filter(None, map(_LANGUAGES_OF.get, map(str.casefold, words)))
     counts = Counter(chain.from_iterable(common))
     if not counts:
-        return tuple(language for language, letters in _TELLING_LETTERS.items() if any(map(letters.search, words)))[:1]
+        spelled = " ".join(words)
+        if spelled.isascii():
+            return ()
+        return tuple(language for language, letters in _TELLING_LETTERS.items() if letters.search(spelled))[:1]
     most = max(counts.values())
     return tuple(sorted(language for language, count in counts.items() if count == most))
 
 
-@lru_cache(maxsize=100_000)
-def _tokens_of(word: str, language: str, detected: tuple[str, ...]) -> tuple[Token, ...]:
-    return tuple(_read_word(word, language, detected))
+def _as_is(token: Token) -> Token:
+    return token
+
+
+@lru_cache(maxsize=16)
+def _known_words(
+    language: str | None, detected: tuple[str, ...], convert: Callable[[Token], T]
+) -> _Cache[tuple[T, ...]]:
+    """Return the tokens of words by the word, converted, for texts in a language and those detected."""
+    return _Cache(lambda word: tuple(map(convert, _read_word(word, language or "english", detected))))
 
 
 def _read_word(word: str, language: str, detected: tuple[str, ...]) -> Iterator[Token]:
@@ -305,7 +328,6 @@ def _script_of(word: str) -> str:
     return next((name(char, "").partition(" ")[0] for char in word if char.isalpha()), "")
 
 
-@lru_cache(maxsize=50_000)
 def _stem(word: str, language: str) -> str:
     """Return the stem of a word without accents."""
     if language == "arabic":
@@ -327,7 +349,10 @@ def _stem_arabic(word: str) -> str:
 @lru_cache
 def get_stemmer(language: str) -> Any:
     """Return the Snowball stemmer of a language; it is made once."""
-    return snowballstemmer.stemmer(language)
+    stemmer = snowballstemmer.stemmer(language)
+    # Callers remember the stems of words. A second memory costs three times the stemming itself.
+    stemmer.maxCacheSize = 0
+    return stemmer
 
 
 def _read_korean(word: str, weight: float) -> Iterator[Token]:

@@ -8,7 +8,7 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.errors import NotSetUp
 from langgraph_learning.postgres.executor import Plan, compute, embed_documents, run_statements
-from langgraph_learning.postgres.rows import VectorColumn, join_namespace, tenant_prefix
+from langgraph_learning.postgres.rows import IntegerColumn, VectorColumn, join_namespace, tenant_prefix
 from langgraph_learning.postgres.statements import PlanContext, Statement
 from langgraph_learning.postgres.words import TextWords, read_text, scope_id
 
@@ -132,7 +132,13 @@ def text_columns(
 
 def word_columns(words: Sequence[TextWords], types: Mapping[str, int]) -> dict[str, Any]:
     """Return the words of texts as the parameters of a statement that stores them."""
-    return {"words": VectorColumn([each.vector for each in words], types["words"]), "tokens": [w.ids for w in words]}
+    tokens = IntegerColumn([each.ids for each in words])
+    return {
+        "words": VectorColumn([each.vector for each in words], types["words"]),
+        "tokens": tokens,
+        "first_tokens": tokens.firsts(),
+        "last_tokens": tokens.lasts(),
+    }
 
 
 def read_words(context: PlanContext, texts: Sequence[tuple[Sequence[str], str]]) -> Plan[list[TextWords]]:

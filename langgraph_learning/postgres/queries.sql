@@ -476,12 +476,13 @@ SELECT text.item, text.field, text.digest, item.namespace, item.value, item.inde
 -- add words --
 -- Texts that another writer has locked are skipped: that writer replaces or deletes them, or the next round reads them.
 WITH free AS MATERIALIZED (
-    SELECT text.item, text.field, given.words, given.tokens
-      FROM unnest(%(items)s::bigint[], %(fields)b::text[], %(words)s::sparsevec[], %(tokens)b::text[])
-           AS given (item, field, words, tokens)
+    SELECT text.item, text.field, given.words,
+           (%(tokens)s::int[])[given.first_token:given.last_token] AS tokens
+      FROM unnest(%(items)s::bigint[], %(fields)b::text[], %(words)s::sparsevec[], %(first_tokens)s::int[],
+                  %(last_tokens)s::int[]) AS given (item, field, words, first_token, last_token)
       JOIN learning_texts text ON text.item = given.item AND text.field = given.field
      WHERE text.words IS NULL
        FOR UPDATE OF text SKIP LOCKED
 )
-UPDATE learning_texts text SET words = free.words, tokens = free.tokens::int[]
+UPDATE learning_texts text SET words = free.words, tokens = free.tokens
   FROM free WHERE text.item = free.item AND text.field = free.field;

@@ -95,6 +95,7 @@ _SIMILARITIES = {"cosine": "1 - ({})", "l2": "1 / (1 + ({}))", "inner_product": 
 _WORD_WEIGHT = 0.6
 """Weight of the share of words in a hybrid search; the rest is that of the similarity. Measured on chats."""
 _WORD_SHARE = "coalesce(-(text.words <#> query.words), 0)"
+_WORD_ARRAYS = ", %(words)s::sparsevec[], %(first_tokens)s::int[], %(last_tokens)s::int[]"
 _BY_MEANING = """
        (SELECT text.item, {fused} AS score
           FROM learning_texts text
@@ -110,14 +111,15 @@ _BY_MEANING = """
 def _compose_parts(index: IndexConfig | None, hybrid: bool) -> dict[str, sql.Composable]:
     embeds = index is not None and index.embeddings is not None
     words, vectors = ["words", "tokens"] if hybrid else [], ["embedding"] if embeds else []
-    arrays = {"words": "%(words)s::sparsevec[]", "tokens": "%(tokens)b::text[]"}
-    values = {"tokens": "given.tokens::int[]"}
+    given = ["words", "first_token", "last_token"] if hybrid else []
+    # Postgres has no arrays of arrays of several lengths: those of all texts are sent as one array, and cut apart.
+    values = {"tokens": "(%(tokens)s::int[])[given.first_token:given.last_token]"}
     indexed = [f"text.{column} IS NOT NULL" for column in (*words[:1], *vectors)]
     parts: dict[str, sql.Composable] = {
         "columns": sql.SQL("".join(f", {column}" for column in (*words, *vectors))),
         "values": sql.SQL("".join(f", {values.get(column, f'given.{column}')}" for column in (*words, *vectors))),
-        "names": sql.SQL("".join(f", {column}" for column in (*words, *vectors))),
-        "arrays": sql.SQL("".join(f", {arrays[column]}" for column in words)),
+        "names": sql.SQL("".join(f", {column}" for column in (*given, *vectors))),
+        "arrays": sql.SQL(_WORD_ARRAYS if hybrid else ""),
         "is_indexed": sql.SQL(" AND ".join(indexed) or "true"),
         "query_columns": sql.SQL(""),
         "query_arrays": sql.SQL(""),

@@ -5,13 +5,11 @@ The inner product of the two is the share of the most that the question could ge
 
 import math
 import struct
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
-from langgraph_learning.core.words import count_tokens, weigh_tokens
+from langgraph_learning.core.words import Token, count_tokens, weigh_tokens
 
 DIMENSIONS = 1_000_000_000
 """pgvector's limit for sparse vectors. A token's dimension is its hash, so tokens need no table."""
@@ -29,8 +27,8 @@ class TextWords(NamedTuple):
 
     vector: bytes
     """A sparse vector in Postgres' binary form."""
-    ids: str
-    """The ids of its tokens within the tenant, as an array literal."""
+    ids: Sequence[int]
+    """The ids of its tokens within the tenant."""
 
 
 class QuestionWords(NamedTuple):
@@ -61,16 +59,16 @@ class WordCounts(NamedTuple):
 
 def read_text(text: str, language: str | None, scope: int) -> TextWords:
     """Return the words of a text that is stored under the tenant of a scope."""
-    counts = _count_dimensions(count_tokens(text, language))
-    length = 1 - _LENGTH_SHARE + _LENGTH_SHARE * sum(counts.values()) / _USUAL_TOKENS
+    counts = count_tokens(text, language, _dimension_of)
+    norm = _SATURATION * (1 - _LENGTH_SHARE + _LENGTH_SHARE * sum(counts.values()) / _USUAL_TOKENS)
     # Divided by the most that a word can get, so that the inner product is a share.
-    weights = {token: count / (count + _SATURATION * length) for token, count in counts.items()}
-    return TextWords(_sparse_vector(weights), _array_literal(token ^ scope for token in counts))
+    weights = {token: count / (count + norm) for token, count in counts.items()}
+    return TextWords(_sparse_vector(weights), [token ^ scope for token in counts])
 
 
 def read_question(question: str, language: str | None, scope: int, known: WordCounts, texts: int) -> QuestionWords:
     """Return the words of a question. `known` are the counts of its tenant, `texts` the number of texts to search."""
-    weights = {_dimension(token): weight for token, weight in weigh_tokens(question, language).items()}
+    weights = {_hash(token): weight for token, weight in weigh_tokens(question, language).items()}
     # The counts say already which words are common among the texts, so the background list counts for less.
     ranking = {token: math.sqrt(weight) * known.rarity(token ^ scope) for token, weight in weights.items()}
     rare = _find_rarest(weights, scope, known, texts)
@@ -106,11 +104,6 @@ def _as_shares(weights: Mapping[int, float]) -> dict[int, float]:
     return {token: weight / total for token, weight in weights.items() if weight} if total else {}
 
 
-def _count_dimensions(counts: Counter[str]) -> dict[int, int]:
-    # Of two tokens with the same dimension, which are one in a billion pairs, the later one counts.
-    return dict(zip(map(_dimension, counts), counts.values(), strict=True))
-
-
 def _sparse_vector(weights: Mapping[int, float]) -> bytes:
     tokens = sorted(weights)
     values: Sequence[float] = [weights[token] for token in tokens]
@@ -121,9 +114,8 @@ def _array_literal(numbers: Iterable[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-@lru_cache(maxsize=100_000)
-def _dimension(token: str) -> int:
-    return _hash(token)
+def _dimension_of(token: Token) -> int:
+    return _hash(token.text)
 
 
 def _hash(text: str) -> int:

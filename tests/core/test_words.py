@@ -85,6 +85,22 @@ def test_a_text_has_at_most_a_thousand_tokens():
     assert "word2999" not in counts
 
 
+def test_a_word_has_the_same_tokens_however_many_were_read_before():
+    """What was read before may be remembered, or forgotten."""
+    text = "Häuser, getUserById und 1,250 " + "漢字" * 30
+    counts = count_tokens(text, "german")
+
+    count_tokens(" ".join(f"word{n}" for n in range(60_000)), "german")
+
+    assert count_tokens(text, "german") == counts
+
+
+def test_tokens_are_counted_by_whatever_they_are_converted_to():
+    """Such as their lengths."""
+    assert count_tokens("blue red red", convert=lambda token: len(token.text)) == {4: 1, 3: 2}
+    assert count_tokens("blue red red") == {"blue": 1, "red": 2}
+
+
 SMALL_TALK = [
     "thanks!",
     "hi",

@@ -1,5 +1,6 @@
 """Absolute scores, searches with several query texts, and items with several texts."""
 
+import psycopg
 import pytest
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import PutOp, SearchOp
@@ -160,3 +161,23 @@ def test_the_best_of_several_texts_counts(hybrid):
     assert hybrid.search(("a",), query="Bill down")[0].key == "k"
     hybrid.put(("a",), "k", {**value, "cues": ["choosing a tool"]}, index=["text", "cues[*]"])
     assert scores_of(hybrid.search(("a",), query="which Grafana?")[0])[0].words == 0
+
+
+def test_each_text_of_a_batch_keeps_its_own_tokens(hybrid, empty_database):
+    """Also beside texts of other lengths, and without any."""
+    texts = {
+        "long": " ".join("abcdefghij"[n % 10] * (n + 2) for n in range(300)),
+        "none": "",
+        "short": "Egress",
+        "last": EGRESS,
+    }
+    hybrid.batch([PutOp(("a",), key, {"text": text}) for key, text in texts.items()])
+
+    with psycopg.connect(empty_database) as connection:
+        rows = connection.execute(
+            "SELECT key, tokens, words <#> words < 0 FROM learning_texts text JOIN learning_items ON id = item"
+        ).fetchall()
+    stored = {key: tokens for key, tokens, _ in rows}
+    assert {key: len(tokens) for key, tokens in stored.items()} == {"long": 300, "none": 0, "short": 1, "last": 4}
+    assert stored["short"] == stored["last"][:1]
+    assert {key for key, _, has_words in rows if has_words} == {"long", "short", "last"}
