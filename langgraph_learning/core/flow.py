@@ -147,7 +147,7 @@ def search_all(namespace: tuple[str, ...], filter: dict[str, Any] | None = None)
 
 def read_changes(namespace: tuple[str, ...], key: str | None, *, limit: int) -> Flow[list[Change]]:
     """Read the store's change log. Raises `Misconfigured` for a store without one."""
-    found: list[Change] = yield ReadChanges(namespace, key, limit)
+    found: list[Change] = yield ReadChanges(strip_unstorable(namespace), strip_unstorable(key), limit)
     return found
 
 

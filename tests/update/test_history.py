@@ -47,6 +47,16 @@ def corrected(store: HybridPostgresStore) -> LearningMachine:
     return learning
 
 
+@pytest.mark.parametrize("key", ["", "a\0b", "\ud800", pytest.param("x" * 5_000, id="long")])
+def test_nothing_has_a_history_under_a_key_that_cannot_be_stored(store: HybridPostgresStore, key: str):
+    """A client may ask for anything."""
+    learning = machine([NOTHING], store=store)
+
+    for look in (learning.history, learning.undo, learning.forget):
+        with pytest.raises(NotFound):
+            look(ALEX, key)
+
+
 def test_an_edit_is_undone_with_what_it_replaced(store: HybridPostgresStore):
     """The replaced learning is active again; the undo is logged, and can be undone."""
     learning = corrected(store)
