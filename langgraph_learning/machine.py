@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.chat_models import init_chat_model
@@ -28,7 +28,7 @@ from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.usage import UsageReport, read_report
 from langgraph_learning.background.ways import LearnWhere
 from langgraph_learning.background.worker import Worker
-from langgraph_learning.core.flow import Facade, Flow, adrive, drive, require_database
+from langgraph_learning.core.flow import Facade, Flow, adrive, check_store, drive, require_database
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.relevance import Scale
 from langgraph_learning.core.scopes import Caller, LearningContext
@@ -105,7 +105,11 @@ class LearningMachine(Facade):
         scale: tuple[float, float] | None = None,
         small_model: BaseChatModel | str | None = None,
     ) -> None:
+        _check_stores(stores)
         _check_settings(stores, context_budget, extraction_budget)
+        _check_choice("on_error", on_error, get_args(OnError))
+        _check_choice("extraction", extraction, get_args(ExtractionMethod))
+        check_store(store)
         _check_limits(store_timeout, extraction_timeout, extraction_max_tokens)
         super().__init__(self._require_store)
         self.stores = tuple(stores)
@@ -269,6 +273,7 @@ class LearningMachine(Facade):
 
         Raises `Misconfigured` for an agent that cannot be wrapped.
         """
+        check_store(store)
         agent = equip_agent(agent, self.tools(), self.stores)
         return wrap(self._loop, agent, store=store, checkpointer=checkpointer, name=name, inject=inject)
 
@@ -601,7 +606,14 @@ def _check_limits(store_timeout: float | None, timeout: float | None, max_tokens
         raise Misconfigured(f"extraction_max_tokens is above zero, or None for the model's own; not {max_tokens!r}.")
 
 
-def _check_settings(stores: Sequence[LearningStore], context_budget: int, extraction_budget: int) -> None:
+def _check_choice(setting: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise Misconfigured(f"{setting}= is one of {', '.join(choices)}; not {value!r}.")
+
+
+def _check_stores(stores: Sequence[LearningStore]) -> None:
+    if not isinstance(stores, Sequence) or isinstance(stores, str):
+        raise Misconfigured(f"stores= is a list of learning stores, such as [UserMemory()], and {stores!r} is none.")
     if not stores:
         raise Misconfigured("A machine needs at least one learning store, such as UserMemory().")
     if odd := [store for store in stores if not isinstance(store, LearningStore)]:
@@ -609,6 +621,9 @@ def _check_settings(stores: Sequence[LearningStore], context_budget: int, extrac
     names = [store.name for store in stores]
     for repeated in [name for name in names if names.count(name) > 1]:
         raise Misconfigured(f"Two learning stores share the name {repeated!r}: give one of them another, name=….")
+
+
+def _check_settings(stores: Sequence[LearningStore], context_budget: int, extraction_budget: int) -> None:
     budgets = (context_budget, extraction_budget)
     if not all(isinstance(budget, int) for budget in budgets) or context_budget < 100 or extraction_budget < 1_000:
         raise Misconfigured("Budgets are in tokens: at least 100 for the context and 1,000 for an extraction.")

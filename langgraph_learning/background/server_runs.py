@@ -63,13 +63,13 @@ class OnServer:
 
     def before_answer(self, work: Work) -> Flow[None]:
         """Do nothing but keep back what is not to be learnt: the server has the thread."""
+        if not work.on_server:
+            raise Misconfigured('learn="server" works on a LangGraph server only: use "queue" or "deferred" elsewhere.')
         if not work.turn.learns:
             yield from segment_skip(self._learner, work)
 
     def after_answer(self, work: Work) -> Flow[Handover]:
         """Let the server learn after some quiet, from what waits already as well."""
-        if not work.on_server:
-            raise Misconfigured('learn="server" works on a LangGraph server only: use "queue" or "deferred" elsewhere.')
         if not work.turn.learns:
             yield from segment_skip(self._learner, work)
             return Handover()

@@ -346,6 +346,14 @@ def _require_log(store: BaseStore) -> TransactionalStore:
     raise Misconfigured(f"{type(store).__name__} has no change log: use HybridPostgresStore for history and undo.")
 
 
+def check_store(store: object) -> None:
+    """Raise `Misconfigured` for what is neither a store nor None."""
+    if store is not None and not isinstance(store, BaseStore):
+        raise Misconfigured(
+            f"store= is a store, such as HybridPostgresStore(url) or InMemoryStore(); not a {type(store).__name__}."
+        )
+
+
 def require_database(store: BaseStore) -> SqlStore:
     """Return a store as one with a database. Raises `Misconfigured` for any other."""
     if isinstance(store, SqlStore):

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from langgraph_learning.errors import Misconfigured
+
+E = TypeVar("E", bound=StrEnum)
 
 CUT = " […]"
 """End of a quote that was cut."""
@@ -52,3 +54,12 @@ class Mode(StrEnum):
     """The agent, with tools."""
     PROPOSE = "propose"
     """Nothing counts before a person approves."""
+
+
+def read_choice(choices: type[E], value: E | str, setting: str) -> E:
+    """Return a choice, which may be given by its name. Raises `Misconfigured` for what is none."""
+    try:
+        return choices(value)
+    except ValueError as error:
+        names = ", ".join(f"{choices.__name__}.{choice.name}" for choice in choices)
+        raise Misconfigured(f"{setting} is one of {names}; not {value!r}.") from error

@@ -1,6 +1,6 @@
 """Scopes, LearningContext and Caller, and the namespaces they lead to."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, datetime
 from functools import lru_cache
@@ -156,6 +156,10 @@ class LearningContext(BaseModel):
         """
         if isinstance(context, cls):
             return context
+        if isinstance(context, str | bytes | int | float):
+            raise Misconfigured(
+                f"A {type(context).__name__} is no context: it has no user_id. Pass LearningContext(user_id=…)."
+            )
         values: Mapping[str, Any]
         if context is None:
             values = {}
@@ -196,10 +200,15 @@ class Caller:
 
         Raises `MissingOwner` if the user is missing or an id is empty, too long or not storable.
         """
+        context = LearningContext.read(context)
         if context.user_id is None:
             raise MissingOwner()
-        ids = [context.user_id, context.tenant_id, *context.team_ids, *context.owners, *context.owners.values()]
-        _check_ids([*ids, *(id_ for id_ in (context.agent_id, thread) if id_ is not None)])
+        _check_ids("user_id", context.user_id)
+        _check_ids("tenant_id", context.tenant_id)
+        _check_ids("team_ids", *context.team_ids)
+        _check_ids("owners", *context.owners, *context.owners.values())
+        _check_ids("agent_id", context.agent_id)
+        _check_ids("thread_id", thread)
         return cls(
             user=context.user_id,
             tenant=context.tenant_id,
@@ -240,9 +249,9 @@ class Caller:
         """
         owners = self.owners_of(scope)
         if not owners:
-            raise MissingOwner(
-                f"{subject} belongs to a {scope.name}, but the run names none: {_REMEDY.get(scope, '')}".strip()
-            )
+            article = "an" if scope.name[0] in "aeiou" else "a"
+            remedy = _REMEDY.get(scope, f'pass context=LearningContext(user_id=…, owners={{"{scope.name}": …}}).')
+            raise MissingOwner(f"{subject} belongs to {article} {scope.name}, but the run names none: {remedy}")
         return self._build_owner_namespace(scope, owners[0])
 
     def namespace(self, scope: Scope, store_name: str) -> Namespace:
@@ -302,19 +311,17 @@ def apply_authentication(context: LearningContext, user: Mapping[str, object] | 
     )
 
 
-def _check_ids(ids: Iterable[str]) -> None:
-    """Raise `MissingOwner` for an id that is empty or that no database can store."""
-    for id_ in ids:
+def _check_ids(name: str, *ids: str | None) -> None:
+    """Raise `MissingOwner` for an id that is empty or that no database can store; None is no id."""
+    for id_ in (id_ for id_ in ids if id_ is not None):
         if not id_.strip():
-            raise MissingOwner(
-                "An id of the LearningContext or of the thread is empty. Leave out the ids that you do not have."
-            )
+            raise MissingOwner(f"{name}: an id is empty. Leave out the ids that you do not have.")
         if "\0" in id_:
-            raise MissingOwner(f"The id {id_!r} contains the character NUL, which no database stores: leave it out.")
+            raise MissingOwner(f"{name}: {id_!r} contains the character NUL, which no database stores: leave it out.")
         if (length := len(escape(id_))) > MAX_LABEL_BYTES:
             raise MissingOwner(
-                f"The id {id_[:40]!r}… is too long: {length:,} bytes, of at most {MAX_LABEL_BYTES:,} (a letter outside "
-                "ASCII takes up to 12). Use a shorter id, such as a hash of this one."
+                f"{name}: {id_[:40]!r}… is too long: {length:,} bytes, of at most {MAX_LABEL_BYTES:,} (a letter "
+                "outside ASCII takes up to 12). Use a shorter id, such as a hash of this one."
             )
 
 

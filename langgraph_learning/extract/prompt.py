@@ -91,7 +91,7 @@ def _render_choice(stores: Sequence[LearningStore]) -> str:
     scopes = dict.fromkeys(scope for store in stores for scope in store.audiences().values())
     if not scopes:
         return ""
-    return CHOICE.substitute(audiences=describe_audiences(scopes))
+    return f"{CHOICE.substitute(audiences=describe_audiences(scopes)).strip()}\n"
 
 
 def describe_audiences(scopes: Iterable[Scope]) -> str:

@@ -235,6 +235,7 @@ def _find_store_for(
     return None
 
 
-def _require_texts(**texts: str | None) -> None:
-    if missing := [name for name, text in texts.items() if not (text and text.strip())]:
-        raise InvalidFields(f"{missing[0]}: it is empty.")
+def _require_texts(**texts: object) -> None:
+    if odd := [(name, text) for name, text in texts.items() if not (isinstance(text, str) and text.strip())]:
+        name, value = odd[0]
+        raise InvalidFields(f"{name}: it is no text, but {value!r}." if value else f"{name}: it is empty.")

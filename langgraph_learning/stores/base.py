@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.learning import Learning, MessageRef, messages_of
-from langgraph_learning.core.policy import Mode, Sharing, Standing
+from langgraph_learning.core.policy import Mode, Sharing, Standing, read_choice
 from langgraph_learning.core.quotation import is_off_record
 from langgraph_learning.core.records import (
     Edit,
@@ -185,14 +185,16 @@ class LearningStore:
         self.name = name or self.name
         self.scopes = _sort_scopes(scope or self.scopes or self.scope, self.name)
         self.scope = self.scopes[-1]
-        self.mode = mode or self.mode
+        self.mode = read_choice(Mode, mode or self.mode, f"{self.name}: `mode`")
         self.tools = self.mode is Mode.AGENTIC or (self.tools if tools is None else tools)
         self.sharing = sharing or self.sharing
         self.records = (record,) if record else self.records
+        self._check_records()
         self.model_kinds = {kind_of(record): record for record in self.records}
         self.kinds = {**self.model_kinds, **{kind_of(record): record for record in self.observed_records}}
         self.limit = self.limit if limit is None else limit
-        self.standing = self.standing if standing is None else standing
+        given = self.standing if standing is None else standing
+        self.standing = read_choice(Standing, given, f"{self.name}: `standing`")
         self.keep = self.keep if keep is None else keep
         self.title = self.title or self.name.replace("_", " ").capitalize()
         self.instructions = instructions or self._own_prompt() or self._default_instructions()
@@ -382,6 +384,11 @@ class LearningStore:
         if self.keep is not None and not (isinstance(self.keep, timedelta) and self.keep > timedelta()):
             raise Misconfigured(f"{self.name}: `keep` must be a timedelta above zero, not {self.keep!r}.")
 
+    def _check_records(self) -> None:
+        for record in (*self.records, *self.observed_records):
+            if not (isinstance(record, type) and issubclass(record, BaseModel)):
+                raise Misconfigured(f"{self.name}: a record is a class of pydantic models, and {record!r} is none.")
+
     def _check_scopes(self) -> None:
         if len(self.scopes) > 1 and Scope.THREAD in self.scopes:
             raise Misconfigured(f"{self.name}: what belongs to a thread can have no other scope.")
@@ -406,6 +413,10 @@ class LearningStore:
             )
         if self.tools and self.model_kinds and Mode.AGENTIC not in self.modes:
             raise Misconfigured(f"{self.name} cannot have tools: leave `tools` out.")
+        if not isinstance(self.sharing, Sharing):
+            raise Misconfigured(
+                f"{self.name}: `sharing` is a Sharing, Sharing.AT_ONCE or Sharing.after(3), not {self.sharing!r}."
+            )
         if self.sharing != Sharing.AT_ONCE and self.scope.private:
             raise Misconfigured(
                 f"{self.name} belongs to one {self.scope.name} alone: there is nothing to share, leave `sharing` out."

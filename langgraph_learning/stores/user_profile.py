@@ -52,8 +52,8 @@ class UserProfile(LearningStore):
 
     def __init__(self, schema: type[BaseModel] = Profile, **options: Any) -> None:
         """Accept the options of `LearningStore` too. Raises `Misconfigured` if the schema has no fields."""
-        if not schema.model_fields:
-            raise Misconfigured(f"{schema.__name__} has no fields: a profile needs at least one.")
+        if not (isinstance(schema, type) and issubclass(schema, BaseModel) and schema.model_fields):
+            raise Misconfigured(f"schema= is a pydantic model with at least one field, and {schema!r} is none.")
         super().__init__(record=_make_field_record(schema), **options)
         fields = "; ".join(map(_describe_field, schema.model_fields, schema.model_fields.values()))
         self.instructions = f"{self.instructions}\nThe fields: {fields}."

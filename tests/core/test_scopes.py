@@ -84,6 +84,28 @@ def test_a_scope_without_an_owner_says_what_to_pass():
         Caller.of(LearningContext(user_id="u")).namespace(Scope.TEAM, "facts")
 
 
+@pytest.mark.parametrize(
+    ("scope", "line"), [(Scope.AGENT, r"an agent, .*agent_id="), (Scope.of("project"), r'owners=\{"project": …\}')]
+)
+def test_a_missing_owner_of_any_scope_says_what_to_pass(scope: Scope, line: str):
+    """Open scopes too."""
+    with pytest.raises(MissingOwner, match=line):
+        Caller.of(LearningContext(user_id="u")).namespace(scope, "facts")
+
+
+def test_an_empty_id_is_named():
+    """So that the caller sees which one to leave out."""
+    with pytest.raises(MissingOwner, match=r"^team_ids: .*Leave out"):
+        Caller.of(LearningContext(user_id="u", team_ids=("",)))
+
+
+def test_a_name_alone_is_no_context():
+    """The error says what to pass; a dict with a user_id does."""
+    assert "alex" == Caller.of({"user_id": "alex"}).user  # type: ignore[arg-type]  # a caller without types
+    with pytest.raises(Misconfigured, match=r"LearningContext\(user_id=…\)"):
+        Caller.of("alex")  # type: ignore[arg-type]  # the mistake
+
+
 def test_an_open_scope_needs_a_name():
     """An empty scope would be everybody's."""
     with pytest.raises(Misconfigured):

@@ -85,3 +85,13 @@ def test_no_placeholder_is_left():
 def test_how_to_repeat_others_is_told_where_voices_are_counted(sharing: Sharing, is_told: bool):
     """Elsewhere nothing waits for a second voice."""
     assert is_told is ('"said by others"' in shown(ask(nine_stores(sharing=sharing))))
+
+
+def test_each_field_of_an_edit_has_a_line_of_its_own():
+    """With a choice of audiences and without."""
+    for scope in (Scope.USER, Scope.TEAM):
+        lines = shown(ask([LearnedKnowledge(scope=scope)])).splitlines()
+        fields = [line for line in lines if line.startswith("- `")]
+
+        assert "- `note`" == fields[-1][:8]
+        assert "" not in lines[lines.index(fields[0]) : lines.index(fields[-1])]

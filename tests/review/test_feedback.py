@@ -212,9 +212,10 @@ def test_without_a_store_for_it_only_votes_are_cast(store: BaseStore):
         (("", "answer", "up"), MissingOwner),
         (("t", "", "up"), InvalidFields),
         (("t", "answer", " "), InvalidFields),
+        (("t", "answer", True), InvalidFields),
     ],
 )
-def test_what_cannot_be_meant_is_an_error(store: BaseStore, given: tuple[str, str, str], error: type[LearningError]):
+def test_what_cannot_be_meant_is_an_error(store: BaseStore, given: tuple[str, str, Any], error: type[LearningError]):
     """The error says what is wrong, and nothing is written."""
     learning = learnt(store)
     asks(learning)

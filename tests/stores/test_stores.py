@@ -364,13 +364,38 @@ async def test_methods_may_be_plain_async_or_flows(kind: type[LearningStore], ex
         (lambda: UserMemory(limit=10**9), "from 1 to 1000"),
         (lambda: UserMemory(limit="x"), "from 1 to 1000"),
         (lambda: Sharing.after("2"), "at least two users"),
-        (lambda: UserProfile(type("Empty", (BaseModel,), {})), "no fields"),
+        (lambda: UserProfile(type("Empty", (BaseModel,), {})), "at least one field"),
+        (lambda: UserProfile(dict), "a pydantic model"),
+        (lambda: UserMemory(mode="approve"), r"Mode\.PROPOSE"),
+        (lambda: UserMemory(standing="top"), r"Standing\.LOWER"),
+        (lambda: UserMemory(scope=Scope.TEAM, sharing=3), r"Sharing\.after\(3\)"),
+        (lambda: LearningStore(name="x", record=dict), "pydantic models"),
+        (lambda: machine([], UserMemory()), "list of learning stores"),
+        (lambda: machine([], [UserMemory()], store="postgresql://x"), "HybridPostgresStore"),
+        (lambda: machine([], [UserMemory()]).wrap(echo(), store={}), "HybridPostgresStore"),
+        (lambda: machine([], [UserMemory()], on_error="ignore"), "report, raise"),
+        (lambda: machine([], [UserMemory()], extraction="yaml"), "json_schema"),
     ],
 )
 def test_a_machine_that_cannot_work_is_not_built(build: Any, hint: str):
     """The error comes at construction and says what to change."""
     with pytest.raises(Misconfigured, match=hint):
         build()
+
+
+def test_a_way_to_learn_that_needs_a_server_says_so_before_the_answer():
+    """Without a server nothing would ever be learnt."""
+    agent = machine([NOTHING], [UserMemory()], learn="server").wrap(echo(), store=InMemoryStore())
+    with pytest.raises(Misconfigured, match='"queue" or "deferred"'):
+        agent.invoke(said("hello"), thread("a"), context=ALEX)
+
+
+def test_a_mode_may_be_given_by_its_name(store: BaseStore):
+    """What then waits for approval does wait."""
+    learning = learns(store, UserMemory(mode="propose"), edits(observation("Likes tea")))
+
+    assert [] == learning.learnings(ALEX)
+    assert ["Likes tea"] == [proposal.text for proposal in learning.review.list(ALEX)]
 
 
 # What edits do, without a store or a model
