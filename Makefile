@@ -10,7 +10,7 @@ WORKERS ?= 2
 IN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOWEST := $(VENV)-lowest
-FOR_TESTS := fastapi pyyaml opentelemetry-sdk hypothesis \
+FOR_TESTS := fastapi uvicorn pyyaml opentelemetry-sdk hypothesis \
 	pytest pytest-asyncio pytest-mock pytest-timeout pytest-xdist
 
 .PHONY: help demo test test-long test-upstream test-lowest lint format eval clean

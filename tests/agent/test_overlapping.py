@@ -16,7 +16,10 @@ from langgraph_learning.errors import Conflict
 @pytest.mark.parametrize("runs", [2, 8, 30])
 async def test_overlapping_runs_of_one_thread_are_all_learnt_from(postgres_store, runs, world):
     """They wait for each other, and ask the model once each: their messages are different."""
-    learning = machine(notes_what_users_say, [UserMemory(limit=100)], store=postgres_store, on_error="report")
+    stores = [UserMemory(limit=100)]
+    learning = machine(
+        notes_what_users_say, stores, store=postgres_store, on_error="report", store_timeout=None
+    )  # waiting for each other counts as waiting for the store
     agent = create_agent(echo(), [], middleware=[learning.middleware()], store=postgres_store)
 
     async def run(number: int) -> Any:
