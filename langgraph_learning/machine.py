@@ -379,7 +379,7 @@ class LearningMachine(Facade):
         return forgetting.list_visible(self.stores, caller, caller.present(datetime.now(UTC)))
 
     def _forget(self, caller: Caller, keys: Sequence[str]) -> Flow[int]:
-        store, now = self._require_store(), caller.present(datetime.now(UTC))
+        store, now = self._require_store(), datetime.now(UTC)
         if not keys:
             yield from self._loop.dispatch.forget(caller, store)
         forgotten = yield from forgetting.forget(self.stores, caller, keys, now)
@@ -395,7 +395,7 @@ class LearningMachine(Facade):
 
     def _forget_thread(self, caller: Caller) -> Flow[int]:
         yield from self._loop.dispatch.forget(caller, self._require_store())
-        return (yield from forgetting.forget_thread(self.stores, caller))
+        return (yield from forgetting.forget_thread(self.stores, caller, datetime.now(UTC)))
 
     def forget_session(self, context: LearningContext, thread_id: str, *, store: BaseStore | None = None) -> int:
         """Delete what belongs to a thread itself, because the thread was deleted; what was taught there stays.

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -82,6 +83,8 @@ class ToolCallContext:
     run: RunContext
     turn: Turn
     ids: ToolCallIds
+    began: datetime
+    """When the run's turn began."""
 
     @classmethod
     def of(cls, run: RunContext, runtime: ToolRuntime[Any, Any]) -> "ToolCallContext":
@@ -96,7 +99,7 @@ class ToolCallContext:
             if isinstance(message, AIMessage) and call_id in [call["id"] for call in message.tool_calls]
         ]
         message_id = (calling_messages[-1] if calling_messages else None) or ""
-        return cls(now, turn, ToolCallIds(message_id, call_id))
+        return cls(now, turn, ToolCallIds(message_id, call_id), run.now)
 
     def request(self, query: str, *, learning: bool) -> Request:
         """Return the request to recall for."""
@@ -173,13 +176,18 @@ class Toolbox:
         if edit.record is not None and store.name in (yield from read_opt_outs(caller)):
             raise ToolException("Nothing is saved here of this user, by their own wish. Go on without it.")
         known, closed, forgotten = yield from self._read_background(edit, call)
+        if edit.record is not None and forgotten.covers(call.began):
+            raise ToolException("Not saved: the user had everything forgotten in this turn. Go on without it.")
         if not drop_forgotten([edit], lines, closed, forgotten, call.turn):
             raise ToolException("Not saved: it was forgotten or refused before. Save it only if the user says it anew.")
         learnings = yield from process_edits(store, [edit], known)
         votes, voted = yield from votes_in_edits(self._loop.stores, call.turn, [edit])
         said_anew = forgotten.lift([edit.learning()] if edit.record is not None else [])
         puts = [PutOp(*write, index=False) for write in (*votes, *said_anew)]
-        written = yield from write_learnings(self._loop.stores, caller, learnings, *puts, at=call.turn.now)
+        expected = forgotten.expected if edit.record is not None else ()
+        written = yield from write_learnings(
+            self._loop.stores, caller, learnings, *puts, expected=expected, at=call.turn.now
+        )
         yield from update_totals(voted, caller.user)
         if any(learning.status is Status.REJECTED for learning in written):
             yield from self._loop.dispatch.forget_marked(caller, call.run.store)

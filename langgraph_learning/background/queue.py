@@ -259,9 +259,9 @@ class Queue:
             raise NotFound(f"No job {job} waits or was set aside.")
 
     def forget(self, caller: Caller) -> Flow[int]:
-        """Delete the jobs of a user that do not run, with the messages they carry: of the caller's thread, or all.
+        """Delete the jobs of a user with the messages they carry: of the caller's thread, or all. Return how many.
 
-        Returns how many.
+        Those that run lose their messages, and find nothing to learn from if they run again.
         """
         lock = thread_lock(caller, "") if caller.thread else None
         return len((yield from self._run("forget", tenant=caller.tenant, user=caller.user, lock=lock)))

@@ -98,11 +98,18 @@ DELETE FROM procrastinate_jobs
 RETURNING id;
 
 -- forget --
--- Delete the jobs of a user that do not run, in one thread or in all.
-DELETE FROM procrastinate_jobs
- WHERE queue_name = %(queue)s AND task_name = %(task)s AND status <> 'doing'
-   AND args #>> '{context,tenant_id}' = %(tenant)s AND args #>> '{context,user_id}' = %(user)s
-   AND (%(lock)s::text IS NULL OR lock = %(lock)s)
+-- Delete the jobs of a user, in one thread or in all. A job that runs is left to its worker, without its messages.
+WITH of_user AS (
+    SELECT id, status
+      FROM procrastinate_jobs
+     WHERE queue_name = %(queue)s AND task_name = %(task)s
+       AND args #>> '{context,tenant_id}' = %(tenant)s AND args #>> '{context,user_id}' = %(user)s
+       AND (%(lock)s::text IS NULL OR lock = %(lock)s)
+), emptied AS (
+    UPDATE procrastinate_jobs SET args = args || '{"entries": {}}'
+     WHERE id IN (SELECT id FROM of_user WHERE status = 'doing')
+)
+DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM of_user WHERE status <> 'doing')
 RETURNING id;
 
 -- of user --

@@ -57,6 +57,8 @@ class Runner:
 
     def run(self, args: JobArgs) -> Flow[Decision]:
         """Learn from everything that a job holds; return what becomes of it."""
+        if not args.entries:  # the user had it forgotten
+            return Decision()
         try:
             conversations = yield from read_conversations(args, self.reader)
             result, ceiling = yield from self._learn_from(args, conversations)

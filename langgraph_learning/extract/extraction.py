@@ -31,6 +31,7 @@ from langgraph_learning.extract.tool_dedup import find_saved, tool_names
 from langgraph_learning.extract.validation import EditValidator
 from langgraph_learning.stores.base import LearningStore, Turn, name_kinds
 from langgraph_learning.update.votes import votes_in_edits
+from langgraph_learning.update.write_policy import have_versions
 
 
 class Extraction:
@@ -86,6 +87,8 @@ class Extraction:
         background_of_turn = read_background(self.stores, turn, self._all_stores)
         reads: list[Flow[Any]] = [read_cursor(turn.caller, turn.originals), background_of_turn]
         cursor, background = yield from gather(reads)
+        if background.forgotten.covers(turn.now):
+            return replace((yield from self.skip(turn)), metrics=metrics or ExtractionMetrics())
         unread = find_unread(turn, cursor)
         if not any(isinstance(message, HumanMessage) for message in unread.messages):
             return ExtractionResult()
@@ -103,16 +106,19 @@ class Extraction:
     def renew_cursor(self, caller: Caller, result: ExtractionResult) -> Flow[ExtractionResult | None]:
         """Return a result that depends on the cursor as it is now: other runs of the thread read other messages.
 
-        None if they read some of these messages too, or if the cursor has not changed: then the messages have to be
-        read again.
+        None if they read some of these messages too, if something was forgotten, or if the cursor has not changed: then
+        the messages have to be read again.
         """
         cursor = yield from read_cursor(caller)
+        unchanged = [item for item in result.expected if item[:2] != cursor.ref]
+        if not (yield from have_versions(unchanged)):
+            return None
         read_already = any(cursor.has_read(message) for message in result.progress.read)
         writes, expected = cursor.advance(result.progress)
-        if read_already or not expected or list(result.expected) == expected:
+        if read_already or not expected or set(expected) <= set(result.expected):
             return None
         others = [write for write in result.writes if write[:2] != cursor.ref]
-        return replace(result, writes=(*writes, *others), expected=tuple(expected))
+        return replace(result, writes=(*writes, *others), expected=(*expected, *unchanged))
 
     def skip(self, turn: Turn) -> Flow[ExtractionResult]:
         """Mark the new messages as read without learning from them, now or later."""
@@ -153,7 +159,7 @@ class Extraction:
             (*reading.errors, *observe_errors),
             reading.failure,
             (*writes, *votes, *said_anew),
-            tuple(expected),
+            (*expected, *background.forgotten.expected),
             voted,
             progress,
             len(left),

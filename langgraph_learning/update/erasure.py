@@ -16,7 +16,7 @@ from langgraph_learning.core.similarity.fingerprints import fingerprint_statemen
 from langgraph_learning.core.similarity.support import MOSTLY, asks_to_end, asks_to_forget, mentions
 from langgraph_learning.core.text import text_values
 from langgraph_learning.stores.base import LearningStore, find_dependents, find_words, readable_namespaces
-from langgraph_learning.update.marks import mark_forgotten
+from langgraph_learning.update.marks import mark_forgotten, note_forgetting
 from langgraph_learning.update.promotion import withdraw_support, write_candidate
 from langgraph_learning.update.votes import votes_namespace
 
@@ -65,7 +65,8 @@ def erase_statements(
     verbatim = {store.name for store in stores if store.verbatim}
     marked = [one for one in statements if one.store_name not in verbatim and one.scope != Scope.THREAD]
     marks = [mark_forgotten(learning, at, stays) for learning in marked]
-    return Erasure(tuple(deleted), (*ops, *_drop_quotes(caller, statements, deleted, learnings), *marks))
+    notes = note_forgetting((learning.namespace[:-1] for learning in marked), at)
+    return Erasure(tuple(deleted), (*ops, *_drop_quotes(caller, statements, deleted, learnings), *marks, *notes))
 
 
 def plan_deletion(stores: Sequence[LearningStore], caller: Caller, deleted: Sequence[Learning]) -> Flow[list[PutOp]]:

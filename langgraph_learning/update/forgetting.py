@@ -1,6 +1,7 @@
 """Listing and deletion of what is stored about a user: single learnings, a thread, or all of a store on opt-out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from langgraph.store.base import PutOp
@@ -13,6 +14,7 @@ from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.errors import NotFound
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
 from langgraph_learning.update.erasure import belongs_to_user, erase_statements, plan_deletion
+from langgraph_learning.update.marks import EVERYTHING, everything_refs, note_all_forgotten
 from langgraph_learning.update.opt_out import opt_out_namespace, stores_by_name
 from langgraph_learning.update.votes import find_context_refs
 
@@ -29,6 +31,8 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str],
 
     What they superseded, what repeats their words, and the user's messages behind them are deleted as well; what is
     forgotten by key is not learnt again. Raises `NotFound` for a key of nothing that the caller may read.
+
+    now: the time of the machine's clock.
     """
     learnings = yield from _read_all(readable_namespaces(stores, caller))
     by_key = {learning.key: learning for learning in learnings}
@@ -36,17 +40,20 @@ def forget(stores: Sequence[LearningStore], caller: Caller, keys: Sequence[str],
         raise NotFound(f"Nothing that {caller.user} can see has the key {missing[0]!r}.")
     if not keys:
         private = [learning for learning in learnings if belongs_to_user(learning, caller)]
-        return (yield from _forget_user(stores, caller, private, learnings))
-    erasure = yield from erase_statements(stores, caller, [by_key[key] for key in keys], now)
+        return (yield from _forget_user(stores, caller, private, learnings, now))
+    at = caller.present(now)
+    erasure = yield from erase_statements(stores, caller, [by_key[key] for key in keys], at)
     yield from batch(*erasure.ops, by=caller.user, erase=True)
     return len(erasure.deleted)
 
 
-def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
+def forget_thread(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[int]:
     """Delete a thread's session, the records of its answers, and what the user taught in no other thread.
 
     Return the number of deleted learnings. Learnings that also have other sources lose only those of this thread. In
     a thread in which the user never spoke, nothing is deleted.
+
+    now: the time of the machine's clock.
     """
     learnings = drop_foreign_session((yield from _read_all(readable_namespaces(stores, caller))), caller)
     other_sources = {learning.ref: _sources_elsewhere(caller, learning.sources) for learning in learnings}
@@ -67,6 +74,7 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
         *deletion,
         *(learning.put() for learning in changed),
         *(PutOp(*ref, None) for ref in context_refs),
+        note_all_forgotten(caller, now),
         by=caller.user,
         erase=True,
     )
@@ -86,6 +94,7 @@ def forget_session(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]
         *(PutOp(*learning.ref, None) for learning in session),
         *(PutOp(*ref, None) for ref in context_refs),
         *cursor_changes,
+        PutOp(*everything_refs(caller)[-1], None),
         by=caller.user,
         erase=True,
     )
@@ -125,13 +134,19 @@ def _read_all(namespaces: Sequence[Namespace]) -> Flow[list[Learning]]:
 
 
 def _forget_user(
-    stores: Sequence[LearningStore], caller: Caller, private: Sequence[Learning], learnings: Sequence[Learning]
+    stores: Sequence[LearningStore],
+    caller: Caller,
+    private: Sequence[Learning],
+    learnings: Sequence[Learning],
+    now: datetime,
 ) -> Flow[int]:
     """Delete everything private to a user, what repeats it, and the marks of what they had forgotten."""
     deleted = [*private, *(one for one in find_dependents(stores, private, learnings) if one not in private)]
     deletion = yield from plan_deletion(stores, caller, deleted)
     marks = yield from search_all(caller.namespace(Scope.USER, FORGOTTEN))
-    yield from batch(*deletion, *(PutOp(mark.namespace, mark.key, None) for mark in marks), by=caller.user, erase=True)
+    unmarked = [PutOp(mark.namespace, mark.key, None) for mark in marks if mark.key != EVERYTHING]
+    noted = note_all_forgotten(replace(caller, thread=None), now)
+    yield from batch(*deletion, *unmarked, noted, by=caller.user, erase=True)
     return len(deleted)
 
 

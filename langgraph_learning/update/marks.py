@@ -1,24 +1,29 @@
 """Marks of what was forgotten: it is recognised in whatever spelling it comes back, and none of its words are kept."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from langgraph.store.base import Item, PutOp, SearchOp
 
-from langgraph_learning.core.flow import Flow, search
-from langgraph_learning.core.keys import FORGOTTEN, fingerprint, hash_key
+from langgraph_learning.core.flow import Flow, gather, search
+from langgraph_learning.core.keys import FORGOTTEN, fingerprint, hash_key, user_hash
 from langgraph_learning.core.learning import Learning, MessageRef, messages_of
-from langgraph_learning.core.scopes import Caller, Namespace, Scope
+from langgraph_learning.core.repository import get_items
+from langgraph_learning.core.scopes import Caller, ItemRef, Namespace, Scope
 from langgraph_learning.core.similarity.fingerprints import fingerprint_statement, is_recognized
-from langgraph_learning.core.store_protocol import ItemWrite
+from langgraph_learning.core.store_protocol import Expected, ItemWrite, version_of
 from langgraph_learning.core.text import text_values
 from langgraph_learning.stores.base import LearningStore
 
 MAX_MARKS = 1_000
 """How many marks of one owner are read."""
+LATEST = "latest"
+"""Key of the item that changes whenever something of an owner is forgotten."""
+EVERYTHING = "everything"
+"""Key of the item that says when a user had everything forgotten."""
 
 
 class Mark(NamedTuple):
@@ -42,6 +47,14 @@ class Forgotten:
     """What a caller had forgotten, and what the scopes had that the caller reads."""
 
     marks: tuple[Mark, ...] = ()
+    everything_at: datetime | None = None
+    """When the user had everything forgotten, or all of this thread."""
+    expected: tuple[Expected, ...] = ()
+    """Items that change as soon as something else is forgotten: what was learnt until then is not written."""
+
+    def covers(self, time: datetime) -> bool:
+        """Return True if the user had everything forgotten since a time: nothing is learnt from a turn of that time."""
+        return self.everything_at is not None and time <= self.everything_at
 
     def holds(self, *texts: str) -> bool:
         """Return True if one of these texts says something that was forgotten."""
@@ -57,7 +70,7 @@ class Forgotten:
 
     def since(self, said_at: datetime) -> "Forgotten":
         """Return what was forgotten after something was said: it does not count as said anew."""
-        return Forgotten(tuple(mark for mark in self.marks if mark.at > said_at))
+        return replace(self, marks=tuple(mark for mark in self.marks if mark.at > said_at))
 
     def lift(self, learnings: Iterable[Learning]) -> list[ItemWrite]:
         """Return what deletes the marks of learnings, because the user said them anew."""
@@ -94,12 +107,40 @@ def mark_forgotten(learning: Learning, at: datetime, stays: Iterable[Learning] =
     return PutOp((*owner, FORGOTTEN), hash_key(*learning.namespace, learning.key), value, index=False)
 
 
+def note_forgetting(owners: Iterable[Namespace], at: datetime) -> list[PutOp]:
+    """Return the operations by which whoever learns for these owners at this time notices that something is forgotten.
+
+    owners: namespaces without the label of a learning store.
+    """
+    value = {"version": 1, "at": at.isoformat()}
+    return [PutOp((*owner, FORGOTTEN), LATEST, value, index=False) for owner in sorted(set(owners))]
+
+
+def note_all_forgotten(caller: Caller, at: datetime) -> PutOp:
+    """Return the operation that notes when the caller had all of their thread forgotten or, without one, everything."""
+    namespace, key = everything_refs(caller)[-1]
+    return PutOp(namespace, key, {"version": 1, "at": at.isoformat()}, index=False)
+
+
 def read_forgotten(stores: Sequence[LearningStore], caller: Caller) -> Flow[Forgotten]:
     """Read what was forgotten, by this user and in the shared scopes that the caller reads."""
-    items = yield from search(
-        *(SearchOp(namespace, limit=MAX_MARKS) for namespace in forgotten_namespaces(stores, caller))
-    )
-    return Forgotten(tuple(map(_read_mark, items)))
+    namespaces = forgotten_namespaces(stores, caller)
+    refs = [*((namespace, LATEST) for namespace in namespaces), *everything_refs(caller)]
+    searches = (SearchOp(namespace, limit=MAX_MARKS) for namespace in namespaces)
+    reads: list[Flow[Any]] = [search(*searches), get_items(refs)]
+    items, found = yield from gather(reads)
+    marks = tuple(_read_mark(item) for item in items if "fingerprints" in item.value)
+    times = [found[ref].value["at"] for ref in everything_refs(caller) if ref in found]
+    expected = tuple(Expected(*ref, version_of(found.get(ref))) for ref in refs)
+    return Forgotten(marks, max(map(datetime.fromisoformat, times), default=None), expected)
+
+
+def everything_refs(caller: Caller) -> list[ItemRef]:
+    """Return the items that say when the user had everything forgotten, and when all of this thread."""
+    refs = [(caller.namespace(Scope.USER, FORGOTTEN), EVERYTHING)]
+    if caller.thread:
+        refs.append((caller.namespace(Scope.THREAD, FORGOTTEN), user_hash(caller, EVERYTHING)))
+    return refs
 
 
 def forgotten_namespaces(stores: Sequence[LearningStore], caller: Caller) -> list[Namespace]:

@@ -69,7 +69,7 @@ def write_learnings(
         try:
             yield from batch(*ops, expected=[*expected, *allowed.expected], by=caller.user, erase=erase)
         except Conflict:
-            if not (yield from _have_versions(expected)):
+            if not (yield from have_versions(expected)):
                 raise
         else:
             yield from settle_subjects(stores, caller, allowed.learnings, allowed.forgotten, at)
@@ -264,7 +264,7 @@ def _without_quote(learning: Learning) -> Learning:
     return learning.model_copy(update={"quote": None})
 
 
-def _have_versions(expected: Sequence[Expected]) -> Flow[bool]:
+def have_versions(expected: Sequence[Expected]) -> Flow[bool]:
     """Return True if the items still have the expected versions."""
     items = yield from get_items((namespace, key) for namespace, key, _ in expected)
     return all(version_of(items.get((namespace, key))) == version for namespace, key, version in expected)

@@ -258,7 +258,7 @@ def test_what_was_forgotten_is_saved_only_when_it_is_said_anew(store: BaseStore)
     assert "error" == results(state)[0].status
     assert set() == texts(learning)
     kept = store.search(("learnings", "default", "user"), limit=50)
-    assert [FORGOTTEN] == [item.namespace[-1] for item in kept]
+    assert {FORGOTTEN} == {item.namespace[-1] for item in kept}
 
 
 def test_invalid_arguments_are_told_and_nothing_is_written(store: BaseStore):

@@ -1,14 +1,22 @@
-"""Forgetting has one effect, whoever forgets: the application, the agent, a user in a conversation, or an administrator."""
+"""Forgetting has one effect, whoever forgets and when: also between the moment a job reads and the moment it writes."""
 
 import psycopg
 import pytest
+from concurrent_store import BusyStore
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
-from people import ALEX, echo, edit, edits, machine, notes_what_users_say, observation, said, thread
+from people import ALEX, echo, edit, edits, learner, machine, notes_what_users_say, observation, said, thread
 from psycopg import sql
 from typer.testing import CliRunner
 
-from langgraph_learning import Episodes, LearnedKnowledge, Scope, SessionContext, UserMemory
+from langgraph_learning import (
+    Episodes,
+    LearnedKnowledge,
+    LearningContext,
+    Scope,
+    SessionContext,
+    UserMemory,
+)
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.cli import app
 from langgraph_learning.core.policy import Sharing
@@ -122,3 +130,114 @@ def test_a_preview_leaves_jobs_as_they_are(postgres_store, database_url):
     learning.preview([("user", "Forget that I have epilepsy")], ALEX)
 
     assert {"learning_items", "procrastinate_jobs"} <= where_it_says("epilepsy", database_url)
+
+
+def forget_by_key(learning, key):
+    learning.forget(ALEX, key)
+
+
+def forget_everything(learning, key):
+    learning.forget(ALEX)
+    learning.forget_session(ALEX, "a")
+
+
+def forget_the_thread(learning, key):
+    learning.forget(ALEX, key)
+    learning.forget_thread(ALEX, "b")
+
+
+class TestMeanwhile:
+    """A worker's model answers after something was forgotten."""
+
+    def leave_job(self, store, forget, *later):
+        """Learn that Alex has epilepsy, and leave a job during which it is forgotten."""
+
+        def answer(shown):
+            number = len(learner(learning).calls)
+            if number == 1:
+                return KNOWN
+            if number > 2:
+                return notes_what_users_say(shown)
+            (known,) = [one for one in learning.learnings(ALEX) if one.kind == "observation"]
+            forget(learning, known.key)
+            if later:
+                raise later[0]
+            return edits(observation("Has epilepsy"), edit("session", summary="Alex has epilepsy"))
+
+        learning = make(store, answer, learn="queue", schedule=Schedule(quiet=0))
+        agent = learning.wrap(echo())
+        agent.invoke(said("I have epilepsy"), thread("a"), context=ALEX)
+        learning.worker().drain()
+        both = [("user", "As I said, I have epilepsy"), ("user", "I drink green tea")]
+        agent.invoke({"messages": both}, thread("b"), context=ALEX)
+        return learning
+
+    @pytest.mark.parametrize("forget", [forget_by_key, forget_everything, forget_the_thread])
+    def test_nothing_of_it_is_written(self, postgres_store, database_url, forget):
+        """The rest of the conversation is learnt, unless all of it was to be forgotten."""
+        learning = self.leave_job(postgres_store, forget)
+        learning.worker().drain()
+
+        assert set() == where_it_says("epilepsy", database_url)
+        assert (forget is forget_by_key) == ("I drink green tea" in [one.text for one in learning.learnings(ALEX)])
+
+    @pytest.mark.parametrize("forget", [forget_by_key, forget_everything, forget_the_thread])
+    def test_a_job_that_fails_then_waits_without_it(self, postgres_store, database_url, forget):
+        """When it runs again, it learns what may be learnt."""
+        learning = self.leave_job(postgres_store, forget, ConnectionError("down"))
+        learning.worker().drain()
+        failed = where_it_says("epilepsy", database_url)
+        learning.jobs.hurry()
+        learning.worker().drain()
+
+        assert (set(), set()) == (failed, where_it_says("epilepsy", database_url))
+        assert (forget is forget_by_key) == ("I drink green tea" in [one.text for one in learning.learnings(ALEX)])
+        assert 0 == learning.jobs.pending()
+
+
+def say_it(store, user):
+    """The extraction in the run learns it."""
+    learning = make(store, [edits(observation("Has epilepsy"))] * 3)
+    learning.wrap(echo()).invoke(said("As I said, I have epilepsy"), thread("b"), context=user)
+
+
+def have_it_saved(store, user):
+    """The agent's tool saves it."""
+    call = {"name": "save_observation", "args": {"observation": "Has epilepsy"}, "id": "1"}
+    model = ScriptedModel([AIMessage("", tool_calls=[call]), "Done."])
+    agent = create_agent(model, middleware=[make(store, [edits()] * 3).middleware()], store=store)
+    agent.invoke(said("As I said, I have epilepsy"), thread("b"), context=user)
+
+
+class ForgetsOnce:
+    """Has a user's learning forgotten before a request to the store."""
+
+    def __init__(self, learning, user, keys, before):
+        self.learning, self.user, self.keys, self.before = learning, user, keys, before
+        self.done = False
+
+    def __call__(self, batches):
+        if batches == self.before:
+            self.done = True
+            self.learning.forget(self.user, *self.keys)
+
+
+@pytest.mark.parametrize("act", [say_it, have_it_saved])
+@pytest.mark.parametrize("everything", [False, True])
+def test_at_any_moment_of_a_run(postgres_store, act, everything):
+    """Whichever of its requests to the store it comes before, nothing of it is left after the run."""
+    left, moments = [], 0
+    while True:
+        user = LearningContext(user_id=f"user{moments}", team_ids=("acme",))
+        learning = make(postgres_store, [edits(observation("Has epilepsy"))])
+        learning.learn([("user", "I have epilepsy")], user)
+        keys = [one.key for one in learning.learnings(user) if one.kind == "observation"]
+        forget = ForgetsOnce(learning, user, [] if everything else keys, moments)
+        act(BusyStore(postgres_store, forget), user)
+        if not forget.done:
+            break
+        left += [(moments, one.kind) for one in learning.learnings(user) if "epilepsy" in one.text]
+        moments += 1
+
+    assert moments > 3
+    assert [] == left

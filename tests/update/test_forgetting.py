@@ -121,7 +121,7 @@ def test_of_a_forgotten_thread_only_marks_of_what_was_read_are_left(store: BaseS
     learning.forget_thread(ALEX, "a")
 
     assert {"cursor", "session_context", "shown"} == kinds
-    assert ["cursor"] == [item.namespace[-1] for item in store.search(("learnings",))]
+    assert {"cursor", "forgotten"} == {item.namespace[-1] for item in store.search(("learnings",))}
 
 
 @pytest.mark.parametrize("stranger", [SAM, EVE], ids=["of the team", "of another"])
@@ -132,13 +132,13 @@ def test_the_id_of_a_thread_opens_it_to_nobody_who_did_not_speak_there(
     learning = machine([edits(edit("session", summary="A secret merger"))], [SessionContext()], store=postgres_store)
     talk_with(learning).invoke(said("About the merger"), thread("a"), context=ALEX)
     (session,) = learning.learnings(ALEX, thread_id="a")
-    items = len(postgres_store.search(("learnings",), limit=100))
+    items = {item.key for item in postgres_store.search(("learnings",), limit=100)}
 
     assert [] == learning.learnings(stranger, thread_id="a")
     assert 0 == learning.forget_thread(stranger, "a")
     with pytest.raises(NotFound):
         learning.history(stranger, session.key, thread_id="a")
-    assert items == len(postgres_store.search(("learnings",), limit=100))
+    assert items <= {item.key for item in postgres_store.search(("learnings",), limit=100)}
     assert 1 == len(learning.history(ALEX, session.key, thread_id="a"))
 
 

@@ -41,8 +41,13 @@ def hears(learning: LearningMachine, text: str, name: str, user: LearningContext
     return str(agent.invoke(said(text), thread(name), context=user)["messages"][-1].id)
 
 
-def overtaken(store: BaseStore, meanwhile: Callable[[Learning], Any], *answers: dict[str, Any]) -> list[Learning]:
-    """Change the one learning while a model is called about it; return the learnings afterwards."""
+def overtaken(
+    store: BaseStore, meanwhile: Callable[[Learning], Any], *answers: dict[str, Any], then: dict[str, Any] = NOTHING
+) -> list[Learning]:
+    """Change the one learning while a model is called about it; return the learnings afterwards.
+
+    then: the model's answer if it is asked again.
+    """
     hears(shared(store, edits(observation(FROZEN))), FROZEN, "first")
     (known,) = shared(store).learnings(ALEX)
 
@@ -50,17 +55,23 @@ def overtaken(store: BaseStore, meanwhile: Callable[[Learning], Any], *answers: 
         meanwhile(known)
         return edits(*answers)
 
-    hears(shared(store, answer, NOTHING), "Deploys", "late")
+    hears(shared(store, answer, then), "Deploys", "late")
     return shared(store).learnings(ALEX)
 
 
 AGAIN, ANEW = observation(FROZEN), observation(FREE, replaces="k1")
 
 
-@pytest.mark.parametrize(("late", "left"), [(AGAIN, []), (ANEW, [FREE])], ids=["said again", "replaced"])
-def test_what_was_forgotten_meanwhile_does_not_come_back(store: BaseStore, late: dict[str, Any], left: list[str]):
-    """It is neither active nor history; new learnings are written."""
-    found = overtaken(store, lambda known: shared(store).forget(ALEX, known.key), late)
+@pytest.mark.parametrize(
+    ("late", "then", "left"),
+    [(AGAIN, AGAIN, []), (ANEW, observation(FREE), [FREE])],
+    ids=["said again", "replaced"],
+)
+def test_what_was_forgotten_meanwhile_does_not_come_back(
+    store: BaseStore, late: dict[str, Any], then: dict[str, Any], left: list[str]
+):
+    """It is neither active nor history; new learnings are written. Where the store tells, the model is asked again."""
+    found = overtaken(store, lambda known: shared(store).forget(ALEX, known.key), late, then=edits(then))
 
     assert left == [one.text for one in found]
     assert FROZEN not in str([item.value["text"] for item in store.search(("learnings",)) if "text" in item.value])
