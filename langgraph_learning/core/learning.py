@@ -9,7 +9,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from langgraph.store.base import Item, PutOp
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.policy import Standing
@@ -27,6 +27,16 @@ ACTIVATING_VERDICTS = ("approved", "promoted", "rolled back")
 """Verdicts that make a learning active."""
 DEACTIVATING_VERDICTS = ("ended", "demoted")
 """Verdicts that retire a learning."""
+
+FIRST_SOURCES = 5
+LATEST_SOURCES = 15
+"""How many sources of a learning are kept as they are: the first ones and the latest ones."""
+JOINED_SOURCES = 100
+"""How many speakers of the others are kept."""
+JOINED_THREADS = 500
+"""How many threads of the others are kept: in these, whatever repeats a forgotten learning is found."""
+SEVERAL_PEOPLE = "several people"
+"""Replaces the user in a source that stands for several, so that it names none of them."""
 
 Channel = Literal["user", "agent", "tool", "person", "import"]
 
@@ -48,7 +58,10 @@ class Status(StrEnum):
 
 
 class Source(BaseModel):
-    """Provenance of a learning: the messages it rests on."""
+    """Provenance of a learning: the messages it rests on.
+
+    Where a learning is said very often, one source stands for several, of which speaker and threads alone are kept.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,6 +73,72 @@ class Source(BaseModel):
     run: str | None = None
     messages: tuple[str, ...] = ()
     """Ids of the messages."""
+    threads: tuple[str, ...] = ()
+    """The threads of the sources that it stands for."""
+    times: int = 1
+    """How many sources it stands for."""
+
+    @property
+    def is_joined(self) -> bool:
+        """True if it stands for others."""
+        return self.times > 1 or bool(self.threads)
+
+    @property
+    def all_threads(self) -> tuple[str, ...]:
+        """Every thread in which it was said."""
+        return (*self.threads, *([self.thread] if self.thread else []))
+
+    def outside(self, user: str, thread: str | None) -> "Source | None":
+        """Return what is left of it without a user's turns in a thread; None if nothing is."""
+        if user != self.user or not (thread in self.threads or (thread == self.thread and not self.is_joined)):
+            return self
+        left = tuple(other for other in self.threads if other != thread)
+        return self.model_copy(update={"threads": left, "times": max(len(left), self.times - 1)}) if left else None
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_not_kept(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = dump(self)
+        left_out = ("thread", "run", "messages") if self.is_joined else ("threads", "times")
+        return {name: part for name, part in value.items() if name not in left_out}
+
+
+def bound_sources(sources: Iterable[Source]) -> tuple[Source, ...]:
+    """Return the first sources and the latest ones as they are, and those between them joined by speaker.
+
+    Who said it, in which threads and how often stays known; of very many users or threads, of the latest.
+    """
+    given = tuple(sources)
+    single = [source for source in given if not source.is_joined]
+    between = single[FIRST_SOURCES:-LATEST_SOURCES]
+    if not between:
+        return given
+    joined = _join_by_speaker([*(source for source in given if source.is_joined), *between])
+    return (*single[:FIRST_SOURCES], *joined, *single[-LATEST_SOURCES:])
+
+
+def _join_by_speaker(sources: Iterable[Source]) -> list[Source]:
+    """Return one source for each channel and user, the latest last."""
+    groups: dict[tuple[Channel, str], list[Source]] = {}
+    for source in sources:
+        speaker = source.channel, source.user
+        groups[speaker] = [*groups.pop(speaker, ()), source]
+    for channel, user in list(groups)[:-JOINED_SOURCES]:
+        oldest = groups.pop((channel, user))
+        groups[channel, SEVERAL_PEOPLE] = [*groups.get((channel, SEVERAL_PEOPLE), ()), *oldest]
+    joined: list[Source] = []
+    room = JOINED_THREADS
+    for (channel, user), group in reversed(groups.items()):
+        threads = tuple(dict.fromkeys(thread for source in group for thread in source.all_threads))
+        threads = threads[max(0, len(threads) - room) :]
+        room -= len(threads)
+        times = sum(source.times for source in group)
+        joined.append(Source(channel=channel, user=user, threads=threads, times=times))
+    return joined[::-1]
+
+
+def count_sources(sources: Iterable[Source]) -> int:
+    """Return how many sources these are, with those that some stand for."""
+    return sum(source.times for source in sources)
 
 
 MessageRef = tuple[str | None, str]
@@ -193,7 +272,8 @@ class Learning(BaseModel):
 
     def put(self) -> PutOp:
         """Return the operation that writes it. Text and cues are embedded, and only if the learning is active."""
-        value = self.model_dump(mode="json", exclude={"namespace", "key", "score", "relevance", "known"})
+        bounded = self.model_copy(update={"sources": bound_sources(self.sources)})
+        value = bounded.model_dump(mode="json", exclude={"namespace", "key", "score", "relevance", "known"})
         texts = ["text", "cues[*]"] if self.cues else ["text"]
         index: list[str] | Literal[False] = texts if self.status is Status.ACTIVE else False
         return PutOp(self.namespace, self.key, {"version": SHAPE_VERSION, **value}, index)

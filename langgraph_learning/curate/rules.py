@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from langgraph_learning.core.learning import Learning, Status, Votes
+from langgraph_learning.core.learning import Learning, Status, Votes, count_sources
 from langgraph_learning.core.policy import Mode, Standing
 from langgraph_learning.core.records import has_identity
 from langgraph_learning.core.scopes import ItemRef, Scope
@@ -255,7 +255,7 @@ def _list_keys(learnings: Iterable[Learning]) -> set[str]:
 
 def _is_unused(learning: Learning, criteria: Criteria) -> bool:
     is_old = learning.learned_at + criteria.unused_after <= criteria.now
-    was_said_once = len(learning.sources) <= 1 and not learning.merged
+    was_said_once = count_sources(learning.sources) <= 1 and not learning.merged
     return is_old and was_said_once and not learning.votes.helped and learning.ref not in criteria.in_context
 
 

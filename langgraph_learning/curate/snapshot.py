@@ -9,7 +9,7 @@ from langgraph.store.base import Item, PutOp
 
 from langgraph_learning.core.flow import Flow, batch, search_all
 from langgraph_learning.core.keys import VOTES
-from langgraph_learning.core.learning import CURATOR, Learning, Status, with_step_id
+from langgraph_learning.core.learning import CURATOR, Learning, Status, count_sources, with_step_id
 from langgraph_learning.core.repository import get_many
 from langgraph_learning.core.scopes import Namespace, unescape
 from langgraph_learning.core.store_protocol import Expected, version_of
@@ -60,7 +60,9 @@ class Snapshot:
     def active(self) -> list[Learning]:
         """The active learnings, the best supported first, then the oldest."""
         active = (learning for learning in self.learnings.values() if learning.status is Status.ACTIVE)
-        return sorted(active, key=lambda learning: (-len(learning.sources), learning.learned_at, learning.key))
+        return sorted(
+            active, key=lambda learning: (-count_sources(learning.sources), learning.learned_at, learning.key)
+        )
 
     @cached_property
     def keys_in_use(self) -> set[str]:

@@ -6,7 +6,7 @@ from string import Template
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from langgraph_learning.core.learning import Learning, Status, messages_of
+from langgraph_learning.core.learning import Learning, Status, count_sources, messages_of
 from langgraph_learning.core.policy import Standing
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line
@@ -113,7 +113,8 @@ def _render_known(learning: Learning) -> str:
     """Render a known learning for the prompt, with the number of messages that support it."""
     if learning.supporters:
         return f"{learning.kind} · {escape_line(learning.text)} (said by others)"
-    count = len(messages_of(learning.sources))
+    joined = (source for source in learning.sources if source.is_joined)
+    count = len(messages_of(learning.sources)) + count_sources(joined)
     return f"{learning.kind} · {escape_line(learning.text)}{f' (said {count} times)' if count > 1 else ''}"
 
 

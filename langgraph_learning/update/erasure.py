@@ -105,7 +105,8 @@ def _session_namespaces(
     stores: Sequence[LearningStore], caller: Caller, forgotten: Sequence[Learning]
 ) -> list[Namespace]:
     """Return the namespaces of the sessions of this thread, and of those in which the user said what is forgotten."""
-    said_in = {source.thread for learning in forgotten for source in learning.sources if source.user == caller.user}
+    own = [source for learning in forgotten for source in learning.sources if source.user == caller.user]
+    said_in = {thread for source in own for thread in source.all_threads}
     threads = [thread for thread in {caller.thread, *said_in} if thread]
     return [
         replace(caller, thread=thread).namespace(Scope.THREAD, store.name)

@@ -151,8 +151,9 @@ def _forget_user(
 
 
 def _sources_elsewhere(caller: Caller, sources: Sequence[Source]) -> tuple[Source, ...]:
-    """Return the sources that are not turns of the caller in the caller's thread."""
-    return tuple(source for source in sources if (source.thread, source.user) != (caller.thread, caller.user))
+    """Return the sources without the turns of the caller in the caller's thread."""
+    left = (source.outside(caller.user, caller.thread) for source in sources)
+    return tuple(source for source in left if source is not None)
 
 
 def _plan_cursor_deletion(caller: Caller) -> Flow[list[PutOp]]:

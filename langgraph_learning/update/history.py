@@ -195,5 +195,5 @@ def _step_id(change: Change) -> str | None:
 
 def _is_from_thread(change: Change, caller: Caller) -> bool:
     """Return True if a changed learning rests on a turn of the caller in the caller's thread."""
-    sources = (change.after or {}).get("sources", ())
-    return any((source.get("thread"), source.get("user")) == (caller.thread, caller.user) for source in sources)
+    own = (source for source in (change.after or {}).get("sources", ()) if source.get("user") == caller.user)
+    return any(caller.thread in (source.get("thread"), *source.get("threads", ())) for source in own)

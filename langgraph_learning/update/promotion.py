@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.keys import candidate_key, user_hash
-from langgraph_learning.core.learning import Learning, ReviewDecision, Source, Status, read_learnings
+from langgraph_learning.core.learning import SEVERAL_PEOPLE, Learning, ReviewDecision, Source, Status, read_learnings
 from langgraph_learning.core.policy import CUT
 from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.records import statement_text
@@ -25,8 +25,6 @@ from langgraph_learning.core.text import text_values
 from langgraph_learning.stores.base import LearningStore
 from langgraph_learning.update.proposals import with_decision
 
-SEVERAL_PEOPLE = "several people"
-"""Replaces the user in the source of a candidate, so that a promoted learning names none of its supporters."""
 MAX_CANDIDATES = 300
 """Statements that wait in one namespace and are compared with at most."""
 SHARING_POLICY = "sharing"

@@ -6,12 +6,13 @@ Extraction, tools, feedback and error capture all write through `write_learnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from langgraph.store.base import PutOp
 
 from langgraph_learning.core.flow import Flow, batch, gather
-from langgraph_learning.core.learning import Learning, Status, messages_of, with_step_id
+from langgraph_learning.core.learning import Learning, Source, Status, messages_of, with_step_id
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import link_snapshot_fields
 from langgraph_learning.core.repository import all_in, get_items, get_many
@@ -181,9 +182,18 @@ def _rebase(learning: Learning, stored: Learning | None) -> Learning | None:
     if stored.known != learning.known:
         raise Conflict
     fields: dict[str, object] = {"votes": stored.votes, "merged": stored.merged, "decisions": stored.decisions}
-    for name in ("sources", "supersedes", "derived_from"):
+    for name in ("supersedes", "derived_from"):
         fields[name] = tuple(dict.fromkeys((*getattr(stored, name), *getattr(learning, name))))
-    return learning.model_copy(update=fields)
+    return learning.model_copy(update={**fields, "sources": (*stored.sources, *_find_new_sources(learning, stored))})
+
+
+def _find_new_sources(learning: Learning, stored: Learning) -> list[Source]:
+    """Return the sources that a change adds: those after the last one that is stored.
+
+    Others may have been joined since they were read.
+    """
+    new = list(takewhile(lambda source: source not in stored.sources, reversed(learning.sources)))
+    return new[::-1]
 
 
 def _add_dependents(
