@@ -421,6 +421,7 @@ def exact_terms(question: str) -> set[str]:
     """Return the names, numbers and codes of a question, in lower case.
 
     A name is told by a capital within a sentence. In German every noun has one, so there only words of capitals count.
+    A number of one or two digits names nothing by itself: many texts have it by chance.
     """
     words = split_words(question)
     german = _detect_languages(words) == ("de",)
@@ -429,7 +430,8 @@ def exact_terms(question: str) -> set[str]:
         coded = any(char.isdigit() or char in "_@" for char in word) or any(char.isupper() for char in word[1:])
         named = word[0].isupper() and place > 0 and not german
         plain = word.removesuffix("'s").casefold()
-        if (coded or named) and plain not in _LANGUAGES_OF and len(plain) > (0 if coded else 2):
+        least = 1 if coded and not plain.isdigit() else 3
+        if (coded or named) and plain not in _LANGUAGES_OF and len(plain) >= least:
             terms.add(plain)
     return terms
 
