@@ -22,6 +22,8 @@ STANDING_LIFT = 0.15
 """Added to the relevance of what is standing."""
 EXCHANGE_PENALTY = 0.3
 """Subtracted from the relevance to the exchange before the last message."""
+NEW_SUBJECT_PENALTY = 0.4
+"""The same where the last message can be understood without it: then only what the exchange was surely about counts."""
 TEXT_PENALTY = 0.07
 """Subtracted where of a learning with cues the text is near and no cue is: it may be about the same and not matter."""
 WORDS_WEIGHT = 0.6
@@ -56,10 +58,13 @@ MINILM_SCALE = Scale(0.06, 0.64)
 """Scale of all-MiniLM-L6-v2, as `measure_scale` finds it."""
 
 
-def relevance_of(scores: Sequence[Scores], scale: Scale, cued: bool = False) -> float | None:
+def relevance_of(
+    scores: Sequence[Scores], scale: Scale, cued: bool = False, exchange_penalty: float = EXCHANGE_PENALTY
+) -> float | None:
     """Return the relevance of an item, given its scores for the question and for the exchange before it.
 
     cued: True if the item has cues beside its text.
+    exchange_penalty: subtracted from the relevance to the exchange.
     None without scores. A name, number or code of the question that stands in the item lifts it above the bar, the more
     of the question it is.
     """
@@ -67,7 +72,7 @@ def relevance_of(scores: Sequence[Scores], scale: Scale, cued: bool = False) -> 
         return None
     question, *exchange = scores
     relevances = [_relevance(question, scale, cued)]
-    relevances += [_relevance(score, scale, cued) - EXCHANGE_PENALTY for score in exchange]
+    relevances += [_relevance(score, scale, cued) - exchange_penalty for score in exchange]
     if question.exact and question.words >= EXACT_WORDS:
         relevances.append(BAR + (1 - BAR) * question.words)
     return max(0.0, *relevances)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, ClassVar, NamedTuple
 
 from langchain_core.messages import AnyMessage
@@ -29,9 +29,10 @@ from langgraph_learning.core.records import (
     record_data,
     record_text,
 )
-from langgraph_learning.core.relevance import MINILM_SCALE, Scale
+from langgraph_learning.core.relevance import EXCHANGE_PENALTY, MINILM_SCALE, NEW_SUBJECT_PENALTY, Scale
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.core.similarity.support import MOSTLY, mentions
+from langgraph_learning.core.small_talk import stands_alone
 from langgraph_learning.core.speakers import Arrivals, find_latest
 from langgraph_learning.core.text import normalize
 from langgraph_learning.core.transcript import Line, message_text, message_time
@@ -75,6 +76,11 @@ class Request:
     """The question and answer before, which a short message may rest on; it counts for a little less than the query."""
     scale: Scale = MINILM_SCALE
     """Scale of the store's embedding model."""
+
+    @cached_property
+    def exchange_penalty(self) -> float:
+        """Relevance by which what the exchange finds is behind: further, if the query does not rest on the exchange."""
+        return NEW_SUBJECT_PENALTY if not self.for_extraction and stands_alone(self.query) else EXCHANGE_PENALTY
 
 
 @dataclass(frozen=True)
@@ -337,7 +343,8 @@ class LearningStore:
 
     def rank(self, items: Iterable[Item], namespaces: Sequence[Namespace], request: Request) -> list[Learning]:
         """Return the learnings worth showing: valid now, one per subject, most relevant or newest first."""
-        found = read_found(items, namespaces, request.scale, partial(self._texts_for, request))
+        texts_for = partial(self._texts_for, request)
+        found = read_found(items, namespaces, request.scale, texts_for, request.exchange_penalty)
         valid = [learning for learning in found if learning.is_valid(request.now)]
         # An extraction updates what is known in the namespace of its edit, so there nothing hides what others know.
         best = rank_learnings(valid, self._subject_by_owner if request.for_extraction else self.subject)

@@ -109,7 +109,7 @@ class EntityMemory(LearningStore):
         found: list[Learning]
         found, items = yield from gather(reads)
         found = [_lower_sibling(learning, request.query) for learning in found]
-        known = read_found(items, namespaces, request.scale)
+        known = read_found(items, namespaces, request.scale, exchange_penalty=request.exchange_penalty)
         named = _find_named([*known, *found], request.query)
         if not named:
             return found

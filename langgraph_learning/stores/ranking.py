@@ -8,7 +8,7 @@ from langgraph.store.base import Item, SearchOp
 from langgraph_learning.core.flow import Flow, search
 from langgraph_learning.core.learning import Learning, Status, Votes, add_votes, read_learnings
 from langgraph_learning.core.policy import Standing
-from langgraph_learning.core.relevance import Scale, relevance_of
+from langgraph_learning.core.relevance import EXCHANGE_PENALTY, Scale, relevance_of
 from langgraph_learning.core.scopes import ItemRef, Namespace
 from langgraph_learning.core.store_protocol import FurtherQuery, MultiSearchOp, scores_of
 
@@ -55,17 +55,20 @@ def read_found(
     namespaces: Sequence[Namespace],
     scale: Scale,
     texts_for: Callable[[Learning], slice] = lambda learning: ALL_TEXTS,
+    exchange_penalty: float = EXCHANGE_PENALTY,
 ) -> list[Learning]:
     """Return the learnings of found items with their relevance, each as it was found first.
 
     texts_for: returns which of the query texts count for the relevance of a learning.
+    exchange_penalty: relevance by which what the exchange finds is behind.
     """
     found: dict[ItemRef, Learning] = {}
     for item in items:
         if (item.namespace, item.key) in found:
             continue
         for learning in read_learnings([item], namespaces):
-            relevance = relevance_of(scores_of(item)[texts_for(learning)], scale, bool(learning.cues))
+            scores = scores_of(item)[texts_for(learning)]
+            relevance = relevance_of(scores, scale, bool(learning.cues), exchange_penalty)
             found[learning.ref] = learning.model_copy(update={"relevance": relevance})
     return list(found.values())
 

@@ -7,6 +7,7 @@ from langgraph_learning.core.flow import adrive, drive
 from langgraph_learning.core.relevance import (
     BAR,
     MINILM_SCALE,
+    NEW_SUBJECT_PENALTY,
     TEXT_PENALTY,
     Scale,
     ScaleReader,
@@ -39,6 +40,14 @@ def test_the_exchange_before_counts_for_less():
 
     assert BAR < before < asked
     assert asked == relevance_of([scores(0.5), scores(0.5)], SCALE)
+
+
+def test_after_a_new_subject_the_exchange_counts_only_where_it_is_certain():
+    """What it was loosely about is no longer shown; what it stated still is."""
+    loosely, surely = [scores(0.1), scores(0.5)], [scores(0.1), scores(0.9)]
+
+    assert BAR > relevance_of(loosely, SCALE, exchange_penalty=NEW_SUBJECT_PENALTY)
+    assert BAR < relevance_of(surely, SCALE, exchange_penalty=NEW_SUBJECT_PENALTY)
 
 
 def test_a_name_or_code_of_the_question_passes_the_bar():

@@ -19,6 +19,7 @@ KNOWLEDGE = LearnedKnowledge(scope=Scope.TEAM)
 SCALE = Scale(0.3, 0.9)
 PLAN = "The Plus plan costs 39 euros a month"
 EXCHANGE = f"What is the Plus plan?\n{PLAN}"
+LOOSE_EXCHANGE = "What does a month of the plan cost?\nThe Plus plan costs 39 euros"
 
 
 def note(key: str, text: str, standing: Standing = Standing.NO) -> Learning:
@@ -49,6 +50,16 @@ def test_a_follow_up_finds_what_the_question_before_needed(postgres_store: BaseS
 
     assert "plan" not in shown_after(postgres_store, "Is that one locked?")
     assert "plan" in shown_after(postgres_store, "Is that one locked?", EXCHANGE)
+
+
+def test_a_question_that_stands_alone_leaves_the_exchange_behind(postgres_store: BaseStore):
+    """What was loosely about the question before is shown again only for a message that points back to it."""
+    others = [note(f"k{n:02}", f"Room {n} is locked after work") for n in range(60)]
+    postgres_store.batch([learning.put() for learning in (note("plan", PLAN), *others)])
+
+    assert "plan" in shown_after(postgres_store, "Is that one locked?", LOOSE_EXCHANGE)
+    assert "plan" not in shown_after(postgres_store, "Which bank holds the mortgage?", LOOSE_EXCHANGE)
+    assert "plan" in shown_after(postgres_store, "Which bank holds the mortgage?", EXCHANGE)
 
 
 def test_what_stands_is_found_by_the_question_alone(postgres_store: BaseStore):
