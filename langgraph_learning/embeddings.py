@@ -34,7 +34,7 @@ def load_embeddings(name: str = "local") -> Embeddings | None:
 
     try:
         return init_embeddings(name)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # each provider has errors of its own, such as that of a missing key
         raise Misconfigured(f"The embedding model {name} cannot be used: {error}") from error
 
 

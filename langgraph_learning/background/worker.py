@@ -22,6 +22,7 @@ from langgraph_learning.background.runner import Decision, Runner, describe_erro
 from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.core.flow import Flow, T, adrive, require_database
 from langgraph_learning.core.telemetry import measure
+from langgraph_learning.core.text import count_noun
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life of a worker."""
@@ -171,7 +172,7 @@ class Worker:
                     log.info("working on the queue %s, up to %d jobs at once", self.queue.name, self._concurrency)
                     await self._run_app(app, wait=True)
             except asyncio.CancelledError:
-                log.info("stopped: %d jobs done, %d set aside", self.state.done, self.state.set_aside)
+                log.info("stopped: %s done, %d set aside", count_noun(self.state.done, "job"), self.state.set_aside)
                 raise
             except Exception as error:  # noqa: BLE001 - reported; a worker outlives its database
                 self.state.problem = describe_error(error)

@@ -56,6 +56,7 @@ from langgraph_learning.cli.options import (
     NowOption,
     OneTenantOption,
     OneUserOption,
+    OwnersOption,
     PreviewOption,
     PriceOption,
     ProposalArgument,
@@ -72,6 +73,7 @@ from langgraph_learning.cli.options import (
     UrlOption,
     WhyOption,
     YesOption,
+    read_owners,
     spread_options,
 )
 from langgraph_learning.cli.printing import (
@@ -208,6 +210,7 @@ def learn_conversations(
     threads: ThreadsOption = False,
     user: DefaultUserOption = None,
     team: TeamsOption = None,
+    owner: OwnersOption = None,
     agent: AgentOption = None,
     tenant: TenantOption = "default",
     dry_run: PreviewOption = False,
@@ -224,7 +227,13 @@ def learn_conversations(
         raise typer.BadParameter("Name a file or give --threads.")
     if file and not file.is_file():
         raise typer.BadParameter(f"There is no file {file}.")
-    defaults = LearningContext(user_id=user, team_ids=tuple(team or ()), agent_id=agent, tenant_id=tenant)
+    defaults = LearningContext(
+        user_id=user,
+        team_ids=tuple(team or ()),
+        agent_id=agent,
+        tenant_id=tenant,
+        owners=read_owners(owner),
+    )
     found = read_file(file, defaults) if file else read_threads(checkpoints or url or database_url(), defaults)
     with open_application(machine, url, embed) as application:
         unread, estimate = estimate_conversations(application, found.turns, limit)

@@ -13,6 +13,7 @@ from langgraph_learning.cli.printing import KEY_LENGTH, print_line, print_table
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.policy import Mode
 from langgraph_learning.core.repository import StoredLearning
+from langgraph_learning.core.text import count_noun
 from langgraph_learning.curate.cues import find_without_cues, give_cues
 from langgraph_learning.curate.report import Action, Report, describe_namespace
 from langgraph_learning.curate.run import CurationSettings, curate
@@ -58,14 +59,14 @@ def load_named_model(name: str) -> BaseChatModel:
     """Return the model of this name. Raises `Misconfigured` if it cannot be loaded."""
     try:
         return init_chat_model(name)
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # each provider has errors of its own, such as that of a missing key
         raise Misconfigured(f"--ask {name}: {error}") from error
 
 
 def print_report(report: Report) -> None:
     """Print counts by namespace and kind, then the actions, each with a key to undo it by."""
-    calls = f", {report.model_calls} model calls" if report.model_calls else ""
-    print_line(f"{report.learnings} learnings in {report.namespaces} namespaces, {report.seconds:.1f} s{calls}.")
+    calls = f", {count_noun(report.model_calls, 'model call')}" if report.model_calls else ""
+    print_line(f"{report.size}, {report.seconds:.1f} s{calls}.")
     if not report.actions:
         return print_line("Nothing to do.")
     sums = []

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from psycopg import connect
+from psycopg import ProgrammingError, connect
 
 from langgraph_learning.errors import Misconfigured, MissingExtra
 from langgraph_learning.postgres import HybridPostgresStore
@@ -20,7 +20,10 @@ def open_store(url: str | None, embed: str) -> Iterator[HybridPostgresStore]:
     embed: "local", "none" for word search without embeddings, or a name for `init_embeddings`.
     """
     url = url or database_url()
-    connect(url).close()  # a pool would try for half a minute before it reports an error
+    try:
+        connect(url).close()  # a pool would try for half a minute before it reports an error
+    except ProgrammingError as error:
+        raise Misconfigured(f"This is no URL of a database, such as postgresql://user@host/name: {error}") from error
     with HybridPostgresStore.from_conn_string(url, search_mode="hybrid") as word_store:
         dims = word_store.stored_dims() if embed != "none" else None
         if dims is None:

@@ -9,9 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from langgraph_learning.errors import Misconfigured
+
 UserOption = Annotated[str, typer.Option("--user", help="The user whose view of the learnings is shown.")]
 TeamsOption = Annotated[list[str] | None, typer.Option("--team", help="A team of this user; may be repeated.")]
 AgentOption = Annotated[str | None, typer.Option("--agent", help="The agent, for learnings that belong to an agent.")]
+OwnersOption = Annotated[
+    list[str] | None,
+    typer.Option("--owner", help="The owner of an open scope, such as project=apollo; may be repeated."),
+]
 TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant.")]
 UrlOption = Annotated[
     str | None, typer.Option("--url", help="The database URL. Default: DATABASE_URL, or else the embedded database.")
@@ -88,6 +94,14 @@ OneTenantOption = Annotated[str | None, typer.Option("--tenant", help="One tenan
 RetryOption = Annotated[list[int] | None, typer.Option("--retry", help="The number of a job to run again now.")]
 DropOption = Annotated[list[int] | None, typer.Option("--drop", help="The number of a job to delete.")]
 NowOption = Annotated[bool, typer.Option("--now", help="Make all jobs that wait due now.")]
+
+
+def read_owners(owners: list[str] | None) -> dict[str, str]:
+    """Return owners by their scope. Raises `Misconfigured` for what names no scope."""
+    pairs = [owner.partition("=") for owner in owners or ()]
+    if odd := next((scope for scope, sign, owner in pairs if not (scope and sign and owner)), None):
+        raise Misconfigured(f"--owner {odd}: name the scope and the owner, such as project=apollo.")
+    return {scope: owner for scope, _, owner in pairs}
 
 
 def spread_options(command: Callable[..., None]) -> Callable[..., None]:

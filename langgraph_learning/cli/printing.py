@@ -19,7 +19,7 @@ from langgraph_learning.review.instructions import Version
 
 KEY_LENGTH = 8
 """Number of characters of a key that are printed: enough to name it."""
-UNFOLDED_COLUMNS = ("key", "learnt", "change", "when", "status")
+UNFOLDED_COLUMNS = ("key", "learnt", "change", "when", "status", "since", "due")
 
 
 def print_learnings(learnings: Sequence[Learning], as_json: bool, status: bool = False) -> None:
@@ -56,24 +56,26 @@ def print_jobs(jobs: Sequence[Job], as_json: bool) -> None:
     """Print the jobs of a queue."""
     if as_json:
         return print_json(jobs)
-    columns = ("job", "status", "user", "thread", "runs", "since", "due", "attempts", "reason")
+    columns = ("job", "status", "user", "thread", "runs", "since", "due", "tries", "reason")
     return print_table(columns, [_job_row(job) for job in jobs])
 
 
 def _job_row(job: Job) -> tuple[str, ...]:
     owner = f"{job.tenant}/{job.user}"
-    due = f"{job.due:%m-%d %H:%M:%S}" if job.due else ""
-    since = f"{job.since:%m-%d %H:%M:%S}"
+    due = f"{job.due:%m-%d %H:%M}" if job.due else ""
+    since = f"{job.since:%m-%d %H:%M}"
     return str(job.id), job.status, owner, job.thread or "", str(job.runs), since, due, str(job.attempts), job.reason
 
 
 def print_log() -> None:
     """Print the log of a worker, a line for each event, on stderr."""
+    logger = logging.getLogger("langgraph_learning")
+    logger.setLevel(logging.INFO)
+    if logger.hasHandlers():  # the application prints its log already
+        return
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    logger = logging.getLogger("langgraph_learning")
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
 
 
 def print_usage(report: UsageReport, as_json: bool) -> None:
@@ -162,4 +164,5 @@ def _change_row(change: Change) -> tuple[str, ...]:
 
 def _version_row(version: Version) -> tuple[str, ...]:
     when = f"{version.at:%Y-%m-%d %H:%M}" if version.at else ""
-    return str(version.number), when, version.by or "", version.why or "", version.as_text()
+    sections = version.as_text() or "(as your code says)"
+    return str(version.number), when, version.by or "", version.why or "", sections

@@ -10,7 +10,16 @@ from pydantic import BaseModel
 
 from langgraph_learning.background.queue import forget_in_jobs
 from langgraph_learning.cli.database import open_store
-from langgraph_learning.cli.options import AgentOption, EmbedOption, TeamsOption, TenantOption, UrlOption, UserOption
+from langgraph_learning.cli.options import (
+    AgentOption,
+    EmbedOption,
+    OwnersOption,
+    TeamsOption,
+    TenantOption,
+    UrlOption,
+    UserOption,
+    read_owners,
+)
 from langgraph_learning.core.flow import Flow, T, as_flow, drive, gather, search
 from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.learning import Learning
@@ -125,6 +134,7 @@ class ViewOptions:
     user: UserOption
     agent: AgentOption = None
     team: TeamsOption = None
+    owner: OwnersOption = None
     tenant: TenantOption = "default"
     url: UrlOption = None
 
@@ -132,7 +142,11 @@ class ViewOptions:
     def open(self, embed: str = "none") -> Iterator[DatabaseSession]:
         """Open a session. Without an embedding model, it searches by words alone and writes no vectors."""
         context = LearningContext(
-            user_id=self.user, team_ids=tuple(self.team or ()), tenant_id=self.tenant, agent_id=self.agent
+            user_id=self.user,
+            team_ids=tuple(self.team or ()),
+            tenant_id=self.tenant,
+            agent_id=self.agent,
+            owners=read_owners(self.owner),
         )
         caller = Caller.of(context)
         with open_store(self.url, embed) as store:

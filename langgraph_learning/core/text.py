@@ -204,3 +204,8 @@ def _count_negations(clauses: list[list[str]], stems: set[str]) -> int:
     """Count the negations in the clauses that hold any of these stems."""
     relevant = [clause for clause in clauses if stems & {stem_word(token) for token in clause}]
     return sum(token in NEGATIONS for clause in relevant for token in clause)
+
+
+def count_noun(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 learning, 2 learnings."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

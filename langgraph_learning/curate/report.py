@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from langgraph_learning.core.scopes import Namespace, unescape
+from langgraph_learning.core.text import count_noun
 from langgraph_learning.curate.snapshot import ActionType, PlannedAction
 
 PRINTED_LINES = 20
@@ -84,11 +85,16 @@ class Report(BaseModel):
             counter["late" if action.late else action.what] += action.count
         return counts
 
+    @property
+    def size(self) -> str:
+        """What was read, as text."""
+        return f"{count_noun(self.learnings, 'learning')} in {count_noun(self.namespaces, 'namespace')}"
+
     def __str__(self) -> str:
         """Return the report for people: counts, then actions, then similar pairs."""
         unread = f", {self.unread} of them without a readable answer" if self.unread else ""
-        cost = f"{self.seconds:.1f} s, {self.model_calls} model calls{unread}"
-        lines = [f"{self.learnings} learnings in {self.namespaces} namespaces, {cost}"]
+        cost = f"{self.seconds:.1f} s, {count_noun(self.model_calls, 'model call')}{unread}"
+        lines = [f"{self.size}, {cost}"]
         if self.actions:
             would_be = "would be " if self.dry_run else ""
             for (namespace, kind), counter in self.counts().items():

@@ -82,7 +82,7 @@ def test_a_worker_stops_when_it_is_told_and_finishes_its_jobs(start_worker, talk
     assert 0 == worker.returncode
     assert "working on the queue learning" in log
     assert "(default/alex, thread a): 1 learnt" in log
-    assert "stopped: 1 jobs done" in log
+    assert "stopped: 1 job done" in log
     assert "I like tea" not in log
 
 

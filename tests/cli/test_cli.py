@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from langgraph_learning import LearnedKnowledge, LearningMachine, Mode, Scope, UserMemory
 from langgraph_learning.cli import app
-from langgraph_learning.errors import NotFound
+from langgraph_learning.errors import Misconfigured, NotFound
 from langgraph_learning.postgres import HybridPostgresStore
 
 EGRESS = edit("insight", category="insight", title="Egress", insight="Egress is most of the bill", when_to_apply=None)
@@ -159,7 +159,7 @@ def test_curate_asks_a_model_where_one_is_named(
     with OpenAIServer([{"opinions": [{"pair": 1, "opinion": "same"}]}]) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "none")
-        assert "1 model calls" in tidied(empty_database_url, "--ask", "openai:scripted")
+        assert "1 model call." in tidied(empty_database_url, "--ask", "openai:scripted")
 
     assert 2 == len(json.loads(run("show", "--json")))
     assert "--ask nonsense" in command("curate", "--ask", "nonsense", "--url", empty_database_url).stderr
@@ -195,7 +195,22 @@ def test_all_that_look_at_one_users_learnings_take_the_same_options(name: str):
     """The options for the user and the database have the same names everywhere."""
     printed = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "100"}).stdout
 
-    assert {"--user", "--agent", "--team", "--tenant", "--url", "--json"} <= set(printed.split())
+    assert {"--user", "--agent", "--team", "--owner", "--tenant", "--url", "--json"} <= set(printed.split())
+
+
+def test_an_open_scope_is_looked_at_by_its_owner(run: Run, learning: LearningMachine):
+    """Such as a project; what names no owner is an error that says how."""
+    namespace = ("learnings", "default", "project", "apollo", "project_context")
+    (boat,) = [learnt for learnt in learning.learnings(ALEX) if learnt.text == "Owns a boat"]
+    assert learning.store is not None
+    item = learning.store.get(boat.namespace, boat.key)
+    assert item is not None
+    learning.store.put(namespace, "k1", {**item.value, "text": "The tests need Docker"})
+
+    assert "The tests need Docker" in texts(run("show", "--json", "--owner", "project=apollo"))
+    assert "The tests need Docker" not in texts(run("show", "--json"))
+    with pytest.raises(Misconfigured, match="project=apollo"):
+        run("show", "--owner", "apollo")
 
 
 def command(*words: str) -> Any:
@@ -217,6 +232,20 @@ def test_a_database_that_is_not_there_is_one_line_too():
 
     assert 1 == result.returncode
     assert "cannot be reached" in result.stderr
+    assert "Traceback" not in result.stderr
+    mistyped = command("show", "--user", "alex", "--url", "nonsense")
+    assert (1, "") == (mistyped.returncode, mistyped.stdout)
+    assert "postgresql://" in mistyped.stderr
+    assert "Traceback" not in mistyped.stderr
+
+
+def test_a_model_without_its_key_is_no_traceback(monkeypatch: pytest.MonkeyPatch):
+    """Providers have errors of their own for that."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    result = command("curate", "--ask", "openai:gpt-5-mini", "--url", "postgresql://nobody@127.0.0.1:1/none")
+
+    assert 1 == result.returncode
+    assert "--ask openai:gpt-5-mini: " in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -250,6 +279,7 @@ def test_instructions_are_listed_compared_and_rolled_back(instructed: LearningMa
 
     assert [{}, {"tone": "Be brief."}, {"tone": "Be formal."}] == [v["sections"] for v in json.loads(run("--json"))]
     assert "-Be brief.\n+Be formal." in run("--compare", "1", "2")
+    assert "as your code says" in " ".join(run().split())
     assert "Too stiff" in run("--rollback", "1", "--why", "Too stiff")
     assert "Be brief." in shown(instructed)
 
