@@ -1,8 +1,9 @@
 """Agreement: whether a text says what a statement says, in other words. Nothing is asked of a model.
 
 Words alone cannot tell that two texts mean the same, but they can tell that they do not. A text that shares some words
-with a statement agrees with it unless they differ in a number or its limit, a day, a name, what is negated, what comes
-first, who does what to whom, or in a word that stands in the same place.
+with a statement agrees with it unless they differ in a number or its limit, a day, a name, what is negated, in a
+condition or an exception, in how certain they are, in what comes first, in who does what to whom, or in a word that
+stands in the same place.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 from langgraph_learning.core.similarity.clauses import REVERSED, Mark, Outline, outline, split_sentences
-from langgraph_learning.core.similarity.dates import find_dates, find_weekdays, means_date
+from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, means_date
 from langgraph_learning.core.similarity.lexicon import (
     CLOSED_WORDS,
     COMPARED_WORDS,
@@ -18,14 +19,16 @@ from langgraph_learning.core.similarity.lexicon import (
     OPPOSITES,
     PERIODS,
 )
-from langgraph_learning.core.similarity.numbers import Quantity, read_quantities
+from langgraph_learning.core.similarity.numbers import Quantity, read_ordinals, read_quantities
 from langgraph_learning.core.similarity.places import (
     exchange_roles,
     has_other_name,
     match_alike,
+    replace_agent,
     replace_name,
     replace_word,
 )
+from langgraph_learning.core.similarity.qualifiers import add_condition, add_exception, change_mood
 from langgraph_learning.core.similarity.rules import find_difference, parse_statement
 from langgraph_learning.core.text import stem_word, tokenize
 
@@ -64,10 +67,13 @@ def find_disagreement(text: str, statement: str, today: date | None) -> str | No
     disagreements: Mapping[str, Callable[[], bool]] = {
         "number": lambda: _differ_in_quantity(text, statement, today),
         "day": lambda: _differ_in_days(ours, theirs),
-        "name": lambda: _lacks_name(ours, theirs) or replace_name(ours, theirs),
+        "name": lambda: _lacks_name(ours, theirs) or replace_name(ours, theirs) or replace_agent(ours, theirs),
         "limit": lambda: _differ_in_limit(ours, theirs),
         "negation": lambda: _differ_in_negation(ours, theirs),
         "opposite": lambda: _has_opposite(ours, theirs) or _has_other_unit(ours, theirs),
+        "condition": lambda: add_condition(ours, theirs),
+        "exception": lambda: add_exception(ours, theirs),
+        "mood": lambda: change_mood(ours, theirs),
         "order": lambda: _are_ordered_differently(ours, theirs),
         "word": lambda: replace_word(ours, theirs),
     }
@@ -94,7 +100,7 @@ def _differ_in_quantity(text: str, statement: str, today: date | None) -> bool:
         if not means_date(text, mentioned, today):
             return True
         rest = rest.casefold().replace(mentioned.text, " ", 1)
-    own = read_quantities(text)
+    own = [*read_quantities(text), *read_ordinals(text)]
     return not all(_has_quantity(number, own) for number in read_quantities(rest))
 
 
@@ -105,6 +111,9 @@ def _has_quantity(number: Quantity, own: Sequence[Quantity]) -> bool:
 
 
 def _differ_in_days(ours: Outline, theirs: Outline) -> bool:
+    months, months_there = find_months(ours.text), find_months(theirs.text)
+    if months and months_there and months != months_there:
+        return True
     days, days_there = find_weekdays(ours.text), find_weekdays(theirs.text)
     return days != days_there and not _name_other_days(ours, theirs)
 

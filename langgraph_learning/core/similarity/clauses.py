@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -105,12 +105,12 @@ class Outline:
     @cached_property
     def is_german(self) -> bool:
         """True if the statement is in German, where a capital tells no name."""
-        return self._languages == {"de"}
+        return self.languages == {"de"}
 
     @cached_property
     def has_fixed_order(self) -> bool:
         """True if the order of the words tells who acts."""
-        return bool(self._languages & _FIXED_ORDER) or (not self._languages and self.text.isascii())
+        return bool(self.languages & _FIXED_ORDER) or (not self.languages and self.text.isascii())
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -149,7 +149,13 @@ class Outline:
         return frozenset().union(*(first for first, _ in pairs)), frozenset().union(*(later for _, later in pairs))
 
     @cached_property
-    def _languages(self) -> frozenset[str]:
+    def sequels(self) -> tuple[frozenset[str], ...]:
+        """The words after each "before" and "after" that limits no number."""
+        return tuple(words for sentence in self.sentences for words in _sequels(sentence))
+
+    @cached_property
+    def languages(self) -> frozenset[str]:
+        """The languages that the statement may be in."""
         return frozenset(detect_languages(self.text))
 
     @cached_property
@@ -169,15 +175,16 @@ def outline(text: str) -> Outline:
     return Outline(text, tuple(tuple(_resolve(list(sentence))) for is_stop, sentence in terms if not is_stop))
 
 
-def _compile(words: str) -> re.Pattern[str]:
+def compile_words(words: str) -> re.Pattern[str]:
     """Return the pattern of the words of a mark. Where a script has no spaces, words have no boundaries."""
     parts = re.split(r"\|(?![^(]*\))", words)
     unspaced = [part for part in parts if re.search("[\u0590-\u06ff\u0900-\u0eff\u3040-\ud7a3]", part)]
     spaced = [part for part in parts if part not in unspaced]
-    return re.compile("|".join([rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)", *unspaced]), re.IGNORECASE)
+    bounded = [rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)"] if spaced else []
+    return re.compile("|".join([*bounded, *unspaced]), re.IGNORECASE)
 
 
-_PATTERNS = {Mark[name.upper()]: _compile(words) for name, words in MARK_PATTERNS.items()}
+_PATTERNS = {Mark[name.upper()]: compile_words(words) for name, words in MARK_PATTERNS.items()}
 _CONTRACTED_NOT = re.compile(
     r"\b(do|does|did|is|are|was|were|has|have|had|would|should|could|must|need|ca|wo)n['\u2019]?t\b|\bcan(?=not\b)",
     re.I,
@@ -305,6 +312,14 @@ def _order(terms: Sequence[Term]) -> Iterator[tuple[frozenset[str], frozenset[st
             main = _clause_before(main[::-1])[::-1]
         pair = _contents(main), _contents(governed)
         yield pair if term.mark is Mark.BEFORE else pair[::-1]
+
+
+def _sequels(terms: Sequence[Term]) -> Iterator[frozenset[str]]:
+    """Yield the words that each "before" and "after" governs, up to the end of the clause."""
+    limiting = {at for at, _ in _limits(terms)}
+    for at, term in enumerate(terms):
+        if term.mark in (Mark.BEFORE, Mark.AFTER) and at not in limiting:
+            yield _contents(takewhile(lambda following: following.mark is not Mark.BREAK, terms[at + 1 :]))
 
 
 def _clause_before(terms: Sequence[Term]) -> Sequence[Term]:

@@ -45,6 +45,9 @@ _DAY = "|".join(sorted((re.escape(word) for word, name in DATES.items() if name 
 _DAY_RANGE = re.compile(
     rf"\b(?P<first>{_DAY})s?\.?\s?(?:to|through|thru|till|until|bis|à|au|a|al|hasta|tot|t/m|até|по|do|-|–)\s?(?P<last>{_DAY})s?\b"
 )
+_MONTH_RANGE = re.compile(
+    rf"\b(?P<first>{_MONTH})\.?\s?(?:to|through|thru|till|until|bis|à|au|a|al|hasta|tot|t/m|até|по|do|-|–)\s?(?P<last>{_MONTH})\b"
+)
 _PHRASES = {
     "day_after_tomorrow": re.compile(
         r"\b(?:day after tomorrow|pasado mañana|depois de amanhã|après[- ]demain)\b", re.I
@@ -89,15 +92,12 @@ def find_dates(text: str) -> Iterator[MentionedDate]:
 
 def means_date(text: str, mentioned: MentionedDate, today: date | None) -> bool:
     """Return True if a text names this date, in another form or from where the writer stands: "next Friday"."""
-    for own in find_dates(text):
+    own_dates = [own for own in find_dates(text) if own.month == mentioned.month]
+    for own in own_dates:
         same_year = own.year is None or mentioned.year is None or own.year == mentioned.year
-        if (
-            own.month == mentioned.month
-            and same_year
-            and (own.day == mentioned.day or None in (own.day, mentioned.day))
-        ):
+        if same_year and (own.day == mentioned.day or None in (own.day, mentioned.day)):
             return True
-    if mentioned.month in find_months(text) and (mentioned.day is None or _is_edge(mentioned)):
+    if not own_dates and mentioned.month in find_months(text) and (mentioned.day is None or _is_edge(mentioned)):
         return True
     return mentioned.year is not None and today is not None and _is_meant_relatively(text, mentioned, today)
 
@@ -123,9 +123,12 @@ def _day_of(word: str) -> int:
 
 
 def find_months(text: str) -> set[int]:
-    """Return the months that a text names."""
+    """Return the months that a text names; of "June to August" also those between."""
     words = re.findall(r"[^\W\d_]+", text)
     months = {_MONTH_WORDS[word.casefold()] for word in words if word.casefold() in _MONTH_WORDS and word != "may"}
+    for found in _MONTH_RANGE.finditer(text.casefold()):
+        first, last = _MONTH_WORDS[found["first"]], _MONTH_WORDS[found["last"]]
+        months |= {(month - 1) % 12 + 1 for month in range(first, last + (12 if last < first else 0) + 1)}
     return months | {int(month) for month in re.findall(r"(?<!\d)(\d{1,2})月", text) if 1 <= int(month) <= 12}
 
 

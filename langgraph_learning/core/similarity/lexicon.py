@@ -49,6 +49,8 @@ KEEP_PATTERN, FORGET_PATTERN, DELETE_PATTERN, END_PATTERN = (
     words.replace("\n", "") for words in _LEXICON["endings"].values()
 )
 MARK_PATTERNS = {name: words.replace("\n", "") for name, words in _LEXICON["marks"].items()}
+QUALIFIERS: Mapping[str, Mapping[str, str]] = _LEXICON["qualifiers"]
+"""What narrows or weakens a statement: for each kind, regular expressions by language."""
 LIGHT_WORDS = frozenset(_LEXICON["light"]["words"].split())
 LIGHT_CHARACTERS = tuple(_LEXICON["light"]["unspaced"].split())
 _SMALL = {name: frozenset(words.split()) for name, words in _LEXICON["small_words"].items()}

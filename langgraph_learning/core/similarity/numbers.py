@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from unicodedata import normalize
 
-from langgraph_learning.core.similarity.lexicon import COUNT_WORDS, MULTIPLIERS, NUMBERS, SYNONYMS, UNITS
+from langgraph_learning.core.similarity.lexicon import COUNT_WORDS, MULTIPLIERS, NUMBERS, ORDINALS, SYNONYMS, UNITS
 
 NUMBER = re.compile(r"v?(\d[\d.,:/-]*\d|\d)([^\W\d_]*|%|°)", re.IGNORECASE)
 MINUS = "minus"
@@ -25,9 +25,18 @@ _FACTORS = {
 }
 _POINTS = frozenset({"point", "komma", "virgule", "coma", "virgola", "punto", "ponto", "vírgula"})
 _QUATRE_VINGT = re.compile(r"quatre[- ]vingts?")
+_PAST_THE_HOUR = {"half": "30", "quarter": "15"}
+_SPOKEN_TIME = re.compile(r"\b(half|quarter) past (\w+)")
+_ONE = re.compile(r"\b(within|after|for|than|in) an? (?=[^\W\d_]+)")
+_HOW_OFTEN = {"once": "1", "twice": "2", "thrice": "3", "einmal": "1", "zweimal": "2", "dreimal": "3", "viermal": "4"}
+_TIMES = re.compile(
+    r"\b(?:(once|einmal)(?= (?:a|an|per|each|every|pro|im|am|in) )|(twice|thrice|zweimal|dreimal|viermal))\b"
+)
 _INCHES = re.compile(r"(?<=\d)[\"\u2033\u201d](?=[\s,.;)]|$)")
 _AND_A_HALF = re.compile(r"(?<=\w) (?:and a half|und ein halbe[rsn]?|et demie?|y medi[oa])\b")
 _HALVES = {"half": Decimal("0.5"), "anderthalb": Decimal("1.5"), "eineinhalb": Decimal("1.5")}
+_BEFORE_UNITS = frozenset({"a", "an", "working", "business", "calendar", "full", "whole", "consecutive"})
+"""Words between a number and its unit: "half an hour", "two working days"."""
 _AND = frozenset({"and", "y", "et", "e"})
 _SCORES = frozenset({Decimal(60), Decimal(80)})
 """Numbers to which French adds more than nine."""
@@ -183,6 +192,9 @@ def read_quantities(text: str) -> list[Quantity]:
     folded = _QUATRE_VINGT.sub("quatrevingt", normalize("NFKC", text).casefold())
     folded = _AND_A_HALF.sub(" point five", folded)
     folded = _INCHES.sub(" inch ", folded)
+    folded = _TIMES.sub(lambda found: f"{_HOW_OFTEN[found[0]]} times", folded)
+    folded = _ONE.sub(lambda found: f"{found[1]} one ", folded)
+    folded = _SPOKEN_TIME.sub(lambda found: f"{found[2]} : {_PAST_THE_HOUR[found[1]]}", folded)
     found, words, end = list[Quantity](), list[str](), 0
     for match in _WRITTEN_NUMBER.finditer(folded):
         words += [*_split_words(folded[end : match.start()]), f"\0{len(found)}"]
@@ -213,10 +225,16 @@ def _with_units(words: Sequence[str], written: Sequence[Quantity]) -> Iterator[Q
         elif quantity is None and word in _HALVES:
             quantity = Quantity(frozenset({_HALVES[word]}), "")
         if quantity:
-            after = after[1:] if after[:1] in (["a"], ["an"]) else after  # "half an hour"
+            after = after[1:] if after and after[0] in _BEFORE_UNITS else after
             units = [unit for unit in after[:1] if unit in _SHORT_UNITS] + [unit for unit in before if unit in "€$£"]
             yield quantity._replace(unit=units[0]) if units else quantity
         at += 1
+
+
+def read_ordinals(text: str) -> list[Quantity]:
+    """Return the ordinals in a text as numbers: "the second floor" is "floor two"."""
+    words = re.findall(r"[^\W\d_]+", text.casefold())
+    return [Quantity(frozenset({Decimal(ORDINALS[word])}), "") for word in words if word in ORDINALS]
 
 
 def is_number_word(word: str) -> bool:

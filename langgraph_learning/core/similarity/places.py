@@ -71,10 +71,26 @@ def replace_word(ours: Outline, theirs: Outline) -> bool:
     places, places_there = _unknown_places(ours.words, theirs.words), _unknown_places(theirs.words, ours.words)
     if ours.is_german:  # Words in small letters are mostly verbs, and several verbs may say the same.
         places = [at for at in places if ours.words[at].is_capital]
-    pairs = product(places, places_there)
-    return any(_is_same_place(ours.words, at, theirs.words, there) for at, there in pairs) or _replace_characters(
-        ours.plain, theirs.plain
+    is_told = ours.has_fixed_order and theirs.has_fixed_order
+    pairs = list(product(places, places_there))
+    return (
+        any(_is_same_place(ours.words, at, theirs.words, there) for at, there in pairs)
+        or (is_told and any(_is_same_end(ours.words, at, theirs.words, there) for at, there in pairs))
+        or _replace_characters(ours.plain, theirs.plain)
     )
+
+
+def replace_agent(ours: Outline, theirs: Outline) -> bool:
+    """Return True if one is done by somebody else: "legal keeps it", "it is kept by finance"."""
+    is_told = ours.has_fixed_order and theirs.has_fixed_order
+    return is_told and (_have_other_agent(ours.words, theirs.words) or _have_other_agent(theirs.words, ours.words))
+
+
+def _have_other_agent(active: Sequence[Word], passive: Sequence[Word]) -> bool:
+    """Return True if an unknown word comes first in the one, and an unknown word follows "by" in the other."""
+    acting, done_by = _unknown_places(active, passive), _unknown_places(passive, active)
+    is_passive = any(passive[at].link in PASSIVE_LINKS for at in done_by)
+    return is_passive and 0 in acting and not _is_passive(active, 0)
 
 
 def _exchange_sides(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
@@ -168,6 +184,13 @@ def _is_same_place(ours: Sequence[Word], at: int, theirs: Sequence[Word], there:
         return bool(after) and link == _link_after(theirs, there) and link not in _PREPOSITIONS
     is_same_link = bool(ours[at].link) and ours[at].link == theirs[there].link
     return before and (bool(after) or is_same_link)
+
+
+def _is_same_end(ours: Sequence[Word], at: int, theirs: Sequence[Word], there: int) -> bool:
+    """Return True for the last words, right after the same word: "on Tuesday mornings", "on Tuesday evenings"."""
+    is_last = at == len(ours) - 1 and there == len(theirs) - 1
+    is_right_after = not ours[at].link and not theirs[there].link
+    return is_last and is_right_after and bool(_are_alike_at(ours, at - 1, theirs, there - 1))
 
 
 def _are_alike_at(ours: Sequence[Word], at: int, theirs: Sequence[Word], there: int) -> bool | None:
