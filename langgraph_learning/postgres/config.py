@@ -1,14 +1,16 @@
 """Settings of the index and of expiry: LangGraph's own and ours, validated."""
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_args
 
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import TTLConfig, ensure_embeddings, get_text_at_path, tokenize_path
 from pgvector import HalfVector, Vector
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 from langgraph_learning.core.words import LANGUAGES
 from langgraph_learning.errors import Misconfigured, WrongDimensions
@@ -112,9 +114,13 @@ class IndexConfig:
 
 def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mode: SearchMode) -> IndexConfig | None:
     """Validate index settings. Returns None if items are not indexed. Raises `Misconfigured`."""
+    if mode not in get_args(SearchMode):
+        raise Misconfigured(f"search_mode is one of {', '.join(get_args(SearchMode))}, not {mode!r}.")
     if settings is None and mode == "vector":
         return None
     given: Mapping[str, Any] = settings or {}
+    # LangGraph keeps notes of its own under names with two underscores.
+    _refuse_unknown("index", {name for name in given if not name.startswith("__")}, IndexSettings.__annotations__)
     embed, dims = given.get("embed"), int(given.get("dims") or 0)
     if (embed is None) != (not dims) or (embed is None and mode == "vector"):
         raise Misconfigured(
@@ -136,8 +142,27 @@ def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mod
     )
 
 
-def check_url(url: str) -> None:
-    """Raise `Misconfigured` for a text that is no connection string. The error leaves it out, for its password."""
+def check_source(source: object) -> None:
+    """Raise `Misconfigured` for what is neither a pool nor a connection string.
+
+    The error leaves the text out, for its password.
+    """
+    if isinstance(source, ConnectionPool | AsyncConnectionPool):
+        return
+    if not isinstance(source, str):
+        raise Misconfigured(
+            f"A store is made from the URL of a database or from a connection pool, not from a {type(source).__name__}."
+        )
+    _check_url(source)
+
+
+def check_pool_settings(settings: Mapping[str, Any]) -> None:
+    """Raise `Misconfigured` for settings that a pool does not have, or that the store makes itself."""
+    own = {"self", "conninfo", "open", "check", "configure"}
+    _refuse_unknown("pool", set(settings), inspect.signature(ConnectionPool.__init__).parameters.keys() - own)
+
+
+def _check_url(url: str) -> None:
     try:
         conninfo_to_dict(url)
     except ProgrammingError:
@@ -158,9 +183,7 @@ def parse_language(language: str) -> str | None:
 
 def parse_ttl_settings(settings: TTLConfig | Mapping[str, Any] | None) -> TTLConfig | None:
     """Validate the settings of expiry. Raises `Misconfigured`."""
-    unknown = set(settings or ()) - set(TTLConfig.__annotations__)
-    if unknown:
-        raise Misconfigured(f"ttl has no setting {sorted(unknown)}; use {sorted(TTLConfig.__annotations__)}.")
+    _refuse_unknown("ttl", set(settings or ()), TTLConfig.__annotations__)
     return None if settings is None else TTLConfig(**settings)  # type: ignore[typeddict-item]  # checked above
 
 
@@ -177,6 +200,11 @@ def _parse_position(text: str, path: str) -> float:
         return float(text)
     except ValueError as error:
         raise Misconfigured(f"sequence orders items by {path!r}, but {text!r} there is not a number.") from error
+
+
+def _refuse_unknown(setting: str, given: set[str], known: Iterable[str]) -> None:
+    if unknown := given - set(known):
+        raise Misconfigured(f"{setting} has no setting {sorted(unknown)}; use {sorted(known)}.")
 
 
 def _check_choice(choices: tuple[str, ...], value: Any, name: str) -> Any:

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakSet
 
-from psycopg import AsyncConnection, Connection, ProgrammingError, sql
+from psycopg import AsyncConnection, Connection, OperationalError, ProgrammingError, connect, sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from langgraph_learning.errors import Misconfigured
 
@@ -79,27 +79,33 @@ class Connections:
     @contextmanager
     def lend(self) -> Iterator[Connection[Any]]:
         """Lend a connection of the pool for threads, in autocommit mode."""
-        with self._open_pool().connection() as connection:
-            autocommit, connection.autocommit = connection.autocommit, True
-            try:
-                yield connection
-            finally:
-                if connection.info.transaction_status == TransactionStatus.IDLE:
-                    connection.autocommit = autocommit
+        try:
+            with self._open_pool().connection() as connection:
+                autocommit, connection.autocommit = connection.autocommit, True
+                try:
+                    yield connection
+                finally:
+                    if connection.info.transaction_status == TransactionStatus.IDLE:
+                        connection.autocommit = autocommit
+        except PoolTimeout as error:
+            raise self._explain(error) from error
 
     @asynccontextmanager
     async def alend(self) -> AsyncIterator[AsyncConnection[Any]]:
         """Lend a connection of the pool for this event loop, in autocommit mode."""
         pool = await self._open_async_pool()
-        async with pool.connection() as connection:
-            autocommit = connection.autocommit
-            if not autocommit:
-                await connection.set_autocommit(True)
-            try:
-                yield connection
-            finally:
-                if not autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
-                    await connection.set_autocommit(False)
+        try:
+            async with pool.connection() as connection:
+                autocommit = connection.autocommit
+                if not autocommit:
+                    await connection.set_autocommit(True)
+                try:
+                    yield connection
+                finally:
+                    if not autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
+                        await connection.set_autocommit(False)
+        except PoolTimeout as error:
+            raise await asyncio.to_thread(self._explain, error) from error
 
     def run_on_loop(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine from a thread on the event loop of the caller's own pool, and return its result."""
@@ -128,6 +134,16 @@ class Connections:
         own = self._async_pools.pop(asyncio.get_running_loop(), None)
         if own:
             await own.pool.close()
+
+    def _explain(self, error: PoolTimeout) -> PoolTimeout:
+        """Return the error with its reason: a pool only says that it waited. A pool of the caller stays as it is."""
+        if not isinstance(self._source, str):
+            return error
+        try:
+            connect(self._source, **{**self._settings["kwargs"], "connect_timeout": 2}).close()
+        except OperationalError as refused:
+            return PoolTimeout(f"{error}: the database cannot be reached: {refused}")
+        return PoolTimeout(f"{error}: all of them were in use. Give the store more: pool={{'max_size': …}}.")
 
     def _open_pool(self) -> ConnectionPool[Any]:
         with self._lock:

@@ -14,7 +14,8 @@ from langgraph_learning.postgres.coalescing import CallCoalescer
 from langgraph_learning.postgres.config import (
     IndexSettings,
     SearchMode,
-    check_url,
+    check_pool_settings,
+    check_source,
     parse_index_settings,
     parse_language,
     parse_ttl_settings,
@@ -67,8 +68,8 @@ class HybridPostgresStore(BaseStore):
         texts; texts in others are recognised.
         """
         super().__init__()
-        if isinstance(source, str):
-            check_url(source)
+        check_source(source)
+        check_pool_settings(pool or {})
         self.index_config = dict(index) if index else None
         self.ttl_config = parse_ttl_settings(ttl)
         self._index = parse_index_settings(index, search_mode)

@@ -43,6 +43,41 @@ def test_a_pool_that_lends_nothing_says_so(database):
             store.get(("a",), "k")
 
 
+NOBODY_THERE = "postgresql://nobody@127.0.0.1:1/none"
+
+
+async def test_a_database_that_cannot_be_reached_is_said_with_the_reason():
+    """Not only that a pool has waited; in threads and in event loops."""
+    async with HybridPostgresStore.from_conn_string(NOBODY_THERE, pool={"timeout": 0.2}) as store:
+        with pytest.raises(PoolTimeout, match=r"cannot be reached: .*port 1"):
+            await asyncio.to_thread(store.get, ("a",), "k")
+        with pytest.raises(PoolTimeout, match=r"cannot be reached: .*port 1"):
+            await store.aget(("a",), "k")
+
+
+def test_a_pool_that_is_too_small_is_said_with_the_remedy(database):
+    """All its connections are in use while others wait."""
+    settings = {"max_size": 1, "timeout": 0.2}
+    with HybridPostgresStore.from_conn_string(database, pool=settings) as store:
+        with store._connections.lend(), pytest.raises(PoolTimeout, match="max_size"):
+            store.get(("a",), "k")
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"source": None}, "URL of a database"),
+        ({"search_mode": "both"}, "vector, hybrid"),
+        ({"index": {"feilds": ["text"]}, "search_mode": "hybrid"}, "feilds.*use .*'fields'"),
+        ({"pool": {"max": 3}}, "max.*use .*'max_size'"),
+    ],
+)
+def test_wrong_settings_are_refused_where_they_are_written(settings, hint):
+    """Before anything is connected; the error names what there is."""
+    with pytest.raises(Misconfigured, match=hint):
+        HybridPostgresStore(**{"source": NOBODY_THERE, **settings})
+
+
 async def test_a_pool_of_an_event_loop_that_lends_nothing_says_so(database):
     """The same with async calls."""
     async with (
