@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AnyMessage, HumanMessage
+from langgraph.store.base import Item
 
 from langgraph_learning.core.flow import Flow
 from langgraph_learning.core.keys import CURSOR, fingerprint, user_hash
@@ -71,6 +73,8 @@ class Progress:
     """Messages that are given up."""
     complete: str = ""
     """Fingerprint of the whole conversation, if nothing of it is left to be read."""
+    copied: tuple[Fingerprints, ...] = ()
+    """Those that are done which a thread that is a copy has from its originals."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,8 @@ class Cursor:
     """The same for the other users of the thread, as it is stored."""
     of_anybody: tuple[str, ...] = ()
     """Fingerprints that an earlier version of this package noted without a user."""
-    of_originals: tuple[str, ...] = ()
-    """Fingerprints of what the user's turns learnt from in the threads of which this one is a copy."""
+    originals: tuple["Cursor", ...] = ()
+    """The cursors of the threads of which this one is a copy."""
 
     def is_of_caller(self, message: Fingerprints) -> bool:
         """Return True if this message, with the text that it has now, was in a turn of the user."""
@@ -127,6 +131,11 @@ class Cursor:
     def _marks(self) -> set[str]:
         return {*self.fingerprints, *self.of_anybody, *self.of_originals}
 
+    @property
+    def of_originals(self) -> tuple[str, ...]:
+        """Fingerprints of what the user's turns learnt from in the threads of which this one is a copy."""
+        return tuple(mark for original in self.originals for mark in original.fingerprints)
+
     def earlier_revisions(self, message: Fingerprints) -> tuple[str, ...]:
         """Return the fingerprints of the texts with which this message was learnt from before it was edited."""
         prefix = f"{message.id}:"
@@ -145,9 +154,10 @@ class Cursor:
         )
 
     def advance(self, progress: Progress) -> tuple[list[ItemWrite], list[Expected]]:
-        """Return the write that notes the progress of a turn, and the condition that it depends on.
+        """Return the writes that note the progress of a turn, and the conditions that they depend on.
 
-        Both are empty where there is nothing to add or no thread to remember it for.
+        Both are empty where there is nothing to add or no thread to remember it for. What a copy learns from before its
+        originals do is noted for them as well, and so learnt from once.
         """
         read, failed, set_aside = progress.read, progress.failed, progress.set_aside
         if self.ref is None or not (read or failed or set_aside):
@@ -169,7 +179,13 @@ class Cursor:
         stored: dict[str, object] = {"readers": {**self.others, self.reader: value}}
         if self.of_anybody:
             stored["marks"] = list(self.of_anybody)
-        return [(*self.ref, stored)], [Expected(*self.ref, self.version)]
+        writes: list[ItemWrite] = [(*self.ref, stored)]
+        expected = [Expected(*self.ref, self.version)]
+        for original in self.originals:
+            copied = tuple(message for message in progress.copied if not original.has_read(message))
+            of_original = original.advance(Progress(read=copied))
+            writes, expected = [*writes, *of_original[0]], [*expected, *of_original[1]]
+        return writes, expected
 
 
 @dataclass(frozen=True)
@@ -184,6 +200,8 @@ class Unread:
     """Whose words each message is, by the identity of the message object."""
     prefixes: tuple[str, ...] = ()
     """Fingerprints of the conversation up to each message that can be read."""
+    copied: frozenset[int] = frozenset()
+    """The identities of the messages that a copy of a thread may have from its originals."""
 
     def speaker_of(self, message: AnyMessage) -> Speaker:
         """Return whose words a message is."""
@@ -217,7 +235,10 @@ class Unread:
         failed: attempts on messages, by the identity of each.
         """
         kept = {id(message) for message in (*left, *set_aside)}
+        waiting = {id(message) for message in left}
+        done = [message for message in self.messages if id(message) not in waiting]
         return Progress(
+            copied=tuple(self.fingerprints[id(message)] for message in done if id(message) in self.copied),
             read=tuple(self.fingerprints[id(message)] for message in self.messages if id(message) not in kept),
             left=tuple(self.fingerprints[id(message)] for message in left),
             failed={self.fingerprints[message].key: count for message, count in (failed or {}).items()},
@@ -234,11 +255,14 @@ def read_cursor(caller: Caller, originals: Sequence[str] = ()) -> Flow[Cursor]:
     """Read the cursor of the caller in their thread, with what they read in the threads of which it is a copy."""
     if not caller.thread:
         return Cursor()
-    ref, *others = (_cursor_ref(replace(caller, thread=thread)) for thread in (caller.thread, *originals))
-    found = yield from get_items([ref, *others])
-    item, reader = found.get(ref), user_hash(caller, CURSOR)
+    refs = [_cursor_ref(replace(caller, thread=thread)) for thread in (caller.thread, *originals)]
+    found = yield from get_items(refs)
+    own, *others = (_make_cursor(ref, found.get(ref), user_hash(caller, CURSOR)) for ref in refs)
+    return replace(own, originals=tuple(others))
+
+
+def _make_cursor(ref: ItemRef, item: Item | None, reader: str) -> Cursor:
     value = item.value if item else {}
-    copied = [found[other].value.get("readers", {}).get(reader, {}) for other in others if other in found]
     readers = dict(value.get("readers") or {})
     own = readers.pop(reader, {})
     # Cursors of earlier versions name no user.
@@ -254,7 +278,6 @@ def read_cursor(caller: Caller, originals: Sequence[str] = ()) -> Flow[Cursor]:
         reader,
         readers,
         tuple(value.get("marks") or ()),
-        tuple(mark for original in copied for mark in original.get("marks") or ()),
     )
 
 
@@ -277,7 +300,22 @@ def find_unread(turn: Turn, cursor: Cursor) -> Unread:
         and not cursor.has_read(by_message[id(message)])
         and speakers[id(message)] is not Speaker.ABSENT
     ]
-    return Unread(tuple(unread), by_message, cursor, speakers, tuple(prefixes))
+    return Unread(tuple(unread), by_message, cursor, speakers, tuple(prefixes), _find_copied(turn))
+
+
+def _find_copied(turn: Turn) -> frozenset[int]:
+    """Return the identities of the messages before this run, if the thread is a copy: its originals may have them."""
+    if not turn.originals:
+        return frozenset()
+    latest = {id(message) for message in find_latest(turn.messages)}
+    came_in = turn.arrivals.latest
+    before = takewhile(
+        lambda message: (
+            id(message) not in latest and not (isinstance(message, HumanMessage) and arrival_key(message) in came_in)
+        ),
+        turn.messages,
+    )
+    return frozenset(map(id, before))
 
 
 def find_speakers(turn: Turn, cursor: Cursor) -> dict[int, Speaker]:

@@ -33,6 +33,7 @@ from people import (
 )
 
 from langgraph_learning import Episodes, UserMemory
+from langgraph_learning.background.conversations import CheckpointReader
 from langgraph_learning.background.dispatch import Work, make_args
 from langgraph_learning.background.estimate import estimate_cost
 from langgraph_learning.background.learner import make_turn
@@ -288,6 +289,48 @@ def test_a_copied_thread_learns_nothing_again(postgres_store, build, checkpointe
     talk("I like 3", "a")
 
     assert [f"I like {number}" for number in range(4)] == [text.split(" (")[0] for text in texts(learning)]
+
+
+@pytest.mark.parametrize("first", ["a", "copy", "both at once"])
+@pytest.mark.parametrize("saver", ["postgres", "memory"])
+def test_a_thread_copied_while_its_learning_waits_is_learnt_from_once(postgres_store, request, saver, first):
+    """Whichever of the two is learnt from first, and though a model words it anew each time."""
+    again, checkpointer = count(), request.getfixturevalue("checkpointer") if saver == "postgres" else InMemorySaver()
+    together = Barrier(2, timeout=60)
+
+    def reword(shown):
+        said = [(number, text) for number, who, text in conversation(shown) if who.startswith("user")]
+        number = next(again)
+        if first == "both at once" and number < 2:
+            together.wait()
+        return edits(*(observation(f"{text} ({number})", message) for message, text in said))
+
+    learning = queued(reword, postgres_store)
+    agent = learning.wrap(echo(), checkpointer=checkpointer)
+    agent.invoke(said("I like 0"), thread("a"), context=ALEX)
+    copy_thread(checkpointer, "a", "copy")
+    agent.invoke(said("I like 1"), thread("copy"), context=ALEX)
+    copy_thread(checkpointer, "copy", "copy of the copy")
+    agent.invoke(said("I like 2"), thread("copy of the copy"), context=ALEX)
+    if first == "both at once":
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda name: work_off(learning, postgres_store, name, checkpointer), ("a", "copy")))
+    elif first == "copy":
+        for name in ("copy of the copy", "copy", "a"):
+            work_off(learning, postgres_store, name, checkpointer)
+    worker = learning.worker(checkpointer=None if saver == "postgres" else checkpointer)
+    worker.drain()
+    agent.invoke(said("I like 3"), thread("a"), context=ALEX)
+    worker.drain()
+
+    assert [f"I like {number}" for number in range(4)] == [text.split(" (")[0] for text in texts(learning)]
+
+
+def work_off(learning, store, name, checkpointer):
+    """Learn from the job of a thread, as a worker does."""
+    (row,) = store.run_sql(b"SELECT args FROM procrastinate_jobs WHERE args ->> 'thread' = %(name)s", {"name": name})
+    runner = Runner(learning.learner, LATER, CheckpointReader(checkpointer))
+    drive(runner.run(JobArgs.model_validate(row["args"])), store)
 
 
 def copy_thread(checkpointer, name, copied):
