@@ -247,22 +247,27 @@ def _known_words(
     return _Cache(lambda word: tuple(map(convert, _read_word(word, language or "english", detected))))
 
 
-def _read_word(word: str, language: str, detected: tuple[str, ...]) -> Iterator[Token]:
-    """Yield the tokens of a word without spaces: a word, a code with its parts, or text of a script without spaces."""
+def _read_word(word: str, language: str, detected: tuple[str, ...]) -> Iterable[Token]:
+    """Return the tokens of a word without spaces: a word, a code with its parts, or text of a script without spaces."""
     spelled = word.casefold()
     if word.isascii() and word.isalpha() and word[1:].islower():
-        yield from _read_plain(spelled, language, detected)
-        return
+        return _read_plain(spelled, language, detected)
     parts = [part for part in _SPLIT.split(word) if part]
     camel = len(parts) == 1 and word.isascii() and len(_CAMEL.findall(word)) > 1 and not word.isdigit()
     if len(parts) == 1 and not camel:
-        yield from _read_plain(spelled, language, detected)
-        return
+        return _read_plain(spelled, language, detected)
     if _NUMBER.fullmatch(word):
-        yield Token(_canonical_number(spelled), _CODE_WEIGHT)
-        yield from (Token(part, _PART_WEIGHT) for part in parts if len(part) > 2 and not _THOUSANDS.fullmatch(word))
-        return
+        long_parts = [part for part in parts if len(part) > 2 and not _THOUSANDS.fullmatch(word)]
+        return [Token(_canonical_number(spelled), _CODE_WEIGHT), *(Token(part, _PART_WEIGHT) for part in long_parts)]
     coded = camel or "_" in word or "@" in word or any(char.isdigit() for char in word)
+    return _read_parts(word, parts, coded, language, detected)
+
+
+def _read_parts(
+    word: str, parts: Sequence[str], coded: bool, language: str, detected: tuple[str, ...]
+) -> Iterator[Token]:
+    """Yield a code, or a word with joiners, as a whole and in its parts."""
+    spelled = word.casefold()
     whole = "".join(_SPLIT.split(spelled)) if "." not in spelled else spelled
     if coded:
         yield Token(whole, _CODE_WEIGHT)
@@ -275,25 +280,24 @@ def _read_word(word: str, language: str, detected: tuple[str, ...]) -> Iterator[
                     yield token._replace(weight=token.weight * (_PART_WEIGHT if coded else 1))
 
 
-def _read_plain(word: str, language: str, detected: tuple[str, ...]) -> Iterator[Token]:
-    """Yield the tokens of a word without joiners, in lower case."""
+def _read_plain(word: str, language: str, detected: tuple[str, ...]) -> Iterable[Token]:
+    """Return the tokens of a word without joiners, in lower case."""
     if len(word) == 1 and word.isascii() and word.isalpha():
-        return
+        return []
     weight = 1.0
     if word in _LANGUAGES_OF or word in NEGATIONS:
         languages = detected or ("en",)
         if any(word in _FUNCTION_WORDS.get(each, ()) for each in languages):
-            return
+            return []
         if word in NEGATIONS or any(word in _COMMON_WORDS[each] for each in languages):
             weight = _SMALL_TALK_WEIGHT
     if word.isascii():
-        yield from _read_stems(word, weight, language, detected) if word.isalpha() else [Token(word, _CODE_WEIGHT)]
-    elif _UNSPACED.search(word):
-        yield from _read_unspaced(word)
-    elif _HANGUL.search(word):
-        yield from _read_korean(word, weight)
-    else:
-        yield from _read_stems(word, weight, language, detected)
+        return _read_stems(word, weight, language, detected) if word.isalpha() else [Token(word, _CODE_WEIGHT)]
+    if _UNSPACED.search(word):
+        return _read_unspaced(word)
+    if _HANGUL.search(word):
+        return _read_korean(word, weight)
+    return _read_stems(word, weight, language, detected)
 
 
 def _read_stems(word: str, weight: float, language: str, detected: tuple[str, ...]) -> Iterable[Token]:

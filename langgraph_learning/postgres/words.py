@@ -106,7 +106,7 @@ def _as_shares(weights: Mapping[int, float]) -> dict[int, float]:
 
 def _sparse_vector(weights: Mapping[int, float]) -> bytes:
     tokens = sorted(weights)
-    values: Sequence[float] = [weights[token] for token in tokens]
+    values = map(weights.__getitem__, tokens)
     return struct.pack(f">iii{len(tokens)}i{len(tokens)}f", DIMENSIONS, len(tokens), 0, *tokens, *values)
 
 
