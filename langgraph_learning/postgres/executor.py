@@ -151,7 +151,7 @@ async def _aperform_request(request: PlanRequest, connections: Connections, embe
         case EmbedDocuments(texts):
             return await _require_model(embeddings).aembed_documents(list(texts))
         case Compute(function, chars):
-            return await asyncio.to_thread(function) if chars > _LONG_TEXT else function()
+            return await _acompute(function, chars)
         case Pause(seconds):
             return await asyncio.sleep(seconds)
 
@@ -227,12 +227,13 @@ async def _arun(request: RunStatements, connections: Connections) -> list[Rows]:
 def _send(connection: Connection[Any], request: RunStatements) -> list[Rows]:
     cursors = [_prepare_cursor(connection.cursor(row_factory=dict_row)) for _ in request.statements]
     if not request.needs_transaction:
-        return [_fetch_rows(cursors[0].execute(*request.statements[0]))]
+        statement = request.statements[0]
+        return [_fetch_rows(cursors[0].execute(statement.query, statement.make_parameters()))]
     try:
         with connection.pipeline():
             connection.execute(_BEGIN)
             for cursor, statement in zip(cursors, request.statements, strict=True):
-                cursor.execute(*statement)
+                cursor.execute(statement.query, statement.make_parameters())
             if request.guard:
                 request.guard(cursors[request.guarded].fetchall())
             connection.execute(_COMMIT)
@@ -246,12 +247,13 @@ def _send(connection: Connection[Any], request: RunStatements) -> list[Rows]:
 async def _asend(connection: AsyncConnection[Any], request: RunStatements) -> list[Rows]:
     cursors = [_prepare_cursor(connection.cursor(row_factory=dict_row)) for _ in request.statements]
     if not request.needs_transaction:
-        return [await _afetch_rows(await cursors[0].execute(*request.statements[0]))]
+        statement = request.statements[0]
+        return [await _afetch_rows(await cursors[0].execute(statement.query, await _amake_parameters(statement)))]
     try:
         async with connection.pipeline():
             await connection.execute(_BEGIN)
             for cursor, statement in zip(cursors, request.statements, strict=True):
-                await cursor.execute(*statement)
+                await cursor.execute(statement.query, await _amake_parameters(statement))
             if request.guard:
                 request.guard(await cursors[request.guarded].fetchall())
             await connection.execute(_COMMIT)
@@ -260,6 +262,14 @@ async def _asend(connection: AsyncConnection[Any], request: RunStatements) -> li
             await connection.rollback()
         raise
     return [await _afetch_rows(cursor) for cursor in cursors]
+
+
+async def _amake_parameters(statement: Statement) -> Mapping[str, Any] | None:
+    return await _acompute(statement.make_parameters, statement.chars)
+
+
+async def _acompute(function: Callable[[], T], chars: int) -> T:
+    return await asyncio.to_thread(function) if chars > _LONG_TEXT else function()
 
 
 def _prepare_cursor(cursor: _AnyCursor) -> _AnyCursor:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from langgraph.store.base import PutOp
 
 from langgraph_learning.errors import NotSetUp
-from langgraph_learning.postgres.executor import Plan, compute, embed_documents, run_statements
+from langgraph_learning.postgres.executor import Plan, embed_documents, run_statements
 from langgraph_learning.postgres.rows import IntegerColumn, VectorColumn, join_namespace, tenant_prefix
 from langgraph_learning.postgres.statements import PlanContext, Statement
 from langgraph_learning.postgres.words import TextWords, read_text, scope_id
@@ -15,6 +15,8 @@ from langgraph_learning.postgres.words import TextWords, read_text, scope_id
 ItemKey = tuple[tuple[str, ...], str]
 """A namespace and a key."""
 _ROWS_PER_STATEMENT = 1000
+_TEXTS_PER_STATEMENT = 250
+"""The server indexes so many texts while the words of as many others are read."""
 
 
 class IndexedText(NamedTuple):
@@ -38,7 +40,6 @@ class BatchIndexing:
         self._texts = {key: extract_texts(context, op.value or {}, op.index) for key, op in puts.items()}
         self._rows = [(key, text) for key, texts in self._texts.items() for text in texts]
         self._vectors: Vectors = {}
-        self._words: Sequence[TextWords] = ()
         self._types: Mapping[str, int] = {}
 
     def embed(self) -> Plan[None]:
@@ -53,15 +54,12 @@ class BatchIndexing:
         if index.embeddings:
             known = yield from self._read_known_vectors()
             self._vectors = yield from embed_texts(self._context, [text for _, text in self._rows], known)
-        if self._context.hybrid:
-            pairs = [(namespace, text.text) for (namespace, _), text in self._rows]
-            self._words = yield from read_words(self._context, pairs)
 
     def statements(self) -> Iterator[Statement]:
         """Yield the statements after which exactly these texts of the items can be found."""
         if self._context.index:
             yield from (self._delete_stale_texts(keys) for keys in split_rows(list(self._texts)))
-            yield from (self._insert_texts(rows) for rows in split_rows(range(len(self._rows))))
+            yield from (self._insert_texts(rows) for rows in split_rows(self._rows, _TEXTS_PER_STATEMENT))
 
     def _read_known_vectors(self) -> Plan[Vectors]:
         statements = [
@@ -85,11 +83,11 @@ class BatchIndexing:
             digests=[text.digest for _, text in current],
         )
 
-    def _insert_texts(self, rows: Sequence[int]) -> Statement:
-        keys, texts = zip(*(self._rows[row] for row in rows), strict=True)
-        words = [self._words[row] for row in rows] if self._words else []
-        columns = text_columns(self._context, texts, words, self._vectors, self._types)
-        return self._context.statements("insert texts", **key_columns(keys), **columns)
+    def _insert_texts(self, rows: Sequence[tuple[ItemKey, IndexedText]]) -> Statement:
+        keys, texts = zip(*rows, strict=True)
+        namespaces = [namespace for namespace, _ in keys]
+        columns = key_columns(keys)
+        return insert_texts(self._context, "insert texts", columns, namespaces, texts, self._vectors, self._types)
 
 
 def extract_texts(context: PlanContext, value: Mapping[str, Any], paths: Any) -> list[IndexedText]:
@@ -110,24 +108,31 @@ def embed_texts(context: PlanContext, texts: Sequence[IndexedText], known: Vecto
     return vectors
 
 
-def text_columns(
+def insert_texts(
     context: PlanContext,
+    name: str,
+    keys: Mapping[str, Any],
+    namespaces: Sequence[Sequence[str]],
     texts: Sequence[IndexedText],
-    words: Sequence[TextWords],
     vectors: Vectors,
     types: Mapping[str, int],
-) -> dict[str, Any]:
-    """Return the parameters of a statement that inserts texts, one list per column."""
-    columns: dict[str, Any] = {
-        "fields": [text.field for text in texts],
-        "digests": [text.digest for text in texts],
-    }
-    if context.hybrid:
-        columns |= word_columns(words, types)
+) -> Statement:
+    """Return the statement of this name, which inserts texts under namespaces; `keys` are its other parameters.
+
+    The words of the texts are read while the server runs the statements before.
+    """
+    columns = {**keys, "fields": [text.field for text in texts], "digests": [text.digest for text in texts]}
     if context.index and context.index.embeddings:
         rows = [vectors[text.digest] for text in texts]
         columns["vectors"] = VectorColumn(rows, types["embedding"], context.index.encode)
-    return columns
+    if not context.hybrid:
+        return context.statements(name, **columns)
+
+    def add_words() -> dict[str, Any]:
+        pairs = [(namespace, text.text) for namespace, text in zip(namespaces, texts, strict=True)]
+        return columns | word_columns(read_words(context, pairs), types)
+
+    return context.statements.defer(name, add_words, sum(len(text.text) for text in texts))
 
 
 def word_columns(words: Sequence[TextWords], types: Mapping[str, int]) -> dict[str, Any]:
@@ -141,14 +146,10 @@ def word_columns(words: Sequence[TextWords], types: Mapping[str, int]) -> dict[s
     }
 
 
-def read_words(context: PlanContext, texts: Sequence[tuple[Sequence[str], str]]) -> Plan[list[TextWords]]:
+def read_words(context: PlanContext, texts: Sequence[tuple[Sequence[str], str]]) -> list[TextWords]:
     """Return the words of texts, each given with its namespace."""
-
-    def read() -> list[TextWords]:
-        scopes = {tenant: scope_id(tenant) for tenant in {tenant_prefix(namespace) for namespace, _ in texts}}
-        return [read_text(text, context.language, scopes[tenant_prefix(namespace)]) for namespace, text in texts]
-
-    return (yield from compute(read, sum(len(text) for _, text in texts)))
+    scopes = {tenant: scope_id(tenant) for tenant in {tenant_prefix(namespace) for namespace, _ in texts}}
+    return [read_text(text, context.language, scopes[tenant_prefix(namespace)]) for namespace, text in texts]
 
 
 def read_types(context: PlanContext) -> Plan[Mapping[str, int]]:
@@ -172,9 +173,9 @@ def key_columns(keys: Sequence[ItemKey]) -> dict[str, list[str]]:
     return {"namespaces": [join_namespace(namespace) for namespace, _ in keys], "keys": [key for _, key in keys]}
 
 
-def split_rows(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def split_rows(rows: Sequence[Any], size: int = _ROWS_PER_STATEMENT) -> Iterator[Sequence[Any]]:
     """Split many rows into parts for one statement each."""
-    return (rows[start : start + _ROWS_PER_STATEMENT] for start in range(0, len(rows), _ROWS_PER_STATEMENT))
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def _digest_text(text: str) -> bytes:

@@ -1,7 +1,7 @@
 """Creation and migration of the tables, and re-indexing of all items. Concurrent callers wait on an advisory lock."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ from langgraph_learning.postgres.executor import Plan, run_statements
 from langgraph_learning.postgres.indexing import (
     embed_texts,
     extract_texts,
+    insert_texts,
     read_types,
     read_words,
-    text_columns,
     word_columns,
 )
 from langgraph_learning.postgres.statements import PlanContext, Row, Rows, Statement
@@ -194,14 +194,17 @@ def _add_words(context: PlanContext, index: IndexConfig, progress: Progress | No
         (rows,) = yield from run_statements(statement)
         if not rows:
             return
-        texts = [_find_text(index, row) for row in rows]
-        namespaces = [row["namespace"] for row in rows]
-        words = yield from read_words(context, list(zip(namespaces, texts, strict=True)))
-        columns = {"items": [row["item"] for row in rows], "fields": [row["field"] for row in rows]}
-        yield from run_statements(context.statements("add words", **columns, **word_columns(words, types)))
+        yield from run_statements(_add_words_of(context, index, rows, types))
         done, last = done + len(rows), {"item": rows[-1]["item"], "field": rows[-1]["field"]}
         if progress:
             progress(done, max(done, wordless["count"]))
+
+
+def _add_words_of(context: PlanContext, index: IndexConfig, rows: Rows, types: Mapping[str, int]) -> Statement:
+    texts = [(row["namespace"], _find_text(index, row)) for row in rows]
+    keys = {"items": [row["item"] for row in rows], "fields": [row["field"] for row in rows]}
+    chars = sum(len(text) for _, text in texts)
+    return context.statements.defer("add words", lambda: keys | word_columns(read_words(context, texts), types), chars)
 
 
 def _find_text(index: IndexConfig, row: Row) -> str:
@@ -227,15 +230,8 @@ def _index_items(context: PlanContext, index: IndexConfig, items: Rows) -> Plan[
             texts.append(text)
     if not texts:
         return
-    vectors, words = (yield from embed_texts(context, texts, {})) if index.embeddings else {}, []
-    if context.hybrid:
-        namespaces = [item["namespace"] for item in owners]
-        words = yield from read_words(context, [(n, text.text) for n, text in zip(namespaces, texts, strict=True)])
+    vectors = (yield from embed_texts(context, texts, {})) if index.embeddings else {}
     types = yield from read_types(context)
-    statement = context.statements(
-        "insert texts again",
-        ids=[item["id"] for item in owners],
-        versions=[item["version"] for item in owners],
-        **text_columns(context, texts, words, vectors, types),
-    )
-    yield from run_statements(statement)
+    keys = {"ids": [item["id"] for item in owners], "versions": [item["version"] for item in owners]}
+    namespaces = [item["namespace"] for item in owners]
+    yield from run_statements(insert_texts(context, "insert texts again", keys, namespaces, texts, vectors, types))

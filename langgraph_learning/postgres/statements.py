@@ -18,7 +18,15 @@ class Statement(NamedTuple):
     """A statement with its parameters."""
 
     query: bytes
-    parameters: Mapping[str, Any] | None
+    parameters: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None
+    """Parameters, or a function that makes them. It is called when the statements before are sent: the server runs them
+    meanwhile."""
+    chars: int = 0
+    """Characters of text that this function reads."""
+
+    def make_parameters(self) -> Mapping[str, Any] | None:
+        """Return the parameters."""
+        return self.parameters() if callable(self.parameters) else self.parameters
 
 
 class PlannedRead(NamedTuple):
@@ -42,13 +50,20 @@ class Statements:
 
     def __call__(self, name: str, /, **parameters: Any) -> Statement:
         """Return a statement with its parameters."""
-        if name not in self._queries:
-            self._queries[name] = self._compose(name)
-        return Statement(self._queries[name], parameters or None)
+        return Statement(self._read(name), parameters or None)
+
+    def defer(self, name: str, make_parameters: Callable[[], Mapping[str, Any]], chars: int) -> Statement:
+        """Return a statement whose parameters are made when its turn to be sent comes, from so many characters."""
+        return Statement(self._read(name), make_parameters, chars)
 
     def set_local(self, settings: Mapping[str, str]) -> Statement:
         """Return a statement that sets Postgres' settings until the end of the transaction."""
         return self("set local", names=list(settings), values=list(settings.values()))
+
+    def _read(self, name: str) -> bytes:
+        if name not in self._queries:
+            self._queries[name] = self._compose(name)
+        return self._queries[name]
 
     def _compose(self, name: str) -> bytes:
         text = read_sql("queries.sql").get(name) or read_sql("vectors.sql")[name]

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from random import Random
 from types import MappingProxyType
@@ -13,8 +14,9 @@ from langgraph.store.base import GetOp, ListNamespacesOp, PutOp, SearchOp
 from langgraph_learning.core.learning import Source
 from langgraph_learning.core.store_protocol import Expected, TransactionalStore, version_of
 from langgraph_learning.errors import Conflict
-from langgraph_learning.postgres import HybridPostgresStore, batch
+from langgraph_learning.postgres import HybridPostgresStore, batch, indexing
 from langgraph_learning.postgres.indexing import BatchIndexing
+from langgraph_learning.postgres.words import read_text
 
 
 def test_it_speaks_our_protocol(store):
@@ -151,6 +153,50 @@ def test_a_backend_killed_in_mid_batch_leaves_all_or_nothing(database, store):
     assert [item.value for item in store.search(("a",))] == [{"n": -1}]
     store.put(("a",), "1", {"n": 1})
     assert len(store.search(("a",))) == 2
+
+
+@pytest.mark.parametrize("last", ["a text like the others", "a text that cannot be read"])
+def test_texts_that_are_read_while_items_are_stored_are_all_there_or_none(new_database, monkeypatch, last):
+    """The words of a large batch are read inside the transaction, part by part."""
+
+    def read(text, language, scope):
+        if "cannot" in text:
+            raise RecursionError(text)
+        return read_text(text, language, scope)
+
+    monkeypatch.setattr(indexing, "read_text", read)
+    texts = {f"k{n:03}": f"note {n}" for n in range(700)} | {"last": last}
+    puts = [PutOp(("a",), key, {"text": text}) for key, text in texts.items()]
+    with HybridPostgresStore.from_conn_string(
+        new_database(), index={"fields": ["text"]}, search_mode="hybrid"
+    ) as hybrid:
+        hybrid.setup()
+        with pytest.raises(RecursionError) if "cannot" in last else nullcontext():
+            hybrid.batch(puts)
+
+        stored = 0 if "cannot" in last else 701
+        assert len(hybrid.search(("a",), limit=1000)) == stored
+        assert len(hybrid.search(("a",), query="note", limit=1000)) == max(stored - 1, 0)
+
+
+async def test_the_words_of_long_texts_are_read_beside_the_event_loop(new_database, monkeypatch):
+    """Those of a short one are read in it, which is faster."""
+    threads = {}
+
+    def read(text, language, scope):
+        threads[text[:5]] = threading.current_thread()
+        return read_text(text, language, scope)
+
+    monkeypatch.setattr(indexing, "read_text", read)
+    async with HybridPostgresStore.from_conn_string(
+        new_database(), index={"fields": ["text"]}, search_mode="hybrid"
+    ) as hybrid:
+        await hybrid.asetup()
+        await hybrid.aput(("a",), "short", {"text": "short text"})
+        await hybrid.aput(("a",), "long", {"text": "long " * 10_000})
+
+        assert {item.key for item in await hybrid.asearch(("a",), query="long or short")} == {"short", "long"}
+    assert threads["short"] is threading.current_thread() is not threads["long "]
 
 
 def test_connections_that_were_closed_by_the_server_are_replaced(database, store):
