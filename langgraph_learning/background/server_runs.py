@@ -45,6 +45,8 @@ AT_ONCE = 10
 """How many jobs a process learns from at the same time."""
 ISOLATED_LOOPS = "BG_JOB_ISOLATED_LOOPS"
 """Variable by which a server gives each run an event loop of its own."""
+AFTER_RUN = 2
+"""Seconds until a run is done that has nothing left to do."""
 THREADS_PER_PAGE = 100
 """How many threads are searched for at once."""
 MAX_STATES = 50
@@ -135,8 +137,11 @@ class ServerLearner:
         """Learn what the run that runs now has to learn, or begin to."""
         if self._beside_runs:
             await self.schedule(client, args, store, 0, again=True)
-        elif await self._learn(client, args, store):
+        elif not args.entries or await self._learn(client, args, store):
             await self._remove_forgotten(client, args, store, spared=_thread_of(args))
+            if args.entries:
+                # This run holds what was forgotten, too, and cannot delete itself: another one does when it is done.
+                await _create_run(client, args.model_copy(update={"thread": None, "entries": {}}), AFTER_RUN)
 
     async def _learn_later(
         self, client: LangGraphClient, thread: str, run: str, store: BaseStore, delay: float

@@ -10,9 +10,9 @@ from langgraph_learning.postgres import HybridPostgresStore
 
 
 @pytest.fixture(scope="module")
-def server(make_server):
+def server(make_server, loops):
     """Give a running server that learns in runs of its own."""
-    made = make_server(LEARN="server", LEARN_QUIET="1")
+    made = make_server(LEARN="server", LEARN_QUIET="1", **loops)
     made.start()
     return made
 
@@ -77,9 +77,9 @@ def test_a_second_message_is_answered_while_the_first_is_learnt(server):
 
 
 @pytest.mark.long
-def test_a_worker_learns_from_the_queue_of_a_server(make_server):
+def test_a_worker_learns_from_the_queue_of_a_server(make_server, loops):
     """The jobs are in the database of the server's store."""
-    server = make_server(LEARN="queue", LEARN_QUIET="0")
+    server = make_server(LEARN="queue", LEARN_QUIET="0", **loops)
     server.start()
     alex = server.person("alex")
     say(alex, "I like tea.")
