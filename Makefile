@@ -87,5 +87,5 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "This Python cannot make an environment. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "==> Installing the package and what its tests need (about a minute)"
-	@$(IN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(IN)/python -m pip install --quiet --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(READY)

@@ -1,5 +1,6 @@
 """A web service whose agent learns in workers: nobody waits for an extraction, and nothing is lost if a process dies.
 
+    pip install -e '.[cli,worker,embedded]' fastapi uvicorn
     uvicorn --app-dir examples service:app
     PYTHONPATH=examples langgraph-learning worker --machine service:machine --embed none
 
@@ -14,14 +15,15 @@ from fastapi import FastAPI, Request
 from langchain.agents import create_agent
 from langchain.chat_models import init_chat_model
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from langgraph_learning import LearningContext, LearningMachine, Schedule, UserMemory
 from langgraph_learning.postgres import HybridPostgresStore
+from langgraph_learning.postgres.embedded import database_url
 from reader import Reader
 
 model = init_chat_model(os.environ["MODEL"]) if os.environ.get("MODEL") else Reader()
-store = HybridPostgresStore(os.environ["DATABASE_URL"], search_mode="hybrid")
+store = HybridPostgresStore(database_url(), search_mode="hybrid")
 machine = LearningMachine(model, [UserMemory()], store=store, learn="queue", schedule=Schedule(quiet=5))
 
 
@@ -29,7 +31,7 @@ machine = LearningMachine(model, [UserMemory()], store=store, learn="queue", sch
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Make the tables, and open what the agent needs."""
     await store.asetup()
-    async with AsyncPostgresSaver.from_conn_string(os.environ["DATABASE_URL"]) as saver:
+    async with AsyncPostgresSaver.from_conn_string(database_url()) as saver:
         await saver.setup()
         app.state.agent = create_agent(
             model,
@@ -48,8 +50,8 @@ app = FastAPI(lifespan=lifespan)
 class Message(BaseModel):
     """What a user says."""
 
-    user: str
-    thread: str
+    user: str = Field(min_length=1)
+    thread: str = Field(min_length=1)
     text: str
 
 

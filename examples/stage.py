@@ -140,7 +140,8 @@ def _memory() -> Iterator[tuple[BaseStore, Saver]]:
 def _model(name: str | None) -> tuple[BaseChatModel, str]:
     if name is None and not os.environ.get("OPENAI_API_KEY"):
         return Reader(), (
-            "Offline: a script stands in for the model and answers only from its context (--model runs live)."
+            "Offline: a script stands in for the model, and knows only what it is shown.\n"
+            "--model openai:gpt-5-mini runs it live."
         )
     name = name or f"openai:{os.environ.get('OPENAI_MODEL', 'gpt-5-mini')}"
     return init_chat_model(name), f"Live: {name} answers and learns."

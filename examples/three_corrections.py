@@ -1,5 +1,7 @@
 """Three users correct an agent: it proposes new instructions, and a person decides."""
 
+from dataclasses import replace
+
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import BaseStore
@@ -38,8 +40,8 @@ if __name__ == "__main__":
             print(f"\nLea reviews: {machine.review.show(lead, proposal.key).fields['reasoning']}")
             for turn in machine.replay(lead, proposal.key, agent):
                 print(f"         {turn.question}\n         now   {turn.before}\n         then  {turn.after}")
-            machine.review.approve(lead, proposal.key, why="The new list holds since January")
+            print(f"\nLea approves: {machine.review.approve(lead, proposal.key, why='It holds since January').text}")
         act(agent, ASKED, 3, saver, tenant)
-        print(f"\n{machine.instructions.compare(lead, 0, 1)}")
+        print(f"\nLea compares the versions, and takes the old one back:\n{machine.instructions.compare(lead, 0, 1)}")
         machine.instructions.rollback(lead, 0, why="The new list was withdrawn")
-        act(agent, ASKED, 4, saver, tenant)
+        act(agent, replace(ASKED, title="Dan asks again"), 4, saver, tenant)

@@ -33,6 +33,7 @@ ANSWER_FORMAT = (
     'Answer [{"key": "…", "verdict": "approve" or "reject", "why": "…", "fields": {"<field>": "<corrected>"}}, …]; '
     "why and fields may be left out. A proposal that is left out keeps waiting."
 )
+REPEAT = f"Nothing was decided: run the review again. {ANSWER_FORMAT}"
 NOT_A_REVIEWER = 'only accounts for which the authentication handler returns "reviews": True decide on shared proposals'
 
 
@@ -255,7 +256,10 @@ def _decide(loop: Loop, state: GraphState, run: RunContext) -> Flow[dict[str, An
     answers = state.get("learning_verdicts")
     outcomes: dict[str, str] = dict(state.get("learning_reviewed") or {})
     for answer in answers if isinstance(answers, list) else [answers] if answers else []:
-        key = str(answer.get("key")) if isinstance(answer, Mapping) else "?"
+        if not isinstance(answer, Mapping):
+            outcomes["?"] = f"refused: {answer!r} is no verdict. {REPEAT}"
+            continue
+        key = str(answer.get("key"))
         try:
             verdict = ReviewVerdict.model_validate(answer)
             if key in shown:
@@ -263,7 +267,7 @@ def _decide(loop: Loop, state: GraphState, run: RunContext) -> Flow[dict[str, An
             else:
                 outcomes[key] = "refused: was not shown"
         except ValidationError as error:
-            outcomes[key] = f"refused: {explain_error(error)}. {ANSWER_FORMAT}"
+            outcomes[key] = f"refused: {explain_error(error)}. {REPEAT}"
         except LearningError as error:
             outcomes[key] = f"refused: {error}"
     run.emit({"reviewed": outcomes})

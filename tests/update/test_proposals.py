@@ -424,3 +424,14 @@ def test_a_verdict_that_cannot_be_carried_out_is_answered(store: BaseStore, answ
     assert said_so in done["learning_reviewed"][asked["key"]]
     assert "refused: was not shown" == done["learning_reviewed"]["other"]
     assert 1 == len(learning.review.list(ALEX))
+
+
+def test_what_is_no_verdict_is_answered_with_how_to_write_one(store: BaseStore):
+    """The pause is over then, so it says to run the review again."""
+    learning = proposing(store, "Deploys are frozen")
+    review = learning.nodes.review.graph.copy({"checkpointer": InMemorySaver()})
+    review.invoke({}, thread("desk"), context=ALEX)
+    done = review.invoke(Command(resume="yes"), thread("desk"), context=ALEX)
+
+    assert "'yes' is no verdict. Nothing was decided: run the review again." in done["learning_reviewed"]["?"]
+    assert 1 == len(learning.review.list(ALEX))
