@@ -110,6 +110,8 @@ class LearningMachine(Facade):
         _check_choice("on_error", on_error, get_args(OnError))
         _check_choice("extraction", extraction, get_args(ExtractionMethod))
         check_store(store)
+        if not isinstance(schedule, Schedule | None):
+            raise Misconfigured(f"schedule= is a Schedule, such as Schedule(every=3), not {schedule!r}.")
         _check_limits(store_timeout, extraction_timeout, extraction_max_tokens)
         super().__init__(self._require_store)
         self.stores = tuple(stores)

@@ -20,7 +20,7 @@ from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Caller, LearningContext
 from langgraph_learning.core.store_protocol import ItemWrite
 from langgraph_learning.core.transcript import Speaker, fingerprint_text, fingerprints
-from langgraph_learning.errors import Conflict
+from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.extract.cursor import Attempts, Fingerprints, Progress, find_unread, read_cursor
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.failures import blames_input
@@ -230,7 +230,12 @@ def name_conversation(messages: Sequence[AnyMessage], user: str | None) -> str:
 def make_turn(
     messages: Iterable[MessageLikeRepresentation], context: LearningContext, thread: str | None, now: datetime
 ) -> Turn:
-    """Return a conversation as a turn to learn from. Without a thread it is named by its messages."""
+    """Return a conversation as a turn to learn from. Without a thread it is named by its messages.
+
+    Raises `Misconfigured` for a text alone, which would be read as one message per character.
+    """
+    if isinstance(messages, str):
+        raise Misconfigured('messages= is a list of messages, such as [("user", "I like tea")], not a text.')
     converted: Any = convert_to_messages(list(messages))
     thread = thread or name_conversation(converted, context.user_id)
     return Turn(Caller.of(context, thread), identify_messages(converted, thread), now)

@@ -279,8 +279,8 @@ def run_worker(
     embed: EmbedOption = "local",
 ) -> None:
     """Learn from the queue of a machine until Ctrl+C or SIGTERM; then the jobs that run are finished."""
-    print_log()
     with open_application(machine, url, embed) as application:
+        print_log()  # now it can tell whether the application prints it
         worker = application.machine.worker(
             concurrency=concurrency, checkpointer=checkpoints, grace=grace, curate=curate
         )

@@ -206,6 +206,10 @@ class LearningStore:
         self.instructions = instructions or self._own_prompt() or self._default_instructions()
         self._check()
 
+    def __repr__(self) -> str:
+        scopes = ", ".join(scope.name for scope in self.scopes)
+        return f"{type(self).__name__}(name={self.name!r}, scope={scopes}, mode={self.mode.value})"
+
     @property
     def verbatim(self) -> bool:
         """True if the store keeps messages word for word: no model fills in any of its records."""

@@ -16,7 +16,7 @@ from langgraph_learning import (
     SessionContext,
     UserMemory,
 )
-from langgraph_learning.errors import MissingOwner, UnreadableAnswer
+from langgraph_learning.errors import Misconfigured, MissingOwner, UnreadableAnswer
 from langgraph_learning.testing import ScriptedModel
 
 TALK = [("user", "I like tea"), ("assistant", "Noted."), ("user", "I live in Lisbon"), ("assistant", "Nice.")]
@@ -173,6 +173,12 @@ def test_a_conversation_needs_a_user(store):
     learning = machine([], store=store)
     with pytest.raises(MissingOwner):
         learning.learn([HumanMessage("hi")], LearningContext())
+
+
+def test_a_text_alone_is_no_conversation(store):
+    """Its characters are no messages; the error says how to write one."""
+    with pytest.raises(Misconfigured, match=r'\[\("user", '):
+        machine([], [UserMemory()], store=store).learn("I drink tea", ALEX)
 
 
 def test_small_turns_are_read_by_the_cheaper_model(store):

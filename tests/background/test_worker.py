@@ -86,6 +86,15 @@ def test_a_worker_stops_when_it_is_told_and_finishes_its_jobs(start_worker, talk
     assert "I like tea" not in log
 
 
+def test_a_worker_logs_each_line_once(start_worker, talk, tmp_path):
+    """Also where the application has set up a log of its own."""
+    (tmp_path / "shop.py").write_text(f"import logging\nlogging.basicConfig()\n{SHOP}")
+    talk("I like tea")
+    log = start_worker("--drain").communicate(timeout=60)[1]
+
+    assert 1 == log.count("(default/alex, thread a): 1 learnt")
+
+
 def test_a_worker_that_drains_ends_by_itself(start_worker, talk):
     """For a cron."""
     learning = talk("I like tea")

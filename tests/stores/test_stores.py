@@ -374,6 +374,7 @@ async def test_methods_may_be_plain_async_or_flows(kind: type[LearningStore], ex
         (lambda: machine([], [UserMemory()], store="postgresql://x"), "HybridPostgresStore"),
         (lambda: machine([], [UserMemory()]).wrap(echo(), store={}), "HybridPostgresStore"),
         (lambda: machine([], [UserMemory()], on_error="ignore"), "report, raise"),
+        (lambda: machine([], [UserMemory()], schedule={"quiet": 3}), r"Schedule\(every=3\)"),
         (lambda: machine([], [UserMemory()], extraction="yaml"), "json_schema"),
     ],
 )
@@ -388,6 +389,13 @@ def test_a_way_to_learn_that_needs_a_server_says_so_before_the_answer():
     agent = machine([NOTHING], [UserMemory()], learn="server").wrap(echo(), store=InMemoryStore())
     with pytest.raises(Misconfigured, match='"queue" or "deferred"'):
         agent.invoke(said("hello"), thread("a"), context=ALEX)
+
+
+def test_a_learning_store_is_printed_with_its_settings():
+    """Not as an address."""
+    assert "UserMemory(name='user_memory', scope=user, team, mode=propose)" == repr(
+        UserMemory(scope=(Scope.USER, Scope.TEAM), mode=Mode.PROPOSE)
+    )
 
 
 def test_a_mode_may_be_given_by_its_name(store: BaseStore):
