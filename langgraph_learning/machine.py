@@ -438,7 +438,10 @@ class LearningMachine(Facade):
         return await self._arun(self._undo(context, key, change))
 
     def undo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:
-        """Undo the last learning step of this user in this thread. Its learnings are not learnt again."""
+        """Undo the last learning step of this user in this thread. Its learnings are not learnt again.
+
+        A second call takes the undo back: undo earlier turns by the keys of their learnings, with `undo`.
+        """
         return self._run(history.undo_turn(self.stores, _caller(context, thread_id), self._loop.four_eyes))
 
     async def aundo_turn(self, context: LearningContext, thread_id: str) -> tuple[Learning, ...]:

@@ -118,6 +118,17 @@ def test_a_turn_is_undone_whole(store: HybridPostgresStore):
         learning.undo_turn(SAM, where)
 
 
+def test_undoing_a_turn_again_takes_the_undo_back(store: HybridPostgresStore):
+    """As it is with single changes: what a click undid, another one restores."""
+    learning = machine(notes_what_users_say, [UserMemory()], store=store)
+    where = hears(learning, "I like tea")
+    learning.undo_turn(ALEX, where)
+    undone = texts(learning)
+    learning.undo_turn(ALEX, where)
+
+    assert ([], ["I like tea"]) == (undone, texts(learning))
+
+
 def test_an_approval_is_undone(store: HybridPostgresStore):
     """The proposal is pending again, and the learning it had replaced is active again."""
     learning = machine(notes_what_users_say, [UserMemory(scope=Scope.TEAM, mode=Mode.PROPOSE)], store=store)
