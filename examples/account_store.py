@@ -7,7 +7,7 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import BaseStore
 
 from langgraph_learning import LearningContext, LearningMachine, LearningStore, Mode, Record, Scope
-from stage import Agent, Saver, Scene, act, stage
+from stage import Agent, Saver, Scene, act, stage, tell
 
 
 class AccountNote(Record):
@@ -53,5 +53,5 @@ if __name__ == "__main__":
         act(agent, ASKED, 1, saver, tenant)
         lead = LearningContext(user_id="lea", team_ids=SALES, tenant_id=tenant)
         for proposal in machine.review.list(lead):
-            print(f"\nLea approves: {machine.review.approve(lead, proposal.key).text}")
+            tell(f"Lea approves: {machine.review.approve(lead, proposal.key).text}")
         act(agent, ASKED, 2, saver, tenant)

@@ -96,7 +96,7 @@ def stage(title: str) -> Iterator[tuple[BaseChatModel, BaseStore, Saver, str]]:
     parser.add_argument("--in-memory", action="store_true", help="use stores in memory, without Postgres")
     options = parser.parse_args()
     model, how = _model(options.model)
-    print(_paint(DIM, how), _paint(BOLD, title), sep="\n")
+    print(_paint(DIM, how), _paint(BOLD, textwrap.fill(title, _width())), sep="\n")
     tenant = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     with _memory() if options.in_memory else _postgres() as (store, saver):
         _clear(store, tenant)
@@ -112,6 +112,11 @@ def act(agent: Agent, scene: Scene, number: int, saver: Saver, tenant: str) -> N
     print(f"\n{_paint(BOLD, f'── {number} · {scene.title} '.ljust(_width(), '─'))}")
     for turn in play(agent, scene, tenant=tenant, thread=thread):
         _print(scene, turn)
+
+
+def tell(text: str) -> None:
+    """Print what somebody does outside of a conversation."""
+    print(f"\n{textwrap.fill(text, _width())}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import BaseStore
 
 from langgraph_learning import BehavioralFeedback, LearningContext, LearningMachine, Scope, SelfImprovement
-from stage import Agent, Saver, Scene, act, stage
+from stage import Agent, Saver, Scene, act, stage, tell
 
 SALES = ("sales",)
 CORRECTIONS = [
@@ -37,11 +37,12 @@ if __name__ == "__main__":
             act(agent, scene, number, saver, tenant)
         lead = LearningContext(user_id="lea", team_ids=SALES, tenant_id=tenant)
         for proposal in machine.review.list(lead):
-            print(f"\nLea reviews: {machine.review.show(lead, proposal.key).fields['reasoning']}")
+            tell(f"Lea reviews: {machine.review.show(lead, proposal.key).fields['reasoning']}")
             for turn in machine.replay(lead, proposal.key, agent):
                 print(f"         {turn.question}\n         now   {turn.before}\n         then  {turn.after}")
-            print(f"\nLea approves: {machine.review.approve(lead, proposal.key, why='It holds since January').text}")
+            tell(f"Lea approves: {machine.review.approve(lead, proposal.key, why='It holds since January').text}")
         act(agent, ASKED, 3, saver, tenant)
-        print(f"\nLea compares the versions, and takes the old one back:\n{machine.instructions.compare(lead, 0, 1)}")
+        tell("Lea compares the versions, and takes the old one back:")
+        print(machine.instructions.compare(lead, 0, 1))
         machine.instructions.rollback(lead, 0, why="The new list was withdrawn")
         act(agent, replace(ASKED, title="Dan asks again"), 4, saver, tenant)

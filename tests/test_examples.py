@@ -348,12 +348,12 @@ def run(program, url, *arguments, **more):
     "program", ["three_sessions", "egress_costs", "project_context", "account_store", "three_corrections"]
 )
 def test_an_example_runs_as_a_program(program, empty_database_url):
-    """It says that it is offline, and prints its story within 100 columns."""
-    done = run(program, empty_database_url)
+    """It says that it is offline, and prints its story within the columns of a terminal."""
+    done = run(program, empty_database_url, COLUMNS="80")
 
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.startswith("Offline: ")
-    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_what_an_example_left_can_be_looked_at(empty_database_url):
