@@ -72,6 +72,12 @@ def foreign_cases() -> Iterator[Case]:
             yield Case(f"{group}, reworded", messages, row["reworded"])
 
 
+def pasted_cases() -> Iterator[Case]:
+    """Yield messages with a whole text that somebody else wrote, of many kinds, mostly without any mark or request."""
+    for row in DATA["pasted"]:
+        yield Case(row["kind"], [HumanMessage(row["message"].strip()), AIMessage("Sure.")], row["learnt"])
+
+
 def own_cases() -> Iterator[Case]:
     """Yield conversations in which a statement is the user's own."""
     for row in DATA["own"]:
@@ -137,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("| | statements | reached the team |\n|---|--:|--:|")
     for name, own, cases in (
         ("foreign", False, [*foreign_cases(), *ending_cases(own=False)]),
+        ("pasted", False, list(pasted_cases())),
         ("own", True, [*own_cases(), *ending_cases(own=True)]),
     ):
         reached = [(case, reaches_team(case)) for case in cases]

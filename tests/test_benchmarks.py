@@ -184,6 +184,13 @@ def test_statements_of_others_stay_private():
     assert sum(map(attribution.reaches_team, others)) * 50 <= len(others)
 
 
+def test_whole_texts_of_others_stay_private():
+    """Tickets, minutes, chats, letters, logs and the like, pasted without a word; one line tells nothing of its origin."""
+    pasted = [*attribution.pasted_cases()]
+
+    assert ["one long line"] == [case.group for case in pasted if attribution.reaches_team(case)]
+
+
 def test_own_statements_reach_the_team():
     """Some of the benchmark's cases: beside tools and mails, and in quotation marks, own words count."""
     own = [*attribution.own_cases(), *attribution.ending_cases(own=True)][::7]
@@ -198,11 +205,16 @@ def test_attribution_is_right_nearly_always(capsys):
 
     shares = {name: float(cells[1].split("(")[1].rstrip("%) ")) for name, cells in _cells(capsys.readouterr().out)}
     assert shares["foreign"] <= 2
+    assert shares["pasted"] <= 2
     assert shares["own"] >= 95
 
 
 def _cells(printed):
-    lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith(("| foreign", "| own"))]
+    lines = [
+        line.strip("| ").split(" | ")
+        for line in printed.splitlines()
+        if line.startswith(("| foreign", "| pasted", "| own"))
+    ]
     return [(name, cells) for name, *cells in lines]
 
 

@@ -7,10 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from langgraph_learning.core.documents import find_document
 from langgraph_learning.core.similarity.support import find_forgettings
 from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
 from langgraph_learning.core.words import detect_languages
 
+FEWEST_LINES = 3
+"""Lines of a message in which its writer speaks for themself once, or introduces them: otherwise they were pasted."""
 MAX_TYPED_CHARS = 2_000
 """Characters of a message above which its long paragraphs count as a document: hardly anybody types so much."""
 MAX_TYPED_PARAGRAPH = 400
@@ -43,9 +46,16 @@ def split_message(message: str) -> MessageParts:
     Mails with headers, forwarded messages, chat logs and documents are passed on. A text in quotation marks, in a
     code fence or in lines that start with `>` is the writer's own if they give it as their own, such as a rule, and
     passed on if they ask for something about it, say who wrote it, or say nothing about it. What follows a request
-    such as "translate this:" is passed on, marked or not.
+    such as "translate this:" is passed on, marked or not, and so are several lines in which nobody says "I" or "we"
+    and that nobody introduces.
     """
     own, foreign = _cut_structured(message)
+    if not foreign and _is_anonymous(message):
+        lines = message.strip().splitlines()
+        own_lines = [line for line in lines if _OFF_RECORD.search(line)]
+        own_lines += [line for line in (lines[0], lines[-1]) if _is_errand(line.strip()) or find_forgettings(line)]
+        foreign_lines = [line for line in lines if line not in own_lines]
+        return MessageParts("\n".join(own_lines), "\n".join(foreign_lines))
     own, quoted = _cut_marked(own)
     own, requested = _cut_requested(own)
     return MessageParts(own.strip(), "\n".join(part for part in (*foreign, *quoted, *requested) if part.strip()))
@@ -54,7 +64,14 @@ def split_message(message: str) -> MessageParts:
 def find_claims(text: str) -> str:
     """Return the sentences of a text that state something: no questions, and no errands such as "look into this"."""
     sentences = [sentence.strip() for sentence in SENTENCE_END.split(text)]
-    return "\n".join(sentence for sentence in sentences if sentence and not _is_errand(sentence))
+    claims = [_claim_in_errand(sentence) if _is_errand(sentence) else sentence for sentence in sentences]
+    return "\n".join(filter(None, claims))
+
+
+def _claim_in_errand(sentence: str) -> str:
+    """Return what somebody says for themself in an errand: "tell him that we close at three"."""
+    found = _REPORTED_CLAIM.search(sentence)
+    return found[1] if found and _FIRST_PERSON.search(found[1]) else ""
 
 
 def says_nothing(text: str) -> bool:
@@ -100,7 +117,9 @@ def _has_no_boundaries(words: str) -> bool:
 _REQUEST = _compile_words(_WORDS["requests"])
 _REPORT = _compile_words(_WORDS["reports"])
 _FIRST_PERSON = _compile_words(_WORDS["first_person"])
+_FIRST_PERSONS = {language: _compile_words({language: words}) for language, words in _WORDS["first_person"].items()}
 _DOUBT = _compile_words(_WORDS["doubts"])
+_MEMO = _compile_words(_WORDS["memos"])
 _POINTER = _compile_words(_WORDS["pointers"])
 _ASSERTION = _compile_words(_WORDS["assertions"])
 _ERRANDS = {language: _compile_words({language: words}) for language, words in _WORDS["errands"].items()}
@@ -108,9 +127,10 @@ _INTERJECTION = re.compile(
     r"(?:look|listen|see|say|well|schau|hör|hör zu|écoute|mira|oye|guarda|senti|kijk|luister)\s*,\s+", re.I
 )
 _UNSPACED_ERRAND = re.compile(
-    "(?:読んで|見て|調べて|確認して|教えて|探して|開いて|続けて|か|ありがとう|읽어|확인해|알려|찾아|열어|계속|고마|吗|呢|嗎)[^。！\\n]{0,8}$"
+    "(?:読んで|見て|調べて|確認して|教えて|探して|開いて|続けて|か(?=[。？?\\s]*$)|ありがとう|읽어|확인해|알려|찾아|열어|계속|고마|吗|呢|嗎)[^。！\\n]{0,8}$"
 )
 _RULE = _compile_words(_WORDS["rules"])
+_REPORTED_CLAIM = re.compile(rf"(?i)^[^?？]*?\b(?:{'|'.join(_WORDS['reported_claims'].values())})\s+([^?？]+)$")
 _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
 )
@@ -126,6 +146,8 @@ _HEADERS_IN_LINE = re.compile(
     rf"(?<!\w)(?:{_WORDS['headers']['from']})\s?[:：][^\n]*?(?:@|(?<!\w)(?:{_WORDS['headers']['other']})\s?[:：])",
     re.IGNORECASE,
 )
+_VALUE = re.compile(r"[^\W\d]+[:\uff1a]\s*[\d:.,%/-]+\W*")
+"""A line that only gives a value, such as "From: 9:00"."""
 _LINE_APART = re.compile(r"[^\n]*\n[ \t]*\n\s*\S")
 _ATTACHMENT = re.compile(
     r"(?si)^[ \t]*\[(?:attachment|attached|file|document|anhang|datei|pièce jointe|adjunto|allegato)\b[^\]\n]*\].*"
@@ -151,11 +173,28 @@ _QUOTATION = re.compile(
 )
 
 
+def _is_anonymous(message: str) -> bool:
+    """Return True for several lines in which nobody speaks for themself and that nobody introduces."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    told = [line for line in lines if not _VALUE.fullmatch(line)]
+    if len(told) < FEWEST_LINES or _speaks_for_themself(message):
+        return False
+    introduces = lines[0].endswith((":", "：")) or lines[1].startswith((">", "```", "~~~"))
+    return not introduces
+
+
+def _speaks_for_themself(text: str) -> bool:
+    # "Mon" is a weekday in English, and "my" in French.
+    languages = [language for language in detect_languages(text) if language in _FIRST_PERSONS] or ["en"]
+    has_first_person = any(_FIRST_PERSONS[language].search(text) for language in (*languages, "unspaced"))
+    return has_first_person or bool(_MEMO.search(text))
+
+
 def _cut_structured(message: str) -> tuple[str, list[str]]:
     """Cut off what is another's by its form alone: mails, forwards, chat logs and documents."""
     foreign = []
     starts = [found.start() for found in (_FORWARD.search(message), _HEADERS_IN_LINE.search(message)) if found]
-    starts += [] if (mail := _find_mail(message)) is None else [mail]
+    starts += [start for find in (_find_mail, find_document) if (start := find(message)) is not None]
     own = message
     if starts:
         own, rest = message[: min(starts)], message[min(starts) :]
