@@ -129,10 +129,10 @@ WITH query AS MATERIALIZED (
 ),
 op AS MATERIALIZED (
     SELECT nth, asked, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
-           filter::jsonpath AS filter, wanted, skipped, small, 3 * (wanted + skipped) + 60 AS pool
+           filter::jsonpath AS filter, wanted, skipped, small, whole, 3 * (wanted + skipped) + 60 AS pool
       FROM unnest(%(ops)s::int[], %(firsts)b::text[], %(ends)b::text[], %(filters)b::text[], %(limits)s::int[],
-                  %(offsets)s::int[], %(smalls)s::boolean[]) WITH ORDINALITY
-           AS row (asked, first, "end", filter, wanted, skipped, small, nth)
+                  %(offsets)s::int[], %(smalls)s::boolean[], %(wholes)s::boolean[]) WITH ORDINALITY
+           AS row (asked, first, "end", filter, wanted, skipped, small, whole, nth)
 ),
 pool AS MATERIALIZED (
     SELECT op.nth, near.item, near.score
@@ -150,9 +150,17 @@ pool AS MATERIALIZED (
       JOIN query ON query.asked = op.asked
      CROSS JOIN LATERAL (
        {by_meaning}
+       -- The index over words has the words of a tenant: for a part of it, the index over namespaces is read as well, so
+       -- that the texts of the other parts are never fetched. For all of it that would be in vain.
        (SELECT text.item, {fused} AS score
           FROM learning_texts text
-         WHERE text.tokens && query.rare AND text.namespace[1:cardinality(op.first)] = op.first
+         WHERE NOT op.whole AND text.tokens && query.rare
+           AND text.namespace >= op.first AND text.namespace < op."end"
+         ORDER BY 2 DESC LIMIT op.pool)
+        UNION ALL
+       (SELECT text.item, {fused} AS score
+          FROM learning_texts text
+         WHERE op.whole AND text.tokens && query.rare AND text.namespace[1:cardinality(op.first)] = op.first
          ORDER BY 2 DESC LIMIT op.pool)) near
      WHERE NOT op.small
 ),

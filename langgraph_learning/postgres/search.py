@@ -60,6 +60,11 @@ class HybridSearch(NamedTuple):
     """True: all texts are scored."""
 
     @property
+    def whole(self) -> bool:
+        """True if everything of its tenant is searched."""
+        return self.prefix == self.tenant
+
+    @property
     def counted(self) -> Prefix:
         """The prefix among whose texts words are counted: its own if it has enough of them, else that of its tenant."""
         return self.prefix if self.size >= _ENOUGH_TEXTS else self.tenant
@@ -203,6 +208,7 @@ def _plan_hybrid(
         lift=_NEIGHBOUR_WEIGHT if context.index and context.index.sequence else 0.0,
         ops=[questions.index(search.question) for search in searches],
         smalls=[search.small for search in searches],
+        wholes=[search.whole for search in searches],
         **_op_columns([search.op for search in searches]),
         **_question_parameters(questions, words, vectors, types),
     )

@@ -11,6 +11,7 @@ from langgraph_learning.postgres import HybridPostgresStore, statements
 
 SCANS = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('learning_items', 'learning_texts')"
 USES = "SELECT indexrelname FROM pg_stat_user_indexes WHERE relname = 'learning_texts' AND idx_scan > 0"
+FETCHED = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'learning_texts'"
 HOT = [
     "get",
     "search by filter",
@@ -96,6 +97,25 @@ def test_words_alone_find_the_same_in_a_large_namespace_as_in_a_small_one(empty_
     assert small[0] == large[0] == {str(n) for n in range(7, 900, 100)}
     assert small[1] == large[1] == {"7", "107", "207"}
     assert [len(found) for found in small] == [len(found) for found in large] == [9, 3, 20, 20, 20, 20, 0, 0]
+
+
+def test_a_search_of_a_part_fetches_no_text_of_the_other_parts(empty_database, monkeypatch):
+    """The index over words has those of a whole tenant; that over namespaces leaves out the other parts beforehand."""
+    monkeypatch.setattr("langgraph_learning.postgres.search._SCORE_ALL_BELOW", 200)
+    settings = {"index": {"fields": ["text"]}, "search_mode": "hybrid", "pool": {"max_size": 1}}
+    with HybridPostgresStore.from_conn_string(empty_database, **settings) as store:
+        store.setup()
+        for part, number in (("small", 300), ("large", 3000)):
+            store.batch([PutOp(("tenant", part), str(n), {"text": f"plan word{n}"}) for n in range(number)])
+        with psycopg.connect(empty_database, autocommit=True) as admin:
+            admin.execute("VACUUM ANALYZE")
+            store.search(("tenant", "small"), query="plan word7")
+            store.close()
+            admin.execute("SELECT pg_stat_reset()")
+            assert "7" == store.search(("tenant", "small"), query="plan word7", limit=1)[0].key
+            store.close()
+            (fetched,) = admin.execute(FETCHED).fetchone()
+    assert 300 <= fetched < 1000
 
 
 @pytest.mark.parametrize("name", HOT)
