@@ -155,18 +155,14 @@ def count_tokens(
         words, and the words of a text are stemmed by the rules of both.
     convert: returns what is counted for a token, such as a hash of its text. It is called once a word, not once a text.
     """
-    words = split_words(text[:_MAX_CHARS])
-    known = _known_words(language, _detect_languages(words), convert)
-    counts = Counter(chain.from_iterable(map(known.__getitem__, words)))
+    counts = Counter(_read_tokens(text, language, convert))
     return counts if len(counts) <= MAX_TOKENS else Counter(dict(islice(counts.items(), MAX_TOKENS)))
 
 
 def weigh_tokens(question: str, language: str | None = None) -> dict[str, float]:
     """Return the tokens of a question with their weights, before it is known how rare they are."""
     weights: dict[str, float] = {}
-    words = split_words(question[:_MAX_CHARS])
-    known = _known_words(language, _detect_languages(words), _as_is)
-    for token in chain.from_iterable(map(known.__getitem__, words)):
+    for token in _read_tokens(question, language, _as_is):
         weights[token.text] = max(token.weight, weights.get(token.text, 0.0))
     return weights
 
@@ -239,8 +235,15 @@ def _as_is(token: Token) -> Token:
     return token
 
 
+def _read_tokens(text: str, language: str | None, convert: Callable[[Token], T]) -> Iterator[T]:
+    """Return the tokens of a text, each converted."""
+    words = split_words(text[:_MAX_CHARS])
+    cache = _word_cache(language, _detect_languages(words), convert)
+    return chain.from_iterable(map(cache.__getitem__, words))
+
+
 @lru_cache(maxsize=16)
-def _known_words(
+def _word_cache(
     language: str | None, detected: tuple[str, ...], convert: Callable[[Token], T]
 ) -> _Cache[tuple[T, ...]]:
     """Return the tokens of words by the word, converted, for texts in a language and those detected."""

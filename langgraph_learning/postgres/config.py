@@ -114,8 +114,7 @@ class IndexConfig:
 
 def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mode: SearchMode) -> IndexConfig | None:
     """Validate index settings. Returns None if items are not indexed. Raises `Misconfigured`."""
-    if mode not in get_args(SearchMode):
-        raise Misconfigured(f"search_mode is one of {', '.join(get_args(SearchMode))}, not {mode!r}.")
+    _check_choice(get_args(SearchMode), mode, "search_mode")
     if settings is None and mode == "vector":
         return None
     given: Mapping[str, Any] = settings or {}
@@ -133,9 +132,10 @@ def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mod
         embeddings=ensure_embeddings(embed) if embed is not None else None,
         dims=dims,
         fields=tuple(given.get("fields") or ["$"]),
-        vector_type=_check_choice(("vector", "halfvec"), ann.get("vector_type", "vector"), "vector_type"),
-        distance=_check_choice(tuple(DISTANCES), given.get("distance_type", "cosine"), "distance_type"),
-        ann=_check_choice(("hnsw", "flat"), ann.get("kind", "hnsw"), "kind") == "hnsw" and dims <= MAX_INDEXED_DIMS,
+        vector_type=_check_choice(("vector", "halfvec"), ann.get("vector_type", "vector"), "index: vector_type"),
+        distance=_check_choice(tuple(DISTANCES), given.get("distance_type", "cosine"), "index: distance_type"),
+        ann=_check_choice(("hnsw", "flat"), ann.get("kind", "hnsw"), "index: kind") == "hnsw"
+        and dims <= MAX_INDEXED_DIMS,
         hnsw={name: int(ann.get(name) or default) for name, default in HNSW_DEFAULTS.items()},
         sequence=given.get("sequence"),
         exact_below=int(given.get("exact_below") or EXACT_BELOW_DEFAULT),
@@ -209,5 +209,5 @@ def _refuse_unknown(setting: str, given: set[str], known: Iterable[str]) -> None
 
 def _check_choice(choices: tuple[str, ...], value: Any, name: str) -> Any:
     if value not in choices:
-        raise Misconfigured(f"index: {name} is one of {', '.join(choices)}, not {value!r}.")
+        raise Misconfigured(f"{name} is one of {', '.join(choices)}, not {value!r}.")
     return value
