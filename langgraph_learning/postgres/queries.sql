@@ -122,10 +122,11 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
 -- the searches. Every text is scored by meaning and by words at once. In a namespace with few texts all are; in a larger
 -- one both indexes propose texts. The best are filtered afterwards, and if too few pass, all that pass are scored.
 WITH query AS MATERIALIZED (
-    SELECT asked, nth, penalty, words, shares, rare::int[] AS rare, complete{query_columns}
+    SELECT asked, nth, penalty, words, shares, rare::int[] AS rare, sets::text[] AS sets,
+           complete{query_columns}
       FROM unnest(%(asked)s::int[], %(nths)s::int[], %(penalties)s::float8[], %(words)s::sparsevec[],
-                  %(shares)s::sparsevec[], %(rares)b::text[], %(completes)s::boolean[]{query_arrays})
-           AS row (asked, nth, penalty, words, shares, rare, complete{query_names})
+                  %(shares)s::sparsevec[], %(rares)b::text[], %(sets)b::text[], %(completes)s::boolean[]{query_arrays})
+           AS row (asked, nth, penalty, words, shares, rare, sets, complete{query_names})
 ),
 op AS MATERIALIZED (
     SELECT nth, asked, string_to_array(first, '.') AS first, string_to_array("end", '.') AS "end",
@@ -154,13 +155,13 @@ pool AS MATERIALIZED (
        -- that the texts of the other parts are never fetched. For all of it that would be in vain.
        (SELECT text.item, {fused} AS score
           FROM learning_texts text
-         WHERE NOT op.whole AND text.tokens && query.rare
+         WHERE NOT op.whole AND {has_telling_words}
            AND text.namespace >= op.first AND text.namespace < op."end"
          ORDER BY 2 DESC LIMIT op.pool)
         UNION ALL
        (SELECT text.item, {fused} AS score
           FROM learning_texts text
-         WHERE op.whole AND text.tokens && query.rare AND text.namespace[1:cardinality(op.first)] = op.first
+         WHERE op.whole AND {has_telling_words} AND text.namespace[1:cardinality(op.first)] = op.first
          ORDER BY 2 DESC LIMIT op.pool)) near
      WHERE NOT op.small
 ),

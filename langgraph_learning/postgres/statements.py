@@ -8,7 +8,7 @@ from psycopg import sql
 
 from langgraph_learning.core.sql import read_statements
 from langgraph_learning.postgres.config import DISTANCES, IndexConfig
-from langgraph_learning.postgres.words import WordCounts
+from langgraph_learning.postgres.words import MOST_SETS, WordCounts
 
 Row = Mapping[str, Any]
 Rows = list[Row]
@@ -109,17 +109,32 @@ class PlanContext:
 _SIMILARITIES = {"cosine": "1 - ({})", "l2": "1 / (1 + ({}))", "inner_product": "-({})"}
 _WORD_WEIGHT = 0.6
 """Weight of the share of words in a hybrid search; the rest is that of the similarity. Measured on chats."""
-_WORD_SHARE = "coalesce(-(text.words <#> query.words), 0)"
+_NEARNESS = {
+    "cosine": "1 - least({}, 1)",
+    "l2": "1 / (1 + coalesce({}, 'Infinity'))",
+    "inner_product": "-least({}, 0)",
+}
+"""Similarities that are never negative: 0 for a text without a vector, or with one of zeros, whose cosine is no number.
+
+`least` ignores NULL, and takes what is no number for the largest number. Every text of a namespace is compared, so a
+function call less is felt.
+"""
+_WORD_SHARE = "-least(text.words <#> query.words, 0)"
+_HAS_TELLING_WORDS = " OR ".join(
+    ["text.tokens && query.rare", *(f"text.tokens @> query.sets[{nth}]::int[]" for nth in range(1, MOST_SETS + 1))]
+)
 _WORD_ARRAYS = ", %(words)s::sparsevec[], %(first_tokens)s::int[], %(last_tokens)s::int[]"
 _BY_MEANING = """
-       (SELECT text.item, {fused} AS score
-          FROM learning_texts text
-         -- A condition on a slice keeps the planner from using the namespace index instead of the vector index.
-         WHERE text.namespace[1:cardinality(op.first)] = op.first
-           AND EXISTS (SELECT FROM learning_items item
-                        WHERE item.id = text.item AND (op.filter IS NULL OR item.value @@ op.filter) OFFSET 0)
-         -- Of many texts about as near, the words that a few of them share with the question tell the best.
-         ORDER BY text.meaning {distance} query.meaning LIMIT 4 * op.pool)
+       (SELECT * FROM (
+            SELECT text.item, {fused} AS score
+              FROM learning_texts text
+             -- A condition on a slice keeps the planner from using the namespace index instead of the vector index.
+             WHERE text.namespace[1:cardinality(op.first)] = op.first
+               AND (op.filter IS NULL OR EXISTS (SELECT FROM learning_items item
+                                                  WHERE item.id = text.item AND item.value @@ op.filter OFFSET 0))
+             -- Of many texts about as near, the words that a few of them share with the question tell the best.
+             ORDER BY text.meaning {distance} query.meaning LIMIT 3 * op.pool) nearest
+         ORDER BY 2 DESC LIMIT op.pool)
         UNION ALL"""
 
 
@@ -140,6 +155,7 @@ def _compose_parts(index: IndexConfig | None, hybrid: bool) -> dict[str, sql.Com
         "query_arrays": sql.SQL(""),
         "query_names": sql.SQL(""),
         "fused": sql.SQL(_WORD_SHARE),
+        "has_telling_words": sql.SQL(f"({_HAS_TELLING_WORDS})"),
         "has_match": sql.SQL("text.words <#> query.words < 0"),
         "by_meaning": sql.SQL(""),
         "words_only": sql.SQL("true"),
@@ -155,10 +171,9 @@ def _compose_vector_parts(index: IndexConfig, arrays: sql.Composable) -> dict[st
     operators = {"cosine": "halfvec_cosine_ops", "l2": "halfvec_l2_ops", "inner_product": "halfvec_ip_ops"}
     options = [sql.SQL("{} = {}").format(sql.SQL(name), sql.Literal(value)) for name, value in index.hnsw.items()]
     similarity = sql.SQL(_SIMILARITIES[index.distance])
-    near = similarity.format(sql.SQL("text.meaning {} query.meaning").format(distance))
-    # The cosine of a vector of zeros (an empty text) is not a number: such an item is not near.
-    fused = sql.SQL("{weight} * {words} + (1 - {weight}) * coalesce(nullif(greatest({near}, 0), 'NaN'), 0)").format(
-        weight=sql.Literal(_WORD_WEIGHT), words=sql.SQL(_WORD_SHARE), near=near
+    near = sql.SQL(_NEARNESS[index.distance]).format(sql.SQL("text.meaning {} query.meaning").format(distance))
+    fused = sql.SQL("{} * ({}) + {} * ({})").format(
+        sql.Literal(_WORD_WEIGHT), sql.SQL(_WORD_SHARE), sql.Literal(1 - _WORD_WEIGHT), near
     )
     return {
         "arrays": sql.SQL("{}, %(vectors)s::{}[]").format(arrays, sql.SQL(index.vector_type)),

@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import combinations
 from typing import NamedTuple
 
 from langgraph_learning.core.words import Token, count_tokens, weigh_tokens
@@ -17,9 +18,15 @@ _SATURATION = 1.2
 _LENGTH_SHARE = 0.75
 _USUAL_TOKENS = 50
 """BM25's parameters. The usual length of a text is a constant, so that a text scores the same whatever is beside it."""
-_RARE_TEXTS = (4000, 8000)
-"""Texts that the rare words of a question may have together, for the index over words to read: a tenth of the texts to
-search, between these two."""
+MOST_SETS = 4
+"""Sets of words by which the index over words is asked in one search, besides single words."""
+_RARE_TEXTS = (1000, 4000)
+"""Texts that have a rare word of a question, for the index over words to read: a hundredth of all to search, between
+these two."""
+_SET_TEXTS = (3000, 8000)
+"""Texts that have all words of one of the sets: a thirtieth of all to search, between these two."""
+_MOST_FREQUENT = 8
+"""Frequent words of a question that are combined into sets: those that weigh most."""
 
 
 class TextWords(NamedTuple):
@@ -39,7 +46,9 @@ class QuestionWords(NamedTuple):
     shares: bytes
     """Sparse vector whose weights depend on the question alone, so that scores compare between any two searches."""
     rare: str
-    """The ids of its rarest tokens within the tenant, as an array literal."""
+    """The ids of its rarest tokens within the tenant, as an array literal: each of them tells something by itself."""
+    sets: str
+    """Sets of its other tokens, as an array literal of array literals: together they are rare, too."""
     complete: bool
     """True if these are all of its tokens: then no other text has any of its words."""
 
@@ -56,6 +65,10 @@ class WordCounts(NamedTuple):
         count = self.counts.get(token, 0)
         return math.log(1 + (self.texts - count + 0.5) / (count + 0.5))
 
+    def expect(self, token: int, texts: int) -> float:
+        """Return in how many of a number of texts a token is, as far as the sample tells."""
+        return self.counts.get(token, 0) * texts / max(self.texts, 1)
+
 
 def read_text(text: str, language: str | None, scope: int) -> TextWords:
     """Return the words of a text that is stored under the tenant of a scope."""
@@ -71,11 +84,15 @@ def read_question(question: str, language: str | None, scope: int, known: WordCo
     weights = {_hash(token): weight for token, weight in weigh_tokens(question, language).items()}
     # The counts say already which words are common among the texts, so the background list counts for less.
     ranking = {token: math.sqrt(weight) * known.rarity(token ^ scope) for token, weight in weights.items()}
-    rare = _find_rarest(weights, scope, known, texts)
+    expected = {token ^ scope: known.expect(token ^ scope, texts) for token in weights}
+    rare = _find_rarest(expected, texts)
+    telling = sorted(ranking, key=ranking.__getitem__, reverse=True)
+    frequent = [token ^ scope for token in telling if token ^ scope not in rare]
     return QuestionWords(
         ranking=_sparse_vector(_as_shares(ranking)),
         shares=_sparse_vector(_as_shares(weights)),
         rare=_array_literal(rare),
+        sets=_array_literal(f'"{_array_literal(found)}"' for found in _find_sets(frequent, expected, texts)),
         complete=len(rare) == len(weights),
     )
 
@@ -85,18 +102,43 @@ def scope_id(tenant: Sequence[str]) -> int:
     return _hash("\0".join(tenant))
 
 
-def _find_rarest(weights: Mapping[int, float], scope: int, known: WordCounts, texts: int) -> list[int]:
-    """Return the rarest tokens of a question, as many as the index reads in little time."""
-    share, limit = texts / max(known.texts, 1), min(max(texts // 10, _RARE_TEXTS[0]), _RARE_TEXTS[1])
-    expected = {token: known.counts.get(token ^ scope, 0) * share for token in weights}
+def _find_rarest(expected: Mapping[int, float], texts: int) -> list[int]:
+    """Return the rarest tokens of a question, as many as the index reads in little time.
+
+    expected: in how many texts each token is.
+    """
     chosen: list[int] = []
     total = 0.0
-    for token in sorted(weights, key=lambda token: (expected[token], -weights[token])):
+    for token in sorted(expected, key=expected.__getitem__):
         total += expected[token]
-        if total > limit:
+        if total > _bound(texts // 100, _RARE_TEXTS):
             break
-        chosen.append(token ^ scope)
+        chosen.append(token)
     return chosen
+
+
+def _find_sets(frequent: Sequence[int], expected: Mapping[int, float], texts: int) -> list[tuple[int, ...]]:
+    """Return sets of frequent tokens that few texts have together, small sets first.
+
+    A text that has one word of a question that many others have as well is among the best only if its meaning is near,
+    and then the other index proposes it.
+    """
+    shares = {token: min(expected[token] / max(texts, 1), 1) for token in frequent[:_MOST_FREQUENT]}
+    chosen: list[tuple[int, ...]] = []
+    total = 0.0
+    for size in range(2, len(shares) + 1):
+        # How many texts have them all, if no words belonged together.
+        counts = {tokens: texts * math.prod(map(shares.__getitem__, tokens)) for tokens in combinations(shares, size)}
+        for tokens in sorted(counts, key=counts.__getitem__):
+            is_new = not any(set(smaller) <= set(tokens) for smaller in chosen)
+            if is_new and len(chosen) < MOST_SETS and total + counts[tokens] <= _bound(texts // 30, _SET_TEXTS):
+                total += counts[tokens]
+                chosen.append(tokens)
+    return chosen
+
+
+def _bound(number: int, bounds: tuple[int, int]) -> int:
+    return min(max(number, bounds[0]), bounds[1])
 
 
 def _as_shares(weights: Mapping[int, float]) -> dict[int, float]:
@@ -110,8 +152,8 @@ def _sparse_vector(weights: Mapping[int, float]) -> bytes:
     return struct.pack(f">iii{len(tokens)}i{len(tokens)}f", DIMENSIONS, len(tokens), 0, *tokens, *values)
 
 
-def _array_literal(numbers: Iterable[int]) -> str:
-    return "{" + ",".join(map(str, numbers)) + "}"
+def _array_literal(elements: Iterable[object]) -> str:
+    return "{" + ",".join(map(str, elements)) + "}"
 
 
 def _dimension_of(token: Token) -> int:

@@ -1,6 +1,7 @@
 """Plans of the statements: they use indexes however often they are run, and stay within one tenant."""
 
 import re
+import time
 
 import psycopg
 import pytest
@@ -39,6 +40,16 @@ def _run_each_statement(store):
     for namespace in namespaces:
         store.batch([GetOp(("a", "1"), "1"), SearchOp(namespace), SearchOp(namespace, {"n": 3}, query="abc")])
     store.batch([PutOp(("a", "1"), "k", {"text": "abc def"}), PutOp(("a", "1"), "l", None)])
+
+
+def _count_fetched(admin):
+    """Return how many texts were fetched by the connections that were closed, which report it when they end."""
+    for _ in range(100):
+        (fetched,) = admin.execute(FETCHED).fetchone()
+        if fetched:
+            break
+        time.sleep(0.05)
+    return fetched
 
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
@@ -114,8 +125,31 @@ def test_a_search_of_a_part_fetches_no_text_of_the_other_parts(empty_database, m
             admin.execute("SELECT pg_stat_reset()")
             assert "7" == store.search(("tenant", "small"), query="plan word7", limit=1)[0].key
             store.close()
-            (fetched,) = admin.execute(FETCHED).fetchone()
+            fetched = _count_fetched(admin)
     assert 300 <= fetched < 1000
+
+
+def test_frequent_words_that_few_texts_have_together_are_read_from_the_index(empty_database, monkeypatch):
+    """Of 1,200 texts with one of the words, only the 30 with both are fetched."""
+    monkeypatch.setattr("langgraph_learning.postgres.search._SCORE_ALL_BELOW", 200)
+    monkeypatch.setattr("langgraph_learning.postgres.words._RARE_TEXTS", (50, 50))
+    settings = {"index": {"fields": ["text"]}, "search_mode": "hybrid", "pool": {"max_size": 1}}
+    with HybridPostgresStore.from_conn_string(empty_database, **settings) as store:
+        store.setup()
+        words = [("zured",), ("zugreen",), ("zured", "zugreen")]
+        texts = [" ".join((*words[2 if n % 40 == 0 else n % 2], f"word{n}")) for n in range(1200)]
+        store.batch([PutOp(("a",), str(n), {"text": text}) for n, text in enumerate(texts)])
+        with psycopg.connect(empty_database, autocommit=True) as admin:
+            admin.execute("VACUUM ANALYZE")
+            store.search(("a",), query="zured zugreen")
+            store.close()
+            admin.execute("SELECT pg_stat_reset()")
+            found = store.search(("a",), query="zured zugreen", limit=20)
+            store.close()
+            fetched = _count_fetched(admin)
+    assert len(found) == 20
+    assert all(int(item.key) % 40 == 0 for item in found)
+    assert 30 <= fetched < 100
 
 
 @pytest.mark.parametrize("name", HOT)
