@@ -177,7 +177,7 @@ def _vector_parameters(
         "wanted": wanted,
         "pool": 2 * wanted + 20,
         "considered": 5 * wanted + 100,
-        "rescored": wanted + 20,
+        "rescored": wanted + 10,
     }
 
 
