@@ -13,6 +13,8 @@ from langgraph_learning.postgres import HybridPostgresStore, statements
 SCANS = "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('learning_items', 'learning_texts')"
 USES = "SELECT indexrelname FROM pg_stat_user_indexes WHERE relname = 'learning_texts' AND idx_scan > 0"
 FETCHED = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'learning_texts'"
+OTHERS = """SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 HOT = [
     "get",
     "search by filter",
@@ -42,14 +44,10 @@ def _run_each_statement(store):
     store.batch([PutOp(("a", "1"), "k", {"text": "abc def"}), PutOp(("a", "1"), "l", None)])
 
 
-def _count_fetched(admin):
-    """Return how many texts were fetched by the connections that were closed, which report it when they end."""
-    for _ in range(100):
-        (fetched,) = admin.execute(FETCHED).fetchone()
-        if fetched:
-            break
-        time.sleep(0.05)
-    return fetched
+def _wait_for_reports(admin):
+    """Wait until the closed connections have ended: then they have reported what they read."""
+    while admin.execute(OTHERS).fetchone() != (0,):
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
@@ -122,10 +120,12 @@ def test_a_search_of_a_part_fetches_no_text_of_the_other_parts(empty_database, m
             admin.execute("VACUUM ANALYZE")
             store.search(("tenant", "small"), query="plan word7")
             store.close()
+            _wait_for_reports(admin)
             admin.execute("SELECT pg_stat_reset()")
             assert "7" == store.search(("tenant", "small"), query="plan word7", limit=1)[0].key
             store.close()
-            fetched = _count_fetched(admin)
+            _wait_for_reports(admin)
+            (fetched,) = admin.execute(FETCHED).fetchone()
     assert 300 <= fetched < 1000
 
 
@@ -143,10 +143,12 @@ def test_frequent_words_that_few_texts_have_together_are_read_from_the_index(emp
             admin.execute("VACUUM ANALYZE")
             store.search(("a",), query="zured zugreen")
             store.close()
+            _wait_for_reports(admin)
             admin.execute("SELECT pg_stat_reset()")
             found = store.search(("a",), query="zured zugreen", limit=20)
             store.close()
-            fetched = _count_fetched(admin)
+            _wait_for_reports(admin)
+            (fetched,) = admin.execute(FETCHED).fetchone()
     assert len(found) == 20
     assert all(int(item.key) % 40 == 0 for item in found)
     assert 30 <= fetched < 100
