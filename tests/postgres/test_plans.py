@@ -83,6 +83,7 @@ def test_a_large_namespace_is_read_through_the_indexes_over_vectors_and_words(da
                 assert [item.key for item in store.search((label,), query="word7", limit=1)] == ["7"]
             store.close()
             with psycopg.connect(database, autocommit=True) as admin:
+                _wait_for_reports(admin)
                 indexes = {name for (name,) in admin.execute(USES).fetchall()}
             assert indexes & {"learning_texts_meaning", "learning_texts_tokens"} == used
 
