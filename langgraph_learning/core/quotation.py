@@ -80,8 +80,12 @@ def says_nothing(text: str) -> bool:
 
 
 def is_off_record(text: str) -> bool:
-    """Return True if a message asks not to be remembered."""
-    return bool(_OFF_RECORD.search(split_message(text).own))
+    """Return True if a message asks not to be remembered.
+
+    In a long message, which counts as a document, its writer says so at the beginning or the end.
+    """
+    sentences = SENTENCE_END.split(text.strip()) if len(text) > MAX_TYPED_CHARS else [""]
+    return any(_OFF_RECORD.search(part) for part in (split_message(text).own, sentences[0], sentences[-1]))
 
 
 def _is_errand(sentence: str) -> bool:

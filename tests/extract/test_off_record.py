@@ -94,3 +94,11 @@ def test_what_is_off_the_record_is_kept_nowhere(text: str):
 def test_a_rule_about_keeping_things_is_learnt(text: str):
     """It is not about what was said in the conversation."""
     assert text in [learning.text for learning in hear(text).learnings(ALEX)]
+
+
+@pytest.mark.parametrize("form", ["Off the record: {}", "Off the record.\n{}", "{}\nAll off the record.", "{} Don't save this."])
+def test_a_long_story_may_be_off_the_record(form: str):
+    """Also where its length makes it a document."""
+    story = "I met her at the station and we talked about what I should do with my debts. " * 40
+
+    assert [] == hear(form.format(story)).learnings(ALEX)
