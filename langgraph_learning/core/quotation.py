@@ -74,11 +74,6 @@ def _claim_in_errand(sentence: str) -> str:
     return found[1] if found and _FIRST_PERSON.search(found[1]) else ""
 
 
-def says_nothing(text: str) -> bool:
-    """Return True if a message only thanks, agrees, praises or says goodbye."""
-    return bool(_CLOSING.fullmatch(text.strip()))
-
-
 def is_off_record(text: str) -> bool:
     """Return True if a message asks not to be remembered.
 
@@ -137,9 +132,6 @@ _RULE = _compile_words(_WORDS["rules"])
 _REPORTED_CLAIM = re.compile(rf"(?i)^[^?？]*?\b(?:{'|'.join(_WORDS['reported_claims'].values())})\s+([^?？]+)$")
 _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
-)
-_CLOSING = re.compile(
-    rf"(?:(?:{'|'.join(words.strip() for words in _WORDS['closings'].values())})[\s,.!~。！、]*)+", re.IGNORECASE
 )
 _OFF_RECORD = _compile_words(_WORDS["off_record"])
 _HEADER = {

@@ -1,7 +1,8 @@
-"""Small talk: messages that ask for nothing, assent to what an agent asked or offered, and answers that do so."""
+"""Small talk: messages that ask for nothing or say nothing new, assent to what an agent asked, and answers that ask."""
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 from langgraph_learning.core.text import normalize, tokenize
@@ -15,6 +16,95 @@ ANSWER_END = 400
 """Characters at the end of an answer where questions and offers are looked for."""
 FRAGMENT = 3
 """Words of a message that may go on with what was said before, whichever they are: "For ten people?"."""
+MAX_PLEASANTRY_CHARS = 200
+"""Characters of a message up to which it may be a pleasantry."""
+LONGEST_PHRASE = 6
+"""Words of the longest pleasantry."""
+CORRECTED_LETTERS = 6
+"""Letters of a word from which two of them may have been exchanged: "thnaks"."""
+_BETWEEN_WORDS = re.compile(r"[\s.,!…。、;:~()\"*-]+")
+_SKIN_TONES = re.compile("[\u200d\ufe0f\U0001f3fb-\U0001f3ff]")
+_LONG_RUN = re.compile(r"(\w)\1{2,}")
+_QUESTION_MARKS = "?\uff1f\u061f\u037e"
+_PROPOSALS = {language: frozenset(words.split("|")) for language, words in _WORD_LISTS["proposals"].items()}
+_KNOWN_WORDS = frozenset(
+    word
+    for group in ("pleasantries", "agreements")
+    for words in _WORD_LISTS[group].values()
+    for word in re.findall(r"[^\W\d_]+", words)
+)
+
+
+class _Phrases:
+    """Phrases of some groups: those of words with spaces between them, and those of scripts without and of signs."""
+
+    def __init__(self, *groups: str) -> None:
+        words = [(language, phrases) for group in groups for language, phrases in _WORD_LISTS[group].items()]
+        unspaced = ("unspaced", "signs")
+        self._spaced = re.compile("|".join(phrases for language, phrases in words if language not in unspaced))
+        self._unspaced = re.compile("|".join(phrases for language, phrases in words if language in unspaced))
+
+    def make_up(self, text: str) -> bool:
+        """Return True if a normalized text consists of such phrases."""
+        words = [word for word in _BETWEEN_WORDS.split(self._unspaced.sub(" ", text)) if word]
+        return self._match([_correct(word) for word in words])
+
+    def _match(self, words: Sequence[str]) -> bool:
+        ends = {0}
+        for start in range(len(words)):
+            if start in ends:
+                stops = range(start + 1, min(start + LONGEST_PHRASE, len(words)) + 1)
+                ends |= {stop for stop in stops if self._spaced.fullmatch(" ".join(words[start:stop]))}
+        return len(words) in ends
+
+
+def _correct(word: str) -> str:
+    """Return the pleasant word that was meant by one with letters exchanged or repeated; else the word."""
+    if word in _KNOWN_WORDS:
+        return word
+    shortened = _LONG_RUN.sub(r"\1", word)
+    exchanged = (
+        word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+        for place in range(len(word) - 1)
+        if len(word) >= CORRECTED_LETTERS
+    )
+    return next((meant for meant in (shortened, *exchanged) if meant in _KNOWN_WORDS), word)
+
+
+_PLEASANTRIES = _Phrases("pleasantries", "fillers")
+_CLOSINGS = _Phrases("pleasantries", "agreements", "fillers")
+_FILLERS = _Phrases("fillers")
+
+
+def says_nothing(text: str) -> bool:
+    """Return True if a message only greets, thanks, praises, laughs, says goodbye, agrees or has understood."""
+    plain = _spell_plainly(text)
+    if not text.strip() or len(text) > MAX_PLEASANTRY_CHARS or any(mark in text for mark in _QUESTION_MARKS):
+        return False
+    fills_only = any(char.isalnum() for char in plain) and _FILLERS.make_up(plain)
+    return _CLOSINGS.make_up(plain) and not fills_only
+
+
+def only_agrees(text: str) -> bool:
+    """Return True if a message that says nothing else agrees with what was said before it, or has understood it."""
+    return says_nothing(text) and not _PLEASANTRIES.make_up(_spell_plainly(text))
+
+
+def _spell_plainly(text: str) -> str:
+    return _SKIN_TONES.sub("", normalize(text[: MAX_PLEASANTRY_CHARS + 1])).strip(" .,!\u2026-")
+
+
+def proposes(answer: str) -> bool:
+    """Return True if an agent's answer may propose something with which a user can agree.
+
+    It may if its language is unknown, but for a few words such as "Done."
+    """
+    tokens, languages = set(re.findall(r"[\w']+", normalize(answer))), detect_languages(answer)
+    if len(tokenize(answer)) <= FRAGMENT:
+        languages = tuple(_PROPOSALS)
+    elif not languages or not _PROPOSALS.keys() >= set(languages):
+        return True
+    return any(tokens & _PROPOSALS[language] for language in languages) or asks_or_offers(answer)
 
 
 def is_small_talk(text: str) -> bool:

@@ -8,7 +8,8 @@ from itertools import takewhile
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from langgraph_learning.core.quotation import is_off_record, says_nothing
+from langgraph_learning.core.quotation import is_off_record
+from langgraph_learning.core.small_talk import only_agrees, proposes, says_nothing
 from langgraph_learning.core.transcript import (
     Line,
     Speaker,
@@ -100,7 +101,7 @@ def _shorten(text: str) -> str:
 
 
 def says_nothing_new(turn: Turn, lines: Sequence[Line]) -> bool:
-    """Return True if no model need be asked: the user only thanks or agrees, and to no question or offer.
+    """Return True if no model need be asked: the user only greets, thanks or agrees, and to no question or proposal.
 
     In doubt a model is asked.
     """
@@ -112,7 +113,10 @@ def says_nothing_new(turn: Turn, lines: Sequence[Line]) -> bool:
     since_turn_before = before_last[len(before_first) - len(last_turn(before_first)) :]
     answers = [message for message in since_turn_before if isinstance(message, AIMessage)]
     words = [message_text(answer, [call["name"] for call in answer.tool_calls]) for answer in answers]
-    return not any(mark in text for text in words for mark in (*_QUESTION_MARKS, ":"))
+    if any(mark in text for text in words for mark in (*_QUESTION_MARKS, ":")):
+        return False
+    agrees = any(only_agrees(message_text(line.message)) for line in said)
+    return not (agrees and any(proposes(text) for text in words))
 
 
 def find_off_record(messages: Sequence[AnyMessage]) -> set[int]:

@@ -113,14 +113,14 @@ def test_a_failed_extraction_costs_no_answer():
     """It is in the state and in the stream."""
     store = InMemoryStore()
     agent = agent_of(machine([ConnectionError("down")], store=store, on_error="report"), echo(), store)
-    parts = list(agent.stream(said("hi"), thread("a"), context=ALEX, stream_mode=["custom", "values"]))
+    parts = list(agent.stream(said("Any news"), thread("a"), context=ALEX, stream_mode=["custom", "values"]))
     events = [
         part["learning"]["learning_failed"]
         for mode, part in parts
         if mode == "custom" and "learning_failed" in part["learning"]
     ]
 
-    assert "You said: hi" == parts[-1][1]["messages"][-1].text
+    assert "You said: Any news" == parts[-1][1]["messages"][-1].text
     assert parts[-1][1]["learning_errors"] == events
     assert "ConnectionError: down" in events[0]
 
@@ -190,9 +190,9 @@ def test_errors_are_gone_from_the_state_after_the_next_turn():
     """The key is there as long as there is something to read under it."""
     store = InMemoryStore()
     agent = agent_of(machine([ConnectionError("down"), NOTHING], store=store, on_error="report"), echo(), store)
-    agent.invoke(said("hi"), thread("a"), context=ALEX)
+    agent.invoke(said("Any news"), thread("a"), context=ALEX)
     saved = agent.get_state(thread("a")).values
-    agent.invoke(said("hi"), thread("a"), context=ALEX)
+    agent.invoke(said("Any news"), thread("a"), context=ALEX)
 
     assert "ConnectionError" in saved["learning_errors"][0]
     assert "learning_errors" not in agent.get_state(thread("a")).values

@@ -204,7 +204,7 @@ def test_a_store_without_its_tables_is_an_error(empty_database_url):
     with HybridPostgresStore(empty_database_url) as store:
         agent = agent_of(machine(notes_what_users_say, store=store, on_error="report"), "middleware", store)
         with pytest.raises(Misconfigured, match="setup"):
-            agent.invoke(said("hi"), thread("t"), context=ALEX)
+            agent.invoke(said("Any news"), thread("t"), context=ALEX)
 
 
 def test_what_the_developer_wrote_is_shown_in_an_outage():
@@ -215,7 +215,7 @@ def test_what_the_developer_wrote_is_shown_in_an_outage():
     )
     agent = create_agent(talk, [], middleware=[learning.middleware()], store=store)
     store.error = ConnectionError("refused")
-    agent.invoke(said("hi"), context=ALEX.model_copy(update={"agent_id": "helper"}))
+    agent.invoke(said("Any news"), context=ALEX.model_copy(update={"agent_id": "helper"}))
 
     assert "Be brief." in "\n".join(message.text for message in talk.shown[-1])
 

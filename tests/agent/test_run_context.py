@@ -116,7 +116,7 @@ def test_a_wrapped_agent_without_a_context_schema_finds_its_dict():
 
     inner = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile()
     context = {"user_id": "alex", "database": "x"}
-    machine([NOTHING], store=InMemoryStore()).wrap(inner).invoke(said("hi"), context=context)
+    machine([NOTHING], store=InMemoryStore()).wrap(inner).invoke(said("Any news"), context=context)
 
     assert [context] == met
 

@@ -87,7 +87,9 @@ def test_a_turn_costs_one_model_call_more(store: BaseStore):
     """Five stores, one extraction."""
     learning = machine([NOTHING], five_stores(), store=store)
     talk = echo()
-    learning.wrap(create_agent(talk, []), checkpointer=InMemorySaver()).invoke(said("Hello"), thread("a"), context=ALEX)
+    learning.wrap(create_agent(talk, []), checkpointer=InMemorySaver()).invoke(
+        said("Any news"), thread("a"), context=ALEX
+    )
 
     assert (1, 1) == (len(talk.calls), len(learner(learning).calls))
 
@@ -208,7 +210,7 @@ def test_an_answer_that_is_no_list_of_edits_is_reported(store: BaseStore):
     """A model that talks instead of answering costs nobody the answer."""
     learning = machine(["I would rather chat."], store=store, on_error="report")
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
-    result = agent.invoke(said("Hi"), thread("a"), context=ALEX)
+    result = agent.invoke(said("Any news"), thread("a"), context=ALEX)
 
     assert "UnreadableAnswer" in result["learning_errors"][0]
 
@@ -335,7 +337,7 @@ def test_any_id_may_name_a_user_a_team_and_a_thread(user: str):
     learning = machine(notes_what_users_say, [UserMemory(), SessionContext()], store=store)
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
     context = LearningContext(user_id=user, team_ids=(user,))
-    agent.invoke(said("hello"), thread(user), context=context)
+    agent.invoke(said("Any news"), thread(user), context=context)
 
     assert [user] == [learnt.owner for learnt in learning.learnings(context)]
 
@@ -345,9 +347,9 @@ def test_awkward_ids_work_on_every_store(store: BaseStore, id_: str):
     """The same on the real database."""
     learning = machine(notes_what_users_say, store=store)
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
-    agent.invoke(said("hello"), thread(id_), context=LearningContext(user_id=id_))
+    agent.invoke(said("Any news"), thread(id_), context=LearningContext(user_id=id_))
 
-    assert ["hello"] == [learnt.text for learnt in learning.learnings(LearningContext(user_id=id_))]
+    assert ["Any news"] == [learnt.text for learnt in learning.learnings(LearningContext(user_id=id_))]
 
 
 @pytest.mark.parametrize("context", [None, LearningContext(), LearningContext(user_id="alex")])
@@ -357,7 +359,7 @@ def test_a_missing_owner_is_an_error_before_any_model_call(context: LearningCont
     agent = learning.wrap(create_agent(talk, []), store=InMemoryStore(), checkpointer=InMemorySaver())
 
     with pytest.raises(MissingOwner):
-        agent.invoke(said("hi"), thread("a"), context=context)
+        agent.invoke(said("Any news"), thread("a"), context=context)
 
     assert 0 == len(talk.calls) + len(learner(learning).calls)
 
@@ -509,7 +511,7 @@ def test_what_a_client_writes_into_the_state_is_not_learnt(store: BaseStore, for
     builder.add_node("forge", lambda state: {"learning_lesson": forged, "learning_turn": {"caller": {"user": "sam"}}})
     builder.add_edge(START, "forge")
     builder.add_edge("forge", "update")
-    builder.compile(store=store, checkpointer=InMemorySaver()).invoke(said("Hello"), thread("a"), context=ALEX)
+    builder.compile(store=store, checkpointer=InMemorySaver()).invoke(said("Any news"), thread("a"), context=ALEX)
 
     assert [] == [*learning.learnings(ALEX), *learning.learnings(SAM)]
     assert [] == store.search(("x",))

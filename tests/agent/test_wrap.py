@@ -444,7 +444,7 @@ def test_a_handoff_to_a_parent_says_so(memory: InMemoryStore):
     inner = StateGraph(MessagesState).add_node("n", hand_over).add_edge(START, "n").compile()
 
     with pytest.raises(Misconfigured, match="outermost"):
-        knowing(memory).wrap(inner).invoke(said("hi"), context=ALEX)
+        knowing(memory).wrap(inner).invoke(said("Any news"), context=ALEX)
 
 
 def test_nested_agents_see_what_was_learnt_and_save_none_of_it(
@@ -482,7 +482,7 @@ def test_a_runnable_that_returns_a_string_answers(memory: InMemoryStore):
     result = (
         knowing(memory)
         .wrap(RunnableLambda(lambda state: f"{len(state['messages'])} messages"))
-        .invoke(said("hi"), context=ALEX)
+        .invoke(said("Any news"), context=ALEX)
     )
 
     assert "messages" in result["messages"][-1].text

@@ -201,6 +201,6 @@ def test_calls_can_be_told_apart_in_a_trace(store):
             seen.append(tags)
 
     agent = machine([NOTHING], store=store).wrap(lambda state: {"messages": ["Fine."]}, checkpointer=InMemorySaver())
-    agent.invoke(said("hi"), {**thread("a"), "callbacks": [Tracer()]}, context=ALEX)
+    agent.invoke(said("Any news"), {**thread("a"), "callbacks": [Tracer()]}, context=ALEX)
 
     assert [True] == ["langgraph_learning" in tags for tags in seen]

@@ -556,7 +556,7 @@ class TestCeilings:
         if learn == "queue":
             learning.worker().drain()
         else:
-            agent.invoke(said("Good morning"), thread("a"), context=ALEX)
+            agent.invoke(said("Any news"), thread("a"), context=ALEX)
 
         assert {"I like cake", "I like cocoa", "I like tea"} <= set(texts(learning))
 

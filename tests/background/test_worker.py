@@ -157,7 +157,7 @@ def test_curation_runs_as_a_periodic_task(talk, postgres_store):
 
     learning = talk("I like tea")
     learning.worker().drain()
-    learning.learn([("user", "hi")], ALEX.model_copy(update={"tenant_id": "other.org"}))
+    learning.learn([("user", "Any news")], ALEX.model_copy(update={"tenant_id": "other.org"}))
     chores = plan_chores(learning.stores, postgres_store, "* * * * *", "* * * * *")
 
     assert ["default", "other.org"] == drive(list_tenants(), postgres_store)

@@ -238,10 +238,10 @@ def test_a_model_that_hangs_costs_at_most_the_limit():
     model = Hanging(lambda _: time.sleep(2) or NOTHING)
     learning = LearningMachine(model, [UserMemory()], store=InMemoryStore(), extraction_timeout=0.05)
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
-    waited = agent.invoke(said("hi"), thread("a"), context=ALEX)
-    awaited = asyncio.run(agent.ainvoke(said("hi"), thread("b"), context=ALEX))
+    waited = agent.invoke(said("Any news"), thread("a"), context=ALEX)
+    awaited = asyncio.run(agent.ainvoke(said("Any news"), thread("b"), context=ALEX))
 
-    assert "You said: hi" == waited["messages"][-1].text == awaited["messages"][-1].text
+    assert "You said: Any news" == waited["messages"][-1].text == awaited["messages"][-1].text
     for state in (waited, awaited):
         assert [
             "extract failed, the next turn tries again: TimeoutError: there was no answer within 0.05 seconds"
@@ -271,7 +271,7 @@ def test_every_call_has_a_limit_of_tokens(own: int | None, option: int | None, s
         learning = LearningMachine(
             model, [UserMemory()], store=InMemoryStore(), on_error="raise", extraction_max_tokens=option
         )
-        talk(learning, "hi")
+        talk(learning, "Any news")
 
     assert sent in (server.bodies[0].get("max_completion_tokens"), server.bodies[0].get("max_tokens"))
     assert own == model.max_tokens

@@ -43,7 +43,7 @@ from langgraph_learning.testing import ScriptedModel
 LONG = "word " * MAX_TEXT_CHARS
 
 
-def learn(answer: Any, stores: Any = None, text: str = "Hello") -> tuple[set[str], list[str]]:
+def learn(answer: Any, stores: Any = None, text: str = "Any news") -> tuple[set[str], list[str]]:
     """Learn from one turn; return the beginnings of what was learnt, and the errors."""
     learning = machine(answer, stores, store=InMemoryStore())
     agent = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())

@@ -60,7 +60,7 @@ def shown(learning: LearningMachine) -> str:
 def test_nine_stores_cost_few_tokens_before_anything_is_said(scope: object):
     """Instructions and schema are paid for at every turn."""
     learning = machine([], nine_stores(scope))
-    turn = make_turn([("user", "hi")], IN_SUPPORT, "a", datetime.now(UTC))
+    turn = make_turn([("user", "Any news")], IN_SUPPORT, "a", datetime.now(UTC))
 
     assert count_fixed_tokens(learning._loop._extraction, turn) <= MOST_TOKENS
 

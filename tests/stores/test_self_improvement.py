@@ -193,8 +193,8 @@ def test_an_agents_own_scope_needs_its_name(store: BaseStore):
     agent = learning.wrap(create_agent(echo(), []))
 
     with pytest.raises(MissingOwner, match="agent_id"):
-        agent.invoke(said("Hi"), thread("a"), context=ALEX)
-    agent.invoke(said("Hi"), thread("a"), context=ALEX.model_copy(update={"agent_id": "helper"}))
+        agent.invoke(said("Any news"), thread("a"), context=ALEX)
+    agent.invoke(said("Any news"), thread("a"), context=ALEX.model_copy(update={"agent_id": "helper"}))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_feedback_and_tools_write_no_instruction(store: BaseStore):
     learning = improving(store, others=[BehavioralFeedback(scope=Scope.TEAM, tools=True)])
     state = learning.wrap(create_agent(echo(), []), checkpointer=InMemorySaver())
     learner(learning).answers = lambda shown: NOTHING
-    answer = state.invoke(said("Hi"), thread("feedback"), context=ALEX)["messages"][-1]
+    answer = state.invoke(said("Any news"), thread("feedback"), context=ALEX)["messages"][-1]
     learning.feedback(ALEX, "feedback", answer.id, "tone: Obey.", comment="section tone")
 
     assert f"{SAFETY}\n{TONE}" == shown(learning)
@@ -344,7 +344,7 @@ def test_no_run_can_ask_for_a_proposal(store: BaseStore):
     talk = echo()
     agent = learning.wrap(create_agent(talk, []), checkpointer=InMemorySaver())
     learner(learning).answers = lambda shown: NOTHING
-    agent.invoke({**said("Hi"), **wish}, {"configurable": {"thread_id": "a", **wish}}, context=ALEX)
+    agent.invoke({**said("Any news"), **wish}, {"configurable": {"thread_id": "a", **wish}}, context=ALEX)
 
     assert TONE in prompt(talk.shown[-1])
     assert ">\nBe brief." not in prompt(talk.shown[-1])

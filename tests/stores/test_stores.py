@@ -341,7 +341,7 @@ async def test_methods_may_be_plain_async_or_flows(kind: type[LearningStore], ex
     """The author of a store chooses; all three methods are used."""
     talk, store = echo(), InMemoryStore()
     learning = machine([edits(observation("x"))], [kind()], store=store)
-    await learning.wrap(create_agent(talk, [])).ainvoke(said("hi"), context=ALEX)
+    await learning.wrap(create_agent(talk, [])).ainvoke(said("Any news"), context=ALEX)
 
     assert expected in prompt(talk.shown[-1])
     assert ["by process"] == [learnt.text for learnt in await learning.alearnings(ALEX)]
@@ -388,7 +388,7 @@ def test_a_way_to_learn_that_needs_a_server_says_so_before_the_answer():
     """Without a server nothing would ever be learnt."""
     agent = machine([NOTHING], [UserMemory()], learn="server").wrap(echo(), store=InMemoryStore())
     with pytest.raises(Misconfigured, match='"queue" or "deferred"'):
-        agent.invoke(said("hello"), thread("a"), context=ALEX)
+        agent.invoke(said("Any news"), thread("a"), context=ALEX)
 
 
 def test_a_learning_store_is_printed_with_its_settings():

@@ -147,7 +147,7 @@ def test_a_thread_of_two_people_is_open_to_both(store: BaseStore):
     answers = [edits(edit("session", summary="Alex asked")), edits(edit("session", summary="Sam joined"))]
     learning = machine(answers, [SessionContext()], store=store)
     agent = talk_with(learning)
-    agent.invoke(said("Hello"), thread("a"), context=ALEX)
+    agent.invoke(said("Any news"), thread("a"), context=ALEX)
     agent.invoke(said("Me too"), thread("a"), context=SAM)
 
     for context in (ALEX, SAM):

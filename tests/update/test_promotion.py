@@ -288,6 +288,6 @@ def test_promoted_is_what_enough_different_users_of_one_team_said(heard: list[tu
 def test_nothing_is_said_is_nothing(store: BaseStore):
     """A turn without edits writes no candidate."""
     learning = sharing(store, Sharing.after(2), lambda shown: NOTHING)
-    hears(learning, "alex", said("hi")["messages"][0])
+    hears(learning, "alex", said("Any news")["messages"][0])
 
     assert () == learning.review.list(ALEX)
