@@ -225,12 +225,22 @@ def until_text(until: str | None) -> str:
     return f" (until {until})" if until else ""
 
 
+_DATE = re.compile(
+    r"(?P<year>\d{4})(?:[-/.](?P<month>\d{1,2})(?:[-/.](?P<day>\d{1,2})(?:[T ]\d{2}:\d{2}.*)?)?)?"
+    r"|(?P<first_day>\d{1,2})\.\s?(?P<second_month>\d{1,2})\.\s?(?P<last_year>\d{4})",
+    re.DOTALL,
+)
+"""A year, a month or a day, with a time or without; or a day with dots between, which nobody begins with the month."""
+
+
 def end_of(record: BaseModel) -> date | None:
-    """Return the last day on which a record holds, if it has a field `until` with a date."""
-    found = re.fullmatch(r"(\d{4})-(\d{2})(?:-(\d{2}))?", str(getattr(record, "until", None) or "").strip())
-    if not found:
+    """Return the last day on which a record holds, if it has a field `until` with a date: of a year, the last of it."""
+    text = str(getattr(record, "until", None) or "").strip()
+    if not (found := _DATE.fullmatch(text)):
         return None
-    year, month, day = (int(part) if part else 0 for part in found.groups())
+    year = int(found["year"] or found["last_year"])
+    month = int(found["month"] or found["second_month"] or 12)
+    day = int(found["day"] or found["first_day"] or 0)
     try:
         return date(year, month, day or monthrange(year, month)[1])
     except (ValueError, IndexError):  # no such day

@@ -36,7 +36,8 @@ class Insight(Record):
 
     def as_text(self) -> str:
         """Return title, insight and when it applies."""
-        applies = f". Applies when: {self.when_to_apply}" if self.when_to_apply else ""
+        situation = (self.when_to_apply or "").strip()
+        applies = f". Applies when: {situation}" if situation else ""
         insight = self.insight.rstrip(". ") if applies else self.insight
         return f"{self.title}: {insight}{until_text(self.until)}{applies}"
 

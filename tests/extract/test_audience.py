@@ -141,3 +141,36 @@ def test_a_priority_ends_when_it_was_said_to_end():
 
     assert "2099-04-01" == f"{learnt.valid_to:%Y-%m-%d}"
     assert "(until 2099-03)" in learnt.text
+
+
+@pytest.mark.parametrize(
+    ("until", "end"),
+    [
+        ("2099", "2100-01-01"),
+        ("2099-02", "2099-03-01"),
+        ("2099-3-1", "2099-03-02"),
+        ("2099/12/31", "2100-01-01"),
+        ("2099-03-31T18:00:00Z", "2099-04-01"),
+        ("2099-03-31 18:00", "2099-04-01"),
+        ("31.3.2099", "2099-04-01"),
+        ("31. 3. 2099", "2099-04-01"),
+        ("03/04/2099", None),
+        ("2099-02-30", None),
+        ("2099-13", None),
+        ("the end of March", None),
+    ],
+)
+def test_an_end_in_any_form_that_has_one_meaning_counts(until: str, end: str | None):
+    """A year ends with its last day; what could be two days or none is no end."""
+    learning = learn([LearnedKnowledge(scope=Scope.TEAM)], insight("Egress first", until=until))
+    (learnt,) = learning.learnings(SAM)
+
+    assert end == (f"{learnt.valid_to:%Y-%m-%d}" if learnt.valid_to else None)
+
+
+@pytest.mark.parametrize("situation", [None, "", "  "])
+def test_a_situation_without_words_is_none(situation: str | None):
+    """Nothing is shown of it."""
+    learning = learn([LearnedKnowledge(scope=Scope.TEAM)], insight("Egress first", when_to_apply=situation))
+
+    assert ["Note: Egress first"] == [learnt.text for learnt in learning.learnings(SAM)]

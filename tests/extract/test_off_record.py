@@ -96,7 +96,9 @@ def test_a_rule_about_keeping_things_is_learnt(text: str):
     assert text in [learning.text for learning in hear(text).learnings(ALEX)]
 
 
-@pytest.mark.parametrize("form", ["Off the record: {}", "Off the record.\n{}", "{}\nAll off the record.", "{} Don't save this."])
+@pytest.mark.parametrize(
+    "form", ["Off the record: {}", "Off the record.\n{}", "{}\nAll off the record.", "{} Don't save this."]
+)
 def test_a_long_story_may_be_off_the_record(form: str):
     """Also where its length makes it a document."""
     story = "I met her at the station and we talked about what I should do with my debts. " * 40

@@ -11,7 +11,8 @@ from unicodedata import normalize as normalize_unicode
 
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.similarity.forms import REPORTING_UNSPACED, match_words
-from langgraph_learning.core.similarity.lexicon import REPORTING_WORDS
+from langgraph_learning.core.similarity.lexicon import MULTIPLIERS, NUMBERS, REPORTING_WORDS
+from langgraph_learning.core.similarity.numbers import write_in_digits
 from langgraph_learning.core.similarity.support import MOSTLY
 from langgraph_learning.core.text import normalize, tokenize
 from langgraph_learning.core.words import FUNCTION_WORDS, NEGATIONS, get_stemmer
@@ -29,6 +30,7 @@ _WORD = re.compile(r"\w+")
 _POSSESSIVE = re.compile(r"(?<=\w)'s(?!\w)")
 _ACRONYM = re.compile(r"(?<!\w)(?:\w\.){2,}\w?(?!\w)")
 _THOUSANDS = re.compile(r"(?<=\d)[.,' ](?=\d{3}(?!\d))")
+_SPACED_LETTERS = re.compile(r"(?<!\S)\S(?: \S){3,}(?!\S)")
 _LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "a", "œ": "o", "ı": "i", "ـ": None, "ى": "ي", "ة": "ه"}
 ) | {code: chr(code - 0x60) for code in range(0x30A1, 0x30F7)}
@@ -41,6 +43,8 @@ class Clause(NamedTuple):
     words: tuple[str, ...]
     letters: str
     """The words in one: "night-shift" and "nightshift" are the same."""
+    all_letters: str
+    """The same, with the words that say nothing: what is written with spaces between letters has no other words."""
     negations: int = 0
     length: int = 0
     """How many words it has, with those that say nothing."""
@@ -88,7 +92,7 @@ def are_same(first: str, second: str) -> bool:
 def _fingerprint_clause(clause: Clause, owner: Sequence[str]) -> Iterator[str]:
     """Yield the fingerprints of a clause: of its letters, and of its stems in each language."""
     if clause.words:
-        yield _fingerprint_letters(clause, owner)
+        yield from _fingerprint_letters(clause, owner)
         for stems in _stem_clause(clause):
             yield _fingerprint_stems(stems, clause.negations, owner)
 
@@ -96,7 +100,7 @@ def _fingerprint_clause(clause: Clause, owner: Sequence[str]) -> Iterator[str]:
 def _fingerprint_choices(clause: Clause, sizes: Iterable[int], owner: Sequence[str]) -> Iterator[str]:
     """Yield the fingerprints of all choices of so many words of a clause."""
     if clause.words:
-        yield _fingerprint_letters(clause, owner)
+        yield from _fingerprint_letters(clause, owner)
     for stems in _stem_clause(clause):
         for size in sizes:
             for choice in _choose(stems, size):
@@ -109,8 +113,9 @@ def _choose(stems: Sequence[str], size: int) -> Iterable[Sequence[str]]:
     return (stems[start : start + size] for start in range(len(stems) - size + 1))
 
 
-def _fingerprint_letters(clause: Clause, owner: Sequence[str]) -> str:
-    return f":{fingerprint(*owner, 'letters', clause.letters, str(clause.negations % 2))}"
+def _fingerprint_letters(clause: Clause, owner: Sequence[str]) -> Iterator[str]:
+    for letters in dict.fromkeys((clause.letters, clause.all_letters)):
+        yield f":{fingerprint(*owner, 'letters', letters, str(clause.negations % 2))}"
 
 
 def _fingerprint_stems(stems: Sequence[str], negations: int, owner: Sequence[str]) -> str:
@@ -136,7 +141,9 @@ def _read_words(text: str) -> Clause:
     telling = [token for token in tokens if token not in _silent_words()]
     spaced = _WORD.findall(stated)
     letters = "".join([word for word in spaced if word not in _silent_words()] or spaced)
-    return Clause(tuple(telling or tokens), letters, sum(token in _negations() for token in tokens), len(tokens))
+    negations = sum(token in _negations() for token in tokens)
+    words = write_in_digits([_number_words().get(token, token) for token in telling or tokens])
+    return Clause(tuple(words), letters, "".join(spaced), negations, len(tokens))
 
 
 def _without(clause: Clause, part: Clause) -> Clause:
@@ -145,7 +152,14 @@ def _without(clause: Clause, part: Clause) -> Clause:
         return clause
     known = match_words(clause.words, part.words)
     rest = tuple(word for word in clause.words if word not in known)
-    return Clause(rest, "".join(rest), clause.negations - part.negations, len(rest)) if rest else clause
+    letters = "".join(rest)
+    return Clause(rest, letters, letters, clause.negations - part.negations, len(rest)) if rest else clause
+
+
+@lru_cache(maxsize=1)
+def _number_words() -> dict[str, str]:
+    """Return the words for numbers by their spelling as it is compared."""
+    return {_fold_spelling(word): word for word in (*NUMBERS, *MULTIPLIERS)}
 
 
 @lru_cache(maxsize=1)
@@ -160,8 +174,9 @@ def _silent_words() -> frozenset[str]:
 
 
 def _fold_spelling(text: str) -> str:
-    """Return a text as all of its spellings are compared: without case, width, accents, and dots in acronyms."""
-    letters = normalize_unicode("NFKD", normalize(text).translate(_LETTERS))
+    """Return a text as all of its spellings are compared: without case, width, accents, and spaces between letters."""
+    joined_letters = _SPACED_LETTERS.sub(lambda found: found.group().replace(" ", ""), normalize(text))
+    letters = normalize_unicode("NFKD", joined_letters.translate(_LETTERS))
     bare = "".join(_fold_digit(char) for char in letters if category(char) not in ("Mn", "Me", "Cf"))
     joined = _ACRONYM.sub(lambda found: found.group().replace(".", ""), normalize_unicode("NFC", bare))
     joined = _POSSESSIVE.sub("", joined)
