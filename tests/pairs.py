@@ -21,5 +21,11 @@ def read_pair(line: str) -> Pair:
     return Pair(language, statement, voice, kind, other)
 
 
-PAIRS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))["pairs"]
-IN_OTHER_WORDS = [read_pair(line) for line in PAIRS.strip().splitlines()]
+_FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+FREE_WORDS = [read_pair(line) for line in _FILE["free_pairs"].strip().splitlines()]
+"""Pairs in the words of a chat, which share few words with the statement."""
+IN_OTHER_WORDS = [read_pair(line) for line in _FILE["pairs"].strip().splitlines()] + FREE_WORDS
+LOST = frozenset(_FILE["lost"].strip().splitlines())
+"""Voices that are taken for another statement."""
+MISTAKEN = frozenset(_FILE["mistaken"].strip().splitlines())
+"""Near misses that are taken for the same."""

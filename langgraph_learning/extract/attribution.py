@@ -9,16 +9,9 @@ from langchain_core.messages import AnyMessage, HumanMessage, ToolMessage
 
 from langgraph_learning.core.learning import Channel, Learning
 from langgraph_learning.core.quotation import find_claims, split_message
-from langgraph_learning.core.similarity.forms import match_words, statement_words
+from langgraph_learning.core.similarity.forms import find_required_words, list_words, match_words, statement_words
 from langgraph_learning.core.similarity.numbers import read_quantities
-from langgraph_learning.core.similarity.support import (
-    asks_to_end,
-    carries,
-    denies,
-    find_required_words,
-    list_words,
-    mentions,
-)
+from langgraph_learning.core.similarity.support import asks_to_end, carries, denies, mentions
 from langgraph_learning.core.text import tokenize
 from langgraph_learning.core.transcript import Line, is_readable, last_turn, message_text
 

@@ -3,39 +3,36 @@
 from datetime import date
 
 import pytest
-from pairs import IN_OTHER_WORDS, Pair
+from pairs import FREE_WORDS, IN_OTHER_WORDS, LOST, MISTAKEN, Pair
 from similar_statements import NEAR_MISSES
 
 from langgraph_learning.core.similarity.agreement import agrees, find_disagreement
 
 TODAY = date(2026, 11, 28)
-MISSED = 12
-"""Of the 409 voices; mostly an order in which the words of a language stand that no rule knows."""
-KNOWN_FALSE = {
-    "commit messages use the past tense",
-    "our own people service the pumps",
-    "trained staff and visitors operate the crane",
-    "night porters can ask for a master key",
-    "broken bikes are repaired for free during the first year",
-    "all rooms save the attic have been painted",
-    "Rita would like to edit the newsletter",
-    "we exchange theatre tickets",
-    "the crew cleans the stage",
-}
-"""Near misses that are taken for the same."""
+PLAIN_KINDS = frozenset({"number", "negation", "name", "person", "date", "day", "unit"})
+"""Kinds of near misses that words alone can mostly tell."""
 
 
-def test_other_words_say_the_same():
+@pytest.mark.parametrize("pair", IN_OTHER_WORDS, ids=lambda pair: pair.voice)
+def test_other_words_say_the_same(pair: Pair):
     """In many languages: inflected, turned around, negated twice, with numbers in words and days by their complement."""
-    lost = [pair for pair in IN_OTHER_WORDS if not agrees(pair.voice, pair.statement, TODAY)]
-
-    assert len(lost) <= MISSED
+    assert agrees(pair.voice, pair.statement, TODAY) is (pair.voice not in LOST)
 
 
 @pytest.mark.parametrize("pair", IN_OTHER_WORDS, ids=lambda pair: pair.other)
 def test_a_near_miss_is_another_statement(pair: Pair):
-    """Another number, unit, limit, day, name, order or role, a negation, or another word in the same place."""
-    assert agrees(pair.other, pair.statement, TODAY) is (pair.other in KNOWN_FALSE)
+    """Another number, unit, limit, day, name or order, a negation, or the opposite of a word."""
+    assert agrees(pair.other, pair.statement, TODAY) is (pair.other in MISTAKEN)
+
+
+def test_nearly_all_voices_count_and_few_plain_near_misses():
+    """Of all near misses in free words a third is taken for the same: code cannot tell another cause or another verb."""
+    plain = [pair for pair in IN_OTHER_WORDS if pair.kind in PLAIN_KINDS]
+
+    assert len(LOST) <= 0.05 * len(IN_OTHER_WORDS)
+    assert sum(pair.voice in LOST for pair in FREE_WORDS) <= 0.05 * len(FREE_WORDS)
+    assert sum(pair.other in MISTAKEN for pair in plain) <= 0.07 * len(plain)
+    assert sum(pair.other in MISTAKEN for pair in FREE_WORDS) <= 0.35 * len(FREE_WORDS)
 
 
 def test_statements_that_curation_keeps_apart_are_mostly_kept_apart_here():
@@ -67,11 +64,13 @@ def test_a_statement_agrees_with_itself(pair: Pair):
         ("you may wear a badge", "You must wear a badge", "mood"),
         ("perhaps the shop closes in winter", "The shop closes in winter", "mood"),
         ("Olga used to run the shop", "Olga runs the shop", "mood"),
-        ("we count the stock every other week", "We count the stock every week", "mood"),
+        ("we count the stock every other week", "We count the stock every week", "number"),
         ("answers take three days", "Answers come within a day", "number"),
-        ("legal keeps the originals", "The originals are kept by finance", "name"),
-        ("guests with a dog get a key", "Guests get a key", "condition"),
-        ("we meet on Friday evenings", "We meet on Friday mornings", "word"),
+        ("we meet on Friday evenings", "We meet on Friday mornings", "opposite"),
+        ("most shops take cards", "Some of the shops take cards", "amount"),
+        ("you pay per hour", "You pay per lesson", "unit"),
+        ("the pump stands still because of the frost", "The pump stands still because it has no oil", "cause"),
+        ("badges are up to you", "You must wear a badge", "mood"),
         ("stock is counted once a month", "Stock is counted twice a month", "number"),
         ("the lease ends on 30 June 2029", "The lease ends on 30 June 2028", "number"),
         ("holidays are in June and July", "Holidays are from June to August", "day"),
@@ -80,6 +79,34 @@ def test_a_statement_agrees_with_itself(pair: Pair):
 )
 def test_a_disagreement_has_a_name(text: str, statement: str, difference: str):
     assert difference == find_disagreement(text, statement, TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "statement"),
+    [
+        ("the status page lives outside, it doesn't sit in our building", "The status page is hosted externally"),
+        ("the bus leaves at 18:30", "The bus leaves at half past six in the evening"),
+        ("reports are due every other week", "Reports are due every two weeks"),
+        ("we keep them for half a year", "We keep them for six months"),
+        ("the fair is in June now, they moved it from May", "The fair was moved from May to June"),
+        ("no lift till May, sorry", "The lift is out of order until May"),
+        ("you can borrow a bike at the library", "The library lends bikes"),
+        ("Tania, no problem, she speaks Greek", "Tania speaks Greek"),
+    ],
+)
+def test_what_is_turned_round_or_expressed_otherwise_is_no_evidence(text: str, statement: str):
+    assert find_disagreement(text, statement, TODAY) is None
+
+
+def test_the_same_difference_means_more_between_texts_that_share_most_words():
+    """Who puts a rule in other words names a condition by the way; who repeats a rule with a condition restricts it."""
+    rule = "Visitors get a badge"
+
+    assert find_disagreement("visitors get a badge if they stay overnight", rule, TODAY) == "condition"
+    assert (
+        find_disagreement("if somebody comes round before lunch, reception hands a badge to the visitor", rule, TODAY)
+        is None
+    )
 
 
 def test_one_sentence_of_a_message_is_enough():

@@ -89,6 +89,34 @@ def test_other_words_may_say_the_same():
     assert not agrees("thanks!", known, SATURDAY)
 
 
+@pytest.mark.parametrize(
+    ("said", "statement"),
+    [
+        ("at half past six in the evening", "at 18:30"),
+        ("um halb acht", "um 7:30 Uhr"),
+        ("a las siete y media", "a las 7:30"),
+        ("it takes a quarter of an hour", "It takes 15 minutes"),
+        ("un'ora e mezza", "novanta minuti"),
+        ("every other day", "every two days"),
+        ("half a year", "6 months"),
+        ("sju dagar", "inom en vecka"),
+        ("o painel dos clientes", "o painel do cliente"),
+        ("hashed with it", "hashed with argon2"),
+    ],
+)
+def test_a_number_may_be_expressed_otherwise(said: str, statement: str):
+    """Times of day, durations, and words that are no number where they stand."""
+    assert has_numbers_of(said, statement, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "statement"),
+    [("at half past five", "at 18:30"), ("every three days", "every other day"), ("sju veckor", "inom en vecka")],
+)
+def test_another_number_is_another(said: str, statement: str):
+    assert not has_numbers_of(said, statement, None)
+
+
 def test_numbers_are_compared_by_value():
     """A number is the same however it is written."""
     assert has_numbers_of("twenty-five thousand", "25,000", None)

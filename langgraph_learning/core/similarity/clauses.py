@@ -5,29 +5,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from itertools import groupby, takewhile
+from itertools import groupby, pairwise, takewhile
 from typing import NamedTuple
 from unicodedata import normalize
 
 from langgraph_learning.core.similarity.dates import is_date_word
+from langgraph_learning.core.similarity.forms import drop_foreign_marks
 from langgraph_learning.core.similarity.lexicon import (
     ALL_ARTICLES,
     ALL_CONJUNCTIONS,
     BEFORE_NAMES,
+    HOLDING_NEGATIONS,
     IMPLICIT_NEGATIONS,
     LIGHT_WORDS,
+    LINKS,
     MARK_PATTERNS,
     PREPOSITIONS,
     REPORTING_WORDS,
+    SUBJECT_PRONOUNS,
+    TITLES,
     UNITS,
 )
-from langgraph_learning.core.similarity.numbers import is_number_word
+from langgraph_learning.core.similarity.numbers import read_quantities
 from langgraph_learning.core.similarity.rules import parse_statement
 from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
 from langgraph_learning.core.words import NEGATIONS, detect_languages, split_particle
 
 NEAR = 4
-"""Words from a number to what limits it at most; half as many to what limits it afterwards."""
+"""Words from a number to what limits it at most, and from that to what negates it; half as many to what comes after."""
 
 
 class Mark(StrEnum):
@@ -45,6 +50,8 @@ class Mark(StrEnum):
     AFTER = "\ue009"
     BREAK = "\ue00a"
     STOP = "\ue00b"
+    THEN = "\ue00c"
+    FIRST = "\ue00d"
 
 
 REVERSED = {Mark.DOWN: Mark.UP, Mark.UP: Mark.DOWN, Mark.BEFORE: Mark.AFTER, Mark.AFTER: Mark.BEFORE}
@@ -81,6 +88,8 @@ class Outline:
 
     text: str
     sentences: tuple[tuple[Term, ...], ...]
+    is_negated: bool
+    """True if it has a negation, also one that another mark takes up."""
 
     @cached_property
     def marks(self) -> frozenset[Mark]:
@@ -118,7 +127,8 @@ class Outline:
         parsed = parse_statement(self.text)
         contents = {word.text for word in self.words}
         sure = {token.lower for token in parsed.tokens if not (self.is_german and token.text[1:].islower())}
-        names = {name for name in parsed.names if len(name) > 1 and name < "\u3000" and not is_date_word(name)} & sure
+        after_titles = {token.lower for title, token in pairwise(parsed.tokens) if title.lower in TITLES}
+        names = {name for name in parsed.names if name in sure | after_titles and _may_be_name(name)}
         return frozenset(name for name in names if not name.isalpha() or name in contents)
 
     @cached_property
@@ -126,6 +136,21 @@ class Outline:
         """The names that start a sentence: they may be other words."""
         first = {t.lower for t in parse_statement(self.text).tokens if t.starts_sentence and t.text[1:].islower()}
         return self.names & first
+
+    @cached_property
+    def sure_names(self) -> frozenset[str]:
+        """The names that do not start a sentence."""
+        return self.names - self.first_names
+
+    @cached_property
+    def may_be_negated(self) -> bool:
+        """True if something in the statement is, or holds, or may be put as, a negation."""
+        return self.is_negated or bool(self.marks & _NEGATABLE) or self.holds_negation
+
+    @cached_property
+    def holds_negation(self) -> bool:
+        """True if a word of the statement holds a negation that others may put as one."""
+        return bool(_HOLDING_NEGATIONS.search(self.text))
 
     @cached_property
     def limits(self) -> frozenset[Mark]:
@@ -143,9 +168,14 @@ class Outline:
         return frozenset(word for words, negated in self._clauses if not negated for word in words)
 
     @cached_property
+    def denied_words(self) -> frozenset[str]:
+        """The words that a negation stands right before, or right after if it ends its clause."""
+        return frozenset(word for sentence in self.sentences for word in _denied_words(sentence))
+
+    @cached_property
     def order(self) -> tuple[frozenset[str], frozenset[str]]:
         """The words for what comes first, and for what comes later; empty if nothing is said of it."""
-        pairs = [pair for sentence in self.sentences for pair in _order(sentence)]
+        pairs = [pair for sentence in self.sentences for pair in (*_order(sentence), *_sequence(sentence))]
         return frozenset().union(*(first for first, _ in pairs)), frozenset().union(*(later for _, later in pairs))
 
     @cached_property
@@ -156,7 +186,7 @@ class Outline:
     @cached_property
     def languages(self) -> frozenset[str]:
         """The languages that the statement may be in."""
-        return frozenset(detect_languages(self.text))
+        return frozenset(detect_languages(self.text) or detect_languages(self.text.casefold()))
 
     @cached_property
     def _clauses(self) -> list[tuple[frozenset[str], bool]]:
@@ -171,8 +201,10 @@ def split_sentences(text: str) -> list[str]:
 @lru_cache(maxsize=10_000)
 def outline(text: str) -> Outline:
     """Return a statement as its sentences, with marks. Each text is read once, however often it is compared."""
-    terms = groupby(_read_terms(text), key=lambda term: term.mark is Mark.STOP)
-    return Outline(text, tuple(tuple(_resolve(list(sentence))) for is_stop, sentence in terms if not is_stop))
+    terms = list(_read_terms(text))
+    sentences = groupby(terms, key=lambda term: term.mark is Mark.STOP)
+    resolved = tuple(tuple(_resolve(list(sentence))) for is_stop, sentence in sentences if not is_stop)
+    return Outline(text, resolved, any(term.mark in _NEGATIONS for term in terms))
 
 
 def compile_words(words: str) -> re.Pattern[str]:
@@ -189,24 +221,38 @@ _CONTRACTED_NOT = re.compile(
     r"\b(do|does|did|is|are|was|were|has|have|had|would|should|could|must|need|ca|wo)n['\u2019]?t\b|\bcan(?=not\b)",
     re.I,
 )
+_NO_PROBLEM = re.compile(
+    r"\b(?:no (?:problem|worries|matter|doubt)|kein problem|pas de problème|sin problemas?|nessun problema"
+    r"|geen probleem|sem problemas?|без проблем|nie ma problemu|inga problem)\b|没问题|問題な[いく]",
+    re.I,
+)
+"""Words that negate nothing of what they stand beside."""
 _FRENCH_ONLY = re.compile(
     r"(?<!\w)(?:n['\u2019]|ne )((?:(?!pas|jamais|rien|plus|aucune?|personne)[\w'\u2019]+ ){1,3})qu(?:e |['\u2019])",
     re.I,
 )
+_SEQUENCE = frozenset({Mark.BEFORE, Mark.AFTER})
 _LIMITED = frozenset(REVERSED)
 _DIVIDING = frozenset({Mark.BREAK, Mark.BEFORE, Mark.AFTER})
 _NOT_WORDS = NEGATIONS | IMPLICIT_NEGATIONS
 _TERM = re.compile(
-    r"(?P<mark>[\ue000-\ue00b])|(?P<number>\d+(?:(?:st|nd|rd|th)\b|(?:[.,:/'\u2019]\d+)*))"
+    r"(?P<mark>[\ue000-\ue00d])|(?P<number>\d+(?:(?:st|nd|rd|th)\b|(?:[.,:/'\u2019]\d+)*))"
     r"|(?P<word>[^\W\d_](?:[\w'\u2019@.\u0300-\u036f-]*[^\W_])?)"
     r"|(?P<stop>[.!?。！？\n])|(?P<comma>[,;:、，()\u2013\u2014]|(?<=\s)-(?=\s))"
 )
+_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
+_NEGATIONS = frozenset({Mark.NOT, Mark.WITHOUT, Mark.EXCEPT, Mark.INSTEAD})
+_NEGATABLE = frozenset({Mark.ONLY, Mark.BEFORE, Mark.AFTER, Mark.UP, Mark.DOWN})
+_HOLDING_NEGATIONS = compile_words(HOLDING_NEGATIONS)
 _FIXED_ORDER = frozenset({"en", "fr", "sv"})
 
 
 def _read_terms(text: str) -> Iterator[Term]:
     """Yield the words, numbers and marks of a text."""
-    spelled = _CONTRACTED_NOT.sub(lambda found: f"{found[1] or 'can'} not ", normalize("NFKC", text))
+    text = _NO_PROBLEM.sub(" ", text)
+    spelled = _CONTRACTED_NOT.sub(
+        lambda found: f"{found[1] or 'can'} not ", drop_foreign_marks(normalize("NFKC", text))
+    )
     spelled = _FRENCH_ONLY.sub(rf" {Mark.ONLY} \1", spelled)
     for mark, pattern in _PATTERNS.items():
         spelled = pattern.sub(f" {mark} ", spelled)
@@ -235,7 +281,7 @@ def _resolve(terms: list[Term]) -> list[Term]:
             terms[at] = Term("")
     for at, mark in list(_limits(terms)):
         negation = _find_negation(terms, at)
-        if negation is not None and mark in REVERSED:
+        if negation is not None and (mark in _SEQUENCE or 0 < at - negation <= NEAR):
             terms[at] = Term("", REVERSED[mark])
             terms[negation] = Term("")
     expanded = list[Term]()
@@ -264,19 +310,22 @@ def _limits(terms: Sequence[Term]) -> Iterator[tuple[int, Mark]]:
         if not _is_number(term):
             continue
         near = [
-            (abs(at - place) * (1 if place < at else 2), place) for place in _places_of_limits(terms) if place != at
+            (abs(at - place) * (1 if place < at else 2), place)
+            for place, other in enumerate(terms)
+            if other.mark in _LIMITED and place != at and (place < at or _may_follow(terms, place))
         ]
         distance, place = min(near, default=(NEAR + 1, 0))
         if distance <= NEAR and (mark := terms[place].mark):
             yield place, mark
 
 
-def _places_of_limits(terms: Sequence[Term]) -> list[int]:
-    return [place for place, term in enumerate(terms) if term.mark in _LIMITED]
+def _may_follow(terms: Sequence[Term], place: int) -> bool:
+    """Return True for a limit that may stand after its number: not for "stored at 80 degrees until they are used"."""
+    return terms[place].mark not in _SEQUENCE or terms[place - 1].text > "\u3000"
 
 
 def _is_number(term: Term) -> bool:
-    return term.is_number or (not term.mark and is_number_word(term.text.casefold()))
+    return term.is_number or (not term.mark and bool(read_quantities(term.text)))
 
 
 def _clauses(terms: Sequence[Term]) -> list[tuple[frozenset[str], bool]]:
@@ -295,6 +344,29 @@ def _clauses(terms: Sequence[Term]) -> list[tuple[frozenset[str], bool]]:
     return clauses
 
 
+def _denied_words(terms: Sequence[Term]) -> Iterator[str]:
+    """Yield the words that each negation of a sentence stands beside."""
+    clause = list[Term]()
+    for at, term in enumerate(terms):
+        if term.mark is Mark.BREAK:
+            clause = []
+        elif term.mark is Mark.NOT:
+            following = list(takewhile(lambda other: other.mark is not Mark.BREAK, terms[at + 1 :]))
+            yield from _first_words(following) or _first_words(clause[::-1])
+        else:
+            clause.append(term)
+
+
+def _first_words(terms: Sequence[Term]) -> list[str]:
+    """Return the first one or two words that say something, up to the next preposition or article."""
+    words = list[str]()
+    for term in terms:
+        if words and (term.mark or term.text.casefold() in _PREPOSITIONS | ALL_ARTICLES):
+            break
+        words += [word for word in tokenize(term.text) if word in _contents([term]) and word not in LIGHT_WORDS]
+    return words[:2]
+
+
 def _order(terms: Sequence[Term]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
     """Yield the words for what comes first and for what comes later, by each "before" and "after"."""
     limiting = {at for at, _ in _limits(terms)}
@@ -303,15 +375,44 @@ def _order(terms: Sequence[Term]) -> Iterator[tuple[frozenset[str], frozenset[st
             continue
         main, governed = _clause_before(terms[:at]), terms[at + 1 :]
         if not _contents(main):
-            # "Before the release we test": what comes first ends at the comma, or with its first word.
-            breaks = [place for place, other in enumerate(governed) if other.mark is Mark.BREAK]
-            firsts = [place for place, other in enumerate(governed) if _contents([other])]
-            end = breaks[0] if breaks and breaks[0] > min(firsts, default=0) else min(firsts, default=-1) + 1
+            end = _find_clause_end(governed)
             main, governed = governed[end:], governed[:end]
             main = main[1:] if main and main[0].mark is Mark.BREAK else main
             main = _clause_before(main[::-1])[::-1]
         pair = _contents(main), _contents(governed)
         yield pair if term.mark is Mark.BEFORE else pair[::-1]
+
+
+def _find_clause_end(terms: Sequence[Term]) -> int:
+    """Return where the clause ends that begins a sentence: at its comma, or before the next subject."""
+    firsts = [place for place, term in enumerate(terms) if _contents([term])]
+    first = min(firsts, default=-1)
+    ends = [
+        place
+        for place, term in enumerate(terms)
+        if place > first and (term.mark is Mark.BREAK or _starts_with_subject(term))
+    ]
+    return min(ends, default=first + 1)
+
+
+def _is_unspaced(terms: Sequence[Term]) -> bool:
+    return any(term.text > "\u3000" for term in terms if not term.mark)
+
+
+def _starts_with_subject(term: Term) -> bool:
+    return re.split("['\u2019]", term.text.casefold())[0] in SUBJECT_PRONOUNS
+
+
+def _sequence(terms: Sequence[Term]) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Yield the words for what comes first and for what comes later, by each "first" and "then"."""
+    ends = [at for at, term in enumerate(terms) if term.mark is Mark.BREAK or term.text.casefold() in ALL_CONJUNCTIONS]
+    for at, term in enumerate(terms):
+        if term.mark in (Mark.FIRST, Mark.THEN):
+            start, end = max([0, *(e for e in ends if e < at)]), min([len(terms), *(e for e in ends if e > at)])
+            middle = end if term.mark is Mark.FIRST else start or at * (_is_unspaced(terms))
+            first, later = _contents(terms[:middle]), _contents(terms[middle:])
+            if first and later:
+                yield first, later
 
 
 def _sequels(terms: Sequence[Term]) -> Iterator[frozenset[str]]:
@@ -354,6 +455,11 @@ def _list_words(sentences: Iterable[Sequence[Term]]) -> Iterator[Word]:
             elif folded not in ALL_ARTICLES:
                 link = folded
             previous = term.text or term.mark or ""
+
+
+def _may_be_name(name: str) -> bool:
+    has_case = name.upper() != name.lower() or any(char.isdigit() for char in name)
+    return len(name) > 1 and has_case and not is_date_word(name) and name.replace(".", "") not in UNITS
 
 
 def _is_bare(term: Term, previous: str) -> bool:

@@ -102,13 +102,16 @@ def means_date(text: str, mentioned: MentionedDate, today: date | None) -> bool:
     return mentioned.year is not None and today is not None and _is_meant_relatively(text, mentioned, today)
 
 
-def find_weekdays(text: str) -> set[int]:
-    """Return the weekdays in a text, Monday as 0; of "Monday to Thursday" also those between."""
-    ranges = ((_day_of(found["first"]), _day_of(found["last"])) for found in _DAY_RANGE.finditer(text.casefold()))
-    between = {day % 7 for first, last in ranges for day in range(first, last + (7 if last < first else 0) + 1)}
-    words = re.findall(r"[^\W\d_]+", text.casefold())
-    named = {DATES.get(word) or DATES.get(word.removesuffix("s")) for word in words}
-    days = between | {_WEEKDAYS.index(name) for name in named if name in _WEEKDAYS}
+def find_weekdays(text: str, *, with_ranges: bool = True) -> set[int]:
+    """Return the weekdays in a text, Monday as 0.
+
+    with_ranges: whether "Monday to Thursday" is also the days between.
+    """
+    folded = text.casefold()
+    days = {_WEEKDAYS.index(DATES.get(word) or DATES[word.removesuffix("s")]) for word in list_day_words(text)}
+    if with_ranges:
+        ranges = ((_day_of(found["first"]), _day_of(found["last"])) for found in _DAY_RANGE.finditer(folded))
+        days |= {day % 7 for first, last in ranges for day in range(first, last + (7 if last < first else 0) + 1)}
     for found in _UNSPACED_WEEKDAY.finditer(text):
         days |= {
             row.index(char.replace("天", "日"))
@@ -118,15 +121,24 @@ def find_weekdays(text: str) -> set[int]:
     return days
 
 
+def list_day_words(text: str) -> list[str]:
+    """Return the words of a text that name a weekday, without case."""
+    words = re.findall(r"[^\W\d_]+(?:-feira)?", text.casefold())
+    return [word for word in words if (DATES.get(word) or DATES.get(word.removesuffix("s"))) in _WEEKDAYS]
+
+
 def _day_of(word: str) -> int:
     return _WEEKDAYS.index(DATES.get(word) or DATES[word.removesuffix("s")])
 
 
-def find_months(text: str) -> set[int]:
-    """Return the months that a text names; of "June to August" also those between."""
+def find_months(text: str, *, with_ranges: bool = True) -> set[int]:
+    """Return the months that a text names.
+
+    with_ranges: whether "June to August" is also the months between.
+    """
     words = re.findall(r"[^\W\d_]+", text)
     months = {_MONTH_WORDS[word.casefold()] for word in words if word.casefold() in _MONTH_WORDS and word != "may"}
-    for found in _MONTH_RANGE.finditer(text.casefold()):
+    for found in _MONTH_RANGE.finditer(text.casefold()) if with_ranges else ():
         first, last = _MONTH_WORDS[found["first"]], _MONTH_WORDS[found["last"]]
         months |= {(month - 1) % 12 + 1 for month in range(first, last + (12 if last < first else 0) + 1)}
     return months | {int(month) for month in re.findall(r"(?<!\d)(\d{1,2})月", text) if 1 <= int(month) <= 12}

@@ -1,7 +1,7 @@
 """Word lists of lexicon.toml as Python constants: closed classes such as negations, units and opposites."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -30,6 +30,9 @@ STARTERS = _load_words("starters")
 NOUN_ENDINGS = tuple(_LEXICON["noun_endings"].split())
 DATES = _load_mapping("dates")
 ORDINALS = _load_mapping("ordinals")
+IMPLIED_NUMBERS = _load_mapping("implied_numbers")
+LATE_WORDS = frozenset(_LEXICON["daytime"]["late"].split())
+LATE_UNSPACED = tuple(_LEXICON["daytime"]["late_unspaced"].split())
 SYNONYMS = _load_mapping("synonyms")
 COUNT_WORDS = _load_mapping("count_words")
 UNITS = _load_mapping("units")
@@ -48,15 +51,24 @@ RELATIVE_DATES = {name: tuple(words.split()) for name, words in _LEXICON["relati
 KEEP_PATTERN, FORGET_PATTERN, DELETE_PATTERN, END_PATTERN = (
     words.replace("\n", "") for words in _LEXICON["endings"].values()
 )
+LANGUAGES_OF = {word: frozenset(languages.split()) for word, languages in _LEXICON["languages_of"].items()}
+"""The languages in which a word is a number, a negation or another mark; in others it is something else."""
 MARK_PATTERNS = {name: words.replace("\n", "") for name, words in _LEXICON["marks"].items()}
 QUALIFIERS: Mapping[str, Mapping[str, str]] = _LEXICON["qualifiers"]
 """What narrows or weakens a statement: for each kind, regular expressions by language."""
+AMOUNTS: Sequence[Mapping[str, str]] = [*_LEXICON["amounts"].values()]
+"""Scales of how many, or how often: for each step, regular expressions."""
+CAUSES: str = _LEXICON["causes"]["because"]
 LIGHT_WORDS = frozenset(_LEXICON["light"]["words"].split())
 LIGHT_CHARACTERS = tuple(_LEXICON["light"]["unspaced"].split())
 _SMALL = {name: frozenset(words.split()) for name, words in _LEXICON["small_words"].items()}
 ALL_CONJUNCTIONS = _SMALL["conjunctions"]
 ALL_ARTICLES = _SMALL["articles"]
 BEFORE_NAMES, BEFORE_PERSONS, BEFORE_GOALS = (_SMALL[f"before_{name}"] for name in ("names", "persons", "goals"))
+SUBJECT_PRONOUNS = _SMALL["subjects"]
+CONVERSES = _SMALL["converse"]
+TITLES = _SMALL["titles"]
+HOLDING_NEGATIONS = _LEXICON["holding_negations"].replace("\n", "")
 PREPOSITIONS = _SMALL["prepositions"]
 PASSIVE_LINKS = _SMALL["passive"]
 VERBS_OF_BEING = _SMALL["being"]

@@ -3,17 +3,29 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple
 from unicodedata import normalize
 
-from langgraph_learning.core.similarity.lexicon import COUNT_WORDS, MULTIPLIERS, NUMBERS, ORDINALS, SYNONYMS, UNITS
+from langgraph_learning.core.similarity.forms import drop_foreign_marks
+from langgraph_learning.core.similarity.lexicon import (
+    COUNT_WORDS,
+    IMPLIED_NUMBERS,
+    LATE_UNSPACED,
+    LATE_WORDS,
+    MULTIPLIERS,
+    NUMBERS,
+    ORDINALS,
+    SYNONYMS,
+    UNITS,
+)
 
 NUMBER = re.compile(r"v?(\d[\d.,:/-]*\d|\d)([^\W\d_]*|%|°)", re.IGNORECASE)
 MINUS = "minus"
 _THOUSANDS_COMMA = re.compile(r",(?=\d{3}(?:\D|$))")
 _PLAIN_NUMBER = re.compile(r"\d+(\.\d+)?")
 _WRITTEN_NUMBER = re.compile(
-    r"(?P<digits>\d{1,3}(?:[\s\u00a0\u202f'’]\d{3})+(?![\d])|\d+(?:[.,]\d+)*)"
+    r"(?<![a-uw-z])(?P<digits>\d{1,3}(?:[\s\u00a0\u202f'’]\d{3})+(?![\d])|\d+(?:[.,]\d+)*)"
     r"(?:\s?(?P<factor>k|tsd|tausend|thousand|mille|mil|m|mio|mn|mln|millions?|millionen|millones|bn|mrd|milliarden?|billions?|万|千|億|亿|만|천|억)(?![^\W\d_]))?"
 )
 _FACTORS = {
@@ -25,16 +37,67 @@ _FACTORS = {
 }
 _POINTS = frozenset({"point", "komma", "virgule", "coma", "virgola", "punto", "ponto", "vírgula"})
 _QUATRE_VINGT = re.compile(r"quatre[- ]vingts?")
-_PAST_THE_HOUR = {"half": "30", "quarter": "15"}
-_SPOKEN_TIME = re.compile(r"\b(half|quarter) past (\w+)")
-_ONE = re.compile(r"\b(within|after|for|than|in) an? (?=[^\W\d_]+)")
+_TIME = re.compile(r"(?<![\d:])(\d{1,2})[:h](\d{2})(?![\d:])")
+_SPOKEN_TIMES = (
+    (re.compile(r"\bhalf past (\w+)"), Decimal("0.5")),
+    (re.compile(r"\b(?:quarter past|viertel nach|kwart over) (\w+)"), Decimal("0.25")),
+    (re.compile(r"\b(?:quarter to|viertel vor|kwart voor) (\w+)"), Decimal("-0.25")),
+    (re.compile(r"\bhal[bf] (\w+)"), Decimal("-0.5")),
+)
+"""Times of day in words, with what they add to the hour."""
+_DURATIONS = {
+    re.compile(
+        r"\b(?:an hour and a half|anderthalb stunden|anderhalf uur|une heure et demie|una hora y media"
+        r"|un'ora e mezz[ao]|uma hora e meia|полтора часа)\b"
+    ): "90 minutes",
+    re.compile(
+        r"\b(?:three[- ]quarters of an hour|dreiviertelstunde|trois quarts d'heure|tres cuartos de hora)\b"
+    ): "45 minutes",
+    re.compile(
+        r"\b(?:quarter of an hour|viertelstunde|quart d'heure|cuarto de hora|quarto d'ora|kwartier|quarto de hora)\b"
+    ): "15 minutes",
+}
+"""What stands for a number of minutes."""
+_EVERY_OTHER = re.compile(
+    r"\b(?:every (?:other|second|2nd)|alternate|jede[nrms]? zweite[nrms]?|om de|co drug[iaą]|varannan)\b|кажд\w+ втор"
+    r"|\bsì e un[oa]?\b|\bdia sim,? dia não|\bdía sí (?:y|,) (?:otro )?(?:día )?no\b|\balterni\b|隔[週周日天月]|격주"
+)
+_ELIDED = re.compile(r"\b(vent|trent|quarant|cinquant)'(?=\w)")
+_ONE = re.compile(
+    r"\b(within|after|for|than|in|inside of|innerhalb|binnen|nach|dans|après|en|dentro de|tras|entro|dopo|inom|efter)"
+    rf" (?:an?|eine?[rmns]?|une?|una|uno|ett|e?en|uma?)(?= (?:{'|'.join(sorted(filter(str.isalpha, UNITS)))})\b)"
+)
 _HOW_OFTEN = {"once": "1", "twice": "2", "thrice": "3", "einmal": "1", "zweimal": "2", "dreimal": "3", "viermal": "4"}
 _TIMES = re.compile(
     r"\b(?:(once|einmal)(?= (?:a|an|per|each|every|pro|im|am|in) )|(twice|thrice|zweimal|dreimal|viermal))\b"
 )
 _INCHES = re.compile(r"(?<=\d)[\"\u2033\u201d](?=[\s,.;)]|$)")
 _AND_A_HALF = re.compile(r"(?<=\w) (?:and a half|und ein halbe[rsn]?|et demie?|y medi[oa])\b")
-_HALVES = {"half": Decimal("0.5"), "anderthalb": Decimal("1.5"), "eineinhalb": Decimal("1.5")}
+_HALVES = {
+    **dict.fromkeys(
+        (
+            "half",
+            "halbe",
+            "halben",
+            "halbes",
+            "demi",
+            "demie",
+            "media",
+            "medio",
+            "mezza",
+            "mezzo",
+            "meia",
+            "meio",
+            "halve",
+            "pół",
+        ),
+        Decimal("0.5"),
+    ),
+    "anderthalb": Decimal("1.5"),
+    "eineinhalb": Decimal("1.5"),
+}
+_HALF = frozenset({"half", "anderthalb", "eineinhalb"})
+"""Halves that are numbers without a unit after them, too."""
 _BEFORE_UNITS = frozenset({"a", "an", "working", "business", "calendar", "full", "whole", "consecutive"})
 """Words between a number and its unit: "half an hour", "two working days"."""
 _AND = frozenset({"and", "y", "et", "e"})
@@ -148,6 +211,11 @@ class Quantity(NamedTuple):
             return bool(self._hours & other._hours)
         return self._base == other._base and bool(self._base_values & other._base_values)
 
+    def in_the_evening(self) -> "Quantity":
+        """Return the quantity as an hour that may be one after noon: six is 18:00, too."""
+        is_hour = self.unit in ("", "h") and all(0 < value < 12 for value in self.values)
+        return self._replace(values=self.values | {value + 12 for value in self.values}) if is_hour else self
+
     @property
     def _base(self) -> str:
         return _BASES.get(self.unit, ("?", 1))[0]
@@ -161,6 +229,7 @@ class Quantity(NamedTuple):
         return frozenset((value + 12 if self.unit == "pm" and value < 12 else value) for value in self.values)
 
 
+EVERY_SECOND = Quantity(frozenset({Decimal(2), Decimal("0.5")}), "")
 _IN_DAYTIME = frozenset({"am", "pm"})
 _BASES: Mapping[str, tuple[str, int]] = {
     "s": ("s", 1),
@@ -189,12 +258,7 @@ _UNSPACED_UNITS = {
 
 def read_quantities(text: str) -> list[Quantity]:
     """Return the numbers in a text with their units, in any usual form."""
-    folded = _QUATRE_VINGT.sub("quatrevingt", normalize("NFKC", text).casefold())
-    folded = _AND_A_HALF.sub(" point five", folded)
-    folded = _INCHES.sub(" inch ", folded)
-    folded = _TIMES.sub(lambda found: f"{_HOW_OFTEN[found[0]]} times", folded)
-    folded = _ONE.sub(lambda found: f"{found[1]} one ", folded)
-    folded = _SPOKEN_TIME.sub(lambda found: f"{found[2]} : {_PAST_THE_HOUR[found[1]]}", folded)
+    folded = _write_out(drop_foreign_marks(normalize("NFKC", text)).casefold())
     found, words, end = list[Quantity](), list[str](), 0
     for match in _WRITTEN_NUMBER.finditer(folded):
         words += [*_split_words(folded[end : match.start()]), f"\0{len(found)}"]
@@ -203,9 +267,38 @@ def read_quantities(text: str) -> list[Quantity]:
         found.append(Quantity(_values_of(match), unit))
         end = match.end()
     words += _split_words(folded[end:])
-    return list(_with_units(write_in_digits(words), found)) + [
-        Quantity(frozenset({value}), "") for value in _chinese_numbers(folded)
+    digits = write_in_digits(words)
+    quantities = [
+        *_with_units(digits, found),
+        *(Quantity(frozenset({value}), "") for value in _chinese_numbers(folded)),
+        *(EVERY_SECOND for _ in _EVERY_OTHER.findall(folded)),
     ]
+    is_late = not LATE_WORDS.isdisjoint(words) or any(word in folded for word in LATE_UNSPACED)
+    return [quantity.in_the_evening() for quantity in quantities] if is_late else quantities
+
+
+def _write_out(folded: str) -> str:
+    """Return a text with times of day as hours, and with what stands for a number as that number."""
+    for pattern, minutes in _DURATIONS.items():
+        folded = pattern.sub(minutes, folded)
+    for time, difference in _SPOKEN_TIMES:
+        folded = time.sub(partial(_spell_hour, difference=difference), folded)
+    folded = _TIME.sub(lambda found: _format_number(_hours(found[1], found[2])), folded)
+    folded = _ELIDED.sub(lambda found: f"{found[1]}{'i' if found[1] == 'vent' else 'a'} ", folded)
+    folded = _QUATRE_VINGT.sub("quatrevingt", folded)
+    folded = _AND_A_HALF.sub(" point five", folded)
+    folded = _INCHES.sub(" inch ", folded)
+    folded = _TIMES.sub(lambda found: f"{_HOW_OFTEN[found[0]]} x", folded)
+    return _ONE.sub(lambda found: f"{found[1]} one ", folded)
+
+
+def _hours(hours: str, minutes: str) -> Decimal:
+    return Decimal(hours) + (Decimal(minutes) / 60).quantize(Decimal("0.0001"))
+
+
+def _spell_hour(found: re.Match[str], difference: Decimal) -> str:
+    hour = NUMBERS.get(found[1]) or (Decimal(found[1]) if found[1].isdecimal() else None)
+    return found[0] if hour is None else _format_number(hour + difference)
 
 
 def _split_words(text: str) -> list[str]:
@@ -225,26 +318,25 @@ def _with_units(words: Sequence[str], written: Sequence[Quantity]) -> Iterator[Q
         elif quantity is None and word in _HALVES:
             quantity = Quantity(frozenset({_HALVES[word]}), "")
         if quantity:
+            is_half_alone = word in _HALVES and word not in _HALF
             after = after[1:] if after and after[0] in _BEFORE_UNITS else after
             units = [unit for unit in after[:1] if unit in _SHORT_UNITS] + [unit for unit in before if unit in "€$£"]
-            yield quantity._replace(unit=units[0]) if units else quantity
+            if units or not is_half_alone:
+                yield quantity._replace(unit=units[0]) if units else quantity
         at += 1
 
 
-def read_ordinals(text: str) -> list[Quantity]:
-    """Return the ordinals in a text as numbers: "the second floor" is "floor two"."""
+def read_implied_numbers(text: str) -> list[Quantity]:
+    """Return what else may say a number: "the second floor" is "floor two", and "both of us" are two."""
     words = re.findall(r"[^\W\d_]+", text.casefold())
-    return [Quantity(frozenset({Decimal(ORDINALS[word])}), "") for word in words if word in ORDINALS]
+    ordinals = [Quantity(frozenset({Decimal(ORDINALS[word])}), "") for word in words if word in ORDINALS]
+    implied = [IMPLIED_NUMBERS[word].partition(" ") for word in words if word in IMPLIED_NUMBERS]
+    return ordinals + [Quantity(frozenset({Decimal(number)}), unit) for number, _, unit in implied]
 
 
 def is_number_word(word: str) -> bool:
-    """Return True for a number that is spelled out, or that has a unit."""
-    return word in NUMBERS or any(char.isdigit() for char in word)
-
-
-def read_numbers(text: str) -> list[frozenset[Decimal]]:
-    """Return the numbers in a text, in any usual form; each as the values that it may mean: "1.500" is 1.5 or 1500."""
-    return [quantity.values for quantity in read_quantities(text)]
+    """Return True for a number, spelled out or in digits, alone or with a unit."""
+    return word in NUMBERS or word[:1].isdigit()
 
 
 def _values_of(match: re.Match[str]) -> frozenset[Decimal]:

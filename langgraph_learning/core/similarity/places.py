@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import product, takewhile
+from itertools import groupby, product, takewhile
 
-from langgraph_learning.core.similarity.clauses import Outline, Word
+from langgraph_learning.core.similarity.clauses import Mark, Outline, Word
 from langgraph_learning.core.similarity.dates import is_date_word
-from langgraph_learning.core.similarity.forms import CONTENT_CHARACTER, match_words, word_forms
+from langgraph_learning.core.similarity.forms import CONTENT_CHARACTER, match_words
 from langgraph_learning.core.similarity.lexicon import (
     BEFORE_GOALS,
     BEFORE_NAMES,
@@ -24,8 +24,8 @@ from langgraph_learning.core.words import NEGATIONS
 
 ALIKE = 5
 """Letters in which the beginnings of two words are the same if one is derived from the other, or a part of it."""
-_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
 _LIGHT = re.compile("|".join(sorted(LIGHT_CHARACTERS, key=len, reverse=True)))
+_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
 
 
 def match_alike(words: Iterable[str], others: Iterable[str]) -> set[str]:
@@ -41,15 +41,20 @@ def are_alike(one: str, other: str) -> bool:
 
 
 def exchange_roles(ours: Outline, theirs: Outline) -> bool:
-    """Return True if two words have changed places: subject and object, source and goal, or partners in two clauses."""
+    """Return True if two words have changed places: subject and object or source and goal."""
     is_told = ours.has_fixed_order and theirs.has_fixed_order
     exchange_sides = is_told and _exchange_sides(ours.words, theirs.words)
-    return exchange_sides or _exchange_goals(ours, theirs) or _exchange_partners(ours.words, theirs.words)
+    return exchange_sides or _exchange_goals(ours, theirs)
 
 
-def has_other_name(ours: Outline, theirs: Outline) -> bool:
-    """Return True if a statement has a word, where a person may stand, that the other has not."""
-    return any(_may_be_person(ours.words, at) for at in _unknown_places(ours.words, theirs.words))
+def list_telling_words(statement: Outline) -> list[str]:
+    """Return the words of a statement that say something; no numbers and days, which are compared by their values.
+
+    In scripts without spaces, it is the characters.
+    """
+    chars = CONTENT_CHARACTER.findall(_LIGHT.sub(" ", statement.plain))
+    words = (word.text for word in statement.words if not _is_light(word.text))
+    return sorted({*chars, *(word for word in words if not chars or word < "\u3000")})
 
 
 def replace_name(ours: Outline, theirs: Outline) -> bool:
@@ -67,30 +72,42 @@ def replace_name(ours: Outline, theirs: Outline) -> bool:
 
 
 def replace_word(ours: Outline, theirs: Outline) -> bool:
-    """Return True if another word stands in the same place."""
+    """Return True if the only word that differs stands in the same place."""
     places, places_there = _unknown_places(ours.words, theirs.words), _unknown_places(theirs.words, ours.words)
-    if ours.is_german:  # Words in small letters are mostly verbs, and several verbs may say the same.
-        places = [at for at in places if ours.words[at].is_capital]
-    is_told = ours.has_fixed_order and theirs.has_fixed_order
-    pairs = list(product(places, places_there))
-    return (
-        any(_is_same_place(ours.words, at, theirs.words, there) for at, there in pairs)
-        or (is_told and any(_is_same_end(ours.words, at, theirs.words, there) for at, there in pairs))
-        or _replace_characters(ours.plain, theirs.plain)
+    # In German, words in small letters are mostly verbs, and several verbs may say the same.
+    is_one = len(places) == len(places_there) == 1 and (not ours.is_german or ours.words[places[0]].is_capital)
+    return is_one and _is_same_place(ours.words, places[0], theirs.words, places_there[0])
+
+
+def exchange_partners(ours: Outline, theirs: Outline) -> bool:
+    """Return True if "Anna calls, Ben writes" became "Ben calls", and Anna does something else.
+
+    A word that two words go with in different clauses of the one goes with the other of them in the other.
+    """
+    if Mark.NOT in ours.marks | theirs.marks:  # "Anna calls, not Ben", "Ben doesn't call, that's for Anna"
+        return False
+    segments, segments_there = _list_segments(ours.words), _list_segments(theirs.words)
+    pairs = {
+        (at, there[0])
+        for at, segment in enumerate(segments)
+        for word in segment
+        if len(there := _find_segments(word, segments_there)) == 1 and len(_find_segments(word, segments)) == 1
+    }
+    clauses = {at for at, segment in enumerate(segments) if len(segment) > 1}  # "A and B" are none
+    return any(
+        other in clauses and other != at and other_there == there and left == at and left_there != there
+        for (at, there), (other, other_there), (left, left_there) in product(pairs, repeat=3)
     )
 
 
-def replace_agent(ours: Outline, theirs: Outline) -> bool:
-    """Return True if one is done by somebody else: "legal keeps it", "it is kept by finance"."""
-    is_told = ours.has_fixed_order and theirs.has_fixed_order
-    return is_told and (_have_other_agent(ours.words, theirs.words) or _have_other_agent(theirs.words, ours.words))
+def _list_segments(words: Sequence[Word]) -> list[list[str]]:
+    """Return the words that say something by the part of the statement between commas and conjunctions."""
+    telling = (word for word in words if not _is_light(word.text) and word.text < "\u3000")
+    return [[word.text for word in segment] for _, segment in groupby(telling, key=lambda word: word.segment)]
 
 
-def _have_other_agent(active: Sequence[Word], passive: Sequence[Word]) -> bool:
-    """Return True if an unknown word comes first in the one, and an unknown word follows "by" in the other."""
-    acting, done_by = _unknown_places(active, passive), _unknown_places(passive, active)
-    is_passive = any(passive[at].link in PASSIVE_LINKS for at in done_by)
-    return is_passive and 0 in acting and not _is_passive(active, 0)
+def _find_segments(word: str, segments: Sequence[Sequence[str]]) -> list[int]:
+    return [at for at, segment in enumerate(segments) if match_alike([word], segment)]
 
 
 def _exchange_sides(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
@@ -135,32 +152,6 @@ def _exchange_goals(ours: Outline, theirs: Outline) -> bool:
     return bool(match_alike(moved, theirs.all) and match_alike(moved_there, ours.all))
 
 
-def _exchange_partners(ours: Sequence[Word], theirs: Sequence[Word]) -> bool:
-    """Return True if "Anna calls, Ben writes" became "Ben calls, Anna writes"."""
-    pairs, pairs_there = _partners(ours), _partners(theirs)
-    stems, stems_there = (
-        [_stem_place_word(word.text) for word in ours],
-        [_stem_place_word(word.text) for word in theirs],
-    )
-    lost = [(a, b) for a, b in pairs - pairs_there if stems_there.count(a) == 1 == stems_there.count(b)]
-    gained = {(a, b) for a, b in pairs_there - pairs if stems.count(a) == 1 == stems.count(b)}
-    return any((a, d) in gained and (c, b) in gained for a, b in lost for c, d in lost if {a, b}.isdisjoint({c, d}))
-
-
-def _partners(words: Sequence[Word]) -> set[tuple[str, str]]:
-    """Return the pairs of stems that stand in one segment, if there are several segments."""
-    segments: dict[int, list[str]] = {}
-    for word in words:
-        segments.setdefault(word.segment, []).append(_stem_place_word(word.text))
-    if len(segments) < 2:
-        return set()
-    return {(a, b) for stems in segments.values() for a, b in product(stems, stems) if a != b}
-
-
-def _stem_place_word(word: str) -> str:
-    return min(stem for _, stem in word_forms(word))
-
-
 def _unknown_places(words: Sequence[Word], others: Sequence[Word]) -> list[int]:
     """Return the places of words that are not among the others, without those that say little."""
     known = [word.text for word in others]
@@ -186,13 +177,6 @@ def _is_same_place(ours: Sequence[Word], at: int, theirs: Sequence[Word], there:
     return before and (bool(after) or is_same_link)
 
 
-def _is_same_end(ours: Sequence[Word], at: int, theirs: Sequence[Word], there: int) -> bool:
-    """Return True for the last words, right after the same word: "on Tuesday mornings", "on Tuesday evenings"."""
-    is_last = at == len(ours) - 1 and there == len(theirs) - 1
-    is_right_after = not ours[at].link and not theirs[there].link
-    return is_last and is_right_after and bool(_are_alike_at(ours, at - 1, theirs, there - 1))
-
-
 def _are_alike_at(ours: Sequence[Word], at: int, theirs: Sequence[Word], there: int) -> bool | None:
     """Return whether the words at two places are alike; None if neither statement has one there."""
     is_here, is_there = 0 <= at < len(ours), 0 <= there < len(theirs)
@@ -201,13 +185,10 @@ def _are_alike_at(ours: Sequence[Word], at: int, theirs: Sequence[Word], there: 
     return is_here and is_there and are_alike(ours[at].text, theirs[there].text)
 
 
-def _replace_characters(statement: str, text: str) -> bool:
+def replace_characters(ours: Outline, theirs: Outline) -> bool:
     """Return True if other characters stand in the same place, in a script without spaces between words."""
-    runs, runs_there = _unknown_runs(statement, text), _unknown_runs(text, statement)
-    return any(
-        (before and before == before_there) or (after and after == after_there)
-        for (before, after), (before_there, after_there) in product(runs, runs_there)
-    )
+    runs, runs_there = _unknown_runs(ours.plain, theirs.plain), _unknown_runs(theirs.plain, ours.plain)
+    return len(runs) == len(runs_there) == 1 and runs == runs_there
 
 
 def _unknown_runs(statement: str, text: str) -> list[tuple[str, str]]:

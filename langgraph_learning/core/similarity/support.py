@@ -5,15 +5,13 @@ from datetime import date
 
 from langgraph_learning.core.similarity.agreement import agrees
 from langgraph_learning.core.similarity.dates import find_dates, find_months, find_weekdays, is_date_word, means_date
-from langgraph_learning.core.similarity.forms import CONTENT_CHARACTER, match_words, statement_words
+from langgraph_learning.core.similarity.forms import find_required_words, list_words, match_words, statement_words
 from langgraph_learning.core.similarity.lexicon import (
     DELETE_PATTERN,
     END_PATTERN,
     FORGET_PATTERN,
     KEEP_PATTERN,
-    LIGHT_WORDS,
     OPPOSITES,
-    UNITS,
 )
 from langgraph_learning.core.similarity.numbers import is_number_word, read_quantities
 from langgraph_learning.core.text import SENTENCE_END, contradicts, plain_words, tokenize
@@ -59,22 +57,6 @@ def carries(text: str, statement: str, today: date | None, foreign: str = "", kn
     values = len(read_quantities(statement)) if own else 0  # they were compared: all of them are in the text
     enough = (len(own) + values) * 2 > len(words) + values
     return enough and len(borrowed) * 10 <= len(words)
-
-
-def find_required_words(statement: str) -> set[str]:
-    """Return the words of a statement that its author must have said.
-
-    Units belong to numbers, and light words such as "run" to others. In scripts without spaces, it is the characters.
-    """
-    words = statement_words(statement)
-    words = {word for word in words if word not in LIGHT_WORDS and word not in UNITS} or words
-    chars = set(CONTENT_CHARACTER.findall("".join(words)))
-    return {word for word in words if word < "\u3000"} | chars if chars else words
-
-
-def list_words(text: str) -> list[str]:
-    """Return the words of a text; in scripts without spaces its characters, as well."""
-    return [*tokenize(text), *CONTENT_CHARACTER.findall(text)]
 
 
 def mentions(text: str, statement: str, share: float = 0.5) -> bool:
