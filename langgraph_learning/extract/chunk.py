@@ -18,7 +18,7 @@ from langgraph_learning.core.transcript import Line, renumber_lines, transcript_
 from langgraph_learning.errors import InvalidEdit, LearningError
 from langgraph_learning.extract.answers import Answer
 from langgraph_learning.extract.attribution import Words, foreign_text, read_words
-from langgraph_learning.extract.conversation import lines_before, messages_before
+from langgraph_learning.extract.conversation import lines_before, other_messages
 from langgraph_learning.extract.cursor import Unread
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.forgotten import drop_asked, drop_forgotten, forget_and_replace, without_forgotten
@@ -140,7 +140,7 @@ class ChunkReader:
 
     def _question(self, material: Material, chunk: Sequence[Line], earlier_edits: Sequence[Edit]) -> Question:
         turn, background = material.turn, material.background
-        earlier = messages_before(turn, chunk)
+        earlier = other_messages(turn, chunk)
         remembered = without_forgotten(turn.caller.thread, earlier, background.forgotten, turn.time_of)
         before = lines_before(turn, material.unread, remembered, self.own_tools)
         lines = renumber_lines(chunk)

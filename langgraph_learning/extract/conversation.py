@@ -51,6 +51,16 @@ def messages_before(turn: Turn, lines: Sequence[Line]) -> list[AnyMessage]:
     return list(takewhile(lambda message: message is not lines[0].message, turn.messages))
 
 
+def other_messages(turn: Turn, lines: Sequence[Line]) -> list[AnyMessage]:
+    """Return all messages of the conversation up to the last of these lines that are none of these lines.
+
+    Those between the lines were read earlier: where an older message was edited, the answer to it stands there.
+    """
+    own = {id(line.message) for line in lines}
+    until_last = takewhile(lambda message: message is not lines[-1].message, turn.messages)
+    return [message for message in until_last if id(message) not in own]
+
+
 def recent_messages(messages: Sequence[AnyMessage]) -> Sequence[AnyMessage]:
     """Return the last messages with words of a user or an agent, and the calls and results of tools among them."""
     spoken = [number for number, message in enumerate(messages) if utterance(message)]
@@ -132,6 +142,6 @@ def find_off_record(messages: Sequence[AnyMessage]) -> set[int]:
 
 
 def _earlier_day(turn: Turn, message: AnyMessage) -> str:
-    """Return the day of a message in the user's time zone, if it is known and not today."""
+    """Return weekday and day of a message in the user's time zone, if they are known and not today."""
     day = turn.day_of(message)
-    return f"{day:%Y-%m-%d}" if day and day != turn.today else ""
+    return f"{day:%A, %Y-%m-%d}" if day and day != turn.today else ""

@@ -157,7 +157,9 @@ def test_each_message_of_a_job_has_the_time_that_its_run_says(postgres_store, sa
     (shown,) = learner(learning).shown
 
     assert "Today is Saturday, 2027-03-06" in shown[0].text
-    assert ["user alex (2027-03-05)", "user alex"] == [who for _, who, _ in conversation(shown) if who != "agent"]
+    assert ["user alex (Friday, 2027-03-05)", "user alex"] == [
+        who for _, who, _ in conversation(shown) if who != "agent"
+    ]
 
 
 def test_messages_join_until_a_job_has_waited_long_enough(postgres_store, checkpointer):

@@ -1,6 +1,6 @@
 """Times: the user's day, and the time that a message carries."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -107,7 +107,7 @@ def test_what_was_said_on_another_day_is_dated_by_it(zone, day):
     texts = [found.text for found in learning.learnings(context)]
 
     assert f"alex ({day}): I moved yesterday" in texts
-    assert f"user alex ({day}): I moved yesterday" in prompt(learner(learning).shown[0])
+    assert f"user alex ({date.fromisoformat(day):%A}, {day}): I moved yesterday" in prompt(learner(learning).shown[0])
 
 
 def test_what_is_known_is_dated_by_the_clock_of_the_user():
@@ -194,7 +194,7 @@ def test_the_own_time_of_a_message_wins():
     message = HumanMessage("I moved yesterday", additional_kwargs={"timestamp": WHEN.isoformat()})
     learning.wrap(echo()).invoke({"messages": [message]}, thread("t"), context=ON_FRIDAY)
 
-    assert "[1] user alex (2023-05-01): I moved yesterday" in prompt(learner(learning).shown[0])
+    assert "[1] user alex (Monday, 2023-05-01): I moved yesterday" in prompt(learner(learning).shown[0])
 
 
 @pytest.mark.parametrize("form", ["wrap", "middleware"])
@@ -214,8 +214,10 @@ def test_what_waits_is_dated_by_the_day_on_which_it_was_said(form: str):
     (shown,) = learner(learning).shown
 
     assert "Today is Saturday, 2027-03-06" in prompt(shown)
-    assert "user alex (2027-03-05): I move tomorrow" in prompt(shown)
-    assert ["user alex (2027-03-05)", "agent", "user alex", "agent"] == [who for _, who, _ in conversation(shown)]
+    assert "user alex (Friday, 2027-03-05): I move tomorrow" in prompt(shown)
+    assert ["user alex (Friday, 2027-03-05)", "agent", "user alex", "agent"] == [
+        who for _, who, _ in conversation(shown)
+    ]
     noted = {found.text[:20] for found in learning.learnings(context)}
     assert {"agent (2027-03-05): ", "agent (2027-03-06): "} <= noted
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.postgres import PostgresSaver
@@ -12,7 +12,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command, interrupt
-from people import ALEX, NOTHING, all_stores, learner, machine, said, thread
+from people import ALEX, NOTHING, all_stores, learner, machine, prompt, said, thread
 
 from langgraph_learning import LearningMachine, Scope
 from langgraph_learning.background.schedule import Schedule
@@ -181,3 +181,18 @@ def test_what_is_off_the_record_is_not_shown_again():
     shown = learner(learning).shown[-1][-1].text
 
     assert ("Orion is late" in shown, "Karin" in shown) == (True, False)
+
+
+@pytest.mark.parametrize("dialogue", DIALOGUES)
+def test_it_is_there_if_the_message_before_it_was_edited(dialogue: tuple[str, ...]):
+    """The edited message and the answer are read again; what the agent asked stands between them."""
+    learning = machine(lambda shown: NOTHING, all_stores(), store=InMemoryStore())
+    agent = learning.wrap(Talk("short").agent(dialogue), checkpointer=InMemorySaver())
+    agent.invoke({"messages": [HumanMessage(dialogue[0], id="first")]}, thread("a"), context=ALEX)
+    edited = [HumanMessage(f"{dialogue[0]} for us", id="first"), HumanMessage(dialogue[2])]
+    agent.invoke({"messages": edited}, thread("a"), context=ALEX)
+
+    before, rest = prompt(learner(learning).shown[-1]).split("</before>")
+    assert dialogue[3] in before
+    assert f"{dialogue[0]} for us" in rest
+    assert dialogue[2] in rest
