@@ -179,7 +179,7 @@ def test_what_is_forbidden_is_wrong_even_if_it_is_expected():
 def test_what_is_lost_without_need_is_wrong():
     """A known learning that is gone although nobody asked to forget it is a mistake."""
     known = (Known(kind="observation", label="cats", observation="Likes cats"),)
-    conversation = Conversation(name="n", said=("user: Hi", "agent: Hi"), known=known)
+    conversation = Conversation(name="n", said=("user: Any news?", "agent: None."), known=known)
     outcome = learn(conversation, ScriptedModel([{"edits": [{"edit": "forget", "replaces": "k1", "message": 1}]}]))
 
     assert ("lost: Likes cats",) == score(conversation, outcome).mistakes
