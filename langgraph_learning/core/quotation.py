@@ -83,6 +83,11 @@ def is_off_record(text: str) -> bool:
     return any(_OFF_RECORD.search(part) for part in (split_message(text).own, sentences[0], sentences[-1]))
 
 
+def is_confidential(text: str) -> bool:
+    """Return True if the writer of a message says that it is between them and the agent."""
+    return bool(_CONFIDENCE.search(split_message(text).own))
+
+
 def _is_errand(sentence: str) -> bool:
     if sentence.endswith(("?", "？")) and not _TAG_QUESTION.search(sentence):
         return True
@@ -134,6 +139,7 @@ _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
 )
 _OFF_RECORD = _compile_words(_WORDS["off_record"])
+_CONFIDENCE = _compile_words(_WORDS["confidence"])
 _HEADER = {
     name: re.compile(rf"^[ \t>*_]*(?:{words})[*_]*\s?[:：]", re.IGNORECASE | re.MULTILINE)
     for name, words in _WORDS["headers"].items()

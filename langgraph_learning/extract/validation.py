@@ -15,7 +15,7 @@ from langgraph_learning.core.keys import hash_key, message_key, note_key
 from langgraph_learning.core.learning import Channel, Learning, Source
 from langgraph_learning.core.limits import MAX_DATA_CHARS
 from langgraph_learning.core.policy import Mode, Sharing
-from langgraph_learning.core.quotation import find_claims, split_message
+from langgraph_learning.core.quotation import find_claims, is_confidential, split_message
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
@@ -137,7 +137,7 @@ class EditValidator:
         request = _find_request(chunk, line) if record is None else None
         source = _make_source(turn, finding.channel, line, request)
         key = edit_key(turn.caller, line.id, kind, number, line.revision)
-        audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces)
+        audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces, line)
         edit = _route_edit(store, turn, kind, record, replaces, source, key, audience, finding.reason)
         # What was learnt together keeps its order: a microsecond each.
         at = turn.now + timedelta(microseconds=number)
@@ -174,7 +174,7 @@ class EditValidator:
         key = hash_key(str(turn.caller.thread), *call, kind) if can_repeat else uuid4().hex
         supporting = next((message for message in turn.messages if message.id in source.messages), None)
         evidence = request.message if request else supporting
-        audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces)
+        audience = _choose_audience(store, turn.caller, raw.get("audience"), replaces, line)
         edit = _route_edit(store, turn, kind, record, replaces, source, key, audience)
         edit = self._with_cues(replace(edit, quote=_quote_message(evidence) if evidence else None), raw)
         return self._vet(edit, raw, keys)
@@ -343,8 +343,10 @@ def _find_end(store: LearningStore, turn: Turn, record: BaseModel | None) -> dat
     return min(ends, default=None)
 
 
-def _choose_audience(store: LearningStore, caller: Caller, named: object, replaces: Learning | None) -> Scope:
-    """Return the scope that an edit is meant for.
+def _choose_audience(
+    store: LearningStore, caller: Caller, named: object, replaces: Learning | None, line: Line | None
+) -> Scope:
+    """Return the scope that an edit is meant for: the user alone for what a message says in confidence.
 
     An edit that names none is meant for the scope of what it replaces, for the store's only scope, or for the
     narrowest of several.
@@ -352,6 +354,8 @@ def _choose_audience(store: LearningStore, caller: Caller, named: object, replac
     audiences = store.audiences(caller)
     if not audiences:
         return store.scope
+    if line and is_confidential(message_text(line.message)):
+        return Scope.USER
     if isinstance(named, str) and named.strip().casefold() in audiences:
         return audiences[named.strip().casefold()]
     if replaces is not None and replaces.scope in audiences.values():

@@ -174,3 +174,61 @@ def test_a_situation_without_words_is_none(situation: str | None):
     learning = learn([LearnedKnowledge(scope=Scope.TEAM)], insight("Egress first", when_to_apply=situation))
 
     assert ["Note: Egress first"] == [learnt.text for learnt in learning.learnings(SAM)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Between you and me, Karin is leaving in June",
+        "Just between us: Karin is leaving",
+        "Karin is leaving. This stays between us.",
+        "Karin is leaving, but you didn't hear it from me",
+        "Please keep this to yourself: Karin is leaving",
+        "Karin told me in confidence that she is leaving",
+        "Karin is leaving, don't tell anyone",
+        "Unter uns gesagt, Karin geht im Juni",
+        "Das bleibt unter uns: Karin geht",
+        "Entre nous, Karin part en juin",
+        "Que quede entre nosotros: Karin se va",
+        "Resti tra noi: Karin se ne va",
+        "Dit blijft onder ons: Karin vertrekt",
+        "Fica entre nós: Karin vai sair",
+        "To zostaje między nami: Karin odchodzi",
+        "Между нами: Карин уходит",
+        "Mellan oss: Karin slutar",
+        "Aramızda kalsın: Karin gidiyor",
+        "私下说，卡琳要走了",
+        "ここだけの話、カリンさんが辞めます",
+        "우리끼리 얘기인데 카린이 떠나요",
+        "بيني وبينك، كارين ستغادر",
+        "בינינו, קארין עוזבת",
+    ],
+)
+def test_what_is_said_in_confidence_stays_with_the_user(text: str):
+    """Even if the model names the team."""
+    fact = {**edit("fact", entity="Karin", fact=text, as_of=None), "audience": "team"}
+
+    assert ["user"] == [
+        learnt.scope.name for learnt in learn([EntityMemory(scope=Scope.TEAM)], fact, text).learnings(ALEX)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Between us and Bosch there is a contract until May",
+        "The team has confidence in Karin",
+        "The contract between us is confidential data for Legal",
+        "Zwischen uns und Bosch gilt ein Vertrag",
+        "Entre nosotros y Ana hay dos oficinas",
+        "We tell everybody in the team about prices",
+        "Karin leads the move between us offices",
+    ],
+)
+def test_other_words_of_confidence_keep_nothing_back(text: str):
+    """What is between two companies is no secret."""
+    fact = {**edit("fact", entity="Bosch", fact=text, as_of=None), "audience": "team"}
+
+    assert ["team"] == [
+        learnt.scope.name for learnt in learn([EntityMemory(scope=Scope.TEAM)], fact, text).learnings(ALEX)
+    ]

@@ -63,6 +63,7 @@ PRIVATE = [
     "Please keep it to yourself: Tom will resign",
     "Unter uns gesagt, der Umzug wird abgesagt",
 ]
+IN_CONFIDENCE = PRIVATE[-3:]
 KINDS = ("insight", "fact", "decision", "observation")
 WRONG = ("team", "project")
 
@@ -121,10 +122,12 @@ def test_nothing_is_wider_than_the_model_chose(sharing: Sharing):
 
 
 def test_colleagues_see_nothing_that_the_model_kept_to_the_user():
-    """Nor is any of it shown to their agent."""
+    """Nor is any of it shown to their agent, nor what was said in confidence, wherever the model put it."""
     learning, _ = teach(Sharing.AT_ONCE)
     private = [text for number, text in enumerate(PRIVATE) if choice(number) == "user"]
-    others = [text for text in PRIVATE if text not in private and KINDS[PRIVATE.index(text) // 4 % 4] != "observation"]
+    others = [
+        text for text in PRIVATE[:-3] if text not in private and KINDS[PRIVATE.index(text) // 4 % 4] != "observation"
+    ]
     seen = " ".join(learnt.text for learnt in learning.learnings(SAM_IN_PROJECT))
     agent = echo()
     for number, text in enumerate(private):
@@ -132,6 +135,7 @@ def test_colleagues_see_nothing_that_the_model_kept_to_the_user():
     shown = [prompt(messages) for messages in agent.shown]
 
     assert 20 == len(private)
+    assert not any(text in seen for text in IN_CONFIDENCE)
     assert ([], others) == ([text for text in private if text in seen], [text for text in others if text in seen])
     assert all(own.count(text) == 1 for own, text in zip(shown, private, strict=True))
 
