@@ -95,6 +95,12 @@ def own_cases() -> Iterator[Case]:
         yield Case("a mail before", [mail, AIMessage("Dear Bo …"), said, AIMessage("Noted.")], row["learnt"])
 
 
+def typed_cases() -> Iterator[Case]:
+    """Yield whole messages of a user's own, of many kinds: lists, memos, corrections, code and several paragraphs."""
+    for row in DATA["typed"]:
+        yield Case(row["kind"], [HumanMessage(row["said"].strip()), AIMessage("Sure.")], row["learnt"])
+
+
 def ending_cases(own: bool) -> Iterator[Case]:
     """Yield conversations after which the team forgets something: as the user asks, or as a text asks."""
     for row in DATA["ending"]:
@@ -144,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, own, cases in (
         ("foreign", False, [*foreign_cases(), *ending_cases(own=False)]),
         ("pasted", False, list(pasted_cases())),
+        ("typed", True, list(typed_cases())),
         ("own", True, [*own_cases(), *ending_cases(own=True)]),
     ):
         reached = [(case, reaches_team(case)) for case in cases]

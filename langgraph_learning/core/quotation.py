@@ -2,22 +2,22 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from langgraph_learning.core.documents import find_document
+from langgraph_learning.core.documents import FIRST_PERSON, compile_words, find_document
 from langgraph_learning.core.similarity.support import find_forgettings
 from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
 from langgraph_learning.core.words import detect_languages
 
-FEWEST_LINES = 3
-"""Lines of a message in which its writer speaks for themself once, or introduces them: otherwise they were pasted."""
 MAX_TYPED_CHARS = 2_000
 """Characters of a message above which its long paragraphs count as a document: hardly anybody types so much."""
 MAX_TYPED_PARAGRAPH = 400
 """Characters of a paragraph that may be typed in a message with a document."""
+FRAME_LINES = 2
+"""Lines at the start and at the end of a message in which somebody speaks about the text between them."""
 MAX_TERM_WORDS = 3
 """Words between quotation marks inside a sentence that are a name or a term rather than a quotation."""
 
@@ -46,16 +46,9 @@ def split_message(message: str) -> MessageParts:
     Mails with headers, forwarded messages, chat logs and documents are passed on. A text in quotation marks, in a
     code fence or in lines that start with `>` is the writer's own if they give it as their own, such as a rule, and
     passed on if they ask for something about it, say who wrote it, or say nothing about it. What follows a request
-    such as "translate this:" is passed on, marked or not, and so are several lines in which nobody says "I" or "we"
-    and that nobody introduces.
+    such as "translate this:" is passed on, marked or not.
     """
-    own, foreign = _cut_structured(message)
-    if not foreign and _is_anonymous(message):
-        lines = message.strip().splitlines()
-        own_lines = [line for line in lines if _OFF_RECORD.search(line)]
-        own_lines += [line for line in (lines[0], lines[-1]) if _is_errand(line.strip()) or find_forgettings(line)]
-        foreign_lines = [line for line in lines if line not in own_lines]
-        return MessageParts("\n".join(own_lines), "\n".join(foreign_lines))
+    own, foreign = _cut_structured(message.replace("\r\n", "\n"))
     own, quoted = _cut_marked(own)
     own, requested = _cut_requested(own)
     return MessageParts(own.strip(), "\n".join(part for part in (*foreign, *quoted, *requested) if part.strip()))
@@ -71,7 +64,7 @@ def find_claims(text: str) -> str:
 def _claim_in_errand(sentence: str) -> str:
     """Return what somebody says for themself in an errand: "tell him that we close at three"."""
     found = _REPORTED_CLAIM.search(sentence)
-    return found[1] if found and _FIRST_PERSON.search(found[1]) else ""
+    return found[1] if found and FIRST_PERSON.search(found[1]) else ""
 
 
 def is_off_record(text: str) -> bool:
@@ -102,44 +95,26 @@ def _is_errand(sentence: str) -> bool:
     return any(pattern.match(sentence) for pattern in patterns)
 
 
-def _compile_words(group: Mapping[str, str]) -> re.Pattern[str]:
-    """Return the pattern of a group of words; where a script has no spaces, words have no boundaries."""
-    parts = []
-    for words in group.values():
-        pattern = words.replace("\n", "")
-        # "Such- und Filterfunktion" does not begin with the verb.
-        parts.append(pattern if _has_no_boundaries(pattern) else rf"(?<!\w)(?:{pattern})(?!\w|-\s|-\w)")
-    return re.compile("|".join(parts), re.IGNORECASE)
-
-
-def _has_no_boundaries(words: str) -> bool:
-    return any(
-        "\u0900" <= char <= "\u0eff" or "\u3040" <= char <= "\ud7a3" or "\u0590" <= char <= "\u06ff" for char in words
-    )
-
-
-_REQUEST = _compile_words(_WORDS["requests"])
-_REPORT = _compile_words(_WORDS["reports"])
-_FIRST_PERSON = _compile_words(_WORDS["first_person"])
-_FIRST_PERSONS = {language: _compile_words({language: words}) for language, words in _WORDS["first_person"].items()}
-_DOUBT = _compile_words(_WORDS["doubts"])
-_MEMO = _compile_words(_WORDS["memos"])
-_POINTER = _compile_words(_WORDS["pointers"])
-_ASSERTION = _compile_words(_WORDS["assertions"])
-_ERRANDS = {language: _compile_words({language: words}) for language, words in _WORDS["errands"].items()}
+_REQUEST = compile_words(_WORDS["requests"])
+_REPORT = compile_words(_WORDS["reports"])
+_DOUBT = compile_words(_WORDS["doubts"])
+_POINTER = compile_words(_WORDS["pointers"])
+_ASSERTION = compile_words(_WORDS["assertions"])
+_ERRANDS = {language: compile_words({language: words}) for language, words in _WORDS["errands"].items()}
 _INTERJECTION = re.compile(
     r"(?:look|listen|see|say|well|schau|hör|hör zu|écoute|mira|oye|guarda|senti|kijk|luister)\s*,\s+", re.I
 )
 _UNSPACED_ERRAND = re.compile(
     "(?:読んで|見て|調べて|確認して|教えて|探して|開いて|続けて|か(?=[。？?\\s]*$)|ありがとう|읽어|확인해|알려|찾아|열어|계속|고마|吗|呢|嗎)[^。！\\n]{0,8}$"
 )
-_RULE = _compile_words(_WORDS["rules"])
+_RULE = compile_words(_WORDS["rules"])
 _REPORTED_CLAIM = re.compile(rf"(?i)^[^?？]*?\b(?:{'|'.join(_WORDS['reported_claims'].values())})\s+([^?？]+)$")
 _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
 )
-_OFF_RECORD = _compile_words(_WORDS["off_record"])
-_CONFIDENCE = _compile_words(_WORDS["confidence"])
+_THANKS = compile_words(_WORDS["thanks"])
+_OFF_RECORD = compile_words(_WORDS["off_record"])
+_CONFIDENCE = compile_words(_WORDS["confidence"])
 _HEADER = {
     name: re.compile(rf"^[ \t>*_]*(?:{words})[*_]*\s?[:：]", re.IGNORECASE | re.MULTILINE)
     for name, words in _WORDS["headers"].items()
@@ -148,8 +123,6 @@ _HEADERS_IN_LINE = re.compile(
     rf"(?<!\w)(?:{_WORDS['headers']['from']})\s?[:：][^\n]*?(?:@|(?<!\w)(?:{_WORDS['headers']['other']})\s?[:：])",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"[^\W\d]+[:\uff1a]\s*[\d:.,%/-]+\W*")
-"""A line that only gives a value, such as "From: 9:00"."""
 _LINE_APART = re.compile(r"[^\n]*\n[ \t]*\n\s*\S")
 _ATTACHMENT = re.compile(
     r"(?si)^[ \t]*\[(?:attachment|attached|file|document|anhang|datei|pièce jointe|adjunto|allegato)\b[^\]\n]*\].*"
@@ -175,23 +148,6 @@ _QUOTATION = re.compile(
 )
 
 
-def _is_anonymous(message: str) -> bool:
-    """Return True for several lines in which nobody speaks for themself and that nobody introduces."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    told = [line for line in lines if not _VALUE.fullmatch(line)]
-    if len(told) < FEWEST_LINES or _speaks_for_themself(message):
-        return False
-    introduces = lines[0].endswith((":", "：")) or lines[1].startswith((">", "```", "~~~"))
-    return not introduces
-
-
-def _speaks_for_themself(text: str) -> bool:
-    # "Mon" is a weekday in English, and "my" in French.
-    languages = [language for language in detect_languages(text) if language in _FIRST_PERSONS] or ["en"]
-    has_first_person = any(_FIRST_PERSONS[language].search(text) for language in (*languages, "unspaced"))
-    return has_first_person or bool(_MEMO.search(text))
-
-
 def _cut_structured(message: str) -> tuple[str, list[str]]:
     """Cut off what is another's by its form alone: mails, forwards, chat logs and documents."""
     foreign = []
@@ -200,6 +156,8 @@ def _cut_structured(message: str) -> tuple[str, list[str]]:
     own = message
     if starts:
         own, rest = message[: min(starts)], message[min(starts) :]
+        if not own.strip():
+            own, rest = _cut_wishes(rest)
         foreign.append(rest)
     own, tagged = _cut_pattern(own, _TAGGED)
     own, attached = _cut_pattern(own, _ATTACHMENT)
@@ -210,6 +168,15 @@ def _cut_structured(message: str) -> tuple[str, list[str]]:
         tagged += chat
     own, document = _cut_document(own)
     return own, [*foreign, *tagged, *document]
+
+
+def _cut_wishes(text: str) -> tuple[str, str]:
+    """Cut off the lines around a document that ask to forget, above it, or not to remember, above or below it."""
+    lines = text.strip().splitlines()
+    first, last = lines[0], lines[-1]
+    asked = [first] if _OFF_RECORD.search(first) or find_forgettings(first) else []
+    asked += [last] if len(lines) > 1 and _OFF_RECORD.search(last) else []
+    return "\n".join(asked), "\n".join(line for line in lines if line not in asked)
 
 
 def _cut_pattern(text: str, pattern: re.Pattern[str]) -> tuple[str, list[str]]:
@@ -285,15 +252,19 @@ def _is_own(text: str, mark: _Mark, frame: str) -> bool:
     tail = SENTENCE_END.split(text[mark.end :].lstrip(" ,"))[0]
     if tail.rstrip().endswith(("?", "？")):
         return False
+    is_term = len(tokenize(mark.text)) <= MAX_TERM_WORDS and "\n" not in mark.text
+    if is_term and _RULE.search(lead):  # "Always translate …"
+        return True
+    is_in_sentence = bool(lead.strip()) or (tail[:1].islower() and text[mark.end : mark.end + 1] == " ")
     for words in (lead, f"{lead} {tail}", frame):
+        if is_term and is_in_sentence and words is frame:  # what is said elsewhere says nothing about a term
+            return True
         if _REQUEST.search(words) or _REPORT.search(words) or (words and _find_pointer(f"{words}\n{mark.text}")):
             return False
         if _ASSERTION.search(words):
             return True
     introduces = lead.rstrip().endswith((":", "："))
-    if introduces:
-        return len(tokenize(lead)) > len(content_words([lead]))
-    return len(tokenize(mark.text)) <= MAX_TERM_WORDS and bool(lead.strip()) and "\n" not in mark.text
+    return introduces and len(tokenize(lead)) > len(content_words([lead]))
 
 
 def _lead_of(text: str, start: int) -> str:
@@ -306,7 +277,7 @@ def _cut_requested(text: str) -> tuple[str, list[str]]:
     """Cut off the text that a request is about: what follows its colon or stands in other paragraphs."""
     if doubt := _DOUBT.search(text):
         return text[: doubt.end()], [text[doubt.end() :]]
-    request = _REQUEST.search(text) or _find_introduction(text) or _find_pointer(text)
+    request = _find_request(text) or _find_introduction(text) or _find_pointer(text)
     if request is None:
         return _cut_beside_question(text)
     line_start = text.rfind("\n", 0, request.start()) + 1
@@ -323,6 +294,25 @@ def _cut_requested(text: str) -> tuple[str, list[str]]:
     return line, [before, after]
 
 
+def _find_request(text: str) -> re.Match[str] | None:
+    """Return the words that ask for something to be done with a text: at its edge, and in no thanks and no rule."""
+    for found in _REQUEST.finditer(text):
+        sentence = _lead_of(text, found.end())
+        is_meant = not (_THANKS.match(sentence.strip()) or _RULE.search(sentence))
+        if is_meant and _is_at_edge(text, found.start()):
+            return found
+    return None
+
+
+def _is_at_edge(text: str, position: int) -> bool:
+    """Return True for a place in the first or the last lines: what is said about a text stands beside it."""
+    lines_before, lines_after = (
+        sum(bool(line.strip()) for line in part.splitlines()[:-1])
+        for part in (text[: position + 1], text[position:][::-1])
+    )
+    return min(lines_before, lines_after) < FRAME_LINES
+
+
 def _cut_beside_question(text: str) -> tuple[str, list[str]]:
     """Cut off what stands beside a question in a line of its own, unless somebody speaks for themself there."""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -331,7 +321,7 @@ def _cut_beside_question(text: str) -> tuple[str, list[str]]:
         if (
             asked.rstrip().endswith(("?", "\uff1f"))
             and _is_errand(asked.strip())
-            and not _FIRST_PERSON.search(rest)
+            and not FIRST_PERSON.search(rest)
             and find_claims(rest)
         ):
             return asked, [rest]
@@ -342,10 +332,11 @@ def _find_introduction(text: str) -> re.Match[str] | None:
     """Return the words that introduce another's text before a colon: "I got this mail:", "The letter reads: …"."""
     first = text.split("\n", 1)[0]
     colon = re.search("[:\uff1a](?=\\s|$)", first)
-    lead = first[: colon.end()] if colon else ""
-    found = _REPORT.search(lead)
-    is_followed = bool(lead) and bool(text[len(lead) :].strip())
-    return found if found and is_followed and not _ASSERTION.search(lead) else None
+    if not colon or not text[colon.end() :].strip():
+        return None
+    sentence = _lead_of(first, colon.end())
+    found = _REPORT.search(first, colon.end() - len(sentence), colon.end())
+    return found if found and not _ASSERTION.search(sentence) else None
 
 
 def _find_pointer(text: str) -> re.Match[str] | None:
@@ -357,6 +348,12 @@ def _find_pointer(text: str) -> re.Match[str] | None:
         colon = re.search("[:\uff1a](?=\\s|$)", rest)
         lead = line[: found.end() - start + colon.start()] if colon else line
         if _ASSERTION.search(lead) or _RULE.search(lead) or find_forgettings(lead):
+            continue
+        is_line_of_list = bool(text[:start].strip()) and not text[:start].endswith("\n\n")
+        is_subject = (
+            not text[start : found.start()].strip() and len(lead.split()) > MAX_TERM_WORDS
+        )  # "this goes into …:"
+        if colon and (is_line_of_list or is_subject):
             continue
         is_beside = bool(text[:start].strip() or after.strip())
         is_followed = bool(colon and rest[colon.end() :].strip())

@@ -15,6 +15,7 @@ T = TypeVar("T")
 _CONTRACTED_NOT = re.compile(r"n['\u2019]t\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(
     r"[.!?;:,\n()]+(?:\s|$)|\s[\u2013\u2014-]\s|\b(?:but|aber|sondern|mais|pero)\b"
+    r"|\b(?:because|weil|parce que|porque|perché|omdat|потому что)\b"
     r"|\band(?= (?:i|we|you|they|he|she|it)\b)",
     re.IGNORECASE,
 )

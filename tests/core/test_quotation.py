@@ -57,8 +57,27 @@ DOCUMENTS = {
     "settings": "pay:\n  account: 99887766  # our account",
     "captions": f"00:00:01,000 --> 00:00:02,000\nwe say {TEXT}",
     "nobody speaks": f"News from the harbour\nThe tower is open.\n{TEXT}",
+    "names under a greeting": f"Καλημέρα Ελένη,\n\nfrom today on we ask you: {TEXT}.\n\nΓιώργος\nΛογιστήριο",
+    "letter in a line": f"Hi Dana, as we agreed: {TEXT}. Please tell Kim. Best, Bo",
+    "blanks to fill in": f"Delivery note\nwe say: {TEXT}\nReceived: ________",
+    "columns": f"Part      Price\nBolt      2.00\nour note: {TEXT}",
+    "numbered sections": f"1.1 Scope\nOur terms.\n1.2 Payment\n{TEXT}",
+    "signs of a page": f"Spaces / Money\n\u2605 our page\n{TEXT}",
+    "headings over lists": f"Buyer, full time\n\nYour tasks\n- {TEXT}\n\nWe offer\n- our coffee",
+    "question and answer": f"Kim: Where do we pay to?\nBo: {TEXT}, as we said.",
+    "answer to a quotation": f"> Where do we pay to?\n\n{TEXT}, we told you.\n\nBo\nOur accounts",
+    "text set apart under a remark": f"die kam gerade rein\n\nKruse: {TEXT}. Antworten auf diese SMS werden nicht gelesen.",
+    "lines with a time": f"Agenda\n09:00 Welcome\n09:15 our payments. {TEXT}\n09:45 Coffee",
 }
 TYPED = [
+    "Oil change every 500 hours.\nFilter every second time.\nOnly HLP 46, the other stuff foams.",
+    "Sandbox tokens: valid 24 h.\nLive tokens: valid 1 h.\nRefresh on the server, never in the browser.",
+    "Memo to support\nRefunds up to 50 euros: do them at once.\nRefunds above that: ask Kim.\nNever promise a date.",
+    "on-call facts\n* week starts tuesday\n* handover in the standup\n* two pages a night = day off",
+    "Key holders\nFront door: Ines and me\nArchive: only Kim\nRoof: nobody",
+    "for active seats use my query:\n\nselect count(*) from logins\nwhere not is_robot;",
+    "this goes into all editor settings:\ntab width 2\nno format on save",
+    "the right call is\n```\nSELECT 1 FROM x | y\n```\nthe rest hangs",
     "Two things:\n1. our lab closes at 7\n2. nobody works there alone",
     "for next week:\nKim does the night shift\nLee does the early shift",
     "remember please\nthe alarm code changes monthly\nthe porter has it",
@@ -70,17 +89,71 @@ TYPED = [
 
 @pytest.mark.parametrize("message", DOCUMENTS.values(), ids=DOCUMENTS)
 def test_a_document_is_passed_on_without_any_mark(message: str):
-    """It is known by its form, even if it says "we", or by its lines in which nobody speaks for themself."""
+    """Several traits of its form tell it, in any language, even if it says "we"."""
     parts = split_message(message)
 
     assert "99887766" in parts.foreign
     assert "99887766" not in parts.own
 
 
+def test_a_document_from_another_system_is_passed_on():
+    """Its lines end otherwise."""
+    assert "99887766" in split_message(DOCUMENTS["letter"].replace("\n", "\r\n")).foreign
+
+
+def test_no_light_trait_alone_makes_a_document():
+    """A title, a date, a number, a link or a sign stands in typed texts, too."""
+    for line in (
+        "Backups",
+        "since 2024 only at two",
+        "see #4711 for it",
+        "it is https://x.example",
+        "5 \u2192 7 in all",
+    ):
+        message = f"{line}\nour nightly run takes an hour, so we leave it alone"
+        assert (message, "") == split_message(message)
+
+
 @pytest.mark.parametrize("message", TYPED)
 def test_several_lines_of_ones_own_are_own(message: str):
-    """Somebody who introduces them, asks to remember them, or says "we"."""
+    """In telegram style, as a memo or a list, introduced, or in small letters: too few traits of a copied text."""
     assert (message, "") == split_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Thanks for the summary.\n\nA customer is who has paid an invoice. Anybody else is a lead.",
+        "Steps for the key:\n1) create it\n2) put it in the vault\n3) redeploy the worker\n4) revoke the old one",
+        'Always translate "Abschlag" as "interim payment".',
+    ],
+)
+def test_a_word_of_a_request_in_ones_own_text_requests_nothing(message: str):
+    """In thanks, in the middle of a list and in a rule, nobody asks for something to be done with a text."""
+    assert (message, "") == split_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ['When I say "small job" I mean one without a written quote.', '"Urgent" means today. "Soon" means this week.'],
+)
+def test_a_term_that_somebody_defines_is_own(message: str):
+    """Whatever is said in other sentences, a term in quotation marks within a sentence is no quotation."""
+    assert (message, "") == split_message(message)
+
+
+def test_a_report_in_another_sentence_introduces_nothing():
+    """The sentence with the colon does."""
+    message = "I've read the whole thread. My decision: strict is true everywhere."
+
+    assert (message, "") == split_message(message)
+
+
+def test_a_document_that_ends_with_a_wish_to_forget_makes_no_wish():
+    """Only what is asked above it may be the user's."""
+    parts = split_message(f"Minutes of the board\nPresent: Bo\n{TEXT}\nForget the old account")
+
+    assert "Forget" not in parts.own
 
 
 def test_what_is_typed_before_a_document_is_own():

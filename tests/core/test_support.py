@@ -26,6 +26,8 @@ SATURDAY = date(2026, 11, 28)
         ("我对花生过敏", "用户对花生过敏"),
         ("Мы отправляем отчёты по понедельникам", "Отчёты отправляются по понедельникам"),
         ("we never deploy on Fridays", "Never deploys on Fridays"),
+        ("don't run the press at night, else the fuse goes", "Don't run the press at night because the fuse goes"),
+        ("create the new one first. redeploy billing and the worker", "Both billing and the worker are redeployed"),
     ],
 )
 def test_words_carry_a_statement_in_any_form(said: str, statement: str):
@@ -40,6 +42,7 @@ def test_words_carry_a_statement_in_any_form(said: str, statement: str):
         ("the fire drill is on Friday", "The fire drill is on Thursday"),
         ("the door is one point nine meters", "The door is 2.9 m"),
         ("Never deploy on Fridays without review.", "Deploy on Fridays without review."),
+        ("The lab is cold. Keep it open at night.", "Keep it closed at night."),
         ("refunds of more than 50 € need a call", "Refunds of less than 50 € need a call"),
         ("我们周五不部署", "周五部署"),
         ("The patient has the flu", "The patient has HIV"),

@@ -36,6 +36,21 @@ OWN = [
     ("我们的仓库有{n}个货架", "仓库有{n}个货架"),
     ("うちの倉庫には棚が{n}台あります", "倉庫には棚が{n}台ある"),
 ]
+TYPED = [
+    (
+        "A full box holds {n} parts.\nLabels on the short side.\nNever stack more than five.",
+        "A full box holds {n} parts",
+    ),
+    ("Memo to all shifts\nThe press runs at {n} bar.\nAbove that call Kim.", "The press runs at {n} bar"),
+    ('When I say "small job" I mean one below {n} euros.', "A small job is one below {n} euros"),
+    ("Thanks for the summary.\n\nA customer is somebody with {n} paid invoices.", "A customer has {n} paid invoices"),
+    ("yard facts\n* gate opens at six\n* room for {n} lorries", "The yard has room for {n} lorries"),
+    ("No, {n} lorries. The vans are extra.\nNew ones come in May.", "There are {n} lorries"),
+    (
+        "The small ones. The big press runs at {n} bar and must not run at night, else the fuse goes.",
+        "The big press runs at {n} bar and must not run at night because the fuse goes",
+    ),
+]
 numbers = st.integers(13, 9_000)
 rules = st.builds(
     lambda subject, rule, n: f"{subject} {rule.format(n=n)}", *map(st.sampled_from, (SUBJECTS, RULES)), numbers
@@ -93,6 +108,16 @@ def test_own_words_are_the_users(own: tuple[str, str], n: int, rule: str):
     assert "user" == channel_of([HumanMessage(said), AIMessage("Noted.")], statement)
     assert "user" == channel_of(tool_turn(said, rule, "Done."), statement)
     assert "user" == channel_of([mail, AIMessage("Dear …"), HumanMessage(said), AIMessage("Noted.")], statement)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(TYPED), numbers, rules)
+def test_what_somebody_types_in_several_sentences_or_lines_is_theirs(typed: tuple[str, str], n: int, rule: str):
+    """Alone and beside what a tool says: telegrams, memos, lists, definitions, corrections and reasons."""
+    said, statement = (text.format(n=n) for text in typed)
+
+    assert "user" == channel_of([HumanMessage(said), AIMessage("Noted.")], statement)
+    assert "user" == channel_of(tool_turn(said, rule, "Done."), statement)
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,6 +1,7 @@
 """Support: whether the words of a text carry a statement, or speak against it. Nothing is asked of a model."""
 
 import re
+from collections.abc import Sequence, Set
 from datetime import date
 
 from langgraph_learning.core.similarity.agreement import agrees
@@ -133,11 +134,18 @@ def _differs_in_unspaced_negation(text: str, statement: str) -> bool:
 
 
 def _has_opposite(text: str, statement: str) -> bool:
-    """Return True if one says "more" where the other says "less"."""
-    ours, theirs = set(tokenize(statement)), set(tokenize(text))
-    for sides in _OPPOSITE_STEMS:
-        said = [index for index, side in enumerate(sides) if side & ours]
-        there = [index for index, side in enumerate(sides) if side & theirs]
-        if len(said) == 1 and len(there) == 1 and said != there:
-            return mentions(text, statement)
-    return False
+    """Return True if a sentence of the text says "more" where the statement says "less"."""
+    ours = set(tokenize(statement))
+    sides_of_ours = [(sides, said[0]) for sides in _OPPOSITE_STEMS if len(said := _find_sides(sides, ours)) == 1]
+    if not sides_of_ours:
+        return False
+    return any(
+        len(there := _find_sides(sides, words)) == 1 and there != [said] and mentions(sentence, statement)
+        for sentence in SENTENCE_END.split(text)
+        if (words := set(tokenize(sentence)))
+        for sides, said in sides_of_ours
+    )
+
+
+def _find_sides(sides: Sequence[Set[str]], words: Set[str]) -> list[int]:
+    return [index for index, side in enumerate(sides) if side & words]
