@@ -2,7 +2,7 @@
 
 import pytest
 
-from langgraph_learning.core.quotation import find_claims, split_message
+from langgraph_learning.core.quotation import find_claims, is_off_record, split_message
 
 OWN = [
     'The desks are 55" wide and desk 7 is for visitors only',
@@ -253,3 +253,9 @@ def test_what_a_user_has_another_told_is_their_claim():
     """An errand with a statement of their own; without one it states nothing."""
     assert "we close at three" == find_claims("Tell him that we close at three")
     assert not find_claims("Tell him that the weather is mild")
+
+
+def test_a_dictated_full_stop_stops_nothing():
+    """Somebody dictates, and asks to keep what they said in mind."""
+    assert not is_off_record("we collect on Monday full stop please keep that in mind")
+    assert is_off_record("stop please keep that off the record")
