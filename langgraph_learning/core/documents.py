@@ -362,7 +362,14 @@ _TRAITS = (
         "Lines with a time of day are records.",
         _matches(rf"^[^\n]{{0,{MAX_LABEL}}}\b\d{{1,2}}[:.]\d\d\b[^\n]*$", 2),
     ),
-    _Trait(1, "A date with its year is a record.", _matches(r"\b(?:19|20)\d\d\b")),
+    _Trait(
+        1,
+        "A date with its year is a record.",
+        _matches(
+            r"\b\d{1,2}(?:[./-]| ?\w+[ ,.]+| )(?:19|20)\d\d\b"
+            r"|\b\w{3,9} (?:\d{1,2}, )?(?:19|20)\d\d$|\b(?:19|20)\d\d[-/]\d"
+        ),
+    ),
     _Trait(
         1,
         "Cases, orders and products have numbers.",

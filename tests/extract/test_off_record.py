@@ -52,6 +52,8 @@ Jangan simpan ini: saya punya utang
 
 ON_RECORD = """
 Do not store this report in S3, it belongs on the share
+Do not store that in S3, it belongs on the share
+Never save that Wednesday report twice
 Never save that file as PDF, our rule is ODT
 We should not log it in Jira but in Linear
 Never store that kind of data on laptops

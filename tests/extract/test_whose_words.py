@@ -111,7 +111,7 @@ def test_own_words_are_the_users(own: tuple[str, str], n: int, rule: str):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from(TYPED), st.integers(13, 999), rules)  # from 1900 on, a number may be a year
+@given(st.sampled_from(TYPED), numbers, rules)
 def test_what_somebody_types_in_several_sentences_or_lines_is_theirs(typed: tuple[str, str], n: int, rule: str):
     """Alone and beside what a tool says: telegrams, memos, lists, definitions, corrections and reasons."""
     said, statement = (text.format(n=n) for text in typed)
