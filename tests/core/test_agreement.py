@@ -91,6 +91,8 @@ def test_a_disagreement_has_a_name(text: str, statement: str, difference: str):
         ("the fair is in June now, they moved it from May", "The fair was moved from May to June"),
         ("no lift till May, sorry", "The lift is out of order until May"),
         ("you can borrow a bike at the library", "The library lends bikes"),
+        ("closed for fifteen days, quindici giorni", "Closed for two weeks"),
+        ("the choir has gone to the canteen to practise", "The choir rehearses in the canteen"),
         ("Tania, no problem, she speaks Greek", "Tania speaks Greek"),
     ],
 )

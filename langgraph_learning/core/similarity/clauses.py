@@ -223,6 +223,7 @@ _CONTRACTED_NOT = re.compile(
 )
 _NO_PROBLEM = re.compile(
     r"\b(?:no (?:problem|worries|matter|doubt)|kein problem|pas de problème|sin problemas?|nessun problema"
+    r"|d[ií]a s(?:im|í),? (?:y |otro )?(?:d[ií]a )?n[ãa]?o|un giorno sì e uno no|un jour sur deux"
     r"|geen probleem|sem problemas?|без проблем|nie ma problemu|inga problem)\b|没问题|問題な[いく]",
     re.I,
 )
@@ -235,10 +236,12 @@ _SEQUENCE = frozenset({Mark.BEFORE, Mark.AFTER})
 _LIMITED = frozenset(REVERSED)
 _DIVIDING = frozenset({Mark.BREAK, Mark.BEFORE, Mark.AFTER})
 _NOT_WORDS = NEGATIONS | IMPLICIT_NEGATIONS
+_VOWEL_SIGNS = r"\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e31\u0e34-\u0e4e"
+"""Accents and vowels that are characters of their own, in Arabic, Thai and the scripts of India."""
 _TERM = re.compile(
     r"(?P<mark>[\ue000-\ue00d])|(?P<number>\d+(?:(?:st|nd|rd|th)\b|(?:[.,:/'\u2019]\d+)*))"
-    r"|(?P<word>[^\W\d_](?:[\w'\u2019@.\u0300-\u036f-]*[^\W_])?)"
-    r"|(?P<stop>[.!?。！？\n])|(?P<comma>[,;:、，()\u2013\u2014]|(?<=\s)-(?=\s))"
+    rf"|(?P<word>[^\W\d_](?:[\w'\u2019@.{_VOWEL_SIGNS}-]*[\w{_VOWEL_SIGNS}])?)"
+    r"|(?P<stop>[.!?。！？।\n])|(?P<comma>[,;:、，()\u2013\u2014]|(?<=\s)-(?=\s))"
 )
 _PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
 _NEGATIONS = frozenset({Mark.NOT, Mark.WITHOUT, Mark.EXCEPT, Mark.INSTEAD})

@@ -207,6 +207,9 @@ class Quantity(NamedTuple):
             return bool(parts & (percent | {value / 100 for value in percent}))
         if self.values & other.values and (self.unit == other.unit or not (self.unit and other.unit)):
             return True
+        if {self.unit, other.unit} == {"wk", "d"}:  # "quinze jours" are two weeks
+            weeks, days = (self.values, other.values) if self.unit == "wk" else (other.values, self.values)
+            return bool(days & {value * 7 + extra for value in weeks for extra in ((0, 1) if value <= 2 else (0,))})
         if self.unit in _IN_DAYTIME or other.unit in _IN_DAYTIME:
             return bool(self._hours & other._hours)
         return self._base == other._base and bool(self._base_values & other._base_values)
