@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from langgraph_learning.core.text import tokenize
+from langgraph_learning.core.text import has_no_boundaries, tokenize
 from langgraph_learning.core.words import detect_languages
 
 LIMIT = 2.5
@@ -95,20 +95,14 @@ def speaks_for_themself(text: str) -> bool:
     return has_first_person or bool(_MEMO.search(text))
 
 
-def compile_words(group: Mapping[str, str]) -> re.Pattern[str]:
+def compile_group(group: Mapping[str, str]) -> re.Pattern[str]:
     """Return the pattern of a group of words; where a script has no spaces, words have no boundaries."""
     parts = []
     for words in group.values():
         pattern = words.replace("\n", "")
         # "Such- und Filterfunktion" does not begin with the verb.
-        parts.append(pattern if _has_no_boundaries(pattern) else rf"(?<!\w)(?:{pattern})(?!\w|-\s|-\w)")
+        parts.append(pattern if has_no_boundaries(pattern) else rf"(?<!\w)(?:{pattern})(?!\w|-\s|-\w)")
     return re.compile("|".join(parts), re.IGNORECASE)
-
-
-def _has_no_boundaries(words: str) -> bool:
-    return any(
-        "\u0900" <= char <= "\u0eff" or "\u3040" <= char <= "\ud7a3" or "\u0590" <= char <= "\u06ff" for char in words
-    )
 
 
 def _read(text: str) -> _Message:
@@ -128,9 +122,9 @@ def _any_of(group: str) -> str:
     return "|".join(words.replace("\n", "") for words in _WORDS[group].values())
 
 
-FIRST_PERSON = compile_words(_WORDS["first_person"])
-_FIRST_PERSONS = {language: compile_words({language: words}) for language, words in _WORDS["first_person"].items()}
-_MEMO = compile_words(_WORDS["memos"])
+FIRST_PERSON = compile_group(_WORDS["first_person"])
+_FIRST_PERSONS = {language: compile_group({language: words}) for language, words in _WORDS["first_person"].items()}
+_MEMO = compile_group(_WORDS["memos"])
 _MEMO_TITLE = re.compile(rf"(?:{_any_of('memo_titles')})(?!\w)", re.IGNORECASE)
 _TITLE = re.compile(rf"[#*_ \t]*(?:{_any_of('titles')})(?:[:\uff1a]|[*_ \t])*$", re.IGNORECASE)
 _GREETING = re.compile(rf"(?:{_any_of('greetings')})[^\n.?!]{{0,50}}[,!:]?$", re.IGNORECASE)
@@ -139,7 +133,9 @@ _SHORT_LETTER = re.compile(
     rf"(?i:(?:{_any_of('greetings')})[^\n.?!,:]{{0,40}}[,!:]) .+[.!?] (?:[^\W\d_]+,? ){{0,3}}(?-i:[A-ZÀ-ÞА-Я])[\w.]+"
 )
 """A letter in a single line: it greets somebody by name, and the name of its writer is its end."""
-_FENCE = re.compile(r"(?s)```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)")
+CODE_FENCE = r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)"
+"""Regular expression of marked code, in which a dot is any character."""
+_FENCE = re.compile(CODE_FENCE, re.DOTALL)
 _ITEM = re.compile(r"(?:[-*+>•▸●◦–]|\(?\d{1,2}[.)]|\[[ x]\])\s+\S", re.IGNORECASE)
 _CAPITALS = re.compile(r"[A-ZÀ-Þ]{4,}")
 _VALUE = re.compile(r"[^\W\d]+[:\uff1a]\s*[\d:.,%/-]+\W*")

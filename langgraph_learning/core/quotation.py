@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from langgraph_learning.core.documents import FIRST_PERSON, compile_words, find_document
+from langgraph_learning.core.documents import CODE_FENCE, FIRST_PERSON, compile_group, find_document
 from langgraph_learning.core.similarity.support import find_forgettings
 from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
 from langgraph_learning.core.words import detect_languages
@@ -95,26 +95,26 @@ def _is_errand(sentence: str) -> bool:
     return any(pattern.match(sentence) for pattern in patterns)
 
 
-_REQUEST = compile_words(_WORDS["requests"])
-_REPORT = compile_words(_WORDS["reports"])
-_DOUBT = compile_words(_WORDS["doubts"])
-_POINTER = compile_words(_WORDS["pointers"])
-_ASSERTION = compile_words(_WORDS["assertions"])
-_ERRANDS = {language: compile_words({language: words}) for language, words in _WORDS["errands"].items()}
+_REQUEST = compile_group(_WORDS["requests"])
+_REPORT = compile_group(_WORDS["reports"])
+_DOUBT = compile_group(_WORDS["doubts"])
+_POINTER = compile_group(_WORDS["pointers"])
+_ASSERTION = compile_group(_WORDS["assertions"])
+_ERRANDS = {language: compile_group({language: words}) for language, words in _WORDS["errands"].items()}
 _INTERJECTION = re.compile(
     r"(?:look|listen|see|say|well|schau|hör|hör zu|écoute|mira|oye|guarda|senti|kijk|luister)\s*,\s+", re.I
 )
 _UNSPACED_ERRAND = re.compile(
     "(?:読んで|見て|調べて|確認して|教えて|探して|開いて|続けて|か(?=[。？?\\s]*$)|ありがとう|읽어|확인해|알려|찾아|열어|계속|고마|吗|呢|嗎)[^。！\\n]{0,8}$"
 )
-_RULE = compile_words(_WORDS["rules"])
+_RULE = compile_group(_WORDS["rules"])
 _REPORTED_CLAIM = re.compile(rf"(?i)^[^?？]*?\b(?:{'|'.join(_WORDS['reported_claims'].values())})\s+([^?？]+)$")
 _TAG_QUESTION = re.compile(
     r"[,–-] ?(?:ok(?:ay)?|right|yes|no|oder|ja|gell|ne|non|no|sí|vero|toch|né|да)\s?[?？]$", re.IGNORECASE
 )
-_THANKS = compile_words(_WORDS["thanks"])
-_OFF_RECORD = compile_words(_WORDS["off_record"])
-_CONFIDENCE = compile_words(_WORDS["confidence"])
+_THANKS = compile_group(_WORDS["thanks"])
+_OFF_RECORD = compile_group(_WORDS["off_record"])
+_CONFIDENCE = compile_group(_WORDS["confidence"])
 _HEADER = {
     name: re.compile(rf"^[ \t>*_]*(?:{words})[*_]*\s?[:：]", re.IGNORECASE | re.MULTILINE)
     for name, words in _WORDS["headers"].items()
@@ -138,7 +138,7 @@ _CHAT_LINE = re.compile(
     r"^[ \t]*(?:\[?\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?: ?[ap]m)?\]?|\[\d[^\]\n]{4,30}\])[ \t,-]+[^\n:]{1,40}:.*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_FENCE = re.compile(r"(?s)\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z)|```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)")
+_FENCE = re.compile(rf"\"{{3}}.*?(?:\"{{3}}|\Z)|'{{3}}.*?(?:'{{3}}|\Z)|{CODE_FENCE}", re.DOTALL)
 _QUOTED_LINES = re.compile(r"(?:^[ \t]*[>＞](?!=)[^\n]*(?:\n|\Z))+", re.MULTILINE)
 # A quotation mark after a digit means inches, and opens nothing. What is opened and not closed is no quotation.
 _QUOTATION = re.compile(

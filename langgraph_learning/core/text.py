@@ -36,6 +36,16 @@ _FULL_STOPS = " .!\u3002\uff61\u0964\u0965\u06d4\u0589\u1362\u104a\u104b\u17d4\u
 # Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words.
 _UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
 
+_UNBOUNDED = re.compile("[\u0590-\u06ff\u0900-\u0eff\u3040-\ud7a3]")
+
+
+def has_no_boundaries(words: str) -> bool:
+    """Return True for words of scripts in which a pattern is searched without regard to where words begin and end.
+
+    Their words are written without spaces, or together with prepositions, articles and particles.
+    """
+    return bool(_UNBOUNDED.search(words))
+
 
 def normalize(text: str) -> str:
     """Return a text for comparison: spelling in Unicode, case, spaces and a final full stop make no difference.

@@ -107,11 +107,12 @@ def _find_rarest(expected: Mapping[int, float], texts: int) -> list[int]:
 
     expected: in how many texts each token is.
     """
+    limit = _bound(texts // 100, _RARE_TEXTS)
     chosen: list[int] = []
     total = 0.0
     for token in sorted(expected, key=expected.__getitem__):
         total += expected[token]
-        if total > _bound(texts // 100, _RARE_TEXTS):
+        if total > limit:
             break
         chosen.append(token)
     return chosen
@@ -124,6 +125,7 @@ def _find_sets(frequent: Sequence[int], expected: Mapping[int, float], texts: in
     and then the other index proposes it.
     """
     shares = {token: min(expected[token] / max(texts, 1), 1) for token in frequent[:_MOST_FREQUENT]}
+    limit = _bound(texts // 30, _SET_TEXTS)
     chosen: list[tuple[int, ...]] = []
     total = 0.0
     for size in range(2, len(shares) + 1):
@@ -131,9 +133,11 @@ def _find_sets(frequent: Sequence[int], expected: Mapping[int, float], texts: in
         counts = {tokens: texts * math.prod(map(shares.__getitem__, tokens)) for tokens in combinations(shares, size)}
         for tokens in sorted(counts, key=counts.__getitem__):
             is_new = not any(set(smaller) <= set(tokens) for smaller in chosen)
-            if is_new and len(chosen) < MOST_SETS and total + counts[tokens] <= _bound(texts // 30, _SET_TEXTS):
+            if is_new and total + counts[tokens] <= limit:
                 total += counts[tokens]
                 chosen.append(tokens)
+            if len(chosen) == MOST_SETS:
+                return chosen
     return chosen
 
 

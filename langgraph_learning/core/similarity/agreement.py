@@ -56,7 +56,7 @@ from langgraph_learning.core.similarity.qualifiers import (
     list_clauses,
     weaken,
 )
-from langgraph_learning.core.similarity.rules import find_difference, parse_statement
+from langgraph_learning.core.similarity.rules import find_difference, find_sides, parse_statement
 from langgraph_learning.core.text import stem_word, tokenize
 
 FEWEST_SHARED = 0.2
@@ -233,17 +233,17 @@ def _is_closed(statement: Outline) -> bool:
 def _has_opposite(ours: Outline, theirs: Outline) -> bool:
     """Return True if one says "red" where the other says "blue", and negates neither."""
     for sides in _OPPOSITES:
-        said, there = _sides_of(sides, ours), _sides_of(sides, theirs)
+        said, there = _find_affirmed_sides(sides, ours), _find_affirmed_sides(sides, theirs)
         if len(said) == 1 and len(there) == 1 and said != there:
             return True
     return False
 
 
-def _sides_of(sides: Sequence[frozenset[str]], statement: Outline) -> set[int]:
+def _find_affirmed_sides(sides: Sequence[frozenset[str]], statement: Outline) -> set[int]:
     """Return the sides of which a statement has a word; none if it negates one: "not open" may be "closed"."""
     words = {stem_word(word) for word in tokenize(statement.plain)}
     denied = {stem_word(word) for word in statement.denied_words}
-    said = {index for index, side in enumerate(sides) if side & words}
+    said = find_sides(sides, words)
     return set() if any(sides[index] & denied for index in said) else said
 
 
@@ -284,7 +284,7 @@ def _are_ordered_differently(ours: Outline, theirs: Outline) -> bool:
     """Return True if what comes first in one comes later in the other, or if what goes together is exchanged."""
     if ours.holds_negation or theirs.holds_negation:  # "it is broken until May", "not before May"
         return False
-    (first, later), (first_there, later_there) = _order_apart(ours), _order_apart(theirs)
+    (first, later), (first_there, later_there) = _separate_order(ours), _separate_order(theirs)
     if not any((first, later, first_there, later_there)):
         return exchange_partners(ours, theirs)
     same = len(match_alike(first, first_there)) + len(match_alike(later, later_there))
@@ -292,7 +292,7 @@ def _are_ordered_differently(ours: Outline, theirs: Outline) -> bool:
     return bool(delayed and advanced) or len(delayed) + len(advanced) > same
 
 
-def _order_apart(statement: Outline) -> tuple[frozenset[str], frozenset[str]]:
+def _separate_order(statement: Outline) -> tuple[frozenset[str], frozenset[str]]:
     """Return the words for what comes first and for what comes later, without those for both."""
     first, later = statement.order
     return first - later, later - first

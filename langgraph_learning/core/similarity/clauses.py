@@ -14,11 +14,11 @@ from langgraph_learning.core.similarity.forms import drop_foreign_marks
 from langgraph_learning.core.similarity.lexicon import (
     ALL_ARTICLES,
     ALL_CONJUNCTIONS,
+    ALL_PREPOSITIONS,
     BEFORE_NAMES,
     HOLDING_NEGATIONS,
     IMPLICIT_NEGATIONS,
     LIGHT_WORDS,
-    LINKS,
     MARK_PATTERNS,
     PREPOSITIONS,
     REPORTING_WORDS,
@@ -28,7 +28,7 @@ from langgraph_learning.core.similarity.lexicon import (
 )
 from langgraph_learning.core.similarity.numbers import read_quantities
 from langgraph_learning.core.similarity.rules import parse_statement
-from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
+from langgraph_learning.core.text import SENTENCE_END, content_words, has_no_boundaries, tokenize
 from langgraph_learning.core.words import NEGATIONS, detect_languages, split_particle
 
 NEAR = 4
@@ -170,7 +170,7 @@ class Outline:
     @cached_property
     def denied_words(self) -> frozenset[str]:
         """The words that a negation stands right before, or right after if it ends its clause."""
-        return frozenset(word for sentence in self.sentences for word in _denied_words(sentence))
+        return frozenset(word for sentence in self.sentences for word in _find_denied_words(sentence))
 
     @cached_property
     def order(self) -> tuple[frozenset[str], frozenset[str]]:
@@ -210,7 +210,7 @@ def outline(text: str) -> Outline:
 def compile_words(words: str) -> re.Pattern[str]:
     """Return the pattern of the words of a mark. Where a script has no spaces, words have no boundaries."""
     parts = re.split(r"\|(?![^(]*\))", words)
-    unspaced = [part for part in parts if re.search("[\u0590-\u06ff\u0900-\u0eff\u3040-\ud7a3]", part)]
+    unspaced = list(filter(has_no_boundaries, parts))
     spaced = [part for part in parts if part not in unspaced]
     bounded = [rf"(?<!\w)(?:{'|'.join(spaced)})(?!\w)"] if spaced else []
     return re.compile("|".join([*bounded, *unspaced]), re.IGNORECASE)
@@ -243,7 +243,6 @@ _TERM = re.compile(
     rf"|(?P<word>[^\W\d_](?:[\w'\u2019@.{_VOWEL_SIGNS}-]*[\w{_VOWEL_SIGNS}])?)"
     r"|(?P<stop>[.!?。！？।\n])|(?P<comma>[,;:、，()\u2013\u2014]|(?<=\s)-(?=\s))"
 )
-_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
 _NEGATIONS = frozenset({Mark.NOT, Mark.WITHOUT, Mark.EXCEPT, Mark.INSTEAD})
 _NEGATABLE = frozenset({Mark.ONLY, Mark.BEFORE, Mark.AFTER, Mark.UP, Mark.DOWN})
 _HOLDING_NEGATIONS = compile_words(HOLDING_NEGATIONS)
@@ -347,7 +346,7 @@ def _clauses(terms: Sequence[Term]) -> list[tuple[frozenset[str], bool]]:
     return clauses
 
 
-def _denied_words(terms: Sequence[Term]) -> Iterator[str]:
+def _find_denied_words(terms: Sequence[Term]) -> Iterator[str]:
     """Yield the words that each negation of a sentence stands beside."""
     clause = list[Term]()
     for at, term in enumerate(terms):
@@ -364,7 +363,7 @@ def _first_words(terms: Sequence[Term]) -> list[str]:
     """Return the first one or two words that say something, up to the next preposition or article."""
     words = list[str]()
     for term in terms:
-        if words and (term.mark or term.text.casefold() in _PREPOSITIONS | ALL_ARTICLES):
+        if words and (term.mark or term.text.casefold() in ALL_PREPOSITIONS | ALL_ARTICLES):
             break
         words += [word for word in tokenize(term.text) if word in _contents([term]) and word not in LIGHT_WORDS]
     return words[:2]

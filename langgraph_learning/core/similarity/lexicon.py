@@ -39,6 +39,7 @@ UNITS = _load_mapping("units")
 PERIODS = {**UNITS, **_load_mapping("periods")}
 """Units and words for how often something happens, each with its unit."""
 NUMBERS = {word: Decimal(value) for word, value in _load_mapping("numbers").items()}
+HALVES = {word: Decimal(value) for word, value in _load_mapping("halves").items()}
 MULTIPLIERS = {word: Decimal(value) for word, value in _load_mapping("multipliers").items()}
 NOT_NAMES = _load_words("not_names") | FILLERS | frozenset(DATES) | frozenset(NUMBERS)
 OPPOSITES = tuple(
@@ -70,6 +71,7 @@ CONVERSES = _SMALL["converse"]
 TITLES = _SMALL["titles"]
 HOLDING_NEGATIONS = _LEXICON["holding_negations"].replace("\n", "")
 PREPOSITIONS = _SMALL["prepositions"]
+ALL_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
 PASSIVE_LINKS = _SMALL["passive"]
 VERBS_OF_BEING = _SMALL["being"]
 COMPARED_WORDS = _SMALL["compared"]

@@ -10,6 +10,7 @@ from unicodedata import normalize
 from langgraph_learning.core.similarity.forms import drop_foreign_marks
 from langgraph_learning.core.similarity.lexicon import (
     COUNT_WORDS,
+    HALVES,
     IMPLIED_NUMBERS,
     LATE_UNSPACED,
     LATE_WORDS,
@@ -73,29 +74,6 @@ _TIMES = re.compile(
 )
 _INCHES = re.compile(r"(?<=\d)[\"\u2033\u201d](?=[\s,.;)]|$)")
 _AND_A_HALF = re.compile(r"(?<=\w) (?:and a half|und ein halbe[rsn]?|et demie?|y medi[oa])\b")
-_HALVES = {
-    **dict.fromkeys(
-        (
-            "half",
-            "halbe",
-            "halben",
-            "halbes",
-            "demi",
-            "demie",
-            "media",
-            "medio",
-            "mezza",
-            "mezzo",
-            "meia",
-            "meio",
-            "halve",
-            "pół",
-        ),
-        Decimal("0.5"),
-    ),
-    "anderthalb": Decimal("1.5"),
-    "eineinhalb": Decimal("1.5"),
-}
 _HALF = frozenset({"half", "anderthalb", "eineinhalb"})
 """Halves that are numbers without a unit after them, too."""
 _BEFORE_UNITS = frozenset({"a", "an", "working", "business", "calendar", "full", "whole", "consecutive"})
@@ -207,7 +185,7 @@ class Quantity(NamedTuple):
             return bool(parts & (percent | {value / 100 for value in percent}))
         if self.values & other.values and (self.unit == other.unit or not (self.unit and other.unit)):
             return True
-        if {self.unit, other.unit} == {"wk", "d"}:  # "quinze jours" are two weeks
+        if {self.unit, other.unit} == {"wk", "d"}:  # "huit jours" are a week, and "quinze jours" are two
             weeks, days = (self.values, other.values) if self.unit == "wk" else (other.values, self.values)
             return bool(days & {value * 7 + extra for value in weeks for extra in ((0, 1) if value <= 2 else (0,))})
         if self.unit in _IN_DAYTIME or other.unit in _IN_DAYTIME:
@@ -318,10 +296,10 @@ def _with_units(words: Sequence[str], written: Sequence[Quantity]) -> Iterator[Q
             is_decimal = len(after) == 2 and after[0] in _POINTS and after[1].isdigit()
             quantity = Quantity(frozenset({Decimal(f"{word}.{after[1]}" if is_decimal else word)}), "")
             at, after = (at + 2, words[at + 3 : at + 4]) if is_decimal else (at, after)
-        elif quantity is None and word in _HALVES:
-            quantity = Quantity(frozenset({_HALVES[word]}), "")
+        elif quantity is None and word in HALVES:
+            quantity = Quantity(frozenset({HALVES[word]}), "")
         if quantity:
-            is_half_alone = word in _HALVES and word not in _HALF
+            is_half_alone = word in HALVES and word not in _HALF
             after = after[1:] if after and after[0] in _BEFORE_UNITS else after
             units = [unit for unit in after[:1] if unit in _SHORT_UNITS] + [unit for unit in before if unit in "€$£"]
             if units or not is_half_alone:

@@ -8,14 +8,12 @@ from langgraph_learning.core.similarity.clauses import Mark, Outline, Word
 from langgraph_learning.core.similarity.dates import is_date_word
 from langgraph_learning.core.similarity.forms import CONTENT_CHARACTER, match_words
 from langgraph_learning.core.similarity.lexicon import (
+    ALL_PREPOSITIONS,
     BEFORE_GOALS,
-    BEFORE_NAMES,
     BEFORE_PERSONS,
     LIGHT_CHARACTERS,
     LIGHT_WORDS,
-    LINKS,
     PASSIVE_LINKS,
-    PREPOSITIONS,
     UNITS,
     VERBS_OF_BEING,
 )
@@ -25,7 +23,6 @@ from langgraph_learning.core.words import NEGATIONS
 ALIKE = 5
 """Letters in which the beginnings of two words are the same if one is derived from the other, or a part of it."""
 _LIGHT = re.compile("|".join(sorted(LIGHT_CHARACTERS, key=len, reverse=True)))
-_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
 
 
 def match_alike(words: Iterable[str], others: Iterable[str]) -> set[str]:
@@ -87,17 +84,19 @@ def exchange_partners(ours: Outline, theirs: Outline) -> bool:
     if Mark.NOT in ours.marks | theirs.marks:  # "Anna calls, not Ben", "Ben doesn't call, that's for Anna"
         return False
     segments, segments_there = _list_segments(ours.words), _list_segments(theirs.words)
-    pairs = {
-        (at, there[0])
-        for at, segment in enumerate(segments)
-        for word in segment
-        if len(there := _find_segments(word, segments_there)) == 1 and len(_find_segments(word, segments)) == 1
-    }
+    pairs = set()
+    for at, segment in enumerate(segments):
+        for word in segment:
+            found, found_there = _find_segments(word, segments), _find_segments(word, segments_there)
+            if len(found) == len(found_there) == 1:
+                pairs.add((at, found_there[0]))
     clauses = {at for at, segment in enumerate(segments) if len(segment) > 1}  # "A and B" are none
-    return any(
-        other in clauses and other != at and other_there == there and left == at and left_there != there
-        for (at, there), (other, other_there), (left, left_there) in product(pairs, repeat=3)
-    )
+    for at, there in pairs:
+        is_joined = any(other in clauses and other != at for other, other_there in pairs if other_there == there)
+        is_left = any(other_there != there for other, other_there in pairs if other == at)
+        if is_joined and is_left:
+            return True
+    return False
 
 
 def _list_segments(words: Sequence[Word]) -> list[list[str]]:
@@ -172,7 +171,7 @@ def _is_same_place(ours: Sequence[Word], at: int, theirs: Sequence[Word], there:
     after = _are_alike_at(ours, at + 1, theirs, there + 1)
     if before is None:  # "the free plan", "the team plan"; "staging is rebuilt", "production is rebuilt"
         link = _link_after(ours, at)
-        return bool(after) and link == _link_after(theirs, there) and link not in _PREPOSITIONS
+        return bool(after) and link == _link_after(theirs, there) and link not in ALL_PREPOSITIONS
     is_same_link = bool(ours[at].link) and ours[at].link == theirs[there].link
     return before and (bool(after) or is_same_link)
 

@@ -1,7 +1,7 @@
 """Rules that decide whether two statements say the same, and in what they differ for certain."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
 
 from langgraph_learning.core.similarity.lexicon import CONJUNCTIONS, DATES, LINKS, OPENERS, OPPOSITES, PREFIXES
@@ -98,11 +98,15 @@ def _count_negations_against(a: ParsedStatement, b: ParsedStatement) -> int:
     return a.negation_count + sum(stem_word(word) in b.stems for word in words)
 
 
+def find_sides(sides: Sequence[Set[str]], words: Set[str]) -> set[int]:
+    """Return the numbers of the sides of opposites, such as "more" and "less", of which a word is among the words."""
+    return {number for number, side in enumerate(sides) if not side.isdisjoint(words)}
+
+
 def _have_opposites(a: ParsedStatement, b: ParsedStatement) -> bool:
     """Return True if they have opposite words, such as "more" and "less"."""
     for sides in _OPPOSITE_STEMS:
-        ours = {index for index, side in enumerate(sides) if side & a.distinct_stems}
-        theirs = {index for index, side in enumerate(sides) if side & b.distinct_stems}
+        ours, theirs = find_sides(sides, a.distinct_stems), find_sides(sides, b.distinct_stems)
         if ours and theirs and ours != theirs:
             return True
     return False

@@ -1,7 +1,6 @@
 """Support: whether the words of a text carry a statement, or speak against it. Nothing is asked of a model."""
 
 import re
-from collections.abc import Sequence, Set
 from datetime import date
 
 from langgraph_learning.core.similarity.agreement import agrees
@@ -15,6 +14,7 @@ from langgraph_learning.core.similarity.lexicon import (
     OPPOSITES,
 )
 from langgraph_learning.core.similarity.numbers import is_number_word, read_quantities
+from langgraph_learning.core.similarity.rules import find_sides
 from langgraph_learning.core.text import SENTENCE_END, contradicts, plain_words, tokenize
 
 _UNSPACED_NEGATION = re.compile(
@@ -136,16 +136,11 @@ def _differs_in_unspaced_negation(text: str, statement: str) -> bool:
 def _has_opposite(text: str, statement: str) -> bool:
     """Return True if a sentence of the text says "more" where the statement says "less"."""
     ours = set(tokenize(statement))
-    sides_of_ours = [(sides, said[0]) for sides in _OPPOSITE_STEMS if len(said := _find_sides(sides, ours)) == 1]
-    if not sides_of_ours:
-        return False
-    return any(
-        len(there := _find_sides(sides, words)) == 1 and there != [said] and mentions(sentence, statement)
-        for sentence in SENTENCE_END.split(text)
-        if (words := set(tokenize(sentence)))
-        for sides, said in sides_of_ours
-    )
-
-
-def _find_sides(sides: Sequence[Set[str]], words: Set[str]) -> list[int]:
-    return [index for index, side in enumerate(sides) if side & words]
+    contrasts = [(sides, said) for sides in _OPPOSITE_STEMS if len(said := find_sides(sides, ours)) == 1]
+    for sentence in SENTENCE_END.split(text) if contrasts else ():
+        words = set(tokenize(sentence))
+        for sides, said in contrasts:
+            there = find_sides(sides, words)
+            if len(there) == 1 and there != said and mentions(sentence, statement):
+                return True
+    return False
