@@ -35,7 +35,8 @@ with HybridPostgresStore.from_conn_string(sys.argv[1]) as store, PostgresSaver.f
             if len(part["messages"]) == 2:
                 print("answer", flush=True)
     else:
-        if agent.get_state(thread("a")).next:
+        # Not `next`: it is empty, too, where a step has ended whose checkpoint was not saved before the kill.
+        if agent.get_state(thread("a")).tasks:
             agent.invoke(None, thread("a"), context=ALEX)
         messages = agent.get_state(thread("a")).values.get("messages", [])
         if not messages:
