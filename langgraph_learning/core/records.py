@@ -2,15 +2,16 @@
 
 import json
 import re
-from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_origin
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.json_schema import SkipJsonSchema
 
+from langgraph_learning.core.end_dates import last_day, single_day
 from langgraph_learning.core.learning import Learning, Source, Status
 from langgraph_learning.core.limits import MAX_DATA_CHARS, MAX_TEXT_CHARS
 from langgraph_learning.core.policy import Standing
@@ -225,26 +226,36 @@ def until_text(until: str | None) -> str:
     return f" (until {until})" if until else ""
 
 
-_DATE = re.compile(
-    r"(?P<year>\d{4})(?:[-/.](?P<month>\d{1,2})(?:[-/.](?P<day>\d{1,2})(?:[T ]\d{2}:\d{2}.*)?)?)?"
-    r"|(?P<first_day>\d{1,2})\.\s?(?P<second_month>\d{1,2})\.\s?(?P<last_year>\d{4})",
-    re.DOTALL,
-)
-"""A year, a month or a day, with a time or without; or a day with dots between, which nobody begins with the month."""
+def end_of(record: BaseModel, today: date) -> date | None:
+    """Return the last day on which a record holds, if its field `until` names a time that can be one day only."""
+    return last_day(str(getattr(record, "until", None) or ""), today)
 
 
-def end_of(record: BaseModel) -> date | None:
-    """Return the last day on which a record holds, if it has a field `until` with a date: of a year, the last of it."""
-    text = str(getattr(record, "until", None) or "").strip()
-    if not (found := _DATE.fullmatch(text)):
+def expiry_of(record: BaseModel, today: date, timezone: str) -> datetime | None:
+    """Return when a record ends: after its last day in a time zone. What was over when it was said does not expire."""
+    day = end_of(record, today)
+    if day is None or day < today:
         return None
-    year = int(found["year"] or found["last_year"])
-    month = int(found["month"] or found["second_month"] or 12)
-    day = int(found["day"] or found["first_day"] or 0)
-    try:
-        return date(year, month, day or monthrange(year, month)[1])
-    except (ValueError, IndexError):  # no such day
-        return None
+    return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(timezone)).astimezone(UTC)
+
+
+def resolve_dates(record: R, today: date) -> R:
+    """Return a record whose fields of time keep their meaning on a later day: "tomorrow" becomes a date.
+
+    A time with its year stays as it was said, and so does one that could be several days.
+    """
+    resolved: dict[str, str] = {}
+    for name, read in _TIME_FIELDS.items():
+        said = getattr(record, name, None)
+        day = read(said, today) if isinstance(said, str) and not _YEAR.search(said) else None
+        if day:
+            resolved[name] = day.isoformat()
+    return record.model_copy(update=resolved) if resolved else record
+
+
+_TIME_FIELDS = {"until": last_day, "as_of": single_day, "when": single_day}
+"""Fields of records that hold a time, with what reads them. When something began or happened may be past or to come."""
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 
 def value_text(value: Any) -> str:

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 from langchain_core.messages import AnyMessage
 from pydantic import BaseModel
@@ -19,7 +18,7 @@ from langgraph_learning.core.quotation import find_claims, is_confidential, spli
 from langgraph_learning.core.records import (
     FORGET,
     Edit,
-    end_of,
+    expiry_of,
     explanation_text,
     field_text,
     find_excess,
@@ -27,6 +26,7 @@ from langgraph_learning.core.records import (
     links_of,
     raw_links,
     record_text,
+    resolve_dates,
     resolve_links,
     statement_text,
 )
@@ -134,6 +134,7 @@ class EditValidator:
         if known is not None and waits and record is not None:
             record = _repeat_if_same(store, kind, record, known, words.own.get(line.number, ""), words.today)
         finding = self._find_author(words, line, record, replaces, raw)
+        record = resolve_dates(record, words.today or turn.today) if record else None
         request = _find_request(chunk, line) if record is None else None
         source = _make_source(turn, finding.channel, line, request)
         key = edit_key(turn.caller, line.id, kind, number, line.revision)
@@ -164,6 +165,7 @@ class EditValidator:
             today = turn.today
             statement = _make_statement(record, replaces)
             line = find_supporting_message(statement.text, lines, statement.known, statement.explanation, today)
+            record = resolve_dates(record, today)
         else:
             # Who denies what is known asks to forget it just as who repeats it.
             line = find_ending_message(replaces.text if replaces else "", lines)
@@ -336,11 +338,11 @@ def _repeat_if_same(
 
 def _find_end(store: LearningStore, turn: Turn, record: BaseModel | None) -> datetime | None:
     """Return when a learning expires: after the store's time, and after the last day that the record names."""
-    ends = [turn.now + store.keep] if store.keep else []
-    if record is not None and (last_day := end_of(record)):
-        midnight = datetime.combine(last_day + timedelta(days=1), time.min, ZoneInfo(turn.caller.timezone))
-        ends.append(midnight.astimezone(UTC))
-    return min(ends, default=None)
+    ends = [
+        turn.now + store.keep if store.keep else None,
+        expiry_of(record, turn.today, turn.caller.timezone) if record else None,
+    ]
+    return min(filter(None, ends), default=None)
 
 
 def _choose_audience(

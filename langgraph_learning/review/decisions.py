@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from langgraph_learning.core.flow import Flow, batch, gather
 from langgraph_learning.core.learning import Learning, ReviewDecision, Status, with_step_id
-from langgraph_learning.core.records import explain_error, find_excess, has_identity
+from langgraph_learning.core.records import expiry_of, explain_error, find_excess, has_identity
 from langgraph_learning.core.repository import StoredLearning, all_in, all_stored_in, find, get_many
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.core.store_protocol import Expected
@@ -145,7 +145,7 @@ def approve_proposal(
     if pending.stale:
         raise Conflict("What this proposal would change has changed since it was made: reject it, or propose it again.")
     store = _store_of(stores, pending.proposal)
-    proposal = _with_changed_fields(store, pending.proposal, fields) if fields else pending.proposal
+    proposal = _with_changed_fields(store, pending.proposal, fields, caller) if fields else pending.proposal
     if objection := store.objection(proposal):
         raise NotAllowed(objection)
     decision = ReviewDecision(by=caller.user, at=datetime.now(UTC), verdict="approved", why=why)
@@ -246,13 +246,20 @@ def _find_with_status(
     return stored
 
 
-def _with_changed_fields(store: LearningStore, proposal: Learning, fields: Mapping[str, Any]) -> Learning:
+def _with_changed_fields(
+    store: LearningStore, proposal: Learning, fields: Mapping[str, Any], caller: Caller
+) -> Learning:
     if proposal.retires:
         raise InvalidFields("A proposal to forget something has no fields to change.")
     try:
         changed = store.with_fields(proposal, fields)
     except ValidationError as error:
         raise InvalidFields(f"The proposal was not approved: {explain_error(error)}") from error
-    if excess := find_excess(store.record_of(changed)):
+    record = store.record_of(changed)
+    if excess := find_excess(record):
         raise InvalidFields(f"The proposal was not approved: {excess}.")
-    return changed
+    if "until" not in fields:
+        return changed
+    today = caller.local(caller.present(datetime.now(UTC))).date()
+    ends = [proposal.learned_at + store.keep if store.keep else None, expiry_of(record, today, caller.timezone)]
+    return changed.model_copy(update={"valid_to": min(filter(None, ends), default=None)})

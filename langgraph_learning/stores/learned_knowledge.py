@@ -1,7 +1,7 @@
 """LearnedKnowledge: insights, patterns and best practices, and documents from LangChain retrievers."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from langchain_core.documents import Document
@@ -10,9 +10,10 @@ from langchain_core.retrievers import BaseRetriever
 from langgraph_learning.core.flow import Flow, invoke
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.policy import Standing
-from langgraph_learning.core.records import Record, until_text
+from langgraph_learning.core.records import Edit, Record, end_of, standing_of, until_text
 from langgraph_learning.core.scopes import Scope
 from langgraph_learning.core.text import escape_line
+from langgraph_learning.errors import InvalidEdit
 from langgraph_learning.stores.base import LearningStore, Request
 
 RETRIEVER_ROOT = "retriever"
@@ -56,6 +57,18 @@ class LearnedKnowledge(LearningStore):
     def __init__(self, *, retrievers: Sequence[BaseRetriever] = (), **options: Any) -> None:
         super().__init__(**options)
         self.retrievers = tuple(retrievers)
+
+    def vet(self, edit: Edit, links: Sequence[Learning]) -> Edit:
+        """Refuse a priority or rule that is over, or that names no situation in which to think of it."""
+        record = edit.record
+        if not isinstance(record, Insight) or standing_of(record) is Standing.NO:
+            return edit
+        yesterday = edit.at.date() - timedelta(days=1)  # in some time zone it may be today
+        if (end := end_of(record, yesterday)) and end < yesterday:
+            raise InvalidEdit(f"until: {end} is over, today is {edit.at:%Y-%m-%d}: correct the year, or leave it out")
+        if self.cued and not edit.cues and not (record.when_to_apply or "").strip():
+            raise InvalidEdit(f"when_to_apply: say when to think of this {record.category}")
+        return edit
 
     def recall(self, request: Request) -> Flow[list[Learning]]:
         """Find the relevant insights, and documents by the retrievers."""

@@ -225,7 +225,12 @@ def test_what_waits_is_dated_by_the_day_on_which_it_was_said(form: str):
 def test_what_has_ended_by_then_is_not_recalled():
     """What is valid counts on the day of the user, not of the machine."""
     freeze = edit(
-        "insight", category="priority", title="Freeze", insight="No deploys", when_to_apply=None, until="2027-03-31"
+        "insight",
+        category="priority",
+        title="Freeze",
+        insight="No deploys",
+        when_to_apply="Deploys",
+        until="2027-03-31",
     )
     learning = machine([edits(freeze), NOTHING, NOTHING], [LearnedKnowledge(scope=Scope.TEAM)], store=InMemoryStore())
     say(learning, "No deploys until the end of March", ON_FRIDAY)
@@ -264,3 +269,67 @@ def test_a_date_that_the_model_resolved_is_the_users_own_word(when: str, reach: 
     learning.learn(messages, context)
 
     assert {reach} == {learnt.scope.name for learnt in learning.learnings(context)}
+
+
+@pytest.mark.parametrize(
+    ("until", "shown", "end"),
+    [
+        ("end of March", "(until 2027-03-31)", "2027-04-01"),
+        ("Q2", "(until 2027-06-30)", "2027-07-01"),
+        ("end of March 2028", "(until end of March 2028)", "2028-04-01"),
+        ("the launch", "(until the launch)", "None"),
+    ],
+)
+@pytest.mark.parametrize("with_tool", [True, False])
+def test_an_end_counts_from_the_day_on_which_it_was_said(until: str, shown: str, end: str, with_tool: bool):
+    """By the extraction or a tool; what would mean another day later is stored as a date."""
+    priority = {"category": "priority", "title": "Egress", "insight": "Egress first", "when_to_apply": "Costs"}
+    if with_tool:
+        call = {"name": "save_insight", "args": {**priority, "until": until}, "id": "c"}
+        model = ScriptedModel([AIMessage("", tool_calls=[call]), AIMessage("Noted.")])
+        learning = machine([NOTHING], [LearnedKnowledge(scope=Scope.TEAM, tools=True)], store=InMemoryStore())
+        agent = create_agent(model, [], middleware=[learning.middleware()], store=learning.store)
+    else:
+        answer = edits(edit("insight", **priority, until=until))
+        learning = machine([answer], [LearnedKnowledge(scope=Scope.TEAM)], store=InMemoryStore())
+        agent = learning.wrap(echo())
+    agent.invoke(said(f"Egress first until {until}"), thread("t"), context=ON_FRIDAY)
+    (learnt,) = learning.learnings(ALEX)
+
+    assert shown in learnt.text
+    assert end == str(learnt.valid_to and learnt.valid_to.date())
+
+
+def test_a_day_beside_today_is_stored_as_a_date():
+    """A month later, "tomorrow" would be another day."""
+    event = edit("event", entity="Orion", event="ships", when="tomorrow")
+    fact = edit("fact", entity="Orion", fact="is late", as_of="yesterday", until=None)
+    learning = machine([edits(event, fact)], [EntityMemory()], store=InMemoryStore())
+    say(learning, "Orion ships tomorrow, it is late since yesterday", ON_FRIDAY)
+
+    assert {"Orion: ships [2027-03-06]", "Orion: is late (as of 2027-03-04)"} == {
+        found.text for found in learning.learnings(ALEX)
+    }
+
+
+def test_a_fact_that_was_over_when_it_was_said_is_still_recalled():
+    """It is history, and its text says so."""
+    fact = edit("fact", entity="Kim", fact="led sales", as_of=None, until="2024")
+    learning = machine([edits(fact), NOTHING], [EntityMemory()], store=InMemoryStore())
+    say(learning, "Kim led sales until 2024", ON_FRIDAY)
+    answer = say(learning, "Who led sales before, Kim?", ON_FRIDAY, "u", model=ScriptedModel(repeat))
+
+    assert "led sales (until 2024)" in answer["messages"][-1].text
+
+
+def test_a_priority_that_is_over_goes_back_to_the_model():
+    """Its year is a wrong one, or it stands no more."""
+    priority = {"category": "priority", "title": "Egress", "insight": "Egress first", "when_to_apply": "Costs"}
+    answers = [edits(edit("insight", **priority, until=until)) for until in ("2020-03-31", "2099-03-31")]
+    learning = machine(answers, [LearnedKnowledge(scope=Scope.TEAM)], store=InMemoryStore())
+    say(learning, "Egress first until the end of March", ALEX)
+
+    assert "until: 2020-03-31 is over" in str(learner(learning).shown[1])
+    assert ["Egress: Egress first (until 2099-03-31). Applies when: Costs"] == [
+        found.text for found in learning.learnings(ALEX)
+    ]

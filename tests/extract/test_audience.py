@@ -157,7 +157,9 @@ def test_a_priority_ends_when_it_was_said_to_end():
         ("03/04/2099", None),
         ("2099-02-30", None),
         ("2099-13", None),
-        ("the end of March", None),
+        ("the end of March 2099", "2099-04-01"),
+        ("mid-March", None),
+        ("the launch", None),
     ],
 )
 def test_an_end_in_any_form_that_has_one_meaning_counts(until: str, end: str | None):
@@ -232,3 +234,18 @@ def test_other_words_of_confidence_keep_nothing_back(text: str):
     assert ["team"] == [
         learnt.scope.name for learnt in learn([EntityMemory(scope=Scope.TEAM)], fact, text).learnings(ALEX)
     ]
+
+
+@pytest.mark.parametrize("category", ["priority", "convention"])
+@pytest.mark.parametrize(
+    ("situation", "cues", "kept"), [("Costs", [], True), (None, ["choosing a cloud service"], True), (" ", [], False)]
+)
+def test_a_priority_or_rule_names_when_to_think_of_it(
+    category: str, situation: str | None, cues: list[str], kept: bool
+):
+    """By its field or by a cue; else it goes back to the model."""
+    answer = {**insight("Egress first", when_to_apply=situation, category=category), "cues": cues}
+    learning = learn([LearnedKnowledge(scope=Scope.TEAM)], answer)
+
+    assert [kept] == [bool(learning.learnings(SAM))]
+    assert (1 if kept else 2) == len(learner(learning).shown)

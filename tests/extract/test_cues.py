@@ -24,10 +24,8 @@ def learn(store, *answers):
 
 
 def insight(**fields):
-    """An edit that learns a goal of the team."""
-    return edit(
-        "insight", category="priority", title="Egress", insight="Cut egress costs", when_to_apply=None, **fields
-    )
+    """An edit that learns what helps with costs."""
+    return edit("insight", category="pattern", title="Egress", insight="Cut egress costs", when_to_apply=None, **fields)
 
 
 @pytest.mark.parametrize(

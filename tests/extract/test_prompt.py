@@ -26,7 +26,7 @@ from langgraph_learning.background.estimate import count_fixed_tokens
 from langgraph_learning.background.learner import make_turn
 from langgraph_learning.core.policy import Sharing
 
-MOST_TOKENS = 2_450
+MOST_TOKENS = 2_500
 """Tokens of instructions and schema, of all nine kinds of learning, with planned sessions and shared with a team."""
 IN_SUPPORT = ALEX.model_copy(update={"agent_id": "support"})
 

@@ -189,6 +189,19 @@ def test_a_reviewer_may_change_a_proposal_as_they_approve_it(store: BaseStore):
     assert ["Deploys are frozen"] == texts(learning)
 
 
+@pytest.mark.parametrize(("until", "end"), [("2099-03", "2099-04-01"), ("the launch", "None"), (None, "None")])
+def test_a_reviewer_may_change_when_a_proposal_ends(store: BaseStore, until: str | None, end: str):
+    """It is valid as long as its text says."""
+    freeze = {"category": "priority", "title": "Freeze", "insight": "No deploys", "when_to_apply": "Deploys"}
+    store_of_rules = LearnedKnowledge(mode=Mode.PROPOSE, scope=Scope.TEAM)
+    learning = machine([edits(edit("insight", **freeze, until="2098-01-31"))], [store_of_rules], store=store)
+    talk_with(learning).invoke(said("No deploys until January 2098"), thread("a"), context=ALEX)
+    learning.review.approve(SAM, learning.review.list(SAM)[0].key, fields={"until": until})
+    (learnt,) = learning.learnings(SAM)
+
+    assert end == str(learnt.valid_to and learnt.valid_to.date())
+
+
 def test_what_was_rejected_is_not_proposed_again(store: BaseStore):
     """It does not matter how often it is said."""
     learning = proposing(store, "Deploys are frozen")
