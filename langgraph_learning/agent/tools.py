@@ -389,7 +389,8 @@ def _describe_outcome(edit: Edit, written: Sequence[Learning], known: Sequence[L
     if saved := active.get(edit.key):
         superseded = ", ".join(learning.key for learning in written if learning.status is Status.SUPERSEDED)
         replaced = f", in the place of {superseded}" if superseded else ""
-        return f"Saved with the key {saved.key}{replaced}.{_describe_reach(saved, store)} Go on without mentioning it."
+        reach = _describe_reach(saved, store, edit.kept_private)
+        return f"Saved with the key {saved.key}{replaced}.{reach} Go on without mentioning it."
     subject = store.subject(edit.learning())
     same = next((learning.key for learning in (*active.values(), *known) if store.subject(learning) == subject), None)
     if same:
@@ -407,8 +408,10 @@ def _describe_forgetting(edit: Edit, written: Sequence[Learning], proposed: str 
     return f"Proposed{f' with the key {proposed}' if proposed else ' already'}: to forget {key}. A person decides."
 
 
-def _describe_reach(saved: Learning, store: LearningStore) -> str:
-    """Say whom a saved learning reaches, if that is less than the store's scope."""
+def _describe_reach(saved: Learning, store: LearningStore, reason: str) -> str:
+    """Say whom a saved learning reaches, if that is less than the store's scope, and why."""
+    if reason:
+        return f" For this user only: {reason}."
     if saved.scope.name == (saved.audience or store.scope.name):
         return ""
     if saved.sources[-1].channel != "user":

@@ -25,7 +25,7 @@ from langgraph_learning.extract.cursor import Attempts, Fingerprints, Progress, 
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.metrics import ExtractionMetrics
-from langgraph_learning.extract.result import ExtractionResult
+from langgraph_learning.extract.result import ExtractionResult, KeptPrivate
 from langgraph_learning.stores.base import LearningStore, Turn
 from langgraph_learning.update.votes import update_totals
 from langgraph_learning.update.write_policy import write_learnings
@@ -55,6 +55,8 @@ class LearningResult:
     set_aside: int = 0
     """How many messages were given up, after several attempts."""
     metrics: ExtractionMetrics = field(default_factory=ExtractionMetrics)
+    kept_private: tuple[KeptPrivate, ...] = ()
+    """What was meant for others and stays private to the user, and why."""
 
     def __add__(self, later: "LearningResult") -> "LearningResult":
         """Return the outcome of two extractions of one conversation."""
@@ -65,6 +67,7 @@ class LearningResult:
             later.left,
             self.set_aside + later.set_aside,
             self.metrics + later.metrics,
+            (*self.kept_private, *later.kept_private),
         )
 
 
@@ -110,7 +113,13 @@ class Learner:
         extracted = yield from self.extract(turn, metrics)
         result, learnings = yield from self.write(turn, extracted)
         return LearningResult(
-            learnings, result.errors, result.failure, result.left, len(result.progress.set_aside), result.metrics
+            learnings,
+            result.errors,
+            result.failure,
+            result.left,
+            len(result.progress.set_aside),
+            result.metrics,
+            result.kept_private,
         )
 
     def learn(self, turn: Turn) -> Flow[LearningResult]:

@@ -256,6 +256,8 @@ class Worker:
         self.state.done += 1
         metrics = decision.result.metrics
         log.info("%s: %d learnt, %d tokens", who, len(decision.result.learnings), metrics.tokens)
+        for kept in decision.result.kept_private:
+            log.info("%s: something stays private to the user: %s", who, kept.why)
 
     async def _count_due(self) -> int:
         return (await self._drive(self.queue.count()))[JobStatus.WAITING]

@@ -162,6 +162,8 @@ def print_result(result: LearningResult, as_json: bool, *, dry_run: bool) -> Non
     print_learnings(result.learnings, as_json, status=True)
     for problem in result.errors:
         print_error(problem)
+    for kept in result.kept_private:
+        print_note(f"Private to the user: {kept.text} ({kept.why})")
     metrics = result.metrics
     verb = "would be learnt" if dry_run else "learnt"
     print_note(

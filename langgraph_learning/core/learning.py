@@ -228,6 +228,8 @@ class Learning(BaseModel):
     """Key and digest of each learning that a proposal would change, as of the time of the proposal."""
     audience: str | None = None
     """Name of the scope for which a private learning was meant, where it has to be approved or said by others first."""
+    corrects: str | None = None
+    """Key of the learning there that it is to replace then."""
     retires: str | None = None
     """Key of the learning that a proposal asks to forget."""
     supporters: tuple[str, ...] = ()

@@ -97,6 +97,8 @@ class Edit:
     """Sources of the linked learnings, if its store counts them as evidence."""
     audience: str | None = None
     """Name of the scope for which it is meant, if it waits for others there."""
+    corrects: str | None = None
+    """Key of a shared learning that it would replace if it were shared itself."""
     kept_private: str = ""
     """Why it stays private to the user although its store is shared; an empty text if it does not."""
     cues: tuple[str, ...] = ()
@@ -120,6 +122,7 @@ class Edit:
             valid_to=self.until,
             derived_from=self.rests_on,
             audience=self.audience,
+            corrects=self.corrects,
         )
         return learning.model_copy(update=changes)
 

@@ -1,7 +1,7 @@
 """Validation of the edits that a model sends: fields, keys, provenance, target namespace and key of each."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -58,6 +58,8 @@ MAX_CUE_CHARS = 120
 MAX_QUOTE_CHARS = 1_000
 """How many characters of a message are kept for a reviewer to see."""
 
+_AROUND_AUDIENCE = re.compile(r"^[\s\"'`]*(?:(?:for|the|this|our|my)\s+)*|\s*(?:[(\[].*)?[\s\"'`.]*$", re.DOTALL)
+"""What a model may write around the name of an audience: "the team", "team (everybody in the team)"."""
 _MARKS: Mapping[str, Channel] = {"quoted": "import", "tool": "tool", "agent": "agent"}
 """Channels of the marks with which a model says that a statement is not the user's own."""
 
@@ -67,6 +69,13 @@ class ToolCallIds(NamedTuple):
 
     message: str
     call: str
+
+
+class Audience(NamedTuple):
+    """The scope that an edit is meant for, and why code made it narrower than the model named it."""
+
+    scope: Scope
+    reason: str = ""
 
 
 class EditValidator:
@@ -280,7 +289,7 @@ def edit_from_note(store: LearningStore, turn: Turn, note: Note, number: int) ->
     kind = kind_of(type(note.record))
     source = _make_source(turn, note.line.channel, note.line.id)
     key = note_key(turn.caller.thread, note.line.id, kind, number)
-    edit = _route_edit(store, turn, kind, note.record, None, source, key, store.scope)
+    edit = _route_edit(store, turn, kind, note.record, None, source, key, Audience(store.scope))
     at = turn.now + timedelta(microseconds=note.line.number)
     return replace(edit, at=at, quote=_quote_message(note.line.message), covers=note.line.id)
 
@@ -293,7 +302,7 @@ def _route_edit(
     replaces: Learning | None,
     source: Source,
     key: str,
-    audience: Scope,
+    audience: Audience,
     reason: str = "",
 ) -> Edit:
     """Return the edit with its target namespace, which depends on who said it.
@@ -304,11 +313,15 @@ def _route_edit(
     """
     is_own_words = source.channel == "user"
     is_trusted = (is_own_words and store.sharing == Sharing.AT_ONCE) or store.mode is Mode.PROPOSE
-    scope = audience if is_trusted or audience.private else Scope.USER
+    meant = audience.scope
+    scope = meant if is_trusted or meant.private else Scope.USER
+    corrected = replaces if record and replaces and scope.private and not replaces.scope.private else None
     if replaces and not is_own_words and not is_trusted and not replaces.scope.private:
         if record is None:
             raise InvalidEdit("only a user's own words can make something shared be forgotten")
         replaces = None
+    is_held_back = scope != meant and not is_own_words
+    why_private = reason if is_held_back else _explain_reach(store, corrected, audience)
     return Edit(
         kind,
         record,
@@ -319,9 +332,19 @@ def _route_edit(
         turn.now,
         until=_find_end(store, turn, record),
         rests_on=links_of(record) if record else (),
-        audience=audience.name if scope.private and not store.scope.private else None,
-        kept_private=reason if scope != audience and not is_own_words else "",
+        audience=meant.name if scope.private and not store.scope.private else None,
+        corrects=corrected.key if corrected else None,
+        kept_private=why_private if record else "",
     )
+
+
+def _explain_reach(store: LearningStore, corrected: Learning | None, audience: Audience) -> str:
+    """Return why a statement of the user's own is kept to them; an empty text if they or the model wanted it so."""
+    if audience.reason or corrected is None:
+        return audience.reason
+    waits = store.sharing != Sharing.AT_ONCE and not audience.scope.private
+    until = " until it is approved or more users say the same" if waits else ""
+    return f"what it corrects is shared, and stays for the others{until}"
 
 
 def _repeat_if_same(
@@ -347,22 +370,44 @@ def _find_end(store: LearningStore, turn: Turn, record: BaseModel | None) -> dat
 
 def _choose_audience(
     store: LearningStore, caller: Caller, named: object, replaces: Learning | None, line: Line | None
-) -> Scope:
-    """Return the scope that an edit is meant for: the user alone for what a message says in confidence.
+) -> Audience:
+    """Return whom an edit is meant for: the user alone, for what a message says in confidence.
 
-    An edit that names none is meant for the scope of what it replaces, for the store's only scope, or for the
+    An edit that names nobody is meant for the scope of what it replaces, for the store's only scope, or for the
     narrowest of several.
     """
     audiences = store.audiences(caller)
     if not audiences:
-        return store.scope
+        return Audience(store.scope)
     if line and is_confidential(message_text(line.message)):
-        return Scope.USER
-    if isinstance(named, str) and named.strip().casefold() in audiences:
-        return audiences[named.strip().casefold()]
+        return Audience(Scope.USER, "it was said in confidence")
+    if named:
+        scope = read_audience(named, audiences.values(), caller)
+        return Audience(scope) if scope else Audience(Scope.USER, f"there is no audience {cut(str(named), 40)!r} here")
     if replaces is not None and replaces.scope in audiences.values():
-        return replaces.scope
-    return store.scope if len(store.scopes) == 1 and not named else Scope.USER
+        return Audience(replaces.scope)
+    if len(store.scopes) == 1:
+        return Audience(store.scope)
+    return Audience(Scope.USER, "the edit names no audience")
+
+
+def read_audience(named: object, scopes: Collection[Scope], caller: Caller) -> Scope | None:
+    """Return the scope that a model names, in whatever form: "Team", ["team"] or "team:acme"; of several the narrowest.
+
+    None if a name is no scope, or names another owner than the one for whom the caller learns.
+    """
+    if isinstance(named, Mapping):
+        named = list(named.values())
+    if isinstance(named, list):
+        found = [read_audience(name, scopes, caller) for name in named]
+        known = [scope for scope in found if scope is not None]
+        return min(known, key=lambda scope: scope.reach) if known and len(known) == len(found) else None
+    name, _, owner = _AROUND_AUDIENCE.sub("", str(named).casefold()).partition(":")
+    for scope in scopes:
+        owners = ("", *map(str.casefold, caller.owners_of(scope)[:1]))
+        if name.strip() == scope.name.casefold() and owner.strip() in owners:
+            return scope
+    return None
 
 
 def _make_statement(record: BaseModel, replaces: Learning | None) -> Statement:

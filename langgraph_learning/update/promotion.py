@@ -23,7 +23,7 @@ from langgraph_learning.core.similarity.agreement import agrees
 from langgraph_learning.core.similarity.rules import are_equivalent
 from langgraph_learning.core.text import text_values
 from langgraph_learning.stores.base import LearningStore
-from langgraph_learning.update.proposals import with_decision
+from langgraph_learning.update.proposals import end_learning, with_decision
 
 MAX_CANDIDATES = 300
 """Statements that wait in one namespace and are compared with at most."""
@@ -37,6 +37,7 @@ def count_supporters(
     """Return the candidates that change with these learnings of a user, and the versions of all that were read.
 
     An active learning supports its candidate, and promotes it if enough users do; a rejected one withdraws its support.
+    What a promoted candidate corrects ends with its promotion.
     """
     supports: list[tuple[Learning, ItemRef, int]] = []
     for learning in learnings:
@@ -58,7 +59,21 @@ def count_supporters(
         candidate = update_candidate(learning, current, ref, user_hash(caller, ref[1]), is_own, users)
         if candidate is not None:
             changed[ref] = candidate
-    return list(changed.values()), versions
+    corrected, corrected_versions = yield from _end_corrected(changed.values())
+    return [*changed.values(), *corrected], {**versions, **corrected_versions}
+
+
+def _end_corrected(candidates: Iterable[Learning]) -> Flow[tuple[list[Learning], dict[ItemRef, int]]]:
+    """Return as ended what promoted candidates correct, with the versions of the items."""
+    promotions = {
+        (candidate.namespace, key): candidate.decisions[-1]
+        for candidate in candidates
+        if candidate.status is Status.ACTIVE
+        for key in candidate.supersedes
+    }
+    stored, versions = yield from get_many(promotions)
+    active = [learning for learning in stored.values() if learning.status is Status.ACTIVE]
+    return [end_learning(learning, promotions[learning.ref]) for learning in active], versions
 
 
 def read_candidates(namespaces: Sequence[Namespace]) -> Flow[list[Learning]]:
@@ -112,6 +127,7 @@ def update_candidate(
     if candidate.status is not Status.PROPOSED or candidate.decisions or supporter in candidate.supporters:
         return None
     supporters = (*candidate.supporters, supporter)
+    candidate = candidate.model_copy(update={"supersedes": candidate.supersedes or _corrected_by(own)})
     if len(supporters) < users:
         return candidate.model_copy(update={"supporters": supporters})
     why = f"{len(supporters)} different users said it"
@@ -179,7 +195,12 @@ def _new_candidate(own: Learning, ref: ItemRef, supporter: str) -> Learning:
         sources=(Source(channel="user", user=SEVERAL_PEOPLE),),
         learned_at=own.learned_at,
         supporters=(supporter,),
+        supersedes=_corrected_by(own),
     )
+
+
+def _corrected_by(own: Learning) -> tuple[str, ...]:
+    return (own.corrects,) if own.corrects else ()
 
 
 def _remove_supporter(candidate: Learning | None, supporter: str) -> Learning | None:

@@ -16,7 +16,7 @@ from langgraph_learning.core.learning import Learning, Source, Status, messages_
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.records import link_snapshot_fields
 from langgraph_learning.core.repository import all_in, get_items, get_many
-from langgraph_learning.core.scopes import Caller, ItemRef, Scope
+from langgraph_learning.core.scopes import Caller, ItemRef, Namespace, Scope
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.stores.base import LearningStore, find_dependents, find_words, readable_namespaces
@@ -95,7 +95,7 @@ def apply_policy(
     """
     by_name = {store.name: store for store in stores}
     _check_namespaces(by_name, caller, requested)
-    opted_out, stored, versions = yield from _read_stored_state(caller, requested)
+    opted_out, stored, versions = yield from _read_stored_state(by_name, caller, requested)
     requested = [
         learning for learning in requested if learning.store_name not in opted_out or learning.status is Status.REJECTED
     ]
@@ -121,12 +121,17 @@ def apply_policy(
 
 
 def _read_stored_state(
-    caller: Caller, requested: Sequence[Learning]
+    by_name: Mapping[str, LearningStore], caller: Caller, requested: Sequence[Learning]
 ) -> Flow[tuple[set[str], dict[ItemRef, Learning], dict[ItemRef, int]]]:
-    """Read the user's opt-outs, and the stored state of all that is to be written or superseded, in one batch."""
+    """Read the user's opt-outs, and the stored state of all that is to be written, superseded or corrected."""
     if not requested:
         return set(), {}, {}
     refs = [(learning.namespace, key) for learning in requested for key in (learning.key, *learning.supersedes)]
+    refs += [
+        (_shared_namespace(by_name[learning.store_name], learning, caller), learning.corrects)
+        for learning in requested
+        if learning.corrects
+    ]
     reads: list[Flow[Any]] = [read_opt_outs(caller), get_many(refs)]
     opted_out, (stored, versions) = yield from gather(reads)
     return opted_out, stored, versions
@@ -265,9 +270,18 @@ def _is_for_reviewers(stored: Learning) -> bool:
 
 def _as_shared_proposal(store: LearningStore, learning: Learning, caller: Caller) -> Learning:
     """Return a user's own learning as a request to share it in the scope that it is meant for."""
-    namespace = caller.namespace(intended_scope(store, learning), store.name)
-    shared = {"namespace": namespace, "supersedes": (), "sources": learning.sources[-1:], "audience": None}
+    shared = {
+        "namespace": _shared_namespace(store, learning, caller),
+        "supersedes": (learning.corrects,) if learning.corrects else (),
+        "sources": learning.sources[-1:],
+        "audience": None,
+        "corrects": None,
+    }
     return learning.model_copy(update=shared)
+
+
+def _shared_namespace(store: LearningStore, learning: Learning, caller: Caller) -> Namespace:
+    return caller.namespace(intended_scope(store, learning), store.name)
 
 
 def _without_quote(learning: Learning) -> Learning:

@@ -1,5 +1,7 @@
 """For whom something is noted."""
 
+from typing import Any
+
 import pytest
 from langgraph.store.memory import InMemoryStore
 from people import ALEX, SAM, echo, edit, edits, learner, machine, prompt, said, thread
@@ -49,6 +51,68 @@ def test_without_a_known_audience_the_narrowest_counts(audience: object):
     learning = learn([LearnedKnowledge(scope=SCOPES)], insight("Egress first", audience=audience), context=IN_PROJECT)
 
     assert ["user"] == [learnt.scope.name for learnt in learning.learnings(IN_PROJECT)]
+
+
+@pytest.mark.parametrize(
+    ("named", "reached"),
+    [
+        ("Team", "team"),
+        (" the team ", "team"),
+        ("team (everybody in the team)", "team"),
+        ("team:acme", "team"),
+        ("'team'", "team"),
+        (["team"], "team"),
+        ({"name": "team"}, "team"),
+        (["team", "user"], "user"),
+        ("Sales Region", "Sales region"),
+        ("for the sales region", "Sales region"),
+        ("team:other", "user"),
+        ("teams", "user"),
+        ("team leads", "user"),
+        (["team", "everyone"], "user"),
+        ("everyone", "user"),
+    ],
+)
+def test_an_audience_may_be_named_in_any_form(named: object, reached: str):
+    """What is another group, or several, reaches nobody who was not named."""
+    region = Scope.of("Sales region")
+    context = ALEX.model_copy(update={"owners": {"Sales region": "emea"}})
+    answer = insight("Egress first", audience=named)
+    learning = learn([LearnedKnowledge(scope=(Scope.USER, region, Scope.TEAM))], answer, context=context)
+
+    assert [reached] == [learnt.scope.name for learnt in learning.learnings(context)]
+
+
+@pytest.mark.parametrize(("scope", "reached"), [(Scope.TEAM, "team"), ((Scope.USER, Scope.TEAM), "user")])
+@pytest.mark.parametrize("named", [None, ""])
+def test_an_edit_for_nobody_reaches_the_only_scope_or_the_narrowest(scope: Any, reached: str, named: str | None):
+    """Of one scope there is no choice."""
+    learning = learn([LearnedKnowledge(scope=scope)], insight("Egress first", audience=named))
+
+    assert [reached] == [learnt.scope.name for learnt in learning.learnings(ALEX)]
+
+
+@pytest.mark.parametrize(
+    ("named", "text", "why"),
+    [
+        ("everyone", "Egress first", "there is no audience 'everyone' here"),
+        ("project", "Egress first", "there is no audience 'project' here"),
+        (None, "Egress first", "the edit names no audience"),
+        ("team", "Between you and me, egress first", "it was said in confidence"),
+        ("user", "Egress first", None),
+    ],
+)
+def test_the_stream_says_why_code_kept_something_to_the_user(named: str | None, text: str, why: str | None):
+    """Unless the model wanted it so."""
+    learning = machine(
+        lambda messages: edits(insight("Egress first", audience=named)),
+        [LearnedKnowledge(scope=SCOPES)],
+        store=InMemoryStore(),
+    )
+    events = list(learning.wrap(echo()).stream(said(text), thread("a"), context=ALEX, stream_mode="custom"))
+    reasons = [kept["why"] for event in events for kept in event["learning"].get("kept_private", ())]
+
+    assert ([why] if why else []) == reasons
 
 
 @pytest.mark.parametrize("text", PRIVATE)
