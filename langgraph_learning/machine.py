@@ -402,15 +402,17 @@ class LearningMachine(Facade):
     def forget_session(self, context: LearningContext, thread_id: str, *, store: BaseStore | None = None) -> int:
         """Delete what belongs to a thread itself, because the thread was deleted; what was taught there stays.
 
+        What is being learnt from it at that time, or waits, is learnt, too, but nothing of it is stored for the thread.
+
         store: the store to delete from, where the machine has none because a server brings it.
         Returns the number of deleted learnings: none for a thread in which this user never spoke.
         """
-        flow = forgetting.forget_session(self.stores, _caller(context, thread_id))
+        flow = forgetting.forget_session(self.stores, _caller(context, thread_id), datetime.now(UTC))
         return drive(flow, store or self._require_store())
 
     async def aforget_session(self, context: LearningContext, thread_id: str, *, store: BaseStore | None = None) -> int:
         """Do as `forget_session` in async code."""
-        flow = forgetting.forget_session(self.stores, _caller(context, thread_id))
+        flow = forgetting.forget_session(self.stores, _caller(context, thread_id), datetime.now(UTC))
         return await adrive(flow, store or self._require_store())
 
     def history(self, context: LearningContext, key: str, *, thread_id: str | None = None) -> list[Change]:

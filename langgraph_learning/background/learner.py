@@ -25,7 +25,7 @@ from langgraph_learning.extract.cursor import Attempts, Fingerprints, Progress, 
 from langgraph_learning.extract.extraction import Extraction
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.metrics import ExtractionMetrics
-from langgraph_learning.extract.result import ExtractionResult, KeptPrivate
+from langgraph_learning.extract.result import ExtractionResult, KeptPrivate, belongs_to_thread
 from langgraph_learning.stores.base import LearningStore, Turn
 from langgraph_learning.update.votes import update_totals
 from langgraph_learning.update.write_policy import write_learnings
@@ -158,7 +158,8 @@ class Learner:
     ) -> Flow[tuple[ExtractionResult, tuple[Learning, ...]]]:
         extractions = 1
         for attempt in range(WRITE_ATTEMPTS):
-            puts = [PutOp(*write, index=False) for write in (*result.writes, *others)]
+            kept = [write for write in others if not (result.session_deleted and belongs_to_thread(write))]
+            puts = [PutOp(*write, index=False) for write in (*result.writes, *kept)]
             try:
                 learnings = yield from write_learnings(
                     self.stores,

@@ -101,7 +101,8 @@ class Extraction:
         material = Material(turn, unread, background, saved, metrics or ExtractionMetrics())
         chunks = split_by_attempts(lines, unread, self.budget)
         reading = yield from self._read(material, chunks[:MAX_CHUNKS])
-        return (yield from self._conclude(material, reading, lines))
+        result = yield from self._conclude(material, reading, lines)
+        return result.without_thread() if background.forgotten.covers_session(turn.now) else result
 
     def renew_cursor(self, caller: Caller, result: ExtractionResult) -> Flow[ExtractionResult | None]:
         """Return a result that depends on the cursor as it is now: other runs of the thread read other messages.

@@ -1,10 +1,10 @@
 """The result of an extraction: what is to be written for a turn, what was lost, and what it cost."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from langgraph_learning.core.learning import Learning
-from langgraph_learning.core.scopes import ItemRef
+from langgraph_learning.core.scopes import ItemRef, Scope
 from langgraph_learning.core.store_protocol import Expected, ItemWrite
 from langgraph_learning.extract.cursor import Progress
 from langgraph_learning.extract.metrics import ExtractionMetrics
@@ -40,3 +40,19 @@ class ExtractionResult:
     """What the extraction cost."""
     kept_private: tuple[KeptPrivate, ...] = ()
     """What was meant for others and stays private to the user."""
+    session_deleted: bool = False
+    """True if the thread was deleted meanwhile: then nothing is written that belongs to it."""
+
+    def without_thread(self) -> "ExtractionResult":
+        """Return the result without all that belongs to the thread, which was deleted."""
+        return replace(
+            self,
+            learnings=tuple(learning for learning in self.learnings if learning.scope != Scope.THREAD),
+            writes=tuple(write for write in self.writes if not belongs_to_thread(write)),
+            session_deleted=True,
+        )
+
+
+def belongs_to_thread(write: ItemWrite) -> bool:
+    """Return True if an item belongs to a thread, as a session, a cursor and the record of an answer do."""
+    return write[0][2] == Scope.THREAD.name

@@ -14,7 +14,7 @@ from langgraph_learning.core.scopes import Caller, Namespace, Scope
 from langgraph_learning.errors import NotFound
 from langgraph_learning.stores.base import LearningStore, find_dependents, readable_namespaces
 from langgraph_learning.update.erasure import belongs_to_user, erase_statements, plan_deletion
-from langgraph_learning.update.marks import EVERYTHING, everything_refs, note_all_forgotten
+from langgraph_learning.update.marks import EVERYTHING, note_all_forgotten, note_session_deleted
 from langgraph_learning.update.opt_out import opt_out_namespace, stores_by_name
 from langgraph_learning.update.votes import find_context_refs
 
@@ -81,10 +81,13 @@ def forget_thread(stores: Sequence[LearningStore], caller: Caller, now: datetime
     return len(deleted)
 
 
-def forget_session(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]:
+def forget_session(stores: Sequence[LearningStore], caller: Caller, now: datetime) -> Flow[int]:
     """Delete what belongs to a thread itself: its session, the records of its answers, and the user's cursor in it.
 
+    What is being learnt from it, or waits to be, is still learnt, but nothing of it is stored for the thread.
     Return the number of deleted learnings. In a thread in which the user never spoke, nothing is deleted.
+
+    now: the time of the machine's clock.
     """
     of_thread = [store for store in stores if store.scope == Scope.THREAD]
     session = drop_foreign_session((yield from _read_all(readable_namespaces(of_thread, caller))), caller)
@@ -94,7 +97,7 @@ def forget_session(stores: Sequence[LearningStore], caller: Caller) -> Flow[int]
         *(PutOp(*learning.ref, None) for learning in session),
         *(PutOp(*ref, None) for ref in context_refs),
         *cursor_changes,
-        PutOp(*everything_refs(caller)[-1], None),
+        (yield from note_session_deleted(caller, now)),
         by=caller.user,
         erase=True,
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from langgraph.store.base import Item, PutOp, SearchOp
 
-from langgraph_learning.core.flow import Flow, gather, search
+from langgraph_learning.core.flow import Flow, gather, get_item, search
 from langgraph_learning.core.keys import FORGOTTEN, fingerprint, hash_key, user_hash
 from langgraph_learning.core.learning import Learning, MessageRef, messages_of
 from langgraph_learning.core.repository import get_items
@@ -24,6 +24,9 @@ LATEST = "latest"
 """Key of the item that changes whenever something of an owner is forgotten."""
 EVERYTHING = "everything"
 """Key of the item that says when a user had everything forgotten."""
+
+SESSION_ONLY = "session_only"
+"""Field of such an item of a thread that was deleted: what was taught there stays."""
 
 
 class Mark(NamedTuple):
@@ -49,12 +52,18 @@ class Forgotten:
     marks: tuple[Mark, ...] = ()
     everything_at: datetime | None = None
     """When the user had everything forgotten, or all of this thread."""
+    session_deleted_at: datetime | None = None
+    """When this thread was deleted: what was taught there stays, and nothing belongs to it any more."""
     expected: tuple[Expected, ...] = ()
     """Items that change as soon as something else is forgotten: what was learnt until then is not written."""
 
     def covers(self, time: datetime) -> bool:
         """Return True if the user had everything forgotten since a time: nothing is learnt from a turn of that time."""
         return self.everything_at is not None and time <= self.everything_at
+
+    def covers_session(self, time: datetime) -> bool:
+        """Return True if the thread was deleted since a time: nothing of that time is stored for it."""
+        return self.session_deleted_at is not None and time <= self.session_deleted_at
 
     def holds(self, *texts: str) -> bool:
         """Return True if one of these texts says something that was forgotten."""
@@ -122,6 +131,14 @@ def note_all_forgotten(caller: Caller, at: datetime) -> PutOp:
     return PutOp(namespace, key, {"version": 1, "at": at.isoformat()}, index=False)
 
 
+def note_session_deleted(caller: Caller, at: datetime) -> Flow[PutOp]:
+    """Return the operation that notes when the caller's thread was deleted, unless all of it was forgotten before."""
+    namespace, key = everything_refs(caller)[-1]
+    item = yield from get_item(namespace, key)
+    value = item.value if item and not item.value.get(SESSION_ONLY) else {"version": 1, SESSION_ONLY: True}
+    return PutOp(namespace, key, {"at": at.isoformat(), **value}, index=False)
+
+
 def read_forgotten(stores: Sequence[LearningStore], caller: Caller) -> Flow[Forgotten]:
     """Read what was forgotten, by this user and in the shared scopes that the caller reads."""
     namespaces = forgotten_namespaces(stores, caller)
@@ -130,9 +147,15 @@ def read_forgotten(stores: Sequence[LearningStore], caller: Caller) -> Flow[Forg
     reads: list[Flow[Any]] = [search(*searches), get_items(refs)]
     items, found = yield from gather(reads)
     marks = tuple(_read_mark(item) for item in items if "fingerprints" in item.value)
-    times = [found[ref].value["at"] for ref in everything_refs(caller) if ref in found]
+    notes = [found[ref].value for ref in everything_refs(caller) if ref in found]
     expected = tuple(Expected(*ref, version_of(found.get(ref))) for ref in refs)
-    return Forgotten(marks, max(map(datetime.fromisoformat, times), default=None), expected)
+    return Forgotten(marks, _latest(notes, session_only=False), _latest(notes, session_only=True), expected)
+
+
+def _latest(notes: Iterable[Mapping[str, Any]], *, session_only: bool) -> datetime | None:
+    """Return when everything was forgotten last, or with `session_only` when the thread was deleted."""
+    times = (note["at"] for note in notes if bool(note.get(SESSION_ONLY)) == session_only)
+    return max(map(datetime.fromisoformat, times), default=None)
 
 
 def everything_refs(caller: Caller) -> list[ItemRef]:

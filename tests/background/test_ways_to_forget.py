@@ -1,5 +1,8 @@
 """Forgetting has one effect, whoever forgets and when: also between the moment a job reads and the moment it writes."""
 
+import asyncio
+from functools import partial
+
 import psycopg
 import pytest
 from concurrent_store import BusyStore
@@ -193,6 +196,60 @@ class TestMeanwhile:
         assert (set(), set()) == (failed, where_it_says("epilepsy", database_url))
         assert (forget is forget_by_key) == ("I drink green tea" in [one.text for one in learning.learnings(ALEX)])
         assert 0 == learning.jobs.pending()
+
+
+TAUGHT = edits(observation("Drinks green tea"), edit("session", summary="Alex talks about tea"))
+OF_THREAD = ("learnings", "default", "thread", "a")
+
+
+def left_of_the_thread(store):
+    """The keys of all fields that the items of a thread have."""
+    return [sorted(item.value) for item in store.search(OF_THREAD, limit=100)]
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_thread_that_is_deleted_during_an_extraction_leaves_nothing(postgres_store, turns, awaited):
+    """What the turn taught is learnt, and only the time of the deletion stays in the thread."""
+
+    def answer(shown):
+        if len(learner(learning).calls) == turns:
+            learning.forget_session(ALEX, "a")
+        return TAUGHT
+
+    learning = make(postgres_store, answer)
+    agent = learning.wrap(echo())
+    for turn in range(turns):
+        call = partial(agent.invoke, said(f"I drink green tea {turn}"), thread("a"), context=ALEX)
+        asyncio.run(agent.ainvoke(*call.args, **call.keywords)) if awaited else call()
+
+    assert [["at", "session_only", "version"]] == left_of_the_thread(postgres_store)
+    assert "Drinks green tea" in [one.text for one in learning.learnings(ALEX)]
+
+
+def test_a_job_of_a_deleted_thread_leaves_nothing_there(postgres_store):
+    """It is learnt from all the same; a later turn in a thread of this name has a session again."""
+    learning = make(postgres_store, [TAUGHT] * 3, learn="queue", schedule=LATER)
+    learning.wrap(echo()).invoke(said("I drink green tea"), thread("a"), context=ALEX)
+    learning.forget_session(ALEX, "a")
+    learning.worker().drain()
+    after = left_of_the_thread(postgres_store)
+    make(postgres_store, [TAUGHT]).wrap(echo()).invoke(said("I drink green tea"), thread("a"), context=ALEX)
+
+    assert [["at", "session_only", "version"]] == after
+    assert "Drinks green tea" in [one.text for one in learning.learnings(ALEX)]
+    assert any("summary" in item.value.get("data", {}) for item in postgres_store.search(OF_THREAD, limit=100))
+
+
+def test_a_deleted_thread_that_was_forgotten_stays_forgotten(postgres_store):
+    """What waits is not learnt, although its session is deleted afterwards."""
+    learning = make(postgres_store, [TAUGHT] * 3, learn="queue", schedule=LATER)
+    learning.wrap(echo()).invoke(said("I drink green tea"), thread("a"), context=ALEX)
+    learning.forget_thread(ALEX, "a")
+    learning.forget_session(ALEX, "a")
+    learning.worker().drain()
+
+    assert [] == learning.learnings(ALEX)
 
 
 def say_it(store, user):

@@ -321,10 +321,12 @@ def test_a_session_goes_with_its_thread_and_what_was_taught_stays(store: BaseSto
     by_stranger = learning.forget_session(EVE, "room"), len(store.search(of_thread, limit=100))
     by_alex = learning.forget_session(ALEX, "room"), [item.key for item in store.search(of_thread, limit=100)]
     learning.forget_session(SAM, "room")
+    left = store.search(of_thread, limit=100)
 
     assert 0 == by_stranger[0] < by_stranger[1]
     assert 0 < by_alex[0]
     assert "read" in by_alex[1], "Sam's turns are marked as read"
-    assert [] == store.search(of_thread, limit=100)
+    assert 3 == len(left), "one for each who called"
+    assert all({"version", "at", "session_only"} == item.value.keys() for item in left), "only when it was deleted"
     assert {"I like tea"} == texts(learning)
     assert {"I like milk"} == texts(learning, SAM)
