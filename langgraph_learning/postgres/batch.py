@@ -13,14 +13,15 @@ from langgraph.store.base import (
     PutOp,
     Result,
     SearchOp,
-    validate_op_namespace,
 )
 from pydantic import BaseModel
 
+from langgraph_learning.core.checks import check_count
 from langgraph_learning.core.store_protocol import Expected, version_of
 from langgraph_learning.errors import Conflict
 from langgraph_learning.postgres.executor import Plan, pause, run_statements
 from langgraph_learning.postgres.indexing import BatchIndexing, ItemKey, key_columns, split_rows
+from langgraph_learning.postgres.operations import check_op
 from langgraph_learning.postgres.rows import condition_bounds, join_namespace, to_item
 from langgraph_learning.postgres.search import plan_searches
 from langgraph_learning.postgres.statements import PlanContext, PlannedRead, Rows, Statement
@@ -66,7 +67,7 @@ def run_batch(
     """Run a batch if every expected version is the stored one. Raises `Conflict` otherwise, with nothing written."""
     ops = list(ops)
     for op in ops:
-        validate_op_namespace(op)
+        check_op(op)
     searches = yield from plan_searches(context, _group_equal(ops, SearchOp))
     reads = [*_plan_gets(context, ops), *searches.reads, *_plan_lists(context, ops)]
     writes = yield from _plan_writes(context, ops, expected, by, erase)
@@ -99,6 +100,7 @@ def update_item(
     attempts: int,
 ) -> Plan[dict[str, Any] | None]:
     """Read an item, change its value and write it back, again after each conflict. Returns the value written."""
+    check_count("attempts", attempts, 1)
     for attempt in range(1, attempts + 1):
         (result,) = yield from run_batch(context, [GetOp(namespace, key)])
         item = result if isinstance(result, Item) else None

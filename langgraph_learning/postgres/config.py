@@ -12,6 +12,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
+from langgraph_learning.core.checks import check_above_zero, check_count
 from langgraph_learning.core.words import LANGUAGES
 from langgraph_learning.errors import Misconfigured, WrongDimensions
 
@@ -118,20 +119,23 @@ def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mod
     if settings is None and mode == "vector":
         return None
     given: Mapping[str, Any] = settings or {}
+    if not isinstance(given, Mapping):
+        raise Misconfigured(f'index is a dict, such as {{"dims": 384, "embed": embed}}, not {given!r:.80}.')
     # LangGraph keeps notes of its own under names with two underscores.
     _refuse_unknown("index", {name for name in given if not name.startswith("__")}, IndexSettings.__annotations__)
-    embed, dims = given.get("embed"), int(given.get("dims") or 0)
+    embed, dims = given.get("embed"), given.get("dims") or 0
+    check_count("index: dims", dims, 0)
+    if embed is not None and not (isinstance(embed, Embeddings | str) or callable(embed)):
+        raise Misconfigured(f"index: embed is an embedding model, its name or a function, not {embed!r:.80}.")
     if (embed is None) != (not dims) or (embed is None and mode == "vector"):
         raise Misconfigured(
             "index needs both 'embed' and 'dims'. With search_mode='hybrid' leave out both to search by words only."
         )
-    if dims < 0:
-        raise Misconfigured(f"index: dims is the length of the embedding model's vectors, not {dims}.")
     ann = dict(given.get("ann_index_config") or {})
     return IndexConfig(
         embeddings=ensure_embeddings(embed) if embed is not None else None,
         dims=dims,
-        fields=tuple(given.get("fields") or ["$"]),
+        fields=_parse_fields(given.get("fields")),
         vector_type=_check_choice(("vector", "halfvec"), ann.get("vector_type", "vector"), "index: vector_type"),
         distance=_check_choice(tuple(DISTANCES), given.get("distance_type", "cosine"), "index: distance_type"),
         ann=_check_choice(("hnsw", "flat"), ann.get("kind", "hnsw"), "index: kind") == "hnsw"
@@ -140,6 +144,12 @@ def parse_index_settings(settings: IndexSettings | Mapping[str, Any] | None, mod
         sequence=given.get("sequence"),
         exact_below=int(given.get("exact_below") or EXACT_BELOW_DEFAULT),
     )
+
+
+def _parse_fields(fields: Sequence[str] | None) -> tuple[str, ...]:
+    if isinstance(fields, str):  # each of its characters would be a field
+        raise Misconfigured(f"index: fields is a list of paths, such as [{fields!r}], not {fields!r}.")
+    return tuple(fields or ["$"])
 
 
 def check_source(source: object) -> None:
@@ -183,7 +193,11 @@ def parse_language(language: str) -> str | None:
 
 def parse_ttl_settings(settings: TTLConfig | Mapping[str, Any] | None) -> TTLConfig | None:
     """Validate the settings of expiry. Raises `Misconfigured`."""
-    _refuse_unknown("ttl", set(settings or ()), TTLConfig.__annotations__)
+    given: Mapping[str, Any] = settings or {}
+    _refuse_unknown("ttl", set(given), TTLConfig.__annotations__)
+    for name in ("default_ttl", "sweep_interval_minutes"):
+        if given.get(name) is not None:
+            check_above_zero(f"ttl: {name}", given[name], "minutes")
     return None if settings is None else TTLConfig(**settings)  # type: ignore[typeddict-item]  # checked above
 
 

@@ -5,11 +5,14 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 
-from langgraph.store.base import SearchOp, validate_op_namespace
+from langgraph.store.base import SearchOp
 from psycopg import OperationalError
 
+from langgraph_learning.core.checks import check_above_zero
 from langgraph_learning.core.store_protocol import Change
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.postgres.executor import Plan, run_statements
+from langgraph_learning.postgres.operations import check_op
 from langgraph_learning.postgres.rows import join_namespace, prefix_bounds
 from langgraph_learning.postgres.statements import PlanContext
 
@@ -22,7 +25,8 @@ def read_change_log(
     context: PlanContext, namespace: tuple[str, ...], key: str | None, limit: int
 ) -> Plan[list[Change]]:
     """Return the changes of an item, or of all items of a namespace, newest first."""
-    validate_op_namespace(SearchOp(namespace))
+    check_op(SearchOp(namespace, limit=limit))
+    key = None if key is None else str(key)  # as LangGraph does for `get` and `put`
     statement = context.statements("read history", namespace=join_namespace(namespace), key=key, limit=limit)
     (rows,) = yield from run_statements(statement)
     return [Change(**{**row, "namespace": tuple(row["namespace"])}) for row in rows]
@@ -30,7 +34,9 @@ def read_change_log(
 
 def prune_history(context: PlanContext, prefix: tuple[str, ...], before: datetime | None) -> Plan[int]:
     """Delete log entries of all namespaces under a prefix; return their number."""
-    validate_op_namespace(SearchOp(prefix))
+    check_op(SearchOp(prefix))
+    if before is not None and not isinstance(before, datetime):
+        raise Misconfigured(f"before= is a datetime, or None for all entries; not {before!r}.")
     first, end = prefix_bounds(prefix)
     (rows,) = yield from run_statements(context.statements("prune history", first=first, end=end, before=before))
     return int(rows[0]["count"])
@@ -64,6 +70,7 @@ class TtlSweeper:
 
     def start(self, minutes: float) -> None:
         """Start the thread, unless it is running already."""
+        check_above_zero("The interval of the sweeper", minutes, "minutes")
         if not self.running:
             self._stop.clear()
             self._thread = threading.Thread(target=self._run, args=(minutes,), daemon=True, name="ttl-sweeper")

@@ -70,9 +70,9 @@ class HybridPostgresStore(BaseStore):
         super().__init__()
         check_source(source)
         check_pool_settings(pool or {})
-        self.index_config = dict(index) if index else None
         self.ttl_config = parse_ttl_settings(ttl)
         self._index = parse_index_settings(index, search_mode)
+        self.index_config = dict(index) if index else None
         self._hybrid = search_mode == "hybrid"
         self._statements = Statements(self._index, self._hybrid)
         self._language = parse_language(language)
@@ -254,8 +254,9 @@ class HybridPostgresStore(BaseStore):
 
     def start_ttl_sweeper(self, interval_minutes: float | None = None) -> None:
         """Start a thread that deletes expired items at an interval until the store is closed."""
-        minutes = interval_minutes or (self.ttl_config or {}).get("sweep_interval_minutes") or DEFAULT_SWEEP_MINUTES
-        self._sweeper.start(float(minutes))
+        configured = (self.ttl_config or {}).get("sweep_interval_minutes") or DEFAULT_SWEEP_MINUTES
+        minutes = configured if interval_minutes is None else interval_minutes
+        self._sweeper.start(minutes)
 
     def stop_ttl_sweeper(self, timeout: float | None = None) -> bool:
         """Stop the sweeper; return True if it ended within `timeout` seconds."""

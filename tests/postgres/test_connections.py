@@ -70,6 +70,12 @@ def test_a_pool_that_is_too_small_is_said_with_the_remedy(database):
         ({"search_mode": "both"}, "vector, hybrid"),
         ({"index": {"feilds": ["text"]}, "search_mode": "hybrid"}, "feilds.*use .*'fields'"),
         ({"pool": {"max": 3}}, "max.*use .*'max_size'"),
+        ({"index": ["text"]}, "index is a dict"),
+        ({"index": {**INDEX, "dims": "many"}}, "dims is a whole number"),
+        ({"index": {**INDEX, "embed": 5}}, "embed is an embedding model"),
+        ({"index": {**INDEX, "fields": "text"}}, r"fields is a list of paths, such as \['text'\]"),
+        ({"ttl": {"default_ttl": "5"}}, "default_ttl is a number of minutes"),
+        ({"ttl": {"sweep_interval_minutes": -1}}, "sweep_interval_minutes is a number of minutes"),
     ],
 )
 def test_wrong_settings_are_refused_where_they_are_written(settings, hint):
