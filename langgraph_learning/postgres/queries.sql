@@ -37,38 +37,50 @@ SELECT op.nth, found.*
 -- In a namespace with few vectors all are compared, which is exact. In a larger one the vector index proposes a pool; if
 -- its scan ends before enough items passed the filter, all vectors of the namespace are compared after all. Vectors are
 -- compared in half precision, which lies in the row that is scanned; the nearest are ranked again in full precision.
-WITH size AS MATERIALIZED (
-    SELECT count(*) AS known, count(*)::float8 / greatest(count(*), max(reltuples), 1) AS share
-      FROM (SELECT FROM learning_texts
-             WHERE namespace >= string_to_array(%(first)s, '.') AND namespace < string_to_array(%(end)s, '.')
-             LIMIT 4 * %(exact_below)s::int) counted,
+WITH question AS MATERIALIZED (
+    -- In a generic plan, an expression of parameters would be computed again for every row: that of a vector in half
+    -- precision takes longer than a distance.
+    SELECT %(vector)s::{vector} AS vector, %(vector)s::{vector}::{halfvec} AS meaning,
+           string_to_array(%(first)s, '.') AS first, string_to_array(%(end)s, '.') AS "end"
+),
+size AS MATERIALIZED (
+    -- Exact up to a limit, and estimated by a sample above it.
+    SELECT known, known::float8 / greatest(known, reltuples, 1) AS share
+      FROM (SELECT CASE WHEN count(*) < %(exact_below)s::int THEN count(*)
+                        ELSE greatest(count(*), 32 * (
+                            SELECT count(*) FROM learning_texts
+                             WHERE namespace >= (SELECT first FROM question) AND namespace < (SELECT "end" FROM question)
+                               AND get_byte(digest, 0) < 8)) END AS known
+              FROM (SELECT FROM learning_texts
+                     WHERE namespace >= (SELECT first FROM question) AND namespace < (SELECT "end" FROM question)
+                     LIMIT %(exact_below)s::int) first_texts) counted,
            (SELECT reltuples FROM pg_class WHERE oid = 'learning_texts'::regclass) estimated
 ),
 choice AS MATERIALIZED (
     -- An exact search slows down with the number of vectors, an index search with the share of candidates outside the
-    -- namespace. So the smaller the share of the namespace, the more candidates are requested: 200 for all of the store,
-    -- 1,000 for a fifth or less. With fewer the scan may not get out of a cluster of similar texts of others. 0
+    -- namespace. So the smaller the share of the namespace, the more candidates are requested: 120 for all of the store,
+    -- 840 for a quarter. With fewer the scan may not get out of a cluster of similar texts of others. 0
     -- candidates: the index is not used.
     SELECT coalesce(%(candidates)s::int,
                     (SELECT CASE WHEN known >= %(exact_below)s::int OR share >= 0.3 AND known >= 0.16 * %(exact_below)s
-                                 THEN least(1000, 230 / share - 30)::int ELSE 0 END FROM size)) AS candidates
+                                 THEN least(1000, 240 / share - 120)::int ELSE 0 END FROM size)) AS candidates
 ),
 chosen AS MATERIALIZED (
     SELECT candidates, candidates > 0 AND set_config('hnsw.ef_search', candidates::text, true) IS NOT NULL AS indexed
       FROM choice
 ),
 pool AS MATERIALIZED (
-    SELECT text.item, text.field, text.meaning {distance} %(vector)s::{vector}::{halfvec} AS distance
+    SELECT text.item, text.field, text.meaning {distance} (SELECT meaning FROM question) AS distance
       FROM learning_texts text
      -- A condition on a slice keeps the planner from using the namespace index instead of the vector index.
-     WHERE text.namespace[1:cardinality(string_to_array(%(first)s, '.'))] = string_to_array(%(first)s, '.')
+     WHERE text.namespace[1:cardinality((SELECT first FROM question))] = (SELECT first FROM question)
        AND (SELECT indexed FROM chosen)
        AND EXISTS (SELECT FROM learning_items item
                     WHERE item.id = text.item
                       AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
                       AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
                    OFFSET 0)
-     ORDER BY text.meaning {distance} %(vector)s::{vector}::{halfvec}
+     ORDER BY text.meaning {distance} (SELECT meaning FROM question)
      LIMIT %(pool)s
 ),
 proposed AS MATERIALIZED (
@@ -76,9 +88,9 @@ proposed AS MATERIALIZED (
 ),
 nearest AS MATERIALIZED (
     -- With the addition, the planner does not take the distance for what the vector index sorts by: its scan ends early.
-    SELECT text.item, (text.meaning {distance} %(vector)s::{vector}::{halfvec}) + 0 AS distance
+    SELECT text.item, (text.meaning {distance} (SELECT meaning FROM question)) + 0 AS distance
       FROM learning_texts text
-     WHERE text.namespace >= string_to_array(%(first)s, '.') AND text.namespace < string_to_array(%(end)s, '.')
+     WHERE text.namespace >= (SELECT first FROM question) AND text.namespace < (SELECT "end" FROM question)
        AND text.meaning IS NOT NULL AND NOT (SELECT enough FROM proposed)
      ORDER BY 2, 1 LIMIT %(considered)s
 ),
@@ -100,11 +112,11 @@ near AS MATERIALIZED (
     (SELECT id, distance FROM passed WHERE NOT (SELECT missed FROM chance) ORDER BY distance, id LIMIT %(rescored)s)
      UNION ALL
     -- So few of the nearest passed the filter that all that pass are compared.
-    (SELECT item.id, min(text.meaning {distance} %(vector)s::{vector}::{halfvec})
+    (SELECT item.id, min(text.meaning {distance} (SELECT meaning FROM question))
        FROM learning_items item
        JOIN learning_texts text ON text.item = item.id
       WHERE (SELECT missed FROM chance) AND text.meaning IS NOT NULL
-        AND item.namespace >= string_to_array(%(first)s, '.') AND item.namespace < string_to_array(%(end)s, '.')
+        AND item.namespace >= (SELECT first FROM question) AND item.namespace < (SELECT "end" FROM question)
         AND (%(filter)s::jsonpath IS NULL OR item.value @@ %(filter)s::jsonpath)
         AND (item.expires_at IS NULL OR item.expires_at > clock_timestamp() OR %(include_expired)s)
       GROUP BY item.id ORDER BY 2, 1 LIMIT %(rescored)s)
@@ -113,7 +125,7 @@ SELECT item.namespace, item.key, item.value, item.version, item.created_at, item
        %(best)s::float8 - exact.distance AS score, (SELECT candidates FROM chosen) AS candidates
   FROM near
   JOIN learning_items item ON item.id = near.id
- CROSS JOIN LATERAL (SELECT min(text.embedding {distance} %(vector)s::{vector}) AS distance
+ CROSS JOIN LATERAL (SELECT min(text.embedding {distance} (SELECT vector FROM question)) AS distance
                        FROM learning_texts text WHERE text.item = near.id) exact
  ORDER BY exact.distance, near.id
  LIMIT %(limit)s OFFSET %(offset)s;

@@ -320,10 +320,8 @@ def _read_questions(
 
 
 def _search_settings(context: PlanContext, index: IndexConfig) -> Statement:
+    # Planning takes as long as a search of a small namespace, and no plan depends on the values.
     uses_index = index.embeddings is not None and index.ann
-    if not context.hybrid:
-        return _planner_settings(context, uses_index)
-    # Planning takes as long as a search of a small namespace, and no plan depends on the values: they are columns.
     return _planner_settings(context, uses_index, plan_cache_mode="force_generic_plan")
 
 

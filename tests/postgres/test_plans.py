@@ -88,6 +88,20 @@ def test_a_large_namespace_is_read_through_the_indexes_over_vectors_and_words(da
             assert indexes & {"learning_texts_meaning", "learning_texts_tokens"} == used
 
 
+@pytest.mark.parametrize(("prefix", "least", "most"), [(("all",), 120, 250), (("all", "tenth"), 1000, 1000)])
+def test_the_smaller_its_share_of_the_store_the_more_candidates_a_vector_search_reads(database, prefix, least, most):
+    """Also a namespace that is many times as large as those that are searched exactly is known for most of the store."""
+    with HybridPostgresStore.from_conn_string(database, index={**INDEX, "exact_below": 50}) as store:
+        store.batch(
+            [PutOp(("all", "tenth" if n % 10 == 0 else "rest"), str(n), {"text": f"abc {n}"}) for n in range(2000)]
+        )
+        with psycopg.connect(database, autocommit=True) as admin:
+            admin.execute("VACUUM ANALYZE")
+        store.search(prefix, query="abc")
+        candidates, _ = store._caches.candidates[prefix]
+    assert least <= candidates <= most
+
+
 def test_words_alone_find_the_same_in_a_large_namespace_as_in_a_small_one(empty_database, monkeypatch):
     """Rare words are read from the index; a question of common words reads all texts."""
     monkeypatch.setattr("langgraph_learning.postgres.words._RARE_TEXTS", (50, 50))
