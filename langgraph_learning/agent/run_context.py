@@ -182,7 +182,15 @@ class RunContext:
         branch = tuple(message.id for message in messages if message.id)
         query = ask(messages)
         session = read_session(state.get("learning_session"), self.caller)
-        return Request(self.caller, query.text, self.caller.present(self.now), branch, session, exchange=query.exchange)
+        return Request(
+            self.caller,
+            query.text,
+            self.caller.present(self.now),
+            branch,
+            session,
+            exchange=query.exchange,
+            about_user=query.about_user,
+        )
 
 
 def is_authorized(permission: str) -> bool:

@@ -74,6 +74,13 @@ def _correct(word: str) -> str:
 _PLEASANTRIES = _Phrases("pleasantries", "fillers")
 _CLOSINGS = _Phrases("pleasantries", "agreements", "fillers")
 _FILLERS = _Phrases("fillers")
+_TELL = frozenset(_WORD_LISTS["tell"]["words"].split())
+_ABOUT_USER = re.compile(
+    "|".join(
+        words if language == "unspaced" else rf"(?<!\w)(?:{words})(?!\w)"
+        for language, words in _WORD_LISTS["about_user"].items()
+    )
+)
 
 
 def says_nothing(text: str) -> bool:
@@ -111,6 +118,14 @@ def is_small_talk(text: str) -> bool:
     """Return True if a message asks for nothing in particular and tells nothing but yes."""
     rest = (word for word in text.split() if not set(tokenize(word)) <= _ASSENT)
     return not informative_words(" ".join(rest))
+
+
+def asks_about_user(text: str) -> bool:
+    """Return True if a message asks what is known about the user, and for nothing else."""
+    plain = normalize(text[: MAX_PLEASANTRY_CHARS + 1])
+    rest, questions = _ABOUT_USER.subn(" ", plain)
+    words = (word for word in re.findall(r"\w+", rest) if word not in _TELL)
+    return bool(questions) and is_small_talk(" ".join(words))
 
 
 def assents(text: str) -> bool:

@@ -22,7 +22,7 @@ from langchain_core.messages import (
 
 from langgraph_learning.core.keys import fingerprint, prefix_fingerprints
 from langgraph_learning.core.learning import Channel
-from langgraph_learning.core.small_talk import asks_or_offers, assents, is_small_talk
+from langgraph_learning.core.small_talk import asks_about_user, asks_or_offers, assents, is_small_talk
 from langgraph_learning.core.text import (
     escape_line,
     escape_markup,
@@ -60,6 +60,8 @@ class Query(NamedTuple):
 
     text: str
     exchange: str = ""
+    about_user: bool = False
+    """True if the message asks what is known about the user: no text finds that."""
 
 
 class Speaker(Enum):
@@ -315,9 +317,12 @@ def last_exchange(messages: Sequence[AnyMessage]) -> str:
 def ask(messages: Sequence[AnyMessage]) -> Query:
     """Return the texts to search for on behalf of the user's last message.
 
-    A message of small talk asks for nothing, unless it assents to what the agent asked or offered, or asks on.
+    A message of small talk asks for nothing, unless it assents to what the agent asked or offered, or asks on. One that
+    asks what is known about the user asks for all that is theirs.
     """
     text, exchange = last_question(messages), last_exchange(messages)
+    if asks_about_user(text):
+        return Query("", about_user=True)
     if not is_small_talk(text):
         return Query(text, exchange)
     answer = _last_answer(_before_last_question(messages))

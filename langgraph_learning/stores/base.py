@@ -74,6 +74,8 @@ class Request:
     """True if an extraction asks what is already known: then only learnings that can be edited are of use."""
     exchange: str = ""
     """The question and answer before, which a short message may rest on; it counts for a little less than the query."""
+    about_user: bool = False
+    """True if the user asks what is known about them: then all that is private to them is found, the newest first."""
     scale: Scale = MINILM_SCALE
     """Scale of the store's embedding model."""
 
@@ -367,6 +369,10 @@ class LearningStore:
         if not self.in_list:
             items = yield from search_active(namespaces, limit=self.limit * OVERFETCH)
             return self.rank(items, namespaces, request)
+        if request.about_user:
+            own = [request.caller.namespace(Scope.USER, self.name)]
+            items = yield from search_active(own, limit=self.limit * OVERFETCH)
+            return self.rank(items, own, request)
         found = yield from gather(self._searches(namespaces, request))
         return self.rank([item for items in found for item in items], namespaces, request)
 

@@ -102,6 +102,8 @@ class EntityMemory(LearningStore):
         An extraction is also given a directory of the known entities.
         """
         namespaces = list(request.caller.readable_namespaces(self.scope, self.name))
+        if request.about_user:
+            return (yield from self._search(request))
         if request.for_extraction or not request.query:
             return (yield from self._find_known(namespaces, request))
         directory = search_active(namespaces, request.query, request.exchange, limit=CANDIDATES, kind=kind_of(Entity))

@@ -1,10 +1,22 @@
 """Recall: what is read from the stores for a question and for the exchange before it."""
 
 from datetime import UTC, datetime
+from typing import Any
 
+import pytest
+from langchain.agents import create_agent
 from langgraph.store.base import BaseStore
+from people import ALEX, SAM, conversation, echo, edit, edits, machine, repeat, said, thread
 
-from langgraph_learning import LearnedKnowledge, Scope
+from langgraph_learning import (
+    EntityMemory,
+    Episodes,
+    LearnedKnowledge,
+    LearningMachine,
+    Scope,
+    UserMemory,
+    UserProfile,
+)
 from langgraph_learning.core.flow import drive
 from langgraph_learning.core.learning import Learning, Source
 from langgraph_learning.core.policy import Standing
@@ -12,6 +24,7 @@ from langgraph_learning.core.relevance import Scale
 from langgraph_learning.core.scopes import Caller
 from langgraph_learning.recall.recall import recall_learnings
 from langgraph_learning.stores.base import Request
+from langgraph_learning.testing import ScriptedModel
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 CALLER = Caller(user="alex", teams=("acme",))
@@ -69,3 +82,57 @@ def test_what_stands_is_found_by_the_question_alone(postgres_store: BaseStore):
 
     assert "plan" not in shown_after(postgres_store, "Is that one locked?", EXCHANGE)
     assert "plan" in shown_after(postgres_store, "How many euros a month is the Plus plan?")
+
+
+class TestWhatDoYouKnowAboutMe:
+    """The agent is shown what is private to the user, whatever it is about, and so can say it openly."""
+
+    def make(self, store: BaseStore) -> LearningMachine:
+        """A machine that has learnt from Alex and Sam, who are of one team, and a model that repeats what it sees."""
+        answers = {
+            "tea": edit("observation", observation="Drinks green tea"),
+            "Lisbon": edit("profile_field", field="location", value="Lisbon"),
+            "Timo": {**edit("fact", entity="Timo", fact="is diabetic", as_of=None), "audience": "user"},
+            "debts": edit("observation", observation="Has debts"),
+            "egress": {**edit("fact", entity="The team", fact="cuts egress costs", as_of=None), "audience": "team"},
+        }
+        stores = [UserProfile(), UserMemory(), EntityMemory(scope=Scope.TEAM), Episodes()]
+        learning = machine(
+            lambda shown: edits(*(answers[word] for word in answers if word in str(conversation(shown)))),
+            stores,
+            store=store,
+        )
+        told = [(ALEX, "I like tea"), (ALEX, "I moved to Lisbon"), (ALEX, "My son Timo is diabetic")]
+        told += [(SAM, "I have debts"), (SAM, "We cut egress costs")]
+        for number, (context, text) in enumerate(told):
+            learning.wrap(echo()).invoke(said(text), thread(str(number)), context=context)
+        return learning
+
+    @pytest.mark.parametrize("asked", ["What do you know about me?", "Was weißt du über mich?", "你知道我什么？"])
+    @pytest.mark.parametrize("form", ["wrap", "middleware"])
+    def test_all_that_is_private_to_the_user_is_shown(self, postgres_store: BaseStore, form: str, asked: str):
+        """And nothing that is private to others, nor the team's."""
+        learning = self.make(postgres_store)
+        agent: Any = (
+            learning.wrap(ScriptedModel(repeat))
+            if form == "wrap"
+            else create_agent(ScriptedModel(repeat), middleware=[learning.middleware()], store=postgres_store)
+        )
+        shown = agent.invoke(said(asked), thread("z"), context=ALEX)["messages"][-1].text
+
+        assert [] == [text for text in ("green tea", "Lisbon", "diabetic") if text not in shown]
+        assert [] == [text for text in ("debts", "egress") if text in shown]
+        assert "if the user asks what you know, say so openly" in shown
+
+    async def test_it_is_shown_in_async_code(self, postgres_store: BaseStore):
+        """The same."""
+        agent = self.make(postgres_store).wrap(ScriptedModel(repeat))
+        state = await agent.ainvoke(said("What do you know about me?"), thread("z"), context=ALEX)
+
+        assert "green tea" in state["messages"][-1].text
+
+    def test_small_talk_shows_none_of_it(self, postgres_store: BaseStore):
+        """Nobody asked."""
+        agent = self.make(postgres_store).wrap(ScriptedModel(repeat))
+
+        assert "green tea" not in agent.invoke(said("Good morning!"), thread("z"), context=ALEX)["messages"][-1].text
