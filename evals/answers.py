@@ -31,7 +31,9 @@ class Answered:
 
     @property
     def telltale(self) -> str:
-        """The first phrase that announces a memory, or an empty text."""
+        """The first phrase that announces a memory, or an empty text: also if the question asks for what is known."""
+        if self.question.openly:
+            return ""
         return next((p for row in TELLTALES for p in row.split("|") if contains(self.text, p)), "")
 
     @property

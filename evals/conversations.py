@@ -52,6 +52,8 @@ class Conversation(_Row):
     """One conversation, and the edits expected from it; without `expect`, none."""
 
     name: str
+    about: str = ""
+    """What it is about: the name of its file."""
     said: tuple[str, ...]
     """Messages, oldest first: "user: …", "agent: …" or "tool NAME: …"."""
     known: tuple[Known, ...] = ()
@@ -96,21 +98,23 @@ class Question(_Row):
     asked: str
     uses: tuple[str, ...] = Field(default=())
     """Words that an answer contains if it uses what is known."""
+    openly: bool = False
+    """True if it asks what is known, so that the answer has to say so."""
 
 
 def conversations() -> list[Conversation]:
     """Return all conversations, file by file."""
-    return [Conversation.model_validate(row) for row in _rows("conversation")]
+    return [Conversation.model_validate({"about": file.stem, **row}) for file, row in _rows("conversation")]
 
 
 def questions() -> list[Question]:
     """Return all questions."""
-    return [Question.model_validate(row) for row in _rows("question")]
+    return [Question.model_validate(row) for _, row in _rows("question")]
 
 
-def _rows(name: str) -> list[Any]:
+def _rows(name: str) -> list[tuple[Path, Any]]:
     files = sorted(DATA.glob("*.toml"))
-    return [row for file in files for row in tomllib.loads(file.read_text(encoding="utf-8")).get(name, ())]
+    return [(file, row) for file in files for row in tomllib.loads(file.read_text(encoding="utf-8")).get(name, ())]
 
 
 def _messages(line: str, number: int) -> list[AnyMessage]:

@@ -19,6 +19,7 @@ def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> 
         rows.append(_row(conversation.name, score, width))
         if detail:
             rows += [f"    missed  {missed}" for missed in score.missed]
+            rows += [f"    astray  {strayed}" for strayed in score.strayed]
             rows += [f"    wrong   {mistake}" for mistake in score.mistakes]
             rows += [f"    dropped {problem[:160]}" for problem in score.problems]
     rows.append("")
@@ -33,8 +34,12 @@ def table(scored: Scored, answered: Sequence[Answered], detail: bool = True) -> 
 
 
 def totals(scored: Scored) -> dict[str, Score]:
-    """Return the sums of the conversations the prompts were tuned on, of those held out, and of all."""
-    parts = {
+    """Return the sums by what the conversations are about, of those tuned on and those held out, and of all."""
+    parts: dict[str, list[Score]] = {}
+    for conversation, score in scored:
+        parts.setdefault(f"about: {conversation.about}" if conversation.about else "", []).append(score)
+    parts.pop("", None)
+    parts |= {
         "tuned on": [score for conversation, score in scored if not conversation.held_out],
         "held out": [score for conversation, score in scored if conversation.held_out],
     }

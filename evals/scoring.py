@@ -42,6 +42,8 @@ class Score:
     misplaced: int = 0
     """Right edits that are in another scope than they belong to."""
     missed: tuple[str, ...] = field(default=())
+    strayed: tuple[str, ...] = field(default=())
+    """Of each misplaced edit its text, where it is, and where it belongs."""
     mistakes: tuple[str, ...] = field(default=())
     problems: tuple[str, ...] = field(default=())
 
@@ -72,7 +74,8 @@ def score(conversation: Conversation, outcome: Outcome) -> Score:
     met = _match(possible)
     forgot = {number for number, wanted in enumerate(conversation.expect) if wanted.forgets in gone}
     used = {id(clean[index]) for index in met.values()}
-    places = [(conversation.expect[wanted].audience, clean[index].scope.name) for wanted, index in met.items()]
+    placed = [(conversation.expect[wanted].audience, clean[index]) for wanted, index in met.items()]
+    strayed = [(wanted, learning) for wanted, learning in placed if wanted and wanted != learning.scope.name]
     wrong = [
         learning.text
         for learning in new
@@ -87,7 +90,10 @@ def score(conversation: Conversation, outcome: Outcome) -> Score:
         expected=len(conversation.expect),
         junk=0 if conversation.expect else len(wrong),
         dropped=len(outcome.dropped),
-        misplaced=sum(bool(wanted) and wanted != place for wanted, place in places),
+        misplaced=len(strayed),
+        strayed=tuple(
+            f"{learning.text} (in {learning.scope.name}, belongs in {wanted})" for wanted, learning in strayed
+        ),
         missed=tuple(str(_describe(w)) for number, w in enumerate(conversation.expect) if number not in right),
         mistakes=tuple(wrong),
         problems=outcome.dropped,

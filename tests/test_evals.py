@@ -15,7 +15,9 @@ from evals.conversations import Conversation, Known, Question, Wanted, conversat
 from evals.lesson import Outcome, learn
 from evals.report import as_json, table, totals
 from evals.scoring import Score, contains, score
+from langgraph_learning.core.quotation import is_off_record
 from langgraph_learning.core.text import escape_markup
+from langgraph_learning.core.words import detect_languages
 from langgraph_learning.testing import ScriptedModel
 
 Script = Callable[[list[BaseMessage]], dict[str, Any]]
@@ -98,6 +100,7 @@ def test_a_right_edit_in_the_wrong_place_is_misplaced():
     found = score(conversation, learn(conversation, ScriptedModel(perfect(told))))
 
     assert (1, 1) == (found.right, found.misplaced)
+    assert "(in team, belongs in user)" in table([(conversation, found)], [])
     assert (1, 0) == (found.recall, found.in_place)
 
 
@@ -109,12 +112,16 @@ def test_a_silent_model_recalls_nothing():
 
 
 def test_junk_costs_precision_and_not_recall():
-    """One invented edit per conversation is counted in each, and as junk where nothing should be learnt."""
+    """One invented edit per conversation is counted in each, and as junk where nothing should be learnt.
+
+    What is off the record is read by no model.
+    """
     found = evaluated(chatty)["sum"]
+    read = [conversation for conversation in conversations() if not is_off_record(conversation.said[-2])]
 
     assert 1 == found.recall
-    assert len(conversations()) == found.wrong
-    assert sum(not conversation.expect for conversation in conversations()) == found.junk
+    assert len(read) == found.wrong == len(conversations()) - 1
+    assert sum(not conversation.expect for conversation in read) == found.junk
     assert found.right / (found.right + found.wrong) == found.precision
 
 
@@ -132,6 +139,26 @@ def test_every_conversation_has_a_name_of_its_own():
     names = Counter([row.name for row in conversations()] + [row.name for row in questions()])
 
     assert [] == [name for name, count in names.items() if count > 1]
+
+
+@pytest.mark.parametrize("about", ["audience", "before", "dates", "quotes", "forgetting"])
+def test_each_thing_that_is_hard_is_measured_in_several_languages(about: str):
+    """The report has a row of totals for it."""
+    rows = [(c, score(c, learn(c, ScriptedModel(perfect(c))))) for c in conversations() if c.about == about]
+    texts = [conversation.said[0].removeprefix("user: ") for conversation, _ in rows]
+    languages = {language for text in texts for language in detect_languages(text)}
+    scripts = {"unspaced" for text in texts if any(char > "\u2e80" for char in text)}
+
+    assert len(languages | scripts) >= 4
+    assert f"about: {about}" in table(rows, [])
+    assert 1 == totals(rows)[f"about: {about}"].in_place
+
+
+def test_an_open_answer_to_who_asks_for_it_announces_nothing():
+    """Else an agent would have to deny what it knows."""
+    question = next(question for question in questions() if question.openly)
+
+    assert "" == Answered(question, "I know that you are Priya, and that peanuts are dangerous for you.").telltale
 
 
 @pytest.mark.parametrize("conversation", conversations(), ids=lambda c: c.name)
