@@ -72,7 +72,6 @@ def test_the_largest_numbers_are_answered_by_meaning(database: str):
         (lambda store: store.put("abc", "k", {}), "namespace is a tuple"),
         (lambda store: store.get("abc", "k"), "namespace is a tuple"),
         (lambda store: store.search("abc"), "namespace is a tuple"),
-        (lambda store: store.list_namespaces(prefix="abc"), "namespace is a tuple"),
         (lambda store: store.history("abc"), "namespace is a tuple"),
         (lambda store: store.prune_history("abc"), "namespace is a tuple"),
         (lambda store: store.put(("a",), "k", "text"), "value of an item is a dict"),
