@@ -10,6 +10,7 @@ from langchain_core.messages import AnyMessage, HumanMessage
 
 from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.learning import Learning, Source, Status, messages_of
+from langgraph_learning.core.permissions import without_permissions
 from langgraph_learning.core.quotation import find_claims, split_message
 from langgraph_learning.core.records import Edit, Record
 from langgraph_learning.core.repository import all_in
@@ -36,7 +37,8 @@ from langgraph_learning.update.marks import Forgotten
 
 def forget_and_replace(edit: Edit, lines: Sequence[Line]) -> list[Edit]:
     """Return an edit, or two if the user asked to forget a part of what it replaces: a forget, and what may stay."""
-    said = "\n".join(message_text(line.message) for line in lines if line.id in edit.source.messages)
+    cited = (line for line in lines if line.id in edit.source.messages)
+    said = "\n".join(without_permissions(message_text(line.message)) for line in cited)
     if edit.record is None or edit.replaces is None or not asks_to_forget(said):
         return [edit]
     forgets = replace(edit, record=None, key=f"{edit.key}-forgets", rests_on=(), audience=None, kept_private="")
@@ -188,7 +190,7 @@ def _find_requests(lines: Sequence[Line]) -> list[_Request]:
     for position, line in enumerate(lines):
         if line.channel != "user" or line.other:
             continue
-        for asked in find_forgettings(split_message(message_text(line.message)).own):
+        for asked in find_forgettings(without_permissions(split_message(message_text(line.message)).own)):
             is_named = bool(statement_words(asked))
             found.append(_Request(position, asked, None if is_named else before))
         before = position
@@ -222,7 +224,7 @@ def without_forgotten(
 
 def _says_anew(turn: Turn, message: AnyMessage, learning: Learning, forgotten: Forgotten) -> bool:
     """Return True if a message says what a learning says, after it was forgotten and not to have it forgotten."""
-    said = find_claims(split_message(message_text(message)).own)
+    said = find_claims(without_permissions(split_message(message_text(message)).own))
     said_before = forgotten.since(turn.time_of(message)).holds_learning(learning)
     return not said_before and carries(said, learning.text, turn.today) and not asks_to_forget(said)
 

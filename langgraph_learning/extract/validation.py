@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from langgraph_learning.core.keys import hash_key, message_key, note_key
 from langgraph_learning.core.learning import Channel, Learning, Source
 from langgraph_learning.core.limits import MAX_DATA_CHARS
+from langgraph_learning.core.permissions import without_permissions
 from langgraph_learning.core.policy import Mode, Sharing
 from langgraph_learning.core.quotation import find_claims, is_confidential, split_message
 from langgraph_learning.core.records import (
@@ -379,7 +380,7 @@ def _choose_audience(
     audiences = store.audiences(caller)
     if not audiences:
         return Audience(store.scope)
-    if line and is_confidential(message_text(line.message)):
+    if line and is_confidential(without_permissions(message_text(line.message))):
         return Audience(Scope.USER, "it was said in confidence")
     if named:
         scope = read_audience(named, audiences.values(), caller)
@@ -444,7 +445,11 @@ def _find_request(lines: Sequence[Line], cited: Line | None = None) -> Line | No
     """Return the message in which the user asks to forget something: the cited one, or the last; None if none does."""
     own = [line for line in lines if line.channel == "user" and not line.other]
     candidates = [*([cited] if cited in own else []), *reversed(own)]
-    return next((line for line in candidates if asks_to_forget(split_message(message_text(line.message)).own)), None)
+    return next((line for line in candidates if asks_to_forget(without_permissions(_own_words(line)))), None)
+
+
+def _own_words(line: Line) -> str:
+    return split_message(message_text(line.message)).own
 
 
 def _quote_message(message: AnyMessage) -> str:

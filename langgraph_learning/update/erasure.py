@@ -9,6 +9,7 @@ from langgraph.store.base import PutOp
 
 from langgraph_learning.core.flow import Flow, gather, search_all
 from langgraph_learning.core.learning import Learning, Status, messages_of
+from langgraph_learning.core.permissions import without_permissions
 from langgraph_learning.core.records import link_snapshot_fields
 from langgraph_learning.core.repository import all_in, get_many
 from langgraph_learning.core.scopes import Caller, Namespace, Scope
@@ -36,7 +37,7 @@ def asks_for_erasure(retired: Learning) -> bool:
 
     retired: its quote is the message that retires it.
     """
-    said = retired.quote or ""
+    said = without_permissions(retired.quote or "")
     return asks_to_forget(said) or (retired.scope.private and not asks_to_end(said, retired.text))
 
 

@@ -92,6 +92,27 @@ def test_what_is_off_the_record_is_kept_nowhere(text: str):
     assert [] == learning.learnings(ALEX)
 
 
+ALLOWED = """
+It is no longer off the record: I have debts
+You may keep it now, although I said don't save this: I have debts
+Das darfst du dir jetzt merken, es ist nicht mehr vertraulich: ich habe Schulden
+Ce n'est plus confidentiel : j'ai des dettes
+もうオフレコではありません。借金があります
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", ALLOWED)
+@pytest.mark.parametrize("text_before", OFF_RECORD[:3])
+def test_what_may_be_kept_now_is_learnt(text_before: str, text: str):
+    """A permission counts for its own turn: what was off the record before stays so."""
+    learning = hear(text_before)
+    learning.wrap(lambda state: {"messages": [AIMessage("I see.")]}).invoke(said(text), thread("a"), context=ALEX)
+    known = [learnt.text for learnt in learning.learnings(ALEX)]
+
+    assert text in known
+    assert text_before not in known
+
+
 @pytest.mark.parametrize("text", ON_RECORD)
 def test_a_rule_about_keeping_things_is_learnt(text: str):
     """It is not about what was said in the conversation."""
