@@ -24,7 +24,9 @@ def read_pair(line: str) -> Pair:
 _FILE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 FREE_WORDS = [read_pair(line) for line in _FILE["free_pairs"].strip().splitlines()]
 """Pairs in the words of a chat, which share few words with the statement."""
-IN_OTHER_WORDS = [read_pair(line) for line in _FILE["pairs"].strip().splitlines()] + FREE_WORDS
+LATER_PAIRS = [read_pair(line) for line in _FILE["later_pairs"].strip().splitlines()]
+"""Pairs by somebody who had not seen the rules, in which a half of the near misses are another number or a negation."""
+IN_OTHER_WORDS = [read_pair(line) for line in _FILE["pairs"].strip().splitlines()] + FREE_WORDS + LATER_PAIRS
 LOST = frozenset(_FILE["lost"].strip().splitlines())
 """Voices that are taken for another statement."""
 MISTAKEN = frozenset(_FILE["mistaken"].strip().splitlines())

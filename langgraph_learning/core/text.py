@@ -19,8 +19,10 @@ _CLAUSE_END = re.compile(
     r"|\band(?= (?:i|we|you|they|he|she|it)\b)",
     re.IGNORECASE,
 )
-SENTENCE_END = re.compile(r"(?<=[.!?;])(?<!\d\.)(?<!\w\.\w\.)\s+(?=\S)|(?<=[。\uff01\uff1f\uff1b])\s*(?=\S)|\n+")
-"""The end of a sentence; neither a full stop after a number, as in "on the 4. of May", nor one of "i.e." ends one."""
+SENTENCE_END = re.compile(
+    r"(?<=[.!?;])(?<!\d\.)(?<!\w\.\w\.)(?<!\b[DMS]r\.)(?<!\bMs\.)(?<!\b(?:Dra|Sra|Mrs)\.)(?<!\bProf\.)\s+(?=\S)|(?<=[。\uff01\uff1f\uff1b])\s*(?=\S)|\n+"
+)
+"""The end of a sentence; no full stop after a number, as in "on the 4. of May", or one of "i.e." or "Dr." ends one."""
 # Soft hyphens, zero-width and directional marks, and tag characters; not the joiners U+200C and U+200D.
 _INVISIBLE = re.compile(
     "[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e007f]"

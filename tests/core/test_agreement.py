@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from pairs import FREE_WORDS, IN_OTHER_WORDS, LOST, MISTAKEN, Pair
+from pairs import FREE_WORDS, IN_OTHER_WORDS, LATER_PAIRS, LOST, MISTAKEN, Pair
 from similar_statements import NEAR_MISSES
 
 from langgraph_learning.core.similarity.agreement import agrees, find_disagreement
@@ -29,10 +29,12 @@ def test_nearly_all_voices_count_and_few_plain_near_misses():
     """Of all near misses in free words a third is taken for the same: code cannot tell another cause or another verb."""
     plain = [pair for pair in IN_OTHER_WORDS if pair.kind in PLAIN_KINDS]
 
-    assert len(LOST) <= 0.05 * len(IN_OTHER_WORDS)
-    assert sum(pair.voice in LOST for pair in FREE_WORDS) <= 0.05 * len(FREE_WORDS)
-    assert sum(pair.other in MISTAKEN for pair in plain) <= 0.07 * len(plain)
+    assert len(LOST) <= 0.06 * len(IN_OTHER_WORDS)
+    assert sum(pair.voice in LOST for pair in FREE_WORDS) <= 0.04 * len(FREE_WORDS)
+    assert sum(pair.voice in LOST for pair in LATER_PAIRS) <= 0.12 * len(LATER_PAIRS)
+    assert sum(pair.other in MISTAKEN for pair in plain) <= 0.06 * len(plain)
     assert sum(pair.other in MISTAKEN for pair in FREE_WORDS) <= 0.35 * len(FREE_WORDS)
+    assert sum(pair.other in MISTAKEN for pair in LATER_PAIRS) <= 0.15 * len(LATER_PAIRS)
 
 
 def test_statements_that_curation_keeps_apart_are_mostly_kept_apart_here():

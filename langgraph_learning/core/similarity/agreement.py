@@ -30,6 +30,7 @@ from langgraph_learning.core.similarity.lexicon import (
     COMPARED_WORDS,
     CONVERSES,
     IMPLICIT_NEGATIONS,
+    NO_OPPOSITES,
     OPPOSITES,
     PERIODS,
 )
@@ -59,10 +60,14 @@ from langgraph_learning.core.similarity.qualifiers import (
 from langgraph_learning.core.similarity.rules import find_difference, find_sides, parse_statement
 from langgraph_learning.core.text import stem_word, tokenize
 
-FEWEST_SHARED = 0.2
+FEWEST_SHARED = 0.1
 """Share of a statement's words, numbers and days that a text has at least."""
+MOSTLY = 0.6
+"""Share of what a text has of a statement that one of its sentences must have to say it alone."""
 CLOSE = 0.65
 """Share of words that two texts have in common from which any difference between them means something."""
+MUCH = 0.5
+"""Share of words in common from which a negation of most of them means something."""
 ALMOST_EQUAL = 0.8
 """Share of words in common from which a negation means something wherever it stands."""
 FRAME = 2
@@ -85,13 +90,18 @@ Rule = Callable[[Outline, Outline], bool]
 
 def agrees(text: str, statement: str, today: date | None) -> bool:
     """Return True if a text, or one sentence of it, may well say a statement in other words."""
-    sentences = split_sentences(text)
-    parts = [text, *sentences] if len(sentences) > 1 else [text]
-    return any(shares_words(part, statement) and find_disagreement(part, statement, today) is None for part in parts)
+    sentences = [sentence for sentence in split_sentences(text) if not sentence.endswith("?")]
+    parts = [text, *sentences] if sentences != [text] else [text]
+    shares = [measure_shared(part, statement) for part in parts]
+    enough = max(FEWEST_SHARED, shares[0] * MOSTLY)  # a greeting says nothing of it
+    return any(
+        share >= enough and find_disagreement(part, statement, today) is None
+        for part, share in zip(parts, shares, strict=True)
+    )
 
 
-def shares_words(text: str, statement: str) -> bool:
-    """Return True if a text has enough of a statement's words, numbers and days, in any form."""
+def measure_shared(text: str, statement: str) -> float:
+    """Return the share of a statement's words, numbers and days that a text has, in any form, from 0 to 1."""
     ours, theirs = outline(statement), outline(text)
     words = {word for word in find_required_words(ours.plain) if not is_number_word(word) and not is_date_word(word)}
     values = read_quantities(statement)
@@ -100,8 +110,7 @@ def shares_words(text: str, statement: str) -> bool:
     numbers = sum(any(map(number.is_same, own)) for number in values)
     days = find_weekdays(statement)
     shared_days = len(days) if _abbreviates_days(ours, theirs) else len(days & find_weekdays(text))
-    count = len(shared) + numbers + shared_days
-    return count > 0 and count >= FEWEST_SHARED * (len(words) + len(values) + len(days))
+    return (len(shared) + numbers + shared_days) / max(len(words) + len(values) + len(days), 1)
 
 
 def find_disagreement(text: str, statement: str, today: date | None) -> str | None:
@@ -169,6 +178,16 @@ def _abbreviates_days(ours: Outline, theirs: Outline) -> bool:
     return has_all and not find_weekdays(theirs.text)
 
 
+def _turn_round_twice(ours: Outline, theirs: Outline) -> bool:
+    """Return True if one negates the contrary of what the other says: "at least two", "nobody with fewer"."""
+    is_limit = any(
+        REVERSED[limit.mark] is other.mark and limit.is_negated != other.is_negated
+        for limit in ours.limits_in_clauses
+        for other in theirs.limits_in_clauses
+    )
+    return is_limit or _name_other_days(ours, theirs)
+
+
 def _name_other_days(ours: Outline, theirs: Outline) -> bool:
     """Return True if one names the days that the other excludes: "never on Fridays", "only Monday to Thursday"."""
     days, days_there = find_weekdays(ours.text), find_weekdays(theirs.text)
@@ -182,7 +201,27 @@ def _lacks_name(ours: Outline, theirs: Outline) -> bool:
     # "Rollbacks" are in "we roll back", too.
     missing = {name for name in ours.names if stem_word(name) not in joined and not match_alike([name], words)}
     # The first word of a sentence has a capital in any case.
-    return bool(missing - ours.first_names) or (bool(missing) and bool(theirs.sure_names - ours.all))
+    if _starts_with_another_name(ours, theirs):
+        return True
+    return bool(missing - ours.first_names) or (
+        bool(missing) and bool(theirs.names - match_alike(theirs.names, ours.all))
+    )
+
+
+def _starts_with_another_name(ours: Outline, theirs: Outline) -> bool:
+    """Return True if a statement starts with a word that a text has not, and the text has a name that it has not."""
+    first = next(iter(parse_statement(ours.text).tokens), None)
+    if (
+        first is None
+        or ours.is_german
+        or not first.text.istitle()
+        or not ours.words
+        or ours.words[0].text != first.lower
+    ):
+        return False
+    names = {name for name in theirs.sure_names if name.isalpha()}
+    others = names - match_alike(names, ours.all)
+    return bool(others) and not match_alike([first.lower], tokenize(theirs.text)) and not first.lower.endswith("s")
 
 
 def _differ_in_limit(ours: Outline, theirs: Outline) -> bool:
@@ -191,15 +230,21 @@ def _differ_in_limit(ours: Outline, theirs: Outline) -> bool:
     lost_also = Mark.ALSO in ours.marks and Mark.ONLY in theirs.marks and Mark.ALSO not in theirs.marks
     # "It opens after six", "it is closed until six"
     reversed_limit = _is_closed(ours) == _is_closed(theirs) and any(
-        REVERSED[mark] in theirs.limits and mark not in theirs.limits for mark in ours.limits
+        REVERSED[limit.mark] is other.mark and limit.mark not in theirs.limits
+        for limit in ours.limits_in_clauses
+        for other in theirs.limits_in_clauses
+        # "Eighteen or over" is "not if under eighteen".
+        if limit.is_negated == other.is_negated or ours.holds_negation or theirs.holds_negation
     )
     return lost_only or lost_also or reversed_limit
 
 
 def _deny(ours: Outline, theirs: Outline) -> bool:
     """Return True if one negates a word that the other affirms, and nothing of the other may be put as a negation."""
-    if _is_closed(ours) or _is_closed(theirs) or _name_other_days(ours, theirs):
+    if _is_closed(ours) or _is_closed(theirs) or _turn_round_twice(ours, theirs):
         return False
+    if match_alike(ours.needed_words, theirs.spared_words) or match_alike(theirs.needed_words, ours.spared_words):
+        return True
     if not theirs.may_be_negated:
         return bool(match_alike(ours.denied_words, theirs.all))
     if not ours.may_be_negated:
@@ -216,13 +261,29 @@ def _differ_in_negation(ours: Outline, theirs: Outline) -> bool:
         statement.holds_negation or (statement.is_negated and Mark.NOT not in statement.marks)
         for statement in (ours, theirs)
     )
-    if is_taken_up or _name_other_days(ours, theirs) or _is_closed(ours) != _is_closed(theirs):
+    if is_taken_up or _turn_round_twice(ours, theirs) or _is_closed(ours) != _is_closed(theirs):
         return False
     negated, negated_there = match_alike(ours.negated_words, theirs.all), match_alike(theirs.negated_words, ours.all)
     if not negated and not negated_there:
         is_one_negated = (Mark.NOT in ours.marks) != (Mark.NOT in theirs.marks)
         return is_one_negated and not match_alike(ours.affirmed_words, theirs.affirmed_words)
     return not match_alike(negated, theirs.negated_words)
+
+
+def _turn_round(ours: Outline, theirs: Outline) -> bool:
+    """Return True if one negates most of what both say, and the other has no word that may stand for a negation."""
+    if compute_overlap(ours, theirs) < MUCH or ours.is_unspaced or _turn_round_twice(ours, theirs):
+        return False
+    return _negates_most(ours, theirs) or _negates_most(theirs, ours)
+
+
+def _negates_most(negated: Outline, other: Outline) -> bool:
+    if Mark.NOT not in negated.marks or other.is_negated or _is_closed(other):
+        return False
+    if negated.holds_negation or other.holds_negation or other.substitutes - negated.substitutes:
+        return False
+    denied = match_alike(negated.negated_words - negated.affirmed_words, other.all)
+    return len(denied) > len(match_alike(negated.affirmed_words - negated.negated_words, other.all))
 
 
 def _is_closed(statement: Outline) -> bool:
@@ -241,7 +302,8 @@ def _has_opposite(ours: Outline, theirs: Outline) -> bool:
 
 def _find_affirmed_sides(sides: Sequence[frozenset[str]], statement: Outline) -> set[int]:
     """Return the sides of which a statement has a word; none if it negates one: "not open" may be "closed"."""
-    words = {stem_word(word) for word in tokenize(statement.plain)}
+    words = {stem_word(word) for word in tokenize(statement.plain) if word not in NO_OPPOSITES}
+    words |= {word for side in sides for word in side if word > "\u3000" and word in statement.plain}
     denied = {stem_word(word) for word in statement.denied_words}
     said = find_sides(sides, words)
     return set() if any(sides[index] & denied for index in said) else said
@@ -253,7 +315,8 @@ def _has_other_amount(ours: Outline, theirs: Outline) -> bool:
         said, there = (
             {name for name, pattern in scale.items() if pattern.search(statement.text)} for statement in (ours, theirs)
         )
-        if said and there and not said & there:
+        is_turned_round = said | there == {"always", "never"} and compute_overlap(ours, theirs) < CLOSE
+        if said and there and not said & there and not is_turned_round:
             return True
     return False
 
@@ -289,7 +352,7 @@ def _are_ordered_differently(ours: Outline, theirs: Outline) -> bool:
         return exchange_partners(ours, theirs)
     same = len(match_alike(first, first_there)) + len(match_alike(later, later_there))
     delayed, advanced = match_alike(first, later_there), match_alike(later, first_there)
-    return bool(delayed and advanced) or len(delayed) + len(advanced) > same
+    return bool(delayed and advanced) or len(delayed) + len(advanced) > max(same, 1)
 
 
 def _separate_order(statement: Outline) -> tuple[frozenset[str], frozenset[str]]:
@@ -322,6 +385,7 @@ _RULES: Sequence[tuple[str, Rule]] = (
     ("mood", weaken),
     ("cause", _has_other_cause),
     ("word", replace_characters),
+    ("negation", _turn_round),
 )
 _RULES_FOR_CLOSE_TEXTS: Sequence[tuple[str, Rule]] = (
     ("order", exchange_roles),

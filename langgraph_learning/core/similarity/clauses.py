@@ -12,6 +12,7 @@ from unicodedata import normalize
 from langgraph_learning.core.similarity.dates import is_date_word
 from langgraph_learning.core.similarity.forms import drop_foreign_marks
 from langgraph_learning.core.similarity.lexicon import (
+    AFFIRMING_PATTERNS,
     ALL_ARTICLES,
     ALL_CONJUNCTIONS,
     ALL_PREPOSITIONS,
@@ -20,13 +21,15 @@ from langgraph_learning.core.similarity.lexicon import (
     IMPLICIT_NEGATIONS,
     LIGHT_WORDS,
     MARK_PATTERNS,
+    PERSONS,
     PREPOSITIONS,
     REPORTING_WORDS,
     SUBJECT_PRONOUNS,
     TITLES,
     UNITS,
+    UNSPACED_NAMES,
 )
-from langgraph_learning.core.similarity.numbers import read_quantities
+from langgraph_learning.core.similarity.numbers import is_number_word, read_quantities
 from langgraph_learning.core.similarity.rules import parse_statement
 from langgraph_learning.core.text import SENTENCE_END, content_words, has_no_boundaries, tokenize
 from langgraph_learning.core.words import NEGATIONS, detect_languages, split_particle
@@ -68,6 +71,13 @@ class Term(NamedTuple):
     is_number: bool = False
 
 
+class Limit(NamedTuple):
+    """A limit of a number."""
+
+    mark: Mark
+    is_negated: bool
+
+
 class Word(NamedTuple):
     """A word that carries content, where it stands."""
 
@@ -90,6 +100,10 @@ class Outline:
     sentences: tuple[tuple[Term, ...], ...]
     is_negated: bool
     """True if it has a negation, also one that another mark takes up."""
+    needed_words: frozenset[str]
+    """The words after a "without" that a negation takes up: "no flight without a number" needs a number."""
+    spared_words: frozenset[str]
+    """The words after any other "without"."""
 
     @cached_property
     def marks(self) -> frozenset[Mark]:
@@ -129,7 +143,8 @@ class Outline:
         sure = {token.lower for token in parsed.tokens if not (self.is_german and token.text[1:].islower())}
         after_titles = {token.lower for title, token in pairwise(parsed.tokens) if title.lower in TITLES}
         names = {name for name in parsed.names if name in sure | after_titles and _may_be_name(name)}
-        return frozenset(name for name in names if not name.isalpha() or name in contents)
+        unspaced = {name for pattern in _UNSPACED_NAMES for name in pattern.findall(self.text)}
+        return frozenset({name for name in names if not name.isalpha() or name in contents} - TITLES | unspaced)
 
     @cached_property
     def first_names(self) -> frozenset[str]:
@@ -153,9 +168,24 @@ class Outline:
         return bool(_HOLDING_NEGATIONS.search(self.text))
 
     @cached_property
+    def substitutes(self) -> frozenset[str]:
+        """The marks that others may put as a negation: "only", limits, and what comes first."""
+        return self.marks & _SUBSTITUTES | self.limits
+
+    @cached_property
+    def is_unspaced(self) -> bool:
+        """True for a script without spaces between words, where what is negated is not told apart."""
+        return any(char > "\u3000" for char in self.plain)
+
+    @cached_property
     def limits(self) -> frozenset[Mark]:
         """The limits of numbers."""
-        return frozenset(mark for sentence in self.sentences for _, mark in _limits(sentence))
+        return frozenset(limit.mark for limit in self.limits_in_clauses)
+
+    @cached_property
+    def limits_in_clauses(self) -> frozenset[Limit]:
+        """The limits of numbers, each with whether its clause is negated: "not if under eighteen"."""
+        return frozenset(limit for sentence in self.sentences for limit in _list_limits(sentence))
 
     @cached_property
     def negated_words(self) -> frozenset[str]:
@@ -202,9 +232,15 @@ def split_sentences(text: str) -> list[str]:
 def outline(text: str) -> Outline:
     """Return a statement as its sentences, with marks. Each text is read once, however often it is compared."""
     terms = list(_read_terms(text))
-    sentences = groupby(terms, key=lambda term: term.mark is Mark.STOP)
-    resolved = tuple(tuple(_resolve(list(sentence))) for is_stop, sentence in sentences if not is_stop)
-    return Outline(text, resolved, any(term.mark in _NEGATIONS for term in terms))
+    sentences = [
+        list(terms) for is_stop, terms in groupby(terms, key=lambda term: term.mark is Mark.STOP) if not is_stop
+    ]
+    needed, spared = (
+        frozenset(word for sentence in sentences for word in _find_words_without(sentence, is_negated=is_negated))
+        for is_negated in (True, False)
+    )
+    resolved = tuple(tuple(_resolve(sentence)) for sentence in sentences)
+    return Outline(text, resolved, any(term.mark in _NEGATIONS for term in terms), needed, spared)
 
 
 def compile_words(words: str) -> re.Pattern[str]:
@@ -221,13 +257,7 @@ _CONTRACTED_NOT = re.compile(
     r"\b(do|does|did|is|are|was|were|has|have|had|would|should|could|must|need|ca|wo)n['\u2019]?t\b|\bcan(?=not\b)",
     re.I,
 )
-_NO_PROBLEM = re.compile(
-    r"\b(?:no (?:problem|worries|matter|doubt)|kein problem|pas de problème|sin problemas?|nessun problema"
-    r"|d[ií]a s(?:im|í),? (?:y |otro )?(?:d[ií]a )?n[ãa]?o|un giorno sì e uno no|un jour sur deux"
-    r"|geen probleem|sem problemas?|без проблем|nie ma problemu|inga problem)\b|没问题|問題な[いく]",
-    re.I,
-)
-"""Words that negate nothing of what they stand beside."""
+_AFFIRMING = compile_words(AFFIRMING_PATTERNS)
 _FRENCH_ONLY = re.compile(
     r"(?<!\w)(?:n['\u2019]|ne )((?:(?!pas|jamais|rien|plus|aucune?|personne)[\w'\u2019]+ ){1,3})qu(?:e |['\u2019])",
     re.I,
@@ -244,14 +274,16 @@ _TERM = re.compile(
     r"|(?P<stop>[.!?。！？।\n])|(?P<comma>[,;:、，()\u2013\u2014]|(?<=\s)-(?=\s))"
 )
 _NEGATIONS = frozenset({Mark.NOT, Mark.WITHOUT, Mark.EXCEPT, Mark.INSTEAD})
+_SUBSTITUTES = frozenset({Mark.ONLY, Mark.BEFORE, Mark.AFTER})
 _NEGATABLE = frozenset({Mark.ONLY, Mark.BEFORE, Mark.AFTER, Mark.UP, Mark.DOWN})
 _HOLDING_NEGATIONS = compile_words(HOLDING_NEGATIONS)
+_UNSPACED_NAMES = tuple(map(re.compile, UNSPACED_NAMES))
 _FIXED_ORDER = frozenset({"en", "fr", "sv"})
 
 
 def _read_terms(text: str) -> Iterator[Term]:
     """Yield the words, numbers and marks of a text."""
-    text = _NO_PROBLEM.sub(" ", text)
+    text = _AFFIRMING.sub(" ", text)
     spelled = _CONTRACTED_NOT.sub(
         lambda found: f"{found[1] or 'can'} not ", drop_foreign_marks(normalize("NFKC", text))
     )
@@ -272,8 +304,43 @@ def _read_terms(text: str) -> Iterator[Term]:
             yield Term(term, is_number=bool(found["number"]))
 
 
+def _find_words_without(terms: Sequence[Term], *, is_negated: bool) -> Iterator[str]:
+    """Yield the words after each "without" of a sentence that a negation takes up, or that none does."""
+    for at, term in enumerate(terms):
+        if term.mark is Mark.WITHOUT and (_find_negation(terms, at) is not None) is is_negated:
+            yield from _contents(takewhile(lambda following: following.mark is not Mark.BREAK, terms[at + 1 :]))
+
+
 def _resolve(terms: list[Term]) -> list[Term]:
     """Return the terms of a sentence without the negations that other words take up."""
+    _join_negations(terms)
+    for at in [at for at, term in enumerate(terms) if term.mark is Mark.ONLY]:
+        # "Don't lift it on your own", "the key alone won't do"
+        if (negation := _find_negation(terms, at)) is not None and abs(at - negation) > 1:
+            terms[at], terms[negation] = Term("", Mark.ALSO), Term("")
+    _take_up_negations(terms)
+    expanded = list[Term]()
+    for term in terms:
+        if term.mark in (Mark.INSTEAD, Mark.EXCEPT, Mark.WITHOUT):
+            expanded += [Term("", Mark.BREAK), Term("", Mark.NOT)]
+        elif term.text or term.mark:
+            expanded.append(term)
+    return expanded
+
+
+def _join_negations(terms: list[Term]) -> None:
+    """Leave one of two negations side by side, as in "никто не" and "nunca nada", and none of "not blocked"."""
+    for at in range(len(terms) - 1, 0, -1):
+        near = [before for before in range(max(at - 2, 0), at) if terms[before].mark is Mark.NOT]
+        if terms[at].mark is not Mark.NOT or not near:
+            continue
+        if terms[at].text.casefold() in IMPLICIT_NEGATIONS:
+            terms[near[-1]] = Term("")
+        terms[at] = Term("")
+
+
+def _take_up_negations(terms: list[Term]) -> None:
+    """Replace each mark that a negation belongs to, and the negation, by one: "nothing before a review" is "after"."""
     for link in [at for at, term in enumerate(terms) if term.mark in _RESOLVED]:
         if (negation := _find_negation(terms, link)) is not None:
             terms[link] = Term("", _RESOLVED[terms[link].mark])  # type: ignore[index]  # it is a mark
@@ -286,13 +353,6 @@ def _resolve(terms: list[Term]) -> list[Term]:
         if negation is not None and (mark in _SEQUENCE or 0 < at - negation <= NEAR):
             terms[at] = Term("", REVERSED[mark])
             terms[negation] = Term("")
-    expanded = list[Term]()
-    for term in terms:
-        if term.mark in (Mark.INSTEAD, Mark.EXCEPT, Mark.WITHOUT):
-            expanded += [Term("", Mark.BREAK), Term("", Mark.NOT)]
-        elif term.text or term.mark:
-            expanded.append(term)
-    return expanded
 
 
 def _find_negation(terms: Sequence[Term], link: int) -> int | None:
@@ -321,6 +381,12 @@ def _limits(terms: Sequence[Term]) -> Iterator[tuple[int, Mark]]:
             yield place, mark
 
 
+def _list_limits(terms: Sequence[Term]) -> Iterator[Limit]:
+    for place, mark in _limits(terms):
+        clause = [*_clause_before(terms[:place]), *takewhile(lambda term: term.mark is not Mark.BREAK, terms[place:])]
+        yield Limit(mark, any(term.mark is Mark.NOT for term in clause))
+
+
 def _may_follow(terms: Sequence[Term], place: int) -> bool:
     """Return True for a limit that may stand after its number: not for "stored at 80 degrees until they are used"."""
     return terms[place].mark not in _SEQUENCE or terms[place - 1].text > "\u3000"
@@ -331,7 +397,7 @@ def _is_number(term: Term) -> bool:
 
 
 def _clauses(terms: Sequence[Term]) -> list[tuple[frozenset[str], bool]]:
-    """Return the clauses of a sentence. A negation that stands alone negates the clause before it."""
+    """Return the clauses of a sentence. A negation that stands alone negates the one before it; "not ours" does not."""
     clauses = list[tuple[frozenset[str], bool]]()
     for is_break, group in groupby(terms, key=lambda term: term.mark is Mark.BREAK):
         parts = list(group)
@@ -339,6 +405,8 @@ def _clauses(terms: Sequence[Term]) -> list[tuple[frozenset[str], bool]]:
             continue
         words = _contents(parts)
         negated = any(part.mark is Mark.NOT for part in parts)
+        if not words and any(part.text.casefold() in PERSONS for part in parts):
+            continue
         if not words and negated and clauses:
             clauses[-1] = (clauses[-1][0], True)
         else:
@@ -460,12 +528,16 @@ def _list_words(sentences: Iterable[Sequence[Term]]) -> Iterator[Word]:
 
 
 def _may_be_name(name: str) -> bool:
+    if re.match(r"\d+-\w|q[1-4]$", name):  # "a 40-minute call"
+        return False
     has_case = name.upper() != name.lower() or any(char.isdigit() for char in name)
     return len(name) > 1 and has_case and not is_date_word(name) and name.replace(".", "") not in UNITS
 
 
 def _is_bare(term: Term, previous: str) -> bool:
     folded = previous.casefold()
+    if is_number_word(folded):
+        return False
     if folded in BEFORE_NAMES or not term.text[:1].isupper():
         return folded in BEFORE_NAMES
     is_apposition = previous[:1].isupper() and folded not in ALL_ARTICLES and folded not in UNITS

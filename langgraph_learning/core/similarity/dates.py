@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from langgraph_learning.core.similarity.lexicon import DATES, ORDINALS, RELATIVE_DATES
+from langgraph_learning.core.similarity.lexicon import DATES, DAY_GROUPS, NUMBERS, ORDINALS, RELATIVE_DATES
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = [
@@ -29,13 +29,17 @@ _MONTH_WORDS = {word: _MONTHS.index(name) + 1 for word, name in DATES.items() if
 _MONTH = "|".join(sorted(map(re.escape, _MONTH_WORDS), key=len, reverse=True))
 _ORDINALS = {word: int(day) for word, day in ORDINALS.items()}
 _ORDINAL = re.compile(rf"\b({'|'.join(sorted(_ORDINALS, key=len, reverse=True))})(?= (?:of |de )?(?:{_MONTH})\b)")
+_DAYS_IN_WORDS = {word: int(value) for word, value in NUMBERS.items() if 1 <= value <= 31}
+_DAY_IN_WORDS = re.compile(
+    rf"\b({'|'.join(sorted(_DAYS_IN_WORDS, key=len, reverse=True))})(?= (?:of |de |di )?(?:{_MONTH})\b)"
+)
 _FORMS = (
     re.compile(r"(?<!\d)(?P<year>\d{4})[-/.年](?P<month>\d{1,2})(?:[-/.月](?P<day>\d{1,2})日?)?(?!\d)"),
     re.compile(r"(?<!\d)(?P<day>\d{1,2})\. ?(?P<month>\d{1,2})\.(?: ?(?P<year>\d{4}|\d{2}))?(?!\d)"),
     re.compile(r"(?<!\d)(?P<month>\d{1,2})/(?P<day>\d{1,2})(?:/(?P<year>\d{4}|\d{2}))?(?!\d)"),
     re.compile(r"(?<!\d)(?P<month>\d{1,2})月(?P<day>\d{1,2})日"),
     re.compile(
-        rf"(?<!\d)(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|\.|º)?(?: de| of)? (?P<name>{_MONTH})\b\.?"
+        rf"(?<!\d)(?P<day>\d{{1,2}})(?:st|nd|rd|th|er|\.|º)?(?: de| of| di)? (?P<name>{_MONTH})\b\.?"
         r"(?:,? (?:de )?(?P<year>\d{4}))?"
     ),
     re.compile(rf"\b(?P<name>{_MONTH})\b\.? (?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?!\d)(?:,? (?P<year>\d{{4}}))?"),
@@ -54,6 +58,7 @@ _PHRASES = {
     ),
     "day_before_yesterday": re.compile(r"\b(?:day before yesterday|avant[- ]hier|antes de ayer|l'altro ieri)\b", re.I),
 }
+_DAY_GROUPS = {days: re.compile(rf"(?<!\w)(?:{words})") for days, words in DAY_GROUPS.items()}
 _UNSPACED_WEEKDAY = re.compile(
     r"([月火水木金土日])曜|(?:周|週|星期|礼拜|禮拜)([一二三四五六日天])|([월화수목금토일])요일"
 )
@@ -74,7 +79,8 @@ class MentionedDate(NamedTuple):
 
 def find_dates(text: str) -> Iterator[MentionedDate]:
     """Yield the dates in a text, such as 2026-12-04, 4.12., December 4 and 4 de diciembre."""
-    folded, taken = _ORDINAL.sub(lambda found: str(_ORDINALS[found[1]]), text.casefold()), list[range]()
+    folded = _ORDINAL.sub(lambda found: str(_ORDINALS[found[1]]), text.casefold())
+    folded, taken = _DAY_IN_WORDS.sub(lambda found: str(_DAYS_IN_WORDS[found[1]]), folded), list[range]()
     for form in _FORMS:
         for found in form.finditer(folded):
             if any(found.start() < end.stop and end.start < found.end() for end in taken):
@@ -112,6 +118,7 @@ def find_weekdays(text: str, *, with_ranges: bool = True) -> set[int]:
     if with_ranges:
         ranges = ((_day_of(found["first"]), _day_of(found["last"])) for found in _DAY_RANGE.finditer(folded))
         days |= {day % 7 for first, last in ranges for day in range(first, last + (7 if last < first else 0) + 1)}
+    days |= frozenset().union(*(group for group, words in _DAY_GROUPS.items() if words.search(folded)))
     for found in _UNSPACED_WEEKDAY.finditer(text):
         days |= {
             row.index(char.replace("天", "日"))

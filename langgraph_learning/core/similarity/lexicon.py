@@ -29,6 +29,10 @@ AUXILIARIES = _load_words("auxiliaries")
 STARTERS = _load_words("starters")
 NOUN_ENDINGS = tuple(_LEXICON["noun_endings"].split())
 DATES = _load_mapping("dates")
+DAY_GROUPS = {
+    frozenset(map(int, days.split())): words.replace("\n", "") for days, words in _LEXICON["day_groups"].items()
+}
+"""Words for several days, such as "at weekends", as regular expressions; Monday is 0."""
 ORDINALS = _load_mapping("ordinals")
 IMPLIED_NUMBERS = _load_mapping("implied_numbers")
 LATE_WORDS = frozenset(_LEXICON["daytime"]["late"].split())
@@ -45,6 +49,7 @@ NOT_NAMES = _load_words("not_names") | FILLERS | frozenset(DATES) | frozenset(NU
 OPPOSITES = tuple(
     tuple(frozenset(side.split()) for side in line.split("|")) for line in _LEXICON["opposites"]["lines"].split("\n")
 )
+NO_OPPOSITES = _load_words("no_opposites")
 IMPLICIT_NEGATIONS = _load_words("implicit_negations")
 CLOSED_WORDS = _load_words("closed")
 REPORTING_WORDS = frozenset(word for words in _LEXICON["reporting"].values() for word in words.split())
@@ -66,12 +71,16 @@ _SMALL = {name: frozenset(words.split()) for name, words in _LEXICON["small_word
 ALL_CONJUNCTIONS = _SMALL["conjunctions"]
 ALL_ARTICLES = _SMALL["articles"]
 BEFORE_NAMES, BEFORE_PERSONS, BEFORE_GOALS = (_SMALL[f"before_{name}"] for name in ("names", "persons", "goals"))
+UNSPACED_NAMES = tuple(_LEXICON["unspaced_names"].values())
+"""Regular expressions of names in scripts without capitals, which titles and verbs tell."""
 SUBJECT_PRONOUNS = _SMALL["subjects"]
 CONVERSES = _SMALL["converse"]
 TITLES = _SMALL["titles"]
+AFFIRMING_PATTERNS = _LEXICON["affirming"].replace("\n", "")
 HOLDING_NEGATIONS = _LEXICON["holding_negations"].replace("\n", "")
 PREPOSITIONS = _SMALL["prepositions"]
 ALL_PREPOSITIONS = PREPOSITIONS | LINKS | BEFORE_NAMES
 PASSIVE_LINKS = _SMALL["passive"]
+PERSONS = _SMALL["persons"]
 VERBS_OF_BEING = _SMALL["being"]
 COMPARED_WORDS = _SMALL["compared"]

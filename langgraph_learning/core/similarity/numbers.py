@@ -26,8 +26,8 @@ MINUS = "minus"
 _THOUSANDS_COMMA = re.compile(r",(?=\d{3}(?:\D|$))")
 _PLAIN_NUMBER = re.compile(r"\d+(\.\d+)?")
 _WRITTEN_NUMBER = re.compile(
-    r"(?<![a-uw-z])(?P<digits>\d{1,3}(?:[\s\u00a0\u202f'’]\d{3})+(?![\d])|\d+(?:[.,]\d+)*)"
-    r"(?:\s?(?P<factor>k|tsd|tausend|thousand|mille|mil|m|mio|mn|mln|millions?|millionen|millones|bn|mrd|milliarden?|billions?|万|千|億|亿|만|천|억)(?![^\W\d_]))?"
+    r"(?<![a-uw-z\d])(?P<digits>\d{1,3}(?:[\s\u00a0\u202f'’]\d{3})+(?![\d])|\d+(?:[.,]\d+)*)"
+    r"(?:\s?(?P<factor>k|tsd|tausend|thousand|mille|mil|m|mio|mn|mln|millions?|millionen|millones|bn|mrd|milliarden?|billions?)(?![^\W\d_])|(?P<unspaced>[万千億亿만천억]))?"
 )
 _FACTORS = {
     **dict.fromkeys(("k", "tsd", "tausend", "thousand", "mille", "mil", "千", "천"), Decimal(1_000)),
@@ -36,6 +36,8 @@ _FACTORS = {
     **dict.fromkeys(("億", "亿", "억"), Decimal(100_000_000)),
     **dict.fromkeys(("bn", "mrd", "milliarde", "milliarden", "billion", "billions"), Decimal(1_000_000_000)),
 }
+_TURKISH_CASE = re.compile(r"(iki|üç|dört|beş|altı|yedi|sekiz|dokuz|yirmi|otuz)(?:[dt][ae]n?|[yn]?[aeıiuü])")
+"""A Turkish number with the ending of a case: "at six"."""
 _POINTS = frozenset({"point", "komma", "virgule", "coma", "virgola", "punto", "ponto", "vírgula"})
 _QUATRE_VINGT = re.compile(r"quatre[- ]vingts?")
 _TIME = re.compile(r"(?<![\d:])(\d{1,2})[:h](\d{2})(?![\d:])")
@@ -43,6 +45,7 @@ _SPOKEN_TIMES = (
     (re.compile(r"\bhalf past (\w+)"), Decimal("0.5")),
     (re.compile(r"\b(?:quarter past|viertel nach|kwart over) (\w+)"), Decimal("0.25")),
     (re.compile(r"\b(?:quarter to|viertel vor|kwart voor) (\w+)"), Decimal("-0.25")),
+    (re.compile(r"\bhalf (one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"), Decimal("0.5")),
     (re.compile(r"\bhal[bf] (\w+)"), Decimal("-0.5")),
 )
 """Times of day in words, with what they add to the hour."""
@@ -54,26 +57,40 @@ _DURATIONS = {
     re.compile(
         r"\b(?:three[- ]quarters of an hour|dreiviertelstunde|trois quarts d'heure|tres cuartos de hora)\b"
     ): "45 minutes",
+    re.compile(r"\bdrie kwartier\b"): "45 minuten",
     re.compile(
         r"\b(?:quarter of an hour|viertelstunde|quart d'heure|cuarto de hora|quarto d'ora|kwartier|quarto de hora)\b"
     ): "15 minutes",
 }
 """What stands for a number of minutes."""
 _EVERY_OTHER = re.compile(
-    r"\b(?:every (?:other|second|2nd)|alternate|jede[nrms]? zweite[nrms]?|om de|co drug[iaą]|varannan)\b|кажд\w+ втор"
+    r"\b(?:every (?:other|second|2nd)|alternate|jede[nrms]? zweite[nrms]?|co drug[iaą]|varannan)\b"
+    r"|\bom de (?:week|weken|maand|jaar|uur|\w*dag)\b|кажд\w+ втор"
     r"|\bsì e un[oa]?\b|\bdia sim,? dia não|\bdía sí (?:y|,) (?:otro )?(?:día )?no\b|\balterni\b|隔[週周日天月]|격주"
 )
+_QUARTER = re.compile(
+    r"\b(?:(1st|first|erste\w*|premier|primer|primo|eerste|primeiro)|(2nd|second|zweite\w*|deuxième|segundo|secondo|tweede)"
+    r"|(3rd|third|dritte\w*|troisième|tercer|terzo|derde|terceiro)|(4th|fourth|last|vierte\w*|quatrième|cuarto|vierde))"
+    r" (?:quarter|quartal|trimestre|kwartaal)\b|\bq(?:(1)|(2)|(3)|(4))\b"
+)
+"""A quarter of the year."""
 _ELIDED = re.compile(r"\b(vent|trent|quarant|cinquant)'(?=\w)")
 _ONE = re.compile(
     r"\b(within|after|for|than|in|inside of|innerhalb|binnen|nach|dans|après|en|dentro de|tras|entro|dopo|inom|efter)"
     rf" (?:an?|eine?[rmns]?|une?|una|uno|ett|e?en|uma?)(?= (?:{'|'.join(sorted(filter(str.isalpha, UNITS)))})\b)"
+)
+_ONE_UNIT = re.compile(
+    r"\b(?:an?|eine?[rmns]?|une?|una|uno|ett|e?en|uma?|every|each|jede[nrms]?|chaque|cada|ogni|elke|iedere?|per|pro|par|por)"
+    rf" ({'|'.join(sorted(filter(str.isalpha, UNITS)))})\b"
 )
 _HOW_OFTEN = {"once": "1", "twice": "2", "thrice": "3", "einmal": "1", "zweimal": "2", "dreimal": "3", "viermal": "4"}
 _TIMES = re.compile(
     r"\b(?:(once|einmal)(?= (?:a|an|per|each|every|pro|im|am|in) )|(twice|thrice|zweimal|dreimal|viermal))\b"
 )
 _INCHES = re.compile(r"(?<=\d)[\"\u2033\u201d](?=[\s,.;)]|$)")
-_AND_A_HALF = re.compile(r"(?<=\w) (?:and a half|und ein halbe[rsn]?|et demie?|y medi[oa])\b")
+_AND_A_HALF = re.compile(
+    r"(?<=\w)( heures?)? (?:and a half|und ein halbe[rsn]?|et demie?|y medi[oa]|e mezz[ao]|e mei[ao])\b"
+)
 _HALF = frozenset({"half", "anderthalb", "eineinhalb"})
 """Halves that are numbers without a unit after them, too."""
 _BEFORE_UNITS = frozenset({"a", "an", "working", "business", "calendar", "full", "whole", "consecutive"})
@@ -212,7 +229,7 @@ class Quantity(NamedTuple):
 
 EVERY_SECOND = Quantity(frozenset({Decimal(2), Decimal("0.5")}), "")
 _IN_DAYTIME = frozenset({"am", "pm"})
-_BASES: Mapping[str, tuple[str, int]] = {
+_BASES: Mapping[str, tuple[str, Decimal | int]] = {
     "s": ("s", 1),
     "min": ("s", 60),
     "h": ("s", 3_600),
@@ -220,10 +237,17 @@ _BASES: Mapping[str, tuple[str, int]] = {
     "wk": ("s", 604_800),
     "mo": ("mo", 1),
     "yr": ("mo", 12),
+    "dec": ("mo", 120),
     "g": ("g", 1),
     "kg": ("g", 1_000),
     "m": ("m", 1),
     "km": ("m", 1_000),
+    "kb": ("kb", 1),
+    "mb": ("kb", 1_000),
+    "gb": ("kb", 1_000_000),
+    "tb": ("kb", 1_000_000_000),
+    "cm": ("m", Decimal("0.01")),
+    "mm": ("m", Decimal("0.001")),
 }
 """Units that are converted into each other, with the one that they are counted in."""
 _UNSPACED_UNITS = {
@@ -245,7 +269,7 @@ def read_quantities(text: str) -> list[Quantity]:
         words += [*_split_words(folded[end : match.start()]), f"\0{len(found)}"]
         following = folded[match.end() :].lstrip()[:1]
         unit = next((unit for unit, chars in _UNSPACED_UNITS.items() if following and following in chars), "")
-        found.append(Quantity(_values_of(match), unit))
+        found.append(Quantity(_values_of(match), "m" if match["factor"] == "m" else unit))
         end = match.end()
     words += _split_words(folded[end:])
     digits = write_in_digits(words)
@@ -254,7 +278,9 @@ def read_quantities(text: str) -> list[Quantity]:
         *(Quantity(frozenset({value}), "") for value in _chinese_numbers(folded)),
         *(EVERY_SECOND for _ in _EVERY_OTHER.findall(folded)),
     ]
-    is_late = not LATE_WORDS.isdisjoint(words) or any(word in folded for word in LATE_UNSPACED)
+    # A clock that is read out has twelve hours.
+    is_spoken = any(time.search(text.casefold()) for time, _ in _SPOKEN_TIMES[:3])
+    is_late = is_spoken or not LATE_WORDS.isdisjoint(words) or any(word in folded for word in LATE_UNSPACED)
     return [quantity.in_the_evening() for quantity in quantities] if is_late else quantities
 
 
@@ -267,7 +293,8 @@ def _write_out(folded: str) -> str:
     folded = _TIME.sub(lambda found: _format_number(_hours(found[1], found[2])), folded)
     folded = _ELIDED.sub(lambda found: f"{found[1]}{'i' if found[1] == 'vent' else 'a'} ", folded)
     folded = _QUATRE_VINGT.sub("quatrevingt", folded)
-    folded = _AND_A_HALF.sub(" point five", folded)
+    folded = _QUARTER.sub(lambda found: f" {((found.lastindex or 1) - 1) % 4 + 1} q ", folded)
+    folded = _AND_A_HALF.sub(r" point five\1", folded)
     folded = _INCHES.sub(" inch ", folded)
     folded = _TIMES.sub(lambda found: f"{_HOW_OFTEN[found[0]]} x", folded)
     return _ONE.sub(lambda found: f"{found[1]} one ", folded)
@@ -283,7 +310,7 @@ def _spell_hour(found: re.Match[str], difference: Decimal) -> str:
 
 
 def _split_words(text: str) -> list[str]:
-    return [part for word in re.findall(r"[^\W\d_]+|[%€$£;]", text) for part in _split_german(word)]
+    return [part for word in re.findall(r"[^\W\d_]+|[%€$£;]", text) for part in _split_compound(word)]
 
 
 def _with_units(words: Sequence[str], written: Sequence[Quantity]) -> Iterator[Quantity]:
@@ -308,11 +335,12 @@ def _with_units(words: Sequence[str], written: Sequence[Quantity]) -> Iterator[Q
 
 
 def read_implied_numbers(text: str) -> list[Quantity]:
-    """Return what else may say a number: "the second floor" is "floor two", and "both of us" are two."""
+    """Return what else may say a number: "the second floor" is "floor two", "both of us" are two, "a week" is one."""
     words = re.findall(r"[^\W\d_]+", text.casefold())
+    single = [Quantity(frozenset({Decimal(1)}), UNITS[found[1]]) for found in _ONE_UNIT.finditer(text.casefold())]
     ordinals = [Quantity(frozenset({Decimal(ORDINALS[word])}), "") for word in words if word in ORDINALS]
     implied = [IMPLIED_NUMBERS[word].partition(" ") for word in words if word in IMPLIED_NUMBERS]
-    return ordinals + [Quantity(frozenset({Decimal(number)}), unit) for number, _, unit in implied]
+    return single + ordinals + [Quantity(frozenset({Decimal(number)}), unit) for number, _, unit in implied]
 
 
 def is_number_word(word: str) -> bool:
@@ -325,13 +353,13 @@ def _values_of(match: re.Match[str]) -> frozenset[Decimal]:
     readings = {digits.replace(",", "").replace(".", "")} if re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", digits) else set()
     readings |= {re.sub(r"[.,](?=.*[.,])", "", digits).replace(",", ".")}
     values = {Decimal(reading) for reading in readings}
-    factor = _FACTORS.get(match["factor"] or "")
+    factor = _FACTORS.get(match["factor"] or match["unspaced"] or "")
     scaled = frozenset(value * factor for value in values) if factor else frozenset(values)
     return scaled | values if match["factor"] == "m" else scaled  # "5 m" are millions or metres
 
 
-def _split_german(word: str) -> list[str]:
-    """Return "zwanzig", "fünf" for "fünfundzwanzig", and a word that is no German or Dutch number as it is."""
+def _split_compound(word: str) -> list[str]:
+    """Return "zwanzig", "fünf" for "fünfundzwanzig", and a word that is no number in several words as it is."""
     if word == "eins":
         return ["one"]
     if word.endswith("einhalb") and (whole := NUMBERS.get(word.removesuffix("einhalb"))):
@@ -340,12 +368,21 @@ def _split_german(word: str) -> list[str]:
         before, is_compound, after = word.partition(multiplier)
         if not is_compound or word == multiplier:
             continue
-        ends = [_split_german(part) if part else [] for part in (before, after.removeprefix("und"))]
+        ends = [_split_compound(part) if part else [] for part in (before, after.removeprefix("und"))]
         parts = [*ends[0], multiplier, *ends[1]]
         if all(part in NUMBERS or part in MULTIPLIERS for part in parts):
             return parts
     if found := re.fullmatch(r"(een|twee|drie|vier|vijf|zes|zeven|acht|negen)[eë]n(\w+tig)", word):
         return [found[2], found[1]]
+    if found := re.fullmatch(r"(vent|trent|quarant|cinquant|sessant|settant|ottant|novant)[ia]?(\w+)", word):
+        tens = f"{found[1]}{'i' if found[1] == 'vent' else 'a'}"
+        digit = "one" if found[2] == "uno" else found[2].replace("é", "e")
+        return [tens, digit] if digit in NUMBERS else [word]
+    if found := re.fullmatch(r"veinti(\w+)", word):
+        digit = normalize("NFD", found[1]).replace("\u0301", "")
+        return ["veinte", digit] if digit in NUMBERS else [word]
+    if found := _TURKISH_CASE.fullmatch(word):
+        return [found[1]]
     found = re.fullmatch(r"(ein|zwei|drei|vier|fünf|sechs|sieben|acht|neun)und(\w+zig|dreißig)", word)
     return [found[2], found[1]] if found else [word]
 

@@ -21,6 +21,7 @@ from langgraph_learning.core.similarity.lexicon import (
     STARTERS,
     SUBJECT,
     SYNONYMS,
+    TITLES,
     UNITS,
 )
 from langgraph_learning.core.similarity.numbers import MINUS, NUMBER, find_quantities, write_in_digits
@@ -248,7 +249,8 @@ def _tokenize(text: str) -> Iterator[Token]:
         for word in _split_chunk(possessive[1] if possessive else chunk):
             yield Token(word, starts_sentence, is_label)
             starts_sentence = False
-        starts_sentence = starts_sentence or chunk.endswith((".", "!", "?", ":", ";", "…"))
+        is_end = chunk.endswith((".", "!", "?", ":", ";", "…")) and chunk.rstrip(".").casefold() not in TITLES
+        starts_sentence = starts_sentence or is_end
 
 
 def _mark_letters(tokens: Sequence[Token]) -> Iterator[Token]:

@@ -6,9 +6,10 @@ from enum import StrEnum
 from functools import lru_cache
 from itertools import chain
 
-from langgraph_learning.core.similarity.clauses import Mark, Outline, compile_words
+from langgraph_learning.core.similarity.clauses import Mark, Outline, compile_words, outline
 from langgraph_learning.core.similarity.dates import is_date_word
-from langgraph_learning.core.similarity.lexicon import LIGHT_WORDS, QUALIFIERS
+from langgraph_learning.core.similarity.forms import list_words
+from langgraph_learning.core.similarity.lexicon import LIGHT_WORDS, MARK_PATTERNS, QUALIFIERS
 from langgraph_learning.core.similarity.numbers import is_number_word, read_quantities
 from langgraph_learning.core.similarity.places import match_alike
 from langgraph_learning.core.text import content_words, tokenize
@@ -33,10 +34,10 @@ _PATTERNS = {
     for kind, languages in QUALIFIERS.items()
 }
 _CLAUSE_END = re.compile(r"[,;:.!?()\n]|[、。，；：！？]|\s[-\u2013\u2014]\s")
-_WEAKENING = frozenset({Qualifier.DOUBT, Qualifier.CHOICE})
+_WITHOUT = compile_words(MARK_PATTERNS["without"])
 _NARROWING = frozenset({Mark.ONLY, Mark.NOT})
 _SEQUENCE = frozenset({Mark.BEFORE, Mark.AFTER})
-_OVERRIDING = _NARROWING | _SEQUENCE
+_OVERRIDING = _NARROWING | _SEQUENCE | {Mark.ALSO}
 """Marks with which a duty reads like a permission: "sign before you leave", "you may leave once you have signed"."""
 
 
@@ -62,11 +63,31 @@ def change_mood(ours: Outline, theirs: Outline) -> bool:
 def weaken(ours: Outline, theirs: Outline) -> bool:
     """Return True if only one of two statements is in doubt, left to choice, or over."""
     kinds, kinds_there = find_qualifiers(ours), find_qualifiers(theirs)
-    if kinds & _WEAKENING != kinds_there & _WEAKENING:
+    if (Qualifier.DOUBT in kinds) != (Qualifier.DOUBT in kinds_there):
         return True
+    if (Qualifier.CHOICE in kinds) != (Qualifier.CHOICE in kinds_there):
+        chosen, other = (ours, theirs) if Qualifier.CHOICE in kinds else (theirs, ours)
+        return _leaves_choice(chosen, other) and not _is_choice_in_other_words(other)
     past = {Qualifier.PAST, Qualifier.WAS}
     pairs = ((kinds, kinds_there), (kinds_there, kinds))
     return any(Qualifier.PAST in one and not past & other for one, other in pairs)
+
+
+def _leaves_choice(statement: Outline, other: Outline) -> bool:
+    """Return False if a statement says only of something else that it need not be done."""
+    patterns = [*_find_patterns(statement, Qualifier.CHOICE)]
+    clauses = [clause for clause in _CLAUSE_END.split(statement.text) if any(p.search(clause) for p in patterns)]
+    words = set(list_words(other.text))
+    return any(
+        not outline(clause).is_negated or not told or match_alike(told, words)
+        for clause, told in ((clause, _telling_words(list_words(clause))) for clause in clauses)
+    )
+
+
+def _is_choice_in_other_words(statement: Outline) -> bool:
+    """Return True for "it works without a key", which is as much as "no key is needed"; not for "never without one"."""
+    is_without = Mark.NOT in statement.marks and bool(_WITHOUT.search(statement.text))
+    return is_without or statement.holds_negation
 
 
 @lru_cache(maxsize=10_000)
