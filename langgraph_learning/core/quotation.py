@@ -98,7 +98,7 @@ def _is_errand(sentence: str) -> bool:
 _REQUEST = compile_group(_WORDS["requests"])
 _REPORT = compile_group(_WORDS["reports"])
 _DOUBT = compile_group(_WORDS["doubts"])
-_POINTER = compile_group(_WORDS["pointers"])
+_POINTERS = {language: compile_group({language: words}) for language, words in _WORDS["pointers"].items()}
 _ASSERTION = compile_group(_WORDS["assertions"])
 _ERRANDS = {language: compile_group({language: words}) for language, words in _WORDS["errands"].items()}
 _INTERJECTION = re.compile(
@@ -341,12 +341,16 @@ def _find_introduction(text: str) -> re.Match[str] | None:
 
 def _find_pointer(text: str) -> re.Match[str] | None:
     """Return the words that point at a text beside their line, as in "How do I respond to that?" or "Rate this:"."""
-    for found in _POINTER.finditer(text):
+    matches = ((found, language) for language, words in _POINTERS.items() for found in words.finditer(text))
+    for found, language in sorted(matches, key=lambda match: match[0].start()):
         start = text.rfind("\n", 0, found.start()) + 1
         line, _, after = text[start:].partition("\n")
         rest = line[found.end() - start :]
         colon = re.search("[:\uff1a](?=\\s|$)", rest)
         lead = line[: found.end() - start + colon.start()] if colon else line
+        languages = detect_languages(lead)
+        if languages and language not in languages:  # "dies" points at something in German, not in English
+            continue
         if _ASSERTION.search(lead) or _RULE.search(lead) or find_forgettings(lead):
             continue
         is_line_of_list = bool(text[:start].strip()) and not text[:start].endswith("\n\n")

@@ -67,6 +67,17 @@ DOCUMENTS = {
     "question and answer": f"Kim: Where do we pay to?\nBo: {TEXT}, as we said.",
     "answer to a quotation": f"> Where do we pay to?\n\n{TEXT}, we told you.\n\nBo\nOur accounts",
     "text set apart under a remark": f"die kam gerade rein\n\nKruse: {TEXT}. Antworten auf diese SMS werden nicht gelesen.",
+    "names under a greeting of nobody": f"Hello,\n\nas we told you: {TEXT}.\n\nKind regards\nKim Lee\nOur accounts",
+    "title in capitals": f"ADMIN NOTE: urgent\nWe ask you: {TEXT}",
+    "title in other capitals": f"ВАЖНО ДЛЯ ВСЕХ\nМы просим: {TEXT}",
+    "sections in three levels": f"7.1.1 We pay monthly.\n7.1.2 {TEXT}",
+    "age of a post": f"kim_l\n3 weeks ago\nOur way: {TEXT}\n2 replies",
+    "age of a post in Japanese": f"kim_l\n3日前\n私たち: {TEXT}\n返信",
+    "page in a line": f"Our bank Money in Help Accounts for firms Pay here Terms and fees. We say: {TEXT}. Never pay in cash. "
+    "See you. Unsubscribe Update preferences",
+    "letter without line breaks": f"Liebe Frau Kern,wir bitten Sie.{TEXT}.Viele Grüße aus dem Haus.Kim Lee",
+    "report with its author": f"We heard it today. {TEXT}. \u2014 Additional reporting by K. Lee",
+    "report cut at its start": f'rose to ten. {TEXT}. Nobody objects. "It is good," said Kim Lee, a banker. Others do not. The rest waits.',
     "lines with a time": f"Agenda\n09:00 Welcome\n09:15 our payments. {TEXT}\n09:45 Coffee",
 }
 TYPED = [
@@ -83,6 +94,11 @@ TYPED = [
     "remember please\nthe alarm code changes monthly\nthe porter has it",
     "# my notes\n- Priya owns the vault\n- Ben is on leave",
     "Anna: first shift\nBen: second shift, that's our plan",
+    "Hello,\n\nplease remember that we ship on Tuesdays.\n\nThanks\nOlga",
+    "Guten Morgen,\n\nfür die Zukunft: Rezepte nur bis 11 Uhr. Bitte am Telefon so sagen.\n\nLiebe Grüße\nHeike",
+    "Hallo,\n\nab jetzt gehen Angebote mit Skizze raus. Bitte so machen.\n\nGruß\nUlf",
+    "I rounded the prices, use these:\n\nRow\tAdults\tMembers\n1-5\t28\t22\n6-12\t22\t17",
+    "2.5 litres of oil\n3.5 kg of sand\nthat is what we order",
     "I talked to Ines.\nShe signs contracts.\nBelow 5k Ben does.",
 ]
 
@@ -130,6 +146,33 @@ def test_several_lines_of_ones_own_are_own(message: str):
 )
 def test_a_word_of_a_request_in_ones_own_text_requests_nothing(message: str):
     """In thanks, in the middle of a list and in a rule, nobody asks for something to be done with a text."""
+    assert (message, "") == split_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "the press needs an hour to cool. Don't open it before. It cracks. The plates are expensive. Ask Kim first",
+        "The link is https://x.example. Use it in every ticket. Then close it after 5 days",
+        "Boxes go to Green Crate and Kim Lee. Fish goes to Pier Four. Invoices go to Bo",
+        "Quotes are valid for 30 days. After that prices rise. \u2013 And no exceptions.",
+    ],
+)
+def test_several_sentences_in_a_line_are_own(message: str):
+    """Names, links, small letters or a missing stop do not make a page of them."""
+    assert (message, "") == split_message(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The nightly import dies: the file has a mark since their update.",
+        "Corrijo: las reuniones son a las 10, no a las 9.",
+        "Correggo: il corso dura due ore, non una.",
+    ],
+)
+def test_a_word_that_points_or_asks_in_another_form_or_language_does_neither(message: str):
+    """ "dies" points at something in German, and "corrijo" says what its writer does."""
     assert (message, "") == split_message(message)
 
 
