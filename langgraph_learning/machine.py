@@ -1,6 +1,6 @@
 """LearningMachine: the learning stores, the extraction model and the policy together."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_args
 
@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 from langgraph.types import Checkpointer
 
-from langgraph_learning.agent.middleware import LearningMiddleware
+from langgraph_learning.agent.middleware import CALL_IT, LearningMiddleware, MethodToCall
 from langgraph_learning.agent.nodes import Nodes
 from langgraph_learning.agent.run_context import ContextFrom, make_context_reader
 from langgraph_learning.agent.steps import Loop, OnError
@@ -246,13 +246,19 @@ class LearningMachine(Facade):
         """Do as `replay` in async code."""
         return await self._arun(self._replay(context, key, graph, threads, agent_context))
 
+    @MethodToCall
     def middleware(self) -> AgentMiddleware[Any, Any, Any]:
         """Return the loop as a middleware for `create_agent`, including the tools."""
         return LearningMiddleware(self._loop, self.tools())
 
+    @MethodToCall
     def tools(self) -> list[BaseTool]:
         """Return the tools with which an agent searches, saves and forgets, of all stores that have some."""
         return self._toolbox.tools()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Raise `Misconfigured`: where an agent takes a list, a machine is no list."""
+        raise Misconfigured(CALL_IT)
 
     def wrap(
         self,

@@ -1,7 +1,8 @@
 """The loop as a middleware, for agents made by `create_agent`."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar, overload
 
 from langchain.agents.middleware import AgentMiddleware, ExtendedModelResponse, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import ToolCallRequest
@@ -18,6 +19,49 @@ from langgraph_learning.core.flow import Flow, adrive, drive
 from langgraph_learning.errors import Misconfigured
 from langgraph_learning.recall.context import AgentContext
 from langgraph_learning.recall.injection import add_context, inject
+
+T = TypeVar("T")
+CALL_IT = (
+    "An agent takes what a machine's methods return, neither the machine nor a method: "
+    "create_agent(…, middleware=[machine.middleware()]), or tools=machine.tools()."
+)
+
+
+class MethodToCall(Generic[T]):
+    """Method whose result an agent takes. Handed over itself, it raises `Misconfigured`, which says what to call.
+
+    Of a machine in place of a middleware, `create_agent` looks at its `tools` first.
+    """
+
+    def __init__(self, method: Callable[[Any], T]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    @overload
+    def __get__(self, machine: None, owner: type) -> Callable[[Any], T]: ...
+    @overload
+    def __get__(self, machine: object, owner: type) -> "_MethodOfMachine[T]": ...
+    def __get__(self, machine: object | None, owner: type) -> Any:
+        return self._method if machine is None else _MethodOfMachine(self._method, machine)
+
+
+class _MethodOfMachine(Generic[T]):
+    """A method of one machine: it can be called, and nothing else."""
+
+    def __init__(self, method: Callable[[Any], T], machine: object) -> None:
+        self._call = partial(method, machine)
+        self.__doc__ = method.__doc__
+
+    def __call__(self) -> T:
+        return self._call()
+
+    def __iter__(self) -> Iterator[Any]:
+        raise Misconfigured(CALL_IT)
+
+    @property
+    def tools(self) -> Any:
+        """Raise `Misconfigured`: this is what LangChain asks of a middleware first."""
+        raise Misconfigured(CALL_IT)
 
 
 class _MachineName(str):

@@ -15,7 +15,7 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict  # pydantic, for the schema that Studio shows, asks for this one
 
 from langgraph_learning.background.conversations import THREADS_CHANNEL, read_originals, read_session
-from langgraph_learning.core.flow import WaitingTime
+from langgraph_learning.core.flow import WaitingTime, check_store
 from langgraph_learning.core.langgraph_compat import is_part_of_tool, read_channel
 from langgraph_learning.core.scopes import Caller, LearningContext, apply_authentication
 from langgraph_learning.core.speakers import Arrivals, Origin, read_arrivals, read_times, record_arrivals
@@ -116,7 +116,8 @@ class RunContext:
     ) -> "RunContext":
         """Return the run in progress.
 
-        Raises `MissingOwner` or `NotAllowed` if the caller is not clear, `Misconfigured` if there is no store.
+        Raises `MissingOwner` or `NotAllowed` if the caller is not clear, `Misconfigured` if there is no store
+        or something else in its place.
         """
         runtime, config = get_runtime(), get_config()
         store = runtime.store or default_store
@@ -124,6 +125,7 @@ class RunContext:
             raise Misconfigured(
                 "There is no store to learn into: compile the graph with store=…, or give the machine one."
             )
+        check_store(store)
         start = read_channel(config, TURN_CHANNEL)
         # A client can write anything into the state, but no object of ours. After an interrupt the channel is empty.
         if not isinstance(start, TurnStart):

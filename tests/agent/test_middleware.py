@@ -1,5 +1,6 @@
 """The loop as a middleware of `create_agent`."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -26,7 +27,44 @@ from people import (
 
 from langgraph_learning import LearningContext, LearningMachine, Scope, UserMemory, UserProfile
 from langgraph_learning.agent.state import LastNonEmpty
+from langgraph_learning.errors import Misconfigured
 from langgraph_learning.testing import ScriptedModel
+
+
+def test_a_machine_or_a_method_in_place_of_what_it_returns_is_refused():
+    """Otherwise the errors are LangChain's, about methods that are not iterable."""
+    learning = machine([])
+    for wrong in (
+        {"middleware": [learning]},
+        {"middleware": learning},
+        {"middleware": [learning.middleware]},
+        {"middleware": learning.middleware},
+        {"tools": learning},
+        {"tools": learning.tools},
+    ):
+        with pytest.raises(Misconfigured, match=r"middleware=\[machine\.middleware\(\)\]"):
+            create_agent(ScriptedModel([]), **wrong)
+
+
+def test_a_machine_in_place_of_a_store_is_refused():
+    """LangGraph takes anything for a store, and the agent would answer without memory for ever."""
+    learning = machine([])
+    agent = create_agent(ScriptedModel(["Hello."]), middleware=[learning.middleware()], store=learning)
+
+    with pytest.raises(Misconfigured, match="not a LearningMachine"):
+        agent.invoke(said("Hi"), context=ALEX)
+
+
+def test_a_method_does_not_become_a_tool():
+    """LangChain makes a tool of any function."""
+    learning = machine([])
+    with pytest.raises(ValueError, match="MethodOfMachine"):
+        create_agent(ScriptedModel([]), [learning.tools])
+
+    assert learning.tools() == []
+    assert "search" in (inspect.getdoc(learning.tools) or "")
+    assert not inspect.signature(learning.middleware).parameters
+
 
 ROLE = edit("profile_field", field="role", value="CTO")
 
