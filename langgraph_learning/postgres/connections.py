@@ -1,6 +1,8 @@
 """Connection pools: one for threads and one per event loop, each opened on first use."""
 
 import asyncio
+import atexit
+import os
 import select
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
@@ -31,6 +33,19 @@ CONNECTION_DEFAULTS = {
 """Seconds (the last one milliseconds) after which a server that does not answer any more is given up; libpq waits for
 hours. What the URL or `pool={"kwargs": …}` says about them counts instead."""
 _SELECT_BACKEND_PID = sql.SQL("SELECT pg_backend_pid() AS pid")
+
+
+_open_pools: WeakSet[ConnectionPool[Any]] = WeakSet()
+"""The pools for threads that stores have opened. A forked process has none of their threads."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_pools.clear)
+
+
+@atexit.register
+def _close_open_pools() -> None:
+    """Close what was left open at the end of the process: later, on Python 3.13, a pool waits for threads in vain."""
+    for pool in list(_open_pools):
+        pool.close()
 
 
 class LoopPool(NamedTuple):
@@ -155,6 +170,7 @@ class Connections:
                     configure=_configure_connection,
                     **self._settings,
                 )
+                _open_pools.add(self._pool)
             return self._pool
 
     async def _open_async_pool(self) -> AsyncConnectionPool[Any]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -338,3 +339,17 @@ def test_the_length_of_vectors_is_no_negative_number():
     """It is the embedding model's."""
     with pytest.raises(Misconfigured, match="dims"):
         HybridPostgresStore("dbname=x", index={**INDEX, "dims": -1})
+
+
+def test_a_program_that_leaves_its_store_open_ends_at_once(database: str):
+    """The pool is closed while its threads still run: later, Python 3.13 waits 5 seconds for each of them in vain."""
+    program = """
+import atexit, sys
+atexit.register(lambda: print("closed" if store._connections._pool.closed else "open"))  # called last
+from langgraph_learning.postgres import HybridPostgresStore
+store = HybridPostgresStore(sys.argv[1])
+store.get(("a",), "k")
+"""
+    ended = subprocess.run([sys.executable, "-c", program, database], capture_output=True, text=True, check=True)
+
+    assert (ended.stdout, ended.stderr) == ("closed\n", "")
