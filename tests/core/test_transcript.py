@@ -220,7 +220,7 @@ def test_a_follow_up_is_asked_with_the_exchange_before_it():
     """Its own words come first; a bare "why?" has none."""
     query = ask(conversation("What does Plus cost?", "39 euros a month.", "And in a pack of ten?"))
 
-    assert ("And in a pack of ten?", "What does Plus cost?\n39 euros a month.") == query
+    assert ("And in a pack of ten?", "What does Plus cost?\n39 euros a month.") == (query.text, query.exchange)
     assert "What does Plus cost?" in ask(conversation("What does Plus cost?", "39 euros.", "Why?")).text
 
 
