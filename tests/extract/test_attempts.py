@@ -243,9 +243,11 @@ def test_a_model_that_hangs_costs_at_most_the_limit():
 
     assert "You said: Any news" == waited["messages"][-1].text == awaited["messages"][-1].text
     for state in (waited, awaited):
-        assert [
-            "extract failed, the next turn tries again: TimeoutError: there was no answer within 0.05 seconds"
-        ] == state["learning_errors"]
+        (error,) = state["learning_errors"]
+        # The seconds are those that were left of the limit when the model was asked.
+        assert error.startswith(
+            "extract failed, the next turn tries again: TimeoutError: there was no answer within 0.0"
+        )
 
 
 @pytest.mark.parametrize(
