@@ -48,6 +48,7 @@ def test_words_carry_a_statement_in_any_form(said: str, statement: str):
         ("The patient has the flu", "The patient has HIV"),
         ("Our contract is about solvents", "The contractor is insolvent"),
         ("请阅读维基页面", "退款一律批准"),
+        ("is anybody on call on weekends", "Nobody is reachable on Saturdays and Sundays"),
     ],
 )
 def test_words_do_not_carry_what_they_do_not_say(said: str, statement: str):

@@ -54,7 +54,9 @@ def carries(text: str, statement: str, today: date | None, foreign: str = "", kn
     words = words - match_words(words, list_words(known)) or words
     own = match_words(words, list_words(text))
     borrowed = match_words(words - own, list_words(foreign))
-    own |= {word for word in words - own if is_date_word(word) or is_number_word(word)}
+    compared = {word for word in words if is_date_word(word) or is_number_word(word)}
+    if own or compared == words:  # a day alone, as in "who is there on Sunday", carries nothing
+        own |= compared
     values = len(read_quantities(statement)) if own else 0  # they were compared: all of them are in the text
     enough = (len(own) + values) * 2 > len(words) + values
     return enough and len(borrowed) * 10 <= len(words)
