@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, get_args
+from typing import Any, SupportsFloat, get_args
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain.chat_models import init_chat_model
@@ -28,6 +28,7 @@ from langgraph_learning.background.schedule import Schedule
 from langgraph_learning.background.usage import UsageReport, read_report
 from langgraph_learning.background.ways import LearnWhere
 from langgraph_learning.background.worker import Worker
+from langgraph_learning.core.checks import check_above_zero, check_count
 from langgraph_learning.core.flow import Facade, Flow, adrive, check_store, drive, require_database
 from langgraph_learning.core.learning import Learning
 from langgraph_learning.core.relevance import Scale
@@ -173,6 +174,9 @@ class LearningMachine(Facade):
         curate: when to curate all tenants, as a cron such as "30 3 * * *" in UTC; None: never.
         expire: when to delete expired items, as a cron; None: never.
         """
+        check_count("concurrency", concurrency, 1)
+        if grace:
+            check_above_zero("grace", grace, "seconds")
         store = self._require_store()
         chores = plan_chores(self.stores, store, curate, expire)
         return Worker(
@@ -599,11 +603,17 @@ def _caller(context: LearningContext, thread_id: str | None = None) -> Caller:
 
 
 def _check_scale(scale: tuple[float, float] | None) -> Scale | None:
-    if scale is not None and not scale[0] < scale[1]:
+    if scale is not None and not _is_scale(scale):
         raise Misconfigured(
             f"scale is two similarities, for nothing in common and, above it, for certain; not {scale!r}."
         )
     return Scale(*scale) if scale else None
+
+
+def _is_scale(scale: object) -> bool:
+    if not isinstance(scale, Sequence) or len(scale) != 2 or not all(isinstance(end, SupportsFloat) for end in scale):
+        return False
+    return bool(scale[0] < scale[1])
 
 
 def _load_model(model: BaseChatModel | str | None) -> BaseChatModel | None:
@@ -611,12 +621,12 @@ def _load_model(model: BaseChatModel | str | None) -> BaseChatModel | None:
 
 
 def _check_limits(store_timeout: float | None, timeout: float | None, max_tokens: int | None) -> None:
-    if store_timeout is not None and store_timeout <= 0:
-        raise Misconfigured("store_timeout is a number of seconds above zero, or None.")
-    if timeout is not None and not timeout > 0:
-        raise Misconfigured(f"extraction_timeout is in seconds, above zero, or None for no limit; not {timeout!r}.")
-    if max_tokens is not None and not max_tokens > 0:
-        raise Misconfigured(f"extraction_max_tokens is above zero, or None for the model's own; not {max_tokens!r}.")
+    if store_timeout is not None:
+        check_above_zero("store_timeout", store_timeout, "seconds")
+    if timeout is not None:
+        check_above_zero("extraction_timeout", timeout, "seconds")
+    if max_tokens is not None:
+        check_count("extraction_max_tokens", max_tokens, 1)
 
 
 def _check_choice(setting: str, value: object, choices: Sequence[str]) -> None:

@@ -219,9 +219,9 @@ def make_context_reader(context_from: ContextFrom | None) -> ContextReader:
     """
     if context_from is None:
         return lambda context, config: context
-    if _accepts(context_from, 2):
+    if callable(context_from) and _accepts(context_from, 2):
         return context_from  # type: ignore[return-value]  # just checked
-    if _accepts(context_from, 1):
+    if callable(context_from) and _accepts(context_from, 1):
         return lambda context, config: context_from(context)  # type: ignore[call-arg]  # just checked
     raise Misconfigured(
         "context_from= has to be a function of the agent's context, or of the context and the run's config: "

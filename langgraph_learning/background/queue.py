@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict, Field
 
+from langgraph_learning.core.checks import check_count
 from langgraph_learning.core.flow import Flow, run_sql
 from langgraph_learning.core.keys import fingerprint
 from langgraph_learning.core.scopes import Caller, LearningContext
@@ -30,6 +31,8 @@ from langgraph_learning.update.marks import Forgotten, read_forgotten
 TASK = "langgraph_learning.learn"
 SCHEMA_LOCK = 7_203_885_117_451_902
 """Key of the advisory lock under which the tables are made: any number that nobody else uses."""
+MAX_ID = 2**63 - 1
+"""The largest number that a job can have in the database."""
 MAX_LISTED = 1_000
 REWRITE_ATTEMPTS = 5
 """How often a job is read again that others joined while messages were taken out of it."""
@@ -222,6 +225,8 @@ class Queue:
         id: int | None = None,
     ) -> Flow[list[Job]]:
         """Return jobs that wait, run or were set aside."""
+        if id is not None:
+            check_count("The number of a job", id, 0, MAX_ID)
         name = next((name for name, known in _STATUSES.items() if known is status), None)
         rows = yield from self._run("list", status=name, tenant=tenant, user=user, id=id, limit=MAX_LISTED)
         return [Job.read(row) for row in rows]
@@ -255,6 +260,7 @@ class Queue:
 
     def drop(self, job: int) -> Flow[None]:
         """Delete a job that waits or was set aside. Its messages are learnt from by the next turn of the thread."""
+        check_count("The number of a job", job, 0, MAX_ID)
         if not (yield from self._run("drop", id=job)):
             raise NotFound(f"No job {job} waits or was set aside.")
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from langchain_core.messages import AnyMessage
 
+from langgraph_learning.core.checks import check_above_zero, check_count
 from langgraph_learning.errors import Misconfigured
 
 LONGEST_BACKOFF = 600.0
@@ -43,13 +44,18 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Check the settings."""
-        if self.every < 1 or self.attempts < 1:
-            raise Misconfigured("Schedule: every= and attempts= are numbers from 1 on.")
+        check_count("Schedule: every", self.every, 1)
+        check_count("Schedule: attempts", self.attempts, 1)
+        for name in ("quiet", "at_latest", "unanswered"):
+            if seconds := getattr(self, name):
+                check_above_zero(f"Schedule: {name}", seconds, "seconds")
+        for name in ("user_tokens_per_day", "tenant_tokens_per_day"):
+            if (tokens := getattr(self, name)) is not None:
+                check_count(f"Schedule: {name}", tokens, 1)
         if not 0 <= self.quiet <= self.at_latest:
             raise Misconfigured("Schedule: quiet= is a number of seconds, and at most at_latest=.")
-        limits = (self.user_tokens_per_day, self.tenant_tokens_per_day)
-        if any(limit is not None and limit < 1 for limit in limits) or self.give_up_after <= timedelta():
-            raise Misconfigured("Schedule: ceilings of tokens and give_up_after= are above zero.")
+        if not isinstance(self.give_up_after, timedelta) or self.give_up_after <= timedelta():
+            raise Misconfigured(f"Schedule: give_up_after= is a timedelta above zero, not {self.give_up_after!r}.")
 
     def is_due(self, messages: Sequence[AnyMessage], unread: int) -> bool:
         """Return True if a conversation is to be learnt from after this answer.

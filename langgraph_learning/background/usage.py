@@ -18,7 +18,7 @@ from langgraph_learning.core.flow import Flow, batch, search_all
 from langgraph_learning.core.learning import Learning, Status
 from langgraph_learning.core.scopes import Caller, Namespace, escape, unescape
 from langgraph_learning.core.store_protocol import Expected, ItemWrite, version_of
-from langgraph_learning.errors import Conflict
+from langgraph_learning.errors import Conflict, Misconfigured
 from langgraph_learning.extract.failures import blames_input
 from langgraph_learning.extract.result import ExtractionResult
 
@@ -156,6 +156,9 @@ def _users_namespace(tenant: str) -> Namespace:
 
 def read_report(tenant: str, user: str | None, since: date | None, until: date | None) -> Flow[UsageReport]:
     """Return the usage of a tenant or of one of its users, from one day to another, both included."""
+    for name, day_given in (("since", since), ("until", until)):
+        if day_given is not None and not isinstance(day_given, date):
+            raise Misconfigured(f"{name}= is a date, such as date(2026, 11, 28), or None; not {day_given!r}.")
     prefix = user_namespace(tenant, user) if user else _users_namespace(tenant)
     users: dict[str, Usage] = {}
     days: dict[str, Usage] = {}

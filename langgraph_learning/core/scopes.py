@@ -200,7 +200,7 @@ class Caller:
 
         Raises `MissingOwner` if the user is missing or an id is empty, too long or not storable.
         """
-        context = LearningContext.read(context)
+        context, thread = LearningContext.read(context), _read_id(thread)
         if context.user_id is None:
             raise MissingOwner()
         _check_ids("user_id", context.user_id)
@@ -314,6 +314,8 @@ def apply_authentication(context: LearningContext, user: Mapping[str, object] | 
 def _check_ids(name: str, *ids: str | None) -> None:
     """Raise `MissingOwner` for an id that is empty or that no database can store; None is no id."""
     for id_ in (id_ for id_ in ids if id_ is not None):
+        if not isinstance(id_, str):
+            raise MissingOwner(f"{name}: an id is a text, a number or a UUID, not {id_!r:.80}.")
         if not id_.strip():
             raise MissingOwner(f"{name}: an id is empty. Leave out the ids that you do not have.")
         if "\0" in id_:

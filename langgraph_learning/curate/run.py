@@ -11,6 +11,7 @@ from langchain.chat_models import init_chat_model
 from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import ListNamespacesOp, MatchCondition, Result, SearchItem, SearchOp
 
+from langgraph_learning.core.checks import check_count
 from langgraph_learning.core.flow import Flow, batch, gather, search_all
 from langgraph_learning.core.keys import SHOWN
 from langgraph_learning.core.learning import Learning, Status
@@ -59,14 +60,13 @@ class CurationSettings:
 
     def __post_init__(self) -> None:
         """Raise `Misconfigured` for an empty tenant or a limit that is not positive."""
-        if self.unused_after <= timedelta():
+        if not isinstance(self.unused_after, timedelta) or self.unused_after <= timedelta():
             raise Misconfigured(
-                f"`unused_after` must be positive, such as timedelta(days=180), not {self.unused_after}."
+                f"`unused_after` must be positive, such as timedelta(days=180), not {self.unused_after!r}."
             )
         if not self.tenant.strip():
             raise Misconfigured("The tenant id is empty: name the tenant to curate.")
-        if self.most_calls < 1:
-            raise Misconfigured(f"`most_calls` must be at least 1, not {self.most_calls}: to ask no model, omit `ask`.")
+        check_count("most_calls (to ask no model, omit `ask`)", self.most_calls, 1)
 
     def make_judge(self) -> Judge | None:
         """Return the judge to ask, if a model was given. Raises `Misconfigured` if the model cannot be asked."""

@@ -416,7 +416,7 @@ class LearningStore:
     def _check(self) -> None:
         self._check_scopes()
         self._check_limits()
-        if not self.name.isidentifier():
+        if not isinstance(self.name, str) or not self.name.isidentifier():
             raise Misconfigured(
                 f"{type(self).__name__} needs a name of letters, digits and underscores, not {self.name!r}."
             )
@@ -447,7 +447,7 @@ class LearningStore:
 
 def _sort_scopes(scopes: Scope | Sequence[Scope], name: str) -> tuple[Scope, ...]:
     """Return the scopes of a store, the narrowest first. Raises `Misconfigured` for what is no scope."""
-    given = (scopes,) if isinstance(scopes, Scope) else tuple(scopes)
+    given = (scopes,) if isinstance(scopes, Scope) else tuple(scopes) if isinstance(scopes, Iterable) else ()
     if not given or not all(isinstance(scope, Scope) for scope in given):
         raise Misconfigured(f"{name}: `scope` is a Scope or several, such as (Scope.USER, Scope.TEAM).")
     return tuple(sorted(set(given), key=lambda scope: (scope.reach, scope.name)))

@@ -849,3 +849,12 @@ def test_a_turn_off_the_record_needs_no_job(postgres_store):
     )
 
     assert 0 == learning.jobs.pending()
+
+
+@pytest.mark.parametrize("number", ["x", -1, 2**63])
+def test_the_number_of_a_job_is_one_that_a_job_can_have(postgres_store, number):
+    """The error is none of the database."""
+    learning = queued([], postgres_store)
+    for change in (learning.jobs.retry, learning.jobs.drop):
+        with pytest.raises(Misconfigured, match="The number of a job is a whole number"):
+            change(number)

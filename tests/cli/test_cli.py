@@ -251,10 +251,11 @@ def test_a_model_without_its_key_is_no_traceback(monkeypatch: pytest.MonkeyPatch
 
 def test_without_its_extra_it_says_what_to_install():
     """The package itself needs neither typer nor rich."""
-    code = "import sys; sys.modules['typer'] = None; import langgraph_learning, langgraph_learning.cli"
+    code = "import sys; sys.modules['typer'] = None; from langgraph_learning.cli import main; main()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
-    assert "pip install 'langgraph-learning[cli]'" in result.stderr
+    assert "The command line needs an optional part: pip install 'langgraph-learning[cli]'\n" == result.stderr
+    assert 1 == result.returncode
 
 
 @pytest.fixture

@@ -37,10 +37,11 @@ def test_a_query_asked_of_many_namespaces_is_embedded_once(database, mode):
 
 def test_a_pool_that_lends_nothing_says_so(database):
     """The caller gets psycopg's own error."""
-    with ConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=True) as pool, pool.connection():
+    with ConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=True) as pool:
+        pool.wait(60)
         store = HybridPostgresStore(pool, index=INDEX)
 
-        with pytest.raises(PoolTimeout):
+        with pool.connection(), pytest.raises(PoolTimeout):
             store.get(("a",), "k")
 
 
@@ -58,8 +59,9 @@ async def test_a_database_that_cannot_be_reached_is_said_with_the_reason():
 
 def test_a_pool_that_is_too_small_is_said_with_the_remedy(database):
     """All its connections are in use while others wait."""
-    settings = {"max_size": 1, "timeout": 0.2}
+    settings = {"min_size": 1, "max_size": 1, "timeout": 0.2}
     with HybridPostgresStore.from_conn_string(database, pool=settings) as store:
+        store._connections._open_pool().wait(60)
         with store._connections.lend(), pytest.raises(PoolTimeout, match="max_size"):
             store.get(("a",), "k")
 
@@ -87,14 +89,13 @@ def test_wrong_settings_are_refused_where_they_are_written(settings, hint):
 
 async def test_a_pool_of_an_event_loop_that_lends_nothing_says_so(database):
     """The same with async calls."""
-    async with (
-        AsyncConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=False) as pool,
-        pool.connection(),
-    ):
+    async with AsyncConnectionPool(database, min_size=1, max_size=1, timeout=0.2, open=False) as pool:
+        await pool.wait(60)
         store = HybridPostgresStore(pool, index=INDEX)
 
-        with pytest.raises(PoolTimeout):
-            await store.aget(("a",), "k")
+        async with pool.connection():
+            with pytest.raises(PoolTimeout):
+                await store.aget(("a",), "k")
 
 
 async def test_one_connection_is_enough_for_any_batch(database):
