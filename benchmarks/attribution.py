@@ -12,6 +12,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,9 @@ from langgraph_learning import LearnedKnowledge, LearningContext, LearningMachin
 from langgraph_learning.testing import ScriptedModel
 
 DATA = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-ALEX, SAM = (LearningContext(user_id=user, team_ids=("acme",)) for user in ("alex", "sam"))
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+"""When everything is said, since some statements name the date of "next Friday"."""
+ALEX, SAM = (LearningContext(user_id=user, team_ids=("acme",), now=NOW) for user in ("alex", "sam"))
 OTHER_TOPIC = "The weather in Oslo is mild, 12 degrees, with light wind from the west."
 """What a tool says beside a user's own statement."""
 

@@ -88,12 +88,15 @@ Rule = Callable[[Outline, Outline], bool]
 """Returns True if a text, whose outline comes second, differs from a statement."""
 
 
-def agrees(text: str, statement: str, today: date | None) -> bool:
-    """Return True if a text, or one sentence of it, may well say a statement in other words."""
+def agrees(text: str, statement: str, today: date | None, *, mostly: float = MOSTLY) -> bool:
+    """Return True if a text, or one sentence of it, may well say a statement in other words.
+
+    mostly: share of what the text has of the statement that a sentence must have to say it alone.
+    """
     sentences = [sentence for sentence in split_sentences(text) if not sentence.endswith("?")]
     parts = [text, *sentences] if sentences != [text] else [text]
     shares = [measure_shared(part, statement) for part in parts]
-    enough = max(FEWEST_SHARED, shares[0] * MOSTLY)  # a greeting says nothing of it
+    enough = max(FEWEST_SHARED, shares[0] * mostly)  # a greeting says nothing of it
     return any(
         share >= enough and find_disagreement(part, statement, today) is None
         for part, share in zip(parts, shares, strict=True)
