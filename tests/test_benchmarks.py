@@ -223,7 +223,7 @@ def _cells(printed):
     lines = [
         line.strip("| ").split(" | ")
         for line in printed.splitlines()
-        if line.startswith(("| foreign", "| pasted", "| own"))
+        if line.startswith(("| foreign", "| pasted", "| typed", "| own"))
     ]
     return [(name, cells) for name, *cells in lines]
 
