@@ -58,12 +58,12 @@ size AS MATERIALIZED (
 ),
 choice AS MATERIALIZED (
     -- An exact search slows down with the number of vectors, an index search with the share of candidates outside the
-    -- namespace. So the smaller the share of the namespace, the more candidates are requested: 120 for all of the store,
-    -- 840 for a quarter. With fewer the scan may not get out of a cluster of similar texts of others. 0
+    -- namespace. So the smaller the share of the namespace, the more candidates are requested: 170 for all of the store,
+    -- 890 for a quarter. With fewer the scan may not get out of a cluster of similar texts of others. 0
     -- candidates: the index is not used.
     SELECT coalesce(%(candidates)s::int,
                     (SELECT CASE WHEN known >= %(exact_below)s::int OR share >= 0.3 AND known >= 0.16 * %(exact_below)s
-                                 THEN least(1000, 240 / share - 120)::int ELSE 0 END FROM size)) AS candidates
+                                 THEN least(1000, 240 / share - 70)::int ELSE 0 END FROM size)) AS candidates
 ),
 chosen AS MATERIALIZED (
     SELECT candidates, candidates > 0 AND set_config('hnsw.ef_search', candidates::text, true) IS NOT NULL AS indexed
