@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from langgraph_learning.core.documents import CODE_FENCE, FIRST_PERSON, compile_group, find_document
+from langgraph_learning.core.permissions import without_permissions
 from langgraph_learning.core.similarity.support import find_forgettings
 from langgraph_learning.core.text import SENTENCE_END, content_words, tokenize
 from langgraph_learning.core.words import detect_languages
@@ -72,13 +73,14 @@ def is_off_record(text: str) -> bool:
 
     In a long message, which counts as a document, its writer says so at the beginning or the end.
     """
+    text = without_permissions(text)
     sentences = SENTENCE_END.split(text.strip()) if len(text) > MAX_TYPED_CHARS else [""]
     return any(_OFF_RECORD.search(part) for part in (split_message(text).own, sentences[0], sentences[-1]))
 
 
 def is_confidential(text: str) -> bool:
     """Return True if the writer of a message says that it is between them and the agent."""
-    return bool(_CONFIDENCE.search(split_message(text).own))
+    return bool(_CONFIDENCE.search(split_message(without_permissions(text)).own))
 
 
 def _is_errand(sentence: str) -> bool:

@@ -8,7 +8,6 @@ from itertools import takewhile
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from langgraph_learning.core.permissions import without_permissions
 from langgraph_learning.core.quotation import is_off_record
 from langgraph_learning.core.small_talk import only_agrees, proposes, says_nothing
 from langgraph_learning.core.transcript import (
@@ -136,8 +135,7 @@ def find_off_record(messages: Sequence[AnyMessage]) -> set[int]:
     rest = list(messages)
     while rest:
         turn = last_turn(rest)
-        said = [message_text(message) for message in turn if isinstance(message, HumanMessage)]
-        if any(is_off_record(without_permissions(text)) for text in said):
+        if any(isinstance(message, HumanMessage) and is_off_record(message_text(message)) for message in turn):
             found |= {id(message) for message in turn}
         rest = rest[: -len(turn)]
     return found

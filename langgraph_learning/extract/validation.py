@@ -380,7 +380,7 @@ def _choose_audience(
     audiences = store.audiences(caller)
     if not audiences:
         return Audience(store.scope)
-    if line and is_confidential(without_permissions(message_text(line.message))):
+    if line and is_confidential(message_text(line.message)):
         return Audience(Scope.USER, "it was said in confidence")
     if named:
         scope = read_audience(named, audiences.values(), caller)

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 from langgraph_learning.core.flow import Flow, gather
 from langgraph_learning.core.keys import RESERVED_NAMES
 from langgraph_learning.core.learning import Learning, MessageRef, messages_of
-from langgraph_learning.core.permissions import without_permissions
 from langgraph_learning.core.policy import Mode, Sharing, Standing, read_choice
 from langgraph_learning.core.quotation import is_off_record
 from langgraph_learning.core.records import (
@@ -105,9 +104,7 @@ class Turn:
     def learns(self) -> bool:
         """False if nothing is learnt from the user's last message: by the run's switch, or because they ask for it."""
         latest = find_latest(self.messages)
-        return self.caller.learn and not any(
-            is_off_record(without_permissions(message_text(message))) for message in latest
-        )
+        return self.caller.learn and not any(is_off_record(message_text(message)) for message in latest)
 
     @property
     def said_at(self) -> datetime:

@@ -62,7 +62,7 @@ from langgraph_learning.core.text import stem_word, tokenize
 
 FEWEST_SHARED = 0.1
 """Share of a statement's words, numbers and days that a text has at least."""
-MOSTLY = 0.6
+SENTENCE_SHARE = 0.6
 """Share of what a text has of a statement that one of its sentences must have to say it alone."""
 CLOSE = 0.65
 """Share of words that two texts have in common from which any difference between them means something."""
@@ -88,15 +88,15 @@ Rule = Callable[[Outline, Outline], bool]
 """Returns True if a text, whose outline comes second, differs from a statement."""
 
 
-def agrees(text: str, statement: str, today: date | None, *, mostly: float = MOSTLY) -> bool:
+def agrees(text: str, statement: str, today: date | None, *, sentence_share: float = SENTENCE_SHARE) -> bool:
     """Return True if a text, or one sentence of it, may well say a statement in other words.
 
-    mostly: share of what the text has of the statement that a sentence must have to say it alone.
+    sentence_share: share of what the text has of the statement that a sentence must have to say it alone.
     """
     sentences = [sentence for sentence in split_sentences(text) if not sentence.endswith("?")]
     parts = [text, *sentences] if sentences != [text] else [text]
     shares = [measure_shared(part, statement) for part in parts]
-    enough = max(FEWEST_SHARED, shares[0] * mostly)  # a greeting says nothing of it
+    enough = max(FEWEST_SHARED, shares[0] * sentence_share)  # a greeting says nothing of it
     return any(
         share >= enough and find_disagreement(part, statement, today) is None
         for part, share in zip(parts, shares, strict=True)

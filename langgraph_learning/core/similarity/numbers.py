@@ -41,14 +41,18 @@ _TURKISH_CASE = re.compile(r"(iki|üç|dört|beş|altı|yedi|sekiz|dokuz|yirmi|o
 _POINTS = frozenset({"point", "komma", "virgule", "coma", "virgola", "punto", "ponto", "vírgula"})
 _QUATRE_VINGT = re.compile(r"quatre[- ]vingts?")
 _TIME = re.compile(r"(?<![\d:])(\d{1,2})[:h](\d{2})(?![\d:])")
-_SPOKEN_TIMES = (
+_CLOCK_TIMES = (
     (re.compile(r"\bhalf past (\w+)"), Decimal("0.5")),
     (re.compile(r"\b(?:quarter past|viertel nach|kwart over) (\w+)"), Decimal("0.25")),
     (re.compile(r"\b(?:quarter to|viertel vor|kwart voor) (\w+)"), Decimal("-0.25")),
+)
+"""Times as a clock of twelve hours is read out, with what they add to the hour."""
+_SPOKEN_TIMES = (
+    *_CLOCK_TIMES,
     (re.compile(r"\bhalf (one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"), Decimal("0.5")),
     (re.compile(r"\bhal[bf] (\w+)"), Decimal("-0.5")),
 )
-"""Times of day in words, with what they add to the hour."""
+"""All times of day in words."""
 _DURATIONS = {
     re.compile(
         r"\b(?:an hour and a half|anderthalb stunden|anderhalf uur|une heure et demie|una hora y media"
@@ -278,8 +282,7 @@ def read_quantities(text: str) -> list[Quantity]:
         *(Quantity(frozenset({value}), "") for value in _chinese_numbers(folded)),
         *(EVERY_SECOND for _ in _EVERY_OTHER.findall(folded)),
     ]
-    # A clock that is read out has twelve hours.
-    is_spoken = any(time.search(text.casefold()) for time, _ in _SPOKEN_TIMES[:3])
+    is_spoken = any(time.search(text.casefold()) for time, _ in _CLOCK_TIMES)
     is_late = is_spoken or not LATE_WORDS.isdisjoint(words) or any(word in folded for word in LATE_UNSPACED)
     return [quantity.in_the_evening() for quantity in quantities] if is_late else quantities
 

@@ -76,12 +76,14 @@ def weaken(ours: Outline, theirs: Outline) -> bool:
 def _leaves_choice(statement: Outline, other: Outline) -> bool:
     """Return False if a statement says only of something else that it need not be done."""
     patterns = [*_find_patterns(statement, Qualifier.CHOICE)]
-    clauses = [clause for clause in _CLAUSE_END.split(statement.text) if any(p.search(clause) for p in patterns)]
-    words = set(list_words(other.text))
-    return any(
-        not outline(clause).is_negated or not told or match_alike(told, words)
-        for clause, told in ((clause, _telling_words(list_words(clause))) for clause in clauses)
-    )
+    known = list_words(other.text)
+    for clause in _CLAUSE_END.split(statement.text):
+        if not any(pattern.search(clause) for pattern in patterns):
+            continue
+        words = _telling_words(list_words(clause))
+        if not words or not outline(clause).is_negated or match_alike(words, known):
+            return True
+    return False
 
 
 def _is_choice_in_other_words(statement: Outline) -> bool:

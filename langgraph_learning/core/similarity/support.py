@@ -36,7 +36,7 @@ _ENDING = _compile_requests(FORGET_PATTERN, DELETE_PATTERN, END_PATTERN)
 _REQUEST_END = re.compile(r"[.!?;,]\s+|[。！？；，、،؛؟\n]")
 MOSTLY = 0.75
 """Share of a statement's words in a text from which a negation in one of them alone makes them opposites."""
-MENTIONED = 0.25
+LEAST_SENTENCE_SHARE = 0.25
 """Share of what a text has of a statement from which a sentence of it may say so, whatever the others say."""
 _OPPOSITE_STEMS = tuple(tuple(frozenset(word for word in side if len(word) > 2) for side in line) for line in OPPOSITES)
 
@@ -109,7 +109,7 @@ def denies(text: str, statement: str) -> bool:
     reverses = contradicts(statement, text) and mentions(text, statement, MOSTLY)
     differs = reverses or _differs_in_unspaced_negation(text, statement) or _has_opposite(text, statement)
     # "No vendor without an NDA" negates twice what "vendors need an NDA" affirms.
-    return differs and not agrees(text, statement, None, mostly=MENTIONED)
+    return differs and not agrees(text, statement, None, sentence_share=LEAST_SENTENCE_SHARE)
 
 
 def has_numbers_of(text: str, statement: str, today: date | None) -> bool:
